@@ -1,0 +1,1 @@
+//! Keeps copies of a ConfigMap equal to their source.
