@@ -46,4 +46,8 @@
 pub mod api;
 pub mod backoff;
 pub mod decide;
+pub mod election;
+pub mod health;
+pub mod metrics;
 pub mod names;
+pub mod telemetry;
