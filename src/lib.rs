@@ -45,6 +45,7 @@
 
 pub mod api;
 pub mod backoff;
+pub mod controller;
 pub mod decide;
 pub mod election;
 pub mod health;
