@@ -26,6 +26,10 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 /// How long the exit waits for spans to go out.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What the libraries say at every poll and every failed call, we say better, or it is no news.
+/// A filter that names them all the same is obeyed.
+const QUIET: &str = "kube_leader_election=warn,kube_client=off,kube_runtime=off";
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -67,7 +71,7 @@ impl Telemetry {
     /// # Errors
     /// The filter or an `OTEL_*` variable cannot be read.
     pub fn start(format: LogFormat, filter: &str) -> Result<Self, Error> {
-        let filter = EnvFilter::try_new(filter)
+        let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))
             .map_err(|source| Error::Filter { filter: filter.to_owned(), source })?;
         let provider = export::provider()?;
         let traces = provider.as_ref().map(|provider| {
