@@ -1,1 +1,3 @@
 //! Real clusters for ConfigMapSync.
+
+pub mod tools;
