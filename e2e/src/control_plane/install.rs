@@ -24,6 +24,8 @@ use crate::wait::until;
 
 /// The namespace that the operator lives in, and the name of all that is installed.
 pub const OPERATOR: &str = "configmapsync";
+/// How the API server knows the operator.
+pub const OPERATOR_USER: &str = "system:serviceaccount:configmapsync:configmapsync";
 const FIELD_MANAGER: &str = "e2e";
 const KIND: &str = "/apis/apps.nishaf.info/v1/configmapsyncs";
 

@@ -64,7 +64,8 @@ fn key(set: Set) -> Result<String> {
     hash.update(set.linker_flags());
     hash.update(set.tags());
     hash.update(std::env::consts::ARCH);
-    Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    let start = *hash.finalize().first_chunk().context("a hash of less than 8 bytes")?;
+    Ok(format!("{:016x}", u64::from_be_bytes(start)))
 }
 
 async fn lock(path: PathBuf) -> Result<File> {
