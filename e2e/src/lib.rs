@@ -1,10 +1,24 @@
 //! Real clusters for ConfigMapSync.
+//!
+//! | module | what it is about |
+//! |---|---|
+//! | [`wait`] | waiting for a state, with a deadline and a message |
+//! | [`tools`] | the programs of a cluster, built from pinned Go modules |
+//! | [`process`], [`run_folder`] | children and folders that never outlive the harness |
+//! | [`certificates`], [`kubeconfig`] | who may talk to a cluster, and how |
+//! | [`control_plane`] | a cluster without pods |
+//! | [`audit`] | who asked the API server for what |
+//! | [`replica`] | the operator as a process with the identity of a pod |
+//! | [`fixture`], [`world`] | what tests do, and what they start with |
 
 pub mod audit;
 pub mod certificates;
 pub mod control_plane;
+pub mod fixture;
 pub mod kubeconfig;
 pub mod process;
+pub mod replica;
 pub mod run_folder;
 pub mod tools;
 pub mod wait;
+pub mod world;

@@ -10,10 +10,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use anyhow::Result;
+use configmapsync::api::ConfigMapSyncSpec;
+use e2e::audit::data_reads_by_operator;
 use e2e::audit::lines;
+use e2e::audit::writes_by_operator;
 use e2e::control_plane::ControlPlane;
+use e2e::fixture::SOON;
 use e2e::wait::Seen;
 use e2e::wait::until;
+use e2e::world::World;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
@@ -139,5 +144,43 @@ async fn an_api_server_comes_back_at_its_address_with_its_objects() -> Result<()
     assert!(control_plane.api_server().terminate().is_err(), "it is gone");
     control_plane.restart_api_server().await?;
     api.get("a").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_replica_acts_with_the_identity_of_its_pod() -> Result<()> {
+    let mut world = World::start(1).await?;
+    let person = world.fixture();
+    person.create_namespaces(&["source", "destination"]).await?;
+    person.create_config_map("source", "a", &[("k", "v")]).await?;
+    let before = world.audit().mark().await?;
+    let spec = ConfigMapSyncSpec {
+        source_namespace: "source".to_owned(),
+        config_map_name: "a".to_owned(),
+        destination_namespace: Some("destination".to_owned()),
+        ..ConfigMapSyncSpec::default()
+    };
+    person.create_sync("source", "a", spec).await?;
+    person.wait_reason("source", "a", "Synced", SOON).await?;
+    person.wait_data("destination", "a", &[("k", "v")], SOON).await?;
+
+    let events = world.audit().since(before).await?;
+    let replica = world.replica()?;
+    let uid = &replica.pod().uid;
+    let writes = writes_by_operator(&events);
+    let strangers: Vec<_> = writes.iter().copied().filter(|it| it.pod_uid() != uid).collect();
+    assert!(strangers.is_empty(), "{}", lines(&strangers));
+    let creates: Vec<_> = writes.iter().filter(|event| event.verb == "create").collect();
+    assert_eq!(creates.len(), 1, "{}", lines(&writes));
+    let reads = data_reads_by_operator(&events);
+    assert!(!reads.is_empty(), "the source was not read");
+
+    assert!(replica.metrics().await?.contains("controller_runtime_reconcile"));
+    replica.process().terminate()?;
+    let status = replica.process().wait_exit(SOON).await?;
+    assert_eq!(status.code(), Some(0), "{}", replica.process().tail(10));
+    replica.restart()?;
+    replica.wait_ready().await?;
+    assert_eq!(world.wait_leader().await?, 0);
     Ok(())
 }
