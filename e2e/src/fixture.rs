@@ -3,7 +3,7 @@
 mod shorthand;
 mod syncs;
 
-pub use shorthand::one_to_one;
+pub use crate::fixture::shorthand::one_to_one;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

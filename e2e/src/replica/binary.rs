@@ -1,6 +1,7 @@
 //! The operator's binary.
 
 use std::env;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -35,11 +36,14 @@ pub async fn built() -> Result<&'static Path> {
 }
 
 async fn build() -> Result<PathBuf> {
-    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        // From the root with its default members, so that dependencies have the same features as
-        // in `cargo test`, and are not compiled once more.
-        .args(["build", "--locked", "--bin", "configmapsync"])
-        .arg("--message-format=json-render-diagnostics")
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // All programs of the default members: then dependencies have the same features as in
+    // `cargo test`, and are not compiled once more.
+    command.args(["build", "--locked", "--bins", "--message-format=json-render-diagnostics"]);
+    for (name, _) in env::vars_os().filter(|(name, _)| is_of_running_test(name)) {
+        command.env_remove(name);
+    }
+    let output = command
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .stdin(Stdio::null())
         .kill_on_drop(true)
@@ -56,4 +60,11 @@ async fn build() -> Result<PathBuf> {
         .filter(|message| message.target.as_ref().is_some_and(|it| it.name == "configmapsync"))
         .find_map(|message| message.executable)
         .context("cargo build named no executable configmapsync")
+}
+
+/// Whether cargo set a variable for the test that runs now. Some build scripts (ring's) run again
+/// when these change, and with them most of the dependencies would be compiled again.
+fn is_of_running_test(name: &OsStr) -> bool {
+    let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+    name.to_str().is_some_and(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
 }
