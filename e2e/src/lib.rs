@@ -1,1 +1,4 @@
 //! Real clusters for ConfigMapSync.
+
+pub mod command;
+pub mod sandbox;
