@@ -17,8 +17,8 @@ const HOLD: &str = "CONFIGMAPSYNC_HOLD_SANDBOX";
 const HELD: &str = "held: ";
 
 /// Opens a sandbox and fills it: a mount, a detached process, control groups with it inside.
-async fn filled() -> Sandbox {
-    let sandbox = Sandbox::open().await.unwrap();
+async fn filled() -> anyhow::Result<Sandbox> {
+    let sandbox = Sandbox::open().await?;
     let script = "mount -t tmpfs tmpfs /mnt
         setsid sleep 1000 >/dev/null 2>&1 &
         for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/*; do
@@ -28,9 +28,8 @@ async fn filled() -> Sandbox {
         done 2>/dev/null
         true";
     e2e::command::run(sandbox.command("bash").args(["-c", script, sandbox.control_group()]))
-        .await
-        .unwrap();
-    sandbox
+        .await?;
+    Ok(sandbox)
 }
 
 /// The kernel removes interfaces and dead processes within moments, but not at once.
@@ -44,7 +43,7 @@ fn assert_nothing_remains(footprint: &Footprint) {
 
 #[tokio::test]
 async fn nothing_is_left_of_a_closed_sandbox() {
-    let sandbox = filled().await;
+    let sandbox = filled().await.unwrap();
     let footprint = sandbox.footprint().clone();
     let seen = footprint.remains().join("\n");
     for kind in ["process", "interface", "control group"] {
@@ -78,7 +77,7 @@ async fn holds_a_sandbox_until_it_is_killed() {
     if std::env::var_os(HOLD).is_none() {
         return;
     }
-    let sandbox = filled().await;
+    let sandbox = filled().await.unwrap();
     println!("{HELD}{}", serde_json::to_string(sandbox.footprint()).unwrap());
     std::future::pending::<()>().await;
 }
