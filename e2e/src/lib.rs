@@ -1,8 +1,16 @@
 //! Real clusters for ConfigMapSync.
 
+pub mod audit;
+pub mod certificates;
 pub mod command;
+pub mod control_plane;
 pub mod debian;
 pub mod helm;
 pub mod image;
 pub mod jaeger;
+pub mod kubeconfig;
+pub mod process;
+pub mod run_folder;
 pub mod sandbox;
+pub mod tools;
+pub mod wait;

@@ -1,0 +1,101 @@
+//! What was asked of the API server, by whom, and what it answered: read from its audit log.
+
+mod event;
+
+pub use crate::audit::event::Event;
+
+use std::fs::File;
+use std::io::Read;
+use std::io::Seek;
+use std::io::SeekFrom;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::Result;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::Client;
+
+use crate::wait::Seen;
+use crate::wait::until;
+
+/// How the names begin that our own requests ask for; nothing has such a name.
+const MARK: &str = "e2e-mark-";
+
+/// The audit log of one API server.
+#[derive(Clone)]
+pub struct AuditLog {
+    file: PathBuf,
+    client: Client,
+}
+
+/// A moment in the log, between two requests.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Mark(u64);
+
+impl AuditLog {
+    pub(crate) const fn new(file: PathBuf, client: Client) -> Self {
+        Self { file, client }
+    }
+
+    /// Now: later than every request that was answered before the call.
+    ///
+    /// The log is written while a request ends, so the last lines may lag behind their answers by
+    /// a moment. A request of our own, awaited in the log, closes the gap.
+    ///
+    /// # Errors
+    /// The API server does not answer, or the log cannot be read.
+    pub async fn mark(&self) -> Result<Mark> {
+        let start = Mark(std::fs::metadata(&self.file).map_or(0, |metadata| metadata.len()));
+        let name = format!("{MARK}{:016x}", fastrand::u64(..));
+        Api::<ConfigMap>::namespaced(self.client.clone(), "default").get_opt(&name).await?;
+        until("the audit log holds our own request", Duration::from_secs(10), || async {
+            let text = read(&self.file, start)?;
+            let found = text.find(&name).and_then(|at| Some(at + text[at..].find('\n')? + 1));
+            let found = found.map(|end| Mark(start.0 + end as u64));
+            Ok(Seen::from_option(found, || format!("{} other bytes", text.len())))
+        })
+        .await
+    }
+
+    /// The requests answered since `mark`, in the order of the log.
+    ///
+    /// # Errors
+    /// The API server does not answer, or the log cannot be read.
+    pub async fn since(&self, mark: Mark) -> Result<Vec<Event>> {
+        let end = self.mark().await?;
+        let text = read(&self.file, mark)?;
+        let length = usize::try_from(end.0 - mark.0)?;
+        let lines = text.get(..length).context("the audit log was cut short")?.lines();
+        lines
+            .map(|line| {
+                serde_json::from_str(line).with_context(|| {
+                    let start: String = line.chars().take(200).collect();
+                    format!("a line of the audit log that is no event: {start}")
+                })
+            })
+            // Our own marks are not what anybody asks about.
+            .filter(|event: &Result<Event>| !event.as_ref().is_ok_and(is_mark))
+            .collect()
+    }
+}
+
+fn is_mark(event: &Event) -> bool {
+    event.name().starts_with(MARK)
+}
+
+fn read(file: &Path, from: Mark) -> Result<String> {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = File::open(file)?;
+        file.seek(SeekFrom::Start(from.0))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().with_context(|| format!("reading the audit log {}", file.display()))?;
+    // The last line may be half written, in the middle of a character.
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    Ok(String::from_utf8(bytes[..whole].to_vec())?)
+}

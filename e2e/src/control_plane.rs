@@ -1,0 +1,258 @@
+//! A cluster without pods: etcd, kube-apiserver and kube-controller-manager as child processes.
+//!
+//! The real programs, on loopback, without root. Several live side by side: etcd listens on a
+//! socket in the run's folder, the API server on a free port. All of it, processes and folder, is
+//! gone when the [`ControlPlane`] is dropped or the harness dies.
+//!
+//! With other [`Settings`] the same programs run inside a network namespace, for a cluster with pods.
+
+mod install;
+mod programs;
+mod settings;
+
+pub use crate::control_plane::settings::Settings;
+
+use std::fs;
+use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::Result;
+use http::Request;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::Api;
+use kube::Client;
+
+use crate::audit::AuditLog;
+use crate::certificates::Authority;
+use crate::control_plane::programs::Programs;
+use crate::kubeconfig;
+use crate::kubeconfig::Credential;
+use crate::process::Process;
+use crate::run_folder::RunFolder;
+use crate::tools::Set;
+use crate::tools::Tools;
+use crate::wait::Seen;
+use crate::wait::until;
+
+/// Below the range from which the system takes ports for outgoing connections, so that the port
+/// of an API server is still free when it is started again.
+const PORTS: std::ops::Range<u16> = 20_000..30_000;
+const PORT_TAKEN: &str = "address already in use";
+/// Generous, for machines under load; it is seconds as a rule.
+const START: Duration = Duration::from_secs(120);
+
+/// A running control plane.
+pub struct ControlPlane {
+    // Dropped from top to bottom: processes before the folder that they write into.
+    controller_manager: Process,
+    api_server: Process,
+    etcd: Process,
+    programs: Programs,
+    port: u16,
+    authority: Authority,
+    kubeconfig: PathBuf,
+    client: Client,
+    folder: RunFolder,
+}
+
+impl ControlPlane {
+    /// Starts one with the default settings, having built its programs if need be.
+    ///
+    /// # Errors
+    /// See [`ControlPlane::start_with`].
+    pub async fn start() -> Result<Self> {
+        let tools = Tools::ensure(&[Set::Etcd, Set::ControlPlane]).await?;
+        let folder = RunFolder::create()?;
+        let authority = Authority::create(folder.path().join("certificates"))?;
+        Self::start_with(&tools, folder, authority, Settings::default()).await
+    }
+
+    /// Starts one, and returns when it is ready and its controllers run.
+    ///
+    /// # Errors
+    /// A program does not start or does not get ready in time: the end of its log is in the error.
+    pub async fn start_with(
+        tools: &Tools,
+        folder: RunFolder,
+        authority: Authority,
+        settings: Settings,
+    ) -> Result<Self> {
+        let programs = Programs::prepare(folder.path().to_owned(), tools, &authority, settings)?;
+        let etcd = programs.etcd()?.start()?;
+        let (api_server, port) = start_api_server(&programs).await?;
+        let server = format!("https://{}", SocketAddr::new(programs.settings.address, port));
+        let write = |file: PathBuf, user: &str| {
+            let files = authority.issue_client(user, user, &["system:masters"])?;
+            let credential = Credential::Certificate(files);
+            let text = kubeconfig::render(&server, authority.certificate(), &credential)?;
+            fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+            anyhow::Ok(file)
+        };
+        let kubeconfig = write(folder.path().join("admin.kubeconfig"), "admin")?;
+        write(programs.controllers_kubeconfig(), "system:kube-controller-manager")?;
+        let client = kubeconfig::client(&kubeconfig).await?;
+        wait_ready(&client, &etcd, &api_server).await?;
+        let controller_manager = programs.controller_manager()?.start()?;
+        wait_controllers(&client, &controller_manager).await?;
+        Ok(Self {
+            controller_manager,
+            api_server,
+            etcd,
+            programs,
+            port,
+            authority,
+            kubeconfig,
+            client,
+            folder,
+        })
+    }
+
+    /// A client that may do everything (user `admin`, group `system:masters`).
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The file that lets anybody do everything.
+    #[must_use]
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// The text of a kubeconfig for somebody else.
+    ///
+    /// # Errors
+    /// A certificate cannot be read.
+    pub fn kubeconfig_for(&self, credential: &Credential) -> Result<String> {
+        kubeconfig::render(&self.server(), self.authority.certificate(), credential)
+    }
+
+    /// The URL of the API server.
+    #[must_use]
+    pub fn server(&self) -> String {
+        format!("https://{}", SocketAddr::new(self.programs.settings.address, self.port))
+    }
+
+    /// What issues certificates for this cluster.
+    #[must_use]
+    pub const fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The folder with logs, keys and data; a place for more of them.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The programs that this cluster was built from.
+    #[must_use]
+    pub const fn tools(&self) -> &Tools {
+        &self.programs.tools
+    }
+
+    /// What was asked of the API server.
+    #[must_use]
+    pub fn audit(&self) -> AuditLog {
+        AuditLog::new(self.programs.audit_log(), self.client())
+    }
+
+    /// The process of etcd, to be frozen or killed.
+    #[must_use]
+    pub const fn etcd(&self) -> &Process {
+        &self.etcd
+    }
+
+    /// The process of the API server, to be frozen or killed.
+    #[must_use]
+    pub const fn api_server(&self) -> &Process {
+        &self.api_server
+    }
+
+    /// The process of the controllers.
+    #[must_use]
+    pub const fn controller_manager(&self) -> &Process {
+        &self.controller_manager
+    }
+
+    /// Ends the API server, if it runs, and starts it again at the same address.
+    ///
+    /// # Errors
+    /// It does not get ready in time.
+    pub async fn restart_api_server(&mut self) -> Result<()> {
+        if self.api_server.exit_status()?.is_none() {
+            self.api_server.kill()?;
+        }
+        self.api_server = self.programs.api_server(self.port)?.start()?;
+        wait_ready(&self.client, &self.etcd, &self.api_server).await
+    }
+}
+
+/// Starts the API server at a port that nobody else has taken, and returns once it listens.
+async fn start_api_server(programs: &Programs) -> Result<(Process, u16)> {
+    let mut last = None;
+    for _ in 0..10 {
+        let port = match programs.settings.port {
+            Some(port) => port,
+            None => free_port(programs.settings.address)?,
+        };
+        let process = programs.api_server(port)?.start()?;
+        match wait_listening(&process).await {
+            Ok(()) => return Ok((process, port)),
+            Err(error) if process.tail(20).contains(PORT_TAKEN) => last = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last.context("no try was made")?).context("no port for the API server in ten tries")
+}
+
+async fn wait_listening(api_server: &Process) -> Result<()> {
+    let what = "kube-apiserver listens";
+    until(what, START, || async {
+        api_server.expect_running()?;
+        let log = fs::read_to_string(api_server.log()).unwrap_or_default();
+        Ok(Seen::from_bool(log.contains("Serving securely on"), || api_server.tail(5)))
+    })
+    .await
+}
+
+async fn wait_ready(client: &Client, etcd: &Process, api_server: &Process) -> Result<()> {
+    until("kube-apiserver is ready", START, || async {
+        etcd.expect_running()?;
+        api_server.expect_running()?;
+        let request = Request::get("/readyz?verbose").body(Vec::new())?;
+        Ok(match client.request_text(request).await {
+            Ok(_) => Seen::Done(()),
+            Err(error) => {
+                Seen::NotYet(format!("{error}; kube-apiserver wrote:\n{}", api_server.tail(5)))
+            }
+        })
+    })
+    .await
+}
+
+/// The first thing that the controllers do for everybody is the ServiceAccount `default`.
+async fn wait_controllers(client: &Client, controller_manager: &Process) -> Result<()> {
+    let accounts = Api::<ServiceAccount>::namespaced(client.clone(), "default");
+    until("kube-controller-manager works", START, || async {
+        controller_manager.expect_running()?;
+        let account = accounts.get_opt("default").await?;
+        Ok(Seen::from_option(account.map(drop), || {
+            format!("no ServiceAccount default; it wrote:\n{}", controller_manager.tail(5))
+        }))
+    })
+    .await
+}
+
+/// A port of `address` that is free now. Where to look is random, so that two harnesses seldom meet.
+fn free_port(address: IpAddr) -> Result<u16> {
+    std::iter::repeat_with(|| fastrand::u16(PORTS))
+        .take(1_000)
+        .find(|port| TcpListener::bind((address, *port)).is_ok())
+        .with_context(|| format!("no port of {address} is free in {PORTS:?}"))
+}

@@ -1,0 +1,109 @@
+//! What the operator needs in a cluster before it runs: its kinds, its rights, its account.
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::Result;
+use http::Request;
+use kube::Api;
+use kube::Client;
+use kube::api::ApiResource;
+use kube::api::DynamicObject;
+use kube::api::GroupVersionKind;
+use kube::api::Patch;
+use kube::api::PatchParams;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::control_plane::ControlPlane;
+use crate::wait::Seen;
+use crate::wait::until;
+
+/// The namespace that the operator lives in, and the name of all that is installed.
+pub const OPERATOR: &str = "configmapsync";
+const FIELD_MANAGER: &str = "e2e";
+const KIND: &str = "/apis/apps.nishaf.info/v1/configmapsyncs";
+
+impl ControlPlane {
+    /// Installs everything but the operator itself from `deploy/`, and waits until the kind is
+    /// served.
+    ///
+    /// # Errors
+    /// A manifest cannot be read or is refused, or the kind is not served in time.
+    pub async fn install(&self) -> Result<()> {
+        let metadata = json!({"name": OPERATOR, "namespace": OPERATOR});
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
+        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata});
+        self.apply(namespace).await?;
+        self.apply(account).await?;
+        for file in manifests()? {
+            self.apply_file(&file).await?;
+        }
+        wait_served(&self.client()).await
+    }
+
+    /// Applies every object in a YAML file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or an object is refused.
+    pub async fn apply_file(&self, file: &Path) -> Result<()> {
+        let context = || format!("applying {}", file.display());
+        let text = fs::read_to_string(file).with_context(context)?;
+        for object in serde_saphyr::from_multiple::<Value>(&text).with_context(context)? {
+            self.apply(object).await.with_context(context)?;
+        }
+        Ok(())
+    }
+
+    /// Applies one object (server-side).
+    ///
+    /// # Errors
+    /// It is no object of Kubernetes, or is refused.
+    pub async fn apply(&self, object: Value) -> Result<DynamicObject> {
+        let object: DynamicObject = serde_json::from_value(object).context("no object")?;
+        let types = object.types.as_ref().context("an object without apiVersion and kind")?;
+        let name = object.metadata.name.as_deref().context("an object without a name")?;
+        let kind = ApiResource::from_gvk(&GroupVersionKind::try_from(types)?);
+        let (pinned, whole) = (self.client(), self.client());
+        let api: Api<DynamicObject> = match &object.metadata.namespace {
+            Some(namespace) if types.kind != "Namespace" => {
+                Api::namespaced_with(pinned, namespace, &kind)
+            }
+            _ => Api::all_with(whole, &kind),
+        };
+        api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&object))
+            .await
+            .with_context(|| format!("applying the {} {name}", types.kind))
+    }
+}
+
+/// The CRDs, then the rights.
+fn manifests() -> Result<Vec<PathBuf>> {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let crds = deploy.join("crds");
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&crds).with_context(|| format!("reading {}", crds.display()))? {
+        let file = entry?.path();
+        let kustomization = file.file_name().is_some_and(|name| name == "kustomization.yaml");
+        if file.extension().is_some_and(|extension| extension == "yaml") && !kustomization {
+            files.push(file);
+        }
+    }
+    files.sort();
+    files.push(deploy.join("rbac.yaml"));
+    Ok(files)
+}
+
+async fn wait_served(client: &Client) -> Result<()> {
+    until("the API server serves ConfigMapSyncs", Duration::from_secs(30), || async {
+        let request = Request::get(format!("{KIND}?limit=1")).body(Vec::new())?;
+        Ok(match client.request_text(request).await {
+            Ok(_) => Seen::Done(()),
+            Err(error) => Seen::NotYet(error.to_string()),
+        })
+    })
+    .await
+}

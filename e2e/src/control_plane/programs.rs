@@ -1,0 +1,168 @@
+//! The command lines of the three programs.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use anyhow::Result;
+use serde_json::json;
+
+use crate::certificates::Authority;
+use crate::certificates::KeyFiles;
+use crate::control_plane::settings::Settings;
+use crate::process::Program;
+use crate::tools::Tools;
+
+/// Where things lie, and what they are started with.
+#[derive(Debug)]
+pub(super) struct Programs {
+    pub folder: PathBuf,
+    pub tools: Tools,
+    pub settings: Settings,
+    authority: PathBuf,
+    serving: KeyFiles,
+    token_key: KeyFiles,
+}
+
+impl Programs {
+    pub fn prepare(
+        folder: PathBuf,
+        tools: &Tools,
+        authority: &Authority,
+        settings: Settings,
+    ) -> Result<Self> {
+        let mut names: Vec<_> = ["localhost", "kubernetes", "kubernetes.default"]
+            .into_iter()
+            .chain(["kubernetes.default.svc", "kubernetes.default.svc.cluster.local"])
+            .map(str::to_owned)
+            .collect();
+        names.push(settings.address.to_string());
+        names.extend(settings.server_names.iter().cloned());
+        let policy = folder.join("audit-policy.json");
+        fs::write(&policy, audit_policy()).context("writing the audit policy")?;
+        Ok(Self {
+            folder,
+            tools: tools.clone(),
+            settings,
+            authority: authority.certificate().to_owned(),
+            serving: authority.issue_server("kube-apiserver", &names)?,
+            token_key: authority.signing_key("service-account")?,
+        })
+    }
+
+    /// Where the API server records who did what.
+    pub fn audit_log(&self) -> PathBuf {
+        self.folder.join("audit.log")
+    }
+
+    /// The file that tells controllers how to reach the API server.
+    pub fn controllers_kubeconfig(&self) -> PathBuf {
+        self.folder.join("kube-controller-manager.kubeconfig")
+    }
+
+    /// Listens on a socket in the folder, so that it takes no port from anybody. A single member
+    /// talks to no peer: that address is a form to be filled in.
+    pub fn etcd(&self) -> Result<Program> {
+        let peer = "http://127.0.0.1:1";
+        Ok(self
+            .program("etcd")?
+            .argument("--unsafe-no-fsync")
+            .argument("--name=etcd")
+            .argument(format!("--data-dir={}", self.folder.join("etcd").display()))
+            .argument(format!("--listen-client-urls={}", self.etcd_socket()))
+            .argument(format!("--advertise-client-urls={peer}"))
+            .argument("--listen-peer-urls=http://127.0.0.1:0")
+            .argument(format!("--initial-advertise-peer-urls={peer}"))
+            .argument(format!("--initial-cluster=etcd={peer}"))
+            .argument("--log-level=warn"))
+    }
+
+    pub fn api_server(&self, port: u16) -> Result<Program> {
+        let folder = self.folder.display();
+        let settings = &self.settings;
+        Ok(self
+            .program("kube-apiserver")?
+            .argument(format!("--etcd-servers={}", self.etcd_socket()))
+            .argument(format!("--bind-address={}", settings.address))
+            .argument(format!("--advertise-address={}", settings.address))
+            .argument(format!("--secure-port={port}"))
+            .argument("--endpoint-reconciler-type=none")
+            .argument(format!("--service-cluster-ip-range={}", settings.service_range))
+            .argument(format!("--cert-dir={folder}"))
+            .argument(format!("--tls-cert-file={}", self.serving.certificate.display()))
+            .argument(format!("--tls-private-key-file={}", self.serving.key.display()))
+            .argument(format!("--client-ca-file={}", self.authority.display()))
+            .argument("--authorization-mode=Node,RBAC")
+            .argument("--enable-admission-plugins=NodeRestriction")
+            .argument("--service-account-issuer=https://kubernetes.default.svc")
+            .argument(format!(
+                "--service-account-key-file={}",
+                self.token_key.certificate.display()
+            ))
+            .argument(format!(
+                "--service-account-signing-key-file={}",
+                self.token_key.key.display()
+            ))
+            // Blocking: whoever got an answer finds the request in the log.
+            .argument("--audit-log-mode=blocking")
+            .argument("--audit-log-format=json")
+            .argument(format!("--audit-log-path={}", self.audit_log().display()))
+            .argument(format!("--audit-policy-file={folder}/audit-policy.json"))
+            // In megabytes: never rotated.
+            .argument("--audit-log-maxsize=1000000")
+            .argument("--profiling=false")
+            .arguments(&settings.api_server_arguments))
+    }
+
+    pub fn controller_manager(&self) -> Result<Program> {
+        let settings = &self.settings;
+        Ok(self
+            .program("kube-controller-manager")?
+            .argument(format!("--kubeconfig={}", self.controllers_kubeconfig().display()))
+            .argument(format!("--controllers={}", settings.controllers))
+            .argument(format!("--root-ca-file={}", self.authority.display()))
+            .argument(format!(
+                "--service-account-private-key-file={}",
+                self.token_key.key.display()
+            ))
+            .argument("--leader-elect=false")
+            .argument("--secure-port=0")
+            .argument("--kube-api-qps=200")
+            .argument("--kube-api-burst=400")
+            .argument("--profiling=false")
+            .arguments(&settings.controller_manager_arguments))
+    }
+
+    fn program(&self, name: &str) -> Result<Program> {
+        let log = self.folder.join(format!("{name}.log"));
+        Ok(Program::new(self.tools.path(name)?, log).prefix(&self.settings.prefix))
+    }
+
+    fn etcd_socket(&self) -> String {
+        format!("unix://{}/etcd.sock", self.folder.display())
+    }
+}
+
+/// Whole requests and answers for the kinds that tests ask about; of the operator's other requests
+/// that they happened, so that rights granted can be compared with rights used; else nothing.
+fn audit_policy() -> String {
+    let watched = json!([
+        {"group": "", "resources": ["configmaps", "events"]},
+        {"group": "apps.nishaf.info"},
+        {"group": "coordination.k8s.io", "resources": ["leases"]},
+        {"group": "events.k8s.io"},
+    ]);
+    let operator = ["system:serviceaccount:configmapsync:configmapsync"];
+    json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "omitManagedFields": true,
+        "rules": [
+            {"level": "RequestResponse", "resources": watched},
+            {"level": "Metadata", "users": operator},
+            {"level": "None"},
+        ],
+    })
+    .to_string()
+}

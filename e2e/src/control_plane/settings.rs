@@ -1,0 +1,51 @@
+//! What may differ between one control plane and another.
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+
+/// The controllers that a cluster without pods needs: namespaces and what belongs to a deleted
+/// owner go away, ServiceAccounts and the ConfigMap `kube-root-ca.crt` come into being, cluster
+/// roles are aggregated. The one that removes pods of unknown nodes is not among them, so that
+/// the pods of [`crate::replica`] stay.
+const CONTROLLERS: &str = "namespace-controller,garbage-collector-controller,\
+     serviceaccount-controller,root-ca-certificate-publisher-controller,\
+     clusterrole-aggregation-controller,resourcequota-controller";
+
+/// How to start a control plane. The default is on loopback, without pods, and needs no root.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Words before each program, such as `nsenter --net=FILE --`: see
+    /// [`crate::process::Program::prefix`].
+    pub prefix: Vec<OsString>,
+    /// The address that the API server listens on, announces, and is reached at.
+    pub address: IpAddr,
+    /// Its port; without one, a free one is found.
+    pub port: Option<u16>,
+    /// The range that Services get their addresses from.
+    pub service_range: String,
+    /// Names and addresses in the API server's certificate, besides its own address and the usual
+    /// names of the Service `kubernetes`: the first address of the range belongs here if pods use it.
+    pub server_names: Vec<String>,
+    /// More arguments of kube-apiserver, such as `--kubelet-client-certificate=...`.
+    pub api_server_arguments: Vec<String>,
+    /// The controllers to run; `*` stands for all that usually do.
+    pub controllers: String,
+    /// More arguments of kube-controller-manager.
+    pub controller_manager_arguments: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            prefix: Vec::new(),
+            address: Ipv4Addr::LOCALHOST.into(),
+            port: None,
+            service_range: "10.96.0.0/16".to_owned(),
+            server_names: Vec::new(),
+            api_server_arguments: Vec::new(),
+            controllers: CONTROLLERS.to_owned(),
+            controller_manager_arguments: Vec::new(),
+        }
+    }
+}

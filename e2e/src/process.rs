@@ -1,0 +1,252 @@
+//! Child processes that never outlive the harness.
+//!
+//! Each is started with `setpriv --pdeathsig KILL`: the kernel kills it as soon as the thread that
+//! started it is gone, however it went, `kill -9` included. Hence one thread, which lives as long
+//! as the harness, starts them all. Dropping a [`Process`] kills it too, and waits for its end.
+//! Each leads a process group of its own, so that Ctrl-C reaches the harness only.
+
+mod spawner;
+
+use std::ffi::OsStr;
+use std::ffi::OsString;
+use std::fs;
+use std::fs::File;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::process::ExitStatus;
+use std::process::Stdio;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use rustix::process::Pid;
+pub use rustix::process::Signal;
+
+use crate::wait::Seen;
+use crate::wait::until;
+
+const DIE_WITH_PARENT: [&str; 4] = ["setpriv", "--pdeathsig", "KILL", "--"];
+
+/// What to start: a program, its arguments, and where its output goes.
+#[derive(Clone, Debug)]
+pub struct Program {
+    program: PathBuf,
+    prefix: Vec<OsString>,
+    arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    log: PathBuf,
+}
+
+impl Program {
+    /// A program whose standard output and error are appended to the file `log`.
+    pub fn new(program: impl Into<PathBuf>, log: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            prefix: Vec::new(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            log: log.into(),
+        }
+    }
+
+    /// Words to stand before the program, such as `nsenter --net=FILE --`.
+    ///
+    /// They should exec the program rather than fork it: signals go to the process started first.
+    #[must_use]
+    pub fn prefix<Word: Into<OsString>>(mut self, words: impl IntoIterator<Item = Word>) -> Self {
+        self.prefix.extend(words.into_iter().map(Into::into));
+        self
+    }
+
+    /// One more argument.
+    #[must_use]
+    pub fn argument(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// More arguments.
+    #[must_use]
+    pub fn arguments<Word: Into<OsString>>(
+        mut self,
+        words: impl IntoIterator<Item = Word>,
+    ) -> Self {
+        self.arguments.extend(words.into_iter().map(Into::into));
+        self
+    }
+
+    /// A variable of the program's environment, which else holds only what finds programs and
+    /// temporary files: a person's own settings must not change what is tested.
+    #[must_use]
+    pub fn environment(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Starts the program.
+    ///
+    /// # Errors
+    /// The log cannot be opened or `setpriv` (util-linux) is missing. A program that is missing
+    /// shows as a process that ends at once, with the reason in its log.
+    pub fn start(&self) -> Result<Process> {
+        let log = File::options().create(true).append(true).open(&self.log);
+        let log = log.with_context(|| format!("opening the log {}", self.log.display()))?;
+        let mut words: Vec<&OsStr> = DIE_WITH_PARENT.iter().map(OsStr::new).collect();
+        if !self.prefix.is_empty() {
+            // Said again after the prefix, in case that forks: the request does not pass a fork.
+            words.extend(self.prefix.iter().map(OsString::as_os_str));
+            words.extend(DIE_WITH_PARENT.iter().map(OsStr::new));
+        }
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg(&self.program).args(&self.arguments);
+        command.env_clear();
+        for name in ["PATH", "HOME", "TMPDIR"] {
+            command.envs(std::env::var_os(name).map(|value| (name, value)));
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let child = spawner::spawn(command)
+            .with_context(|| format!("starting {} by setpriv", self.program.display()))?;
+        let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let id = id.context("the system gave a process no valid id")?;
+        let name = self.program.file_name().unwrap_or(self.program.as_os_str());
+        Ok(Process {
+            name: name.to_string_lossy().into_owned(),
+            log: self.log.clone(),
+            id,
+            child: Mutex::new(child),
+        })
+    }
+}
+
+/// A process of ours, running or ended. Dropped, it is killed.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    log: PathBuf,
+    id: Pid,
+    child: Mutex<Child>,
+}
+
+impl Process {
+    /// Its process id.
+    #[must_use]
+    pub const fn pid(&self) -> i32 {
+        self.id.as_raw_nonzero().get()
+    }
+
+    /// The file with all it wrote.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// The last `lines` lines that it wrote.
+    #[must_use]
+    pub fn tail(&self, lines: usize) -> String {
+        let text = fs::read(&self.log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let all: Vec<_> = text.lines().collect();
+        all.get(all.len().saturating_sub(lines)..).unwrap_or_default().join("\n")
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// The process has ended.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        // As long as the child is locked and not waited for, its id is not given to another.
+        let mut child = self.child();
+        if let Some(status) = child.try_wait()? {
+            bail!("{} has ended already, with {status}", self.name);
+        }
+        rustix::process::kill_process(self.id, signal)
+            .with_context(|| format!("sending {signal:?} to {}", self.name))
+    }
+
+    /// Asks it to end: SIGTERM.
+    ///
+    /// # Errors
+    /// As [`Process::signal`].
+    pub fn terminate(&self) -> Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    /// Ends it: SIGKILL, and waits until it is gone.
+    ///
+    /// # Errors
+    /// It had ended before.
+    pub fn kill(&self) -> Result<()> {
+        self.signal(Signal::KILL)?;
+        self.child().wait().with_context(|| format!("waiting for the end of {}", self.name))?;
+        Ok(())
+    }
+
+    /// Freezes it: SIGSTOP.
+    ///
+    /// # Errors
+    /// As [`Process::signal`].
+    pub fn freeze(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on after [`Process::freeze`]: SIGCONT.
+    ///
+    /// # Errors
+    /// As [`Process::signal`].
+    pub fn thaw(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// How it ended, if it did.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn exit_status(&self) -> Result<Option<ExitStatus>> {
+        self.child().try_wait().with_context(|| format!("asking for the status of {}", self.name))
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// # Errors
+    /// It still runs at the deadline: the end of its log is in the error.
+    pub async fn wait_exit(&self, deadline: Duration) -> Result<ExitStatus> {
+        until(format!("{} has ended", self.name), deadline, || async {
+            Ok(Seen::from_option(self.exit_status()?, || {
+                format!("it runs, and wrote last:\n{}", self.tail(10))
+            }))
+        })
+        .await
+    }
+
+    /// An error, with the end of the log, if it has ended: for use while waiting for it to start.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn expect_running(&self) -> Result<()> {
+        if let Some(status) = self.exit_status()? {
+            bail!("{} ended with {status}, and wrote last:\n{}", self.name, self.tail(20));
+        }
+        Ok(())
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let mut child = self.child();
+        // Either it runs and dies of this, or it is gone: both is what is wanted.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}

@@ -1,0 +1,112 @@
+//! What each set of tools consists of.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+/// The version that the Kubernetes programs report, and Helm assumes without a cluster.
+///
+/// Programs built from a module do not know their version; kubectl cannot parse the default.
+const KUBERNETES: &str = "-X k8s.io/component-base/version.gitVersion=v1.35.4 \
+     -X k8s.io/component-base/version.gitMajor=1 \
+     -X k8s.io/component-base/version.gitMinor=35";
+const HELM: &str = "-X helm.sh/helm/v3/internal/version.version=v3.22.0 \
+     -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 \
+     -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=35 \
+     -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor=1 \
+     -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=35";
+
+/// Programs that are built and wanted together.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Set {
+    /// etcd.
+    Etcd,
+    /// kube-apiserver, kube-controller-manager, kubectl: with etcd, a cluster without pods.
+    ControlPlane,
+    /// kubelet, kube-proxy, kube-scheduler.
+    Node,
+    /// containerd, its runc shim and ctr.
+    Containerd,
+    /// The network plugins bridge, loopback, host-local and portmap.
+    Cni,
+    /// Helm.
+    Helm,
+    /// Jaeger, all in one.
+    Jaeger,
+}
+
+impl Set {
+    /// Every set, in the order in which a first build makes most sense.
+    pub const ALL: [Self; 7] = [
+        Self::Etcd,
+        Self::ControlPlane,
+        Self::Node,
+        Self::Containerd,
+        Self::Cni,
+        Self::Helm,
+        Self::Jaeger,
+    ];
+
+    /// The name of the set: its folder below `tools/`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::ControlPlane => "control-plane",
+            Self::Node => "node",
+            Self::Containerd => "containerd",
+            Self::Cni => "cni",
+            Self::Helm => "helm",
+            Self::Jaeger => "jaeger",
+        }
+    }
+
+    /// The programs in the set.
+    #[must_use]
+    pub const fn programs(self) -> &'static [&'static str] {
+        match self {
+            Self::Etcd => &["etcd"],
+            Self::ControlPlane => &["kube-apiserver", "kube-controller-manager", "kubectl"],
+            Self::Node => &["kubelet", "kube-proxy", "kube-scheduler"],
+            Self::Containerd => &["containerd", "containerd-shim-runc-v2", "ctr"],
+            Self::Cni => &["bridge", "host-local", "loopback", "portmap"],
+            Self::Helm => &["helm"],
+            Self::Jaeger => &["jaeger"],
+        }
+    }
+
+    /// The folder with the set's `go.mod` and `go.sum`.
+    pub(super) fn module(self) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(self.name())
+    }
+
+    /// The folder in `assets` may serve instead of a build.
+    pub(super) fn provided(self, assets: Option<&Path>) -> Option<PathBuf> {
+        assets.filter(|_| self == Self::Etcd).map(Path::to_owned)
+    }
+
+    /// What Go calls a program that goes by another name here.
+    pub(super) const fn renamed(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Etcd => Some(("server", "etcd")),
+            Self::Jaeger => Some(("all-in-one", "jaeger")),
+            _ => None,
+        }
+    }
+
+    pub(super) fn linker_flags(self) -> String {
+        let version = match self {
+            Self::ControlPlane | Self::Node => KUBERNETES,
+            Self::Helm => HELM,
+            _ => "",
+        };
+        format!("-s -w {version}")
+    }
+
+    /// Build tags: what needs C libraries that nobody here uses is left out.
+    pub(super) const fn tags(self) -> &'static str {
+        match self {
+            Self::Containerd => "no_btrfs,no_zfs,no_devmapper",
+            _ => "",
+        }
+    }
+}

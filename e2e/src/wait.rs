@@ -1,0 +1,101 @@
+//! Waiting for a state, never for a time.
+
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use tokio::time;
+use tokio::time::Instant;
+
+/// How long to rest between two looks.
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// What one look at the world found.
+#[derive(Debug)]
+pub enum Seen<T> {
+    /// What was awaited.
+    Done(T),
+    /// Something else: this.
+    NotYet(String),
+}
+
+impl<T> Seen<T> {
+    /// `Done` with what is there, or else `NotYet` with what is said instead.
+    pub fn from_option(found: Option<T>, instead: impl FnOnce() -> String) -> Self {
+        found.map_or_else(|| Self::NotYet(instead()), Self::Done)
+    }
+}
+
+impl Seen<()> {
+    /// `Done` if `done`, or else `NotYet` with what is said instead.
+    pub fn from_bool(done: bool, instead: impl FnOnce() -> String) -> Self {
+        Self::from_option(done.then_some(()), instead)
+    }
+}
+
+/// Looks again and again until `look` sees what is awaited.
+///
+/// # Errors
+/// `look` failed, or `deadline` passed: the error says what was awaited, for how long, and what
+/// was seen last instead.
+pub async fn until<T, Look, Looking>(
+    what: impl AsRef<str>,
+    deadline: Duration,
+    mut look: Look,
+) -> Result<T>
+where
+    Look: FnMut() -> Looking,
+    Looking: Future<Output = Result<Seen<T>>>,
+{
+    let what = what.as_ref();
+    let end = Instant::now() + deadline;
+    let mut last = "nothing yet".to_owned();
+    loop {
+        match time::timeout_at(end, look()).await {
+            Ok(Ok(Seen::Done(found))) => return Ok(found),
+            Ok(Ok(Seen::NotYet(instead))) => last = instead,
+            Ok(Err(error)) => return Err(error).with_context(|| format!("waiting until {what}")),
+            Err(_) => last.push_str(" (and the last look did not end)"),
+        }
+        if Instant::now() + PAUSE >= end {
+            bail!("waited {deadline:?} in vain until {what}; seen instead: {last}");
+        }
+        time::sleep(PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_comes_in_time_is_returned() {
+        let mut looks = 0;
+        let found = until("the third look", Duration::from_secs(5), || {
+            looks += 1;
+            let seen = Seen::from_option((looks == 3).then_some(looks), || format!("look {looks}"));
+            async move { Ok(seen) }
+        });
+        assert_eq!(found.await.unwrap(), 3);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_come_is_named_with_what_was_seen_instead() {
+        let error = until("it rains", Duration::from_millis(60), || async {
+            Ok(Seen::<()>::NotYet("sunshine".to_owned()))
+        });
+        let error = error.await.unwrap_err().to_string();
+        assert_eq!(error, "waited 60ms in vain until it rains; seen instead: sunshine");
+    }
+
+    #[tokio::test]
+    async fn a_look_that_hangs_is_ended() {
+        let error = until("it ends", Duration::from_millis(60), || async {
+            std::future::pending::<()>().await;
+            Ok(Seen::Done(()))
+        });
+        assert!(error.await.unwrap_err().to_string().contains("did not end"));
+    }
+}
