@@ -1,6 +1,7 @@
 //! What real pods need of this machine, and how a Debian machine gets it.
 
 use std::env;
+use std::ffi::OsString;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -82,13 +83,18 @@ pub async fn ensure_rust_target(target: &str) -> Result<()> {
     Ok(())
 }
 
-/// Where the program is: in `PATH`, or where administrators' programs are on every Linux.
+/// Where programs are looked for: in `PATH`, and where administrators' programs are on Linux.
 #[must_use]
-pub fn find(program: &str) -> Option<PathBuf> {
+pub fn path() -> OsString {
     let path = env::var_os("PATH").unwrap_or_default();
-    let folders = env::split_paths(&path).collect::<Vec<_>>();
     let system = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
-    folders.into_iter().chain(system).map(|folder| folder.join(program)).find(|path| path.is_file())
+    let folders = env::split_paths(&path).chain(system);
+    // Only a folder with a colon in its name cannot be joined; none of PATH has one.
+    env::join_paths(folders).unwrap_or(path)
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    env::split_paths(&path()).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
 fn apt(words: &[&str]) -> Command {
