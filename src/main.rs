@@ -1,2 +1,75 @@
-//! The operator's binary.
-fn main() {}
+//! The operator's binary: reads the arguments, and does what they ask.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::CommandFactory as _;
+use clap::Parser as _;
+use configmapsync::app;
+use configmapsync::args::Arguments;
+use configmapsync::args::Command;
+use configmapsync::args::Manifests;
+use configmapsync::args::Run;
+use configmapsync::manifests;
+
+/// musl's own allocator is slow under many threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Wrong usage, as clap has it too.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Run(flags) => run(*flags),
+        Command::Manifests(flags) => print_manifests(&flags),
+        Command::Version => print(&format!("configmapsync {}\n", env!("CARGO_PKG_VERSION"))),
+        Command::Completions { shell } => {
+            let mut completions = Vec::new();
+            let mut command = Arguments::command();
+            clap_complete::generate(shell, &mut command, "configmapsync", &mut completions);
+            print(&String::from_utf8_lossy(&completions))
+        }
+    }
+}
+
+fn run(flags: Run) -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error, ExitCode::FAILURE),
+    };
+    let result = runtime.block_on(app::run(flags));
+    // What is left, such as an open watch, is not waited for.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ app::Error::Usage(_)) => fail(&error, ExitCode::from(USAGE)),
+        Err(error) => fail(&error, ExitCode::FAILURE),
+    }
+}
+
+fn print_manifests(flags: &Manifests) -> ExitCode {
+    let result = match &flags.write {
+        Some(root) => manifests::write(root).map(|()| String::new()),
+        None => manifests::stream(),
+    };
+    match result {
+        Ok(text) => print(&text),
+        Err(error) => fail(&error, ExitCode::FAILURE),
+    }
+}
+
+/// Prints `text`; a reader that has gone away, as in a pipe to `head`, is no failure.
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            fail(&error, ExitCode::FAILURE)
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn fail(error: &dyn std::error::Error, code: ExitCode) -> ExitCode {
+    eprintln!("configmapsync: {}", app::describe(error));
+    code
+}

@@ -1,0 +1,201 @@
+//! The life of the process: what starts when, and what ends it.
+//!
+//! Telemetry and health start first; then the election campaigns, a standby being ready and idle.
+//! Winning starts the controller. Losing the Lease ends the process with a failure, so that it
+//! comes back as a clean standby. A signal lets the writes under way end, then gives the Lease
+//! back, then ends the process in peace.
+
+mod clients;
+mod signals;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tracing::Instrument as _;
+
+use crate::args::Run;
+use crate::controller;
+use crate::decide::Action;
+use crate::election;
+use crate::election::Election;
+use crate::election::HolderIdentity;
+use crate::election::Lead;
+use crate::election::Lost;
+use crate::health;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::telemetry;
+use crate::telemetry::Telemetry;
+
+/// How long rounds may go on after a signal. Shorter than a pod's usual grace period.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Why the operator ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The flags contradict each other.
+    #[error("{0}")]
+    Usage(String),
+    /// Telemetry could not be started.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::Error),
+    /// The cluster's address or credentials could not be read.
+    #[error(transparent)]
+    Clients(#[from] clients::Error),
+    /// The address of health and metrics cannot be listened on.
+    #[error("cannot listen on {address}: free it, or choose another by --http-address")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Signals cannot be waited for.
+    #[error("cannot wait for signals")]
+    Signals(#[source] std::io::Error),
+    /// Leadership was lost.
+    #[error("leadership is lost: {0}; restarting as a standby")]
+    Lost(Lost),
+    /// The controller ended although nobody asked it to.
+    #[error("the controller ended unexpectedly")]
+    Controller,
+}
+
+/// Runs the operator until a signal ends it.
+///
+/// # Errors
+/// It could not be started, or leadership was lost.
+pub async fn run(flags: Run) -> Result<(), Error> {
+    flags.leader_election.check().map_err(Error::Usage)?;
+    let telemetry = Telemetry::start(flags.log_format, &flags.log_filter)?;
+    let result = operate(flags).await;
+    match &result {
+        Ok(()) => tracing::info!("stopped"),
+        Err(error) => tracing::error!(error = describe(error), "stopped"),
+    }
+    telemetry.shutdown().await;
+    result
+}
+
+/// An error and its causes in one line.
+#[must_use]
+pub fn describe(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        let text = deeper.to_string();
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = deeper.source();
+    }
+    line.replace('\n', " ")
+}
+
+async fn operate(flags: Run) -> Result<(), Error> {
+    let clients = clients::connect(flags.kubeconfig.as_deref()).await?;
+    let mut stop = signals::listen().map_err(Error::Signals)?;
+    let metrics = Arc::new(Metrics::new(&Action::WRITE_VERBS));
+    let health = Arc::new(Health::new(&[election::HEALTH_PART]));
+    serve(&flags, &health, &metrics).await?;
+
+    let settings = election_settings(&flags);
+    let election = Election::new(clients.lease, settings, Arc::clone(&health));
+    let lead = tokio::select! {
+        biased;
+        () = signals::stopped(&mut stop) => return Ok(()),
+        lead = election.win() => lead,
+    };
+    metrics.set_leading(true);
+    metrics.term_began_at(Timestamp::now().as_duration().as_secs_f64());
+    let term = tracing::info_span!(parent: None, "leadership term");
+    let settings = controller_settings(flags);
+    let controller = tokio::spawn(controller::run(
+        lead.clone(),
+        clients.controller,
+        settings,
+        health,
+        Arc::clone(&metrics),
+        stopped_by(stop.clone()),
+    ));
+    let result = lead_until_stopped(&election, &lead, controller, stop).instrument(term).await;
+    metrics.set_leading(false);
+    result
+}
+
+async fn lead_until_stopped(
+    election: &Election,
+    lead: &Lead,
+    mut controller: tokio::task::JoinHandle<()>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), Error> {
+    tokio::select! {
+        biased;
+        lost = election.hold(lead) => return Err(Error::Lost(lost)),
+        () = signals::stopped(&mut stop) => {}
+        _ = &mut controller => return Err(Error::Controller),
+    }
+    tracing::info!("stopping: writes under way end first");
+    tokio::select! {
+        biased;
+        lost = election.hold(lead) => return Err(Error::Lost(lost)),
+        drained = tokio::time::timeout(DRAIN_TIMEOUT, controller) => {
+            if drained.is_err() {
+                tracing::warn!("some rounds did not end within {DRAIN_TIMEOUT:?}");
+            }
+        }
+    }
+    match election.step_down(lead).await {
+        Ok(()) => tracing::info!("the Lease is released"),
+        Err(error) => tracing::warn!(error, "the Lease is not released; it expires by itself"),
+    }
+    Ok(())
+}
+
+async fn serve(flags: &Run, health: &Arc<Health>, metrics: &Arc<Metrics>) -> Result<(), Error> {
+    let address = flags.http_address;
+    let listen = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+    tracing::info!(%address, "serving health and metrics");
+    let serving =
+        health::serve(listener, Arc::clone(health), Arc::clone(metrics), std::future::pending());
+    tokio::spawn(async move {
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "health and metrics are no longer served");
+        }
+    });
+    Ok(())
+}
+
+async fn stopped_by(mut stop: watch::Receiver<bool>) {
+    signals::stopped(&mut stop).await;
+}
+
+fn election_settings(flags: &Run) -> election::Settings {
+    let times = &flags.leader_election;
+    election::Settings {
+        namespace: flags.namespace.clone(),
+        lease_name: times.lease_name.clone(),
+        holder: HolderIdentity::new(&flags.pod_name, &flags.pod_uid, rand::random()),
+        lease_duration: times.lease_duration,
+        renew_deadline: times.renew_deadline,
+        retry_period: times.retry_period,
+    }
+}
+
+fn controller_settings(flags: Run) -> controller::Settings {
+    let mut protected_namespaces: std::collections::BTreeSet<_> =
+        flags.protected_namespaces.into_iter().filter(|name| !name.is_empty()).collect();
+    protected_namespaces.insert(flags.namespace);
+    controller::Settings {
+        pod_name: flags.pod_name,
+        protected_namespaces,
+        resync_period: flags.resync_period,
+        max_concurrent_writes: usize::from(flags.max_concurrent_writes),
+    }
+}

@@ -1,0 +1,89 @@
+//! Connections to the API server: one for the Lease, one for calls, one for watches.
+//!
+//! They are apart so that a renewal never waits behind a write, and since they may be silent for
+//! very different times. kube's own retries are off: `backoff` is the only layer that retries.
+
+use std::path::Path;
+use std::time::Duration;
+
+use kube::Client;
+use kube::Config;
+use kube::client::ClientBuilder;
+use kube::config::InferConfigError;
+use kube::config::KubeConfigOptions;
+use kube::config::Kubeconfig;
+use kube::config::KubeconfigError;
+
+use crate::controller;
+use crate::telemetry::propagation;
+
+/// How long a call for the Lease may be silent.
+const LEASE_SILENCE: Duration = Duration::from_secs(2);
+/// How long any other call may be silent.
+const CALL_SILENCE: Duration = Duration::from_secs(15);
+/// How long a watch may be silent: a little longer than the 290 seconds after which kube's
+/// watches end by themselves.
+const WATCH_SILENCE: Duration = Duration::from_mins(5);
+
+/// The connections of the process.
+pub struct Clients {
+    /// For the Lease.
+    pub lease: Client,
+    /// For everything else.
+    pub controller: controller::Clients,
+}
+
+/// The cluster's address or credentials could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kubeconfig that was named cannot be used.
+    #[error("cannot use kubeconfig {path}: correct the file, or --kubeconfig")]
+    Kubeconfig {
+        /// Where it lies.
+        path: String,
+        /// Why.
+        source: KubeconfigError,
+    },
+    /// There is no ServiceAccount and no kubeconfig.
+    #[error("no cluster is configured: run in a pod, or name a file by --kubeconfig")]
+    Infer(#[source] InferConfigError),
+    /// A client could not be built from it.
+    #[error("the cluster's address or credentials cannot be used")]
+    Build(#[source] kube::Error),
+}
+
+/// Makes the connections that `kubeconfig` describes, or, without it, the environment.
+///
+/// # Errors
+/// The configuration is missing or broken. Nothing is called yet: an API server that does not
+/// answer is no error.
+pub async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, Error> {
+    let config = match kubeconfig {
+        Some(path) => from_file(path).await?,
+        None => Config::infer().await.map_err(Error::Infer)?,
+    };
+    Ok(Clients {
+        lease: client(&config, LEASE_SILENCE)?,
+        controller: controller::Clients {
+            calls: client(&config, CALL_SILENCE)?,
+            watches: client(&config, WATCH_SILENCE)?,
+        },
+    })
+}
+
+async fn from_file(path: &Path) -> Result<Config, Error> {
+    let broken = |source| Error::Kubeconfig { path: path.display().to_string(), source };
+    let kubeconfig = Kubeconfig::read_from(path).map_err(broken)?;
+    let options = KubeConfigOptions::default();
+    Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(broken)
+}
+
+fn client(config: &Config, silence: Duration) -> Result<Client, Error> {
+    let mut config = config.clone();
+    config.default_retry = false;
+    config.connect_timeout = Some(silence.min(CALL_SILENCE));
+    config.read_timeout = Some(silence);
+    config.write_timeout = Some(silence.min(CALL_SILENCE));
+    let builder = ClientBuilder::try_from(config).map_err(Error::Build)?;
+    Ok(builder.with_layer(&propagation::layer()).build())
+}

@@ -1,0 +1,188 @@
+//! From events to rounds: watches fill the inventory and wake syncs, each woken sync gets a round.
+//!
+//! Runs only while we lead, and is built anew for each term: nothing that an earlier leader saw is
+//! trusted.
+
+mod act;
+mod error;
+mod inventory;
+mod memory;
+mod observe;
+mod queue;
+mod reconcile;
+mod report;
+mod startup;
+mod trigger;
+mod watch;
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::rbac::v1::PolicyRule;
+use kube::Client;
+use kube::runtime::applier;
+use kube::runtime::controller::Config;
+use kube::runtime::events::Recorder;
+use kube::runtime::events::Reporter;
+use kube::runtime::reflector;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::controller::inventory::Inventory;
+use crate::controller::memory::Memory;
+use crate::controller::observe::Reader;
+use crate::controller::queue::Queue;
+use crate::controller::startup::Part;
+use crate::controller::startup::Startup;
+use crate::election::Lead;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::names;
+use crate::names::NamespacedName;
+
+/// Rounds under way at a time. Writes are bounded separately, and much tighter.
+const CONCURRENT_ROUNDS: u16 = 64;
+
+/// How the controller works.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Name of the pod, for Events.
+    pub pod_name: String,
+    /// Namespaces that are never destinations.
+    pub protected_namespaces: BTreeSet<String>,
+    /// How often a sync is verified against live data.
+    pub resync_period: Duration,
+    /// How many writes are in flight at a time.
+    pub max_concurrent_writes: usize,
+}
+
+/// The connections that the controller uses.
+#[derive(Clone)]
+pub struct Clients {
+    /// For reads and writes: answers are short, and waited for a short time.
+    pub calls: Client,
+    /// For watches, which stay silent for minutes.
+    pub watches: Client,
+}
+
+/// What every part of the controller shares.
+struct Context {
+    lead: Lead,
+    client: Client,
+    settings: Settings,
+    inventory: Arc<Inventory>,
+    reader: Reader,
+    memory: Memory,
+    queue: Queue,
+    startup: Startup,
+    write_permits: Semaphore,
+    recorder: Recorder,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    stopping: AtomicBool,
+}
+
+/// Runs until `stop` resolves; then takes no more events, lets the rounds under way finish the
+/// writes that they have begun, and returns.
+pub async fn run(
+    lead: Lead,
+    clients: Clients,
+    settings: Settings,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) {
+    for part in Part::ALL {
+        health.set(part.health_part(), Err("not listed yet".to_owned()));
+    }
+    let (queue, requests) = Queue::new(Arc::clone(&metrics));
+    let context = Arc::new(Context::new(lead, &clients, settings, queue, health, metrics));
+    let (store, writer) = reflector::store();
+
+    let mut watches = JoinSet::new();
+    watches.spawn(watch::syncs(Arc::clone(&context), clients.watches.clone(), writer));
+    watches.spawn(watch::config_maps(Arc::clone(&context), clients.watches.clone()));
+    watches.spawn(watch::namespaces(Arc::clone(&context), clients.watches));
+
+    let stopping = Arc::clone(&context);
+    tokio::spawn(async move {
+        stop.await;
+        stopping.stopping.store(true, Ordering::Release);
+        stopping.queue.close();
+    });
+
+    applier(
+        |sync, context| Box::pin(reconcile::reconcile(sync, context)),
+        reconcile::error_policy,
+        Arc::clone(&context),
+        store,
+        requests.map(Ok::<_, std::convert::Infallible>),
+        Config::default().concurrency(CONCURRENT_ROUNDS),
+    )
+    .for_each(|round| async move {
+        if let Err(error) = round {
+            tracing::debug!(%error, "a round did not succeed");
+        }
+    })
+    .await;
+    watches.shutdown().await;
+}
+
+/// What the controller needs, cluster-wide.
+#[must_use]
+pub fn access() -> Vec<PolicyRule> {
+    [watch::access(), observe::access(), act::access(), report::access()].concat()
+}
+
+// === impl Context ===
+
+impl Context {
+    fn new(
+        lead: Lead,
+        clients: &Clients,
+        settings: Settings,
+        queue: Queue,
+        health: Arc<Health>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let client = clients.calls.clone();
+        let inventory = Arc::new(Inventory::new(settings.protected_namespaces.clone()));
+        let reporter = Reporter {
+            controller: names::EVENT_CONTROLLER.to_owned(),
+            instance: Some(settings.pod_name.clone()),
+        };
+        Self {
+            lead,
+            reader: Reader::new(client.clone(), Arc::clone(&inventory)),
+            recorder: Recorder::new(client.clone(), reporter),
+            client,
+            inventory,
+            memory: Memory::new(settings.resync_period),
+            queue,
+            startup: Startup::default(),
+            write_permits: Semaphore::new(settings.max_concurrent_writes),
+            settings,
+            health,
+            metrics,
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// Asks for a round of each of `syncs`, once it is known enough to run one.
+    fn wake(&self, syncs: impl IntoIterator<Item = NamespacedName>) {
+        if self.startup.is_complete() {
+            for sync in syncs {
+                self.queue.push(sync);
+            }
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,259 @@
+//! Carries a plan out: every write to copies and finalizers happens here.
+//!
+//! Contract: nothing is written without a live [`Lead`]; creates are POSTs, updates are JSON
+//! patches that carry the resourceVersion they were decided on, deletes carry preconditions. What
+//! an answer tells goes into the inventory at once. One failing destination does not stop the
+//! others: its failure is remembered, and shows up in what is observed next.
+
+pub mod requests;
+
+use std::time::Instant;
+
+use futures::StreamExt as _;
+use futures::TryStreamExt as _;
+use futures::stream;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::rbac::v1::PolicyRule;
+use kube::Api;
+use kube::Resource as _;
+use kube::api::Patch;
+use tracing::Instrument as _;
+
+use crate::api::ConfigMapSync;
+use crate::controller::Context;
+use crate::controller::error::Answer;
+use crate::controller::error::Error;
+use crate::controller::error::Refusal;
+use crate::controller::error::classify;
+use crate::decide::Action;
+use crate::decide::Plan;
+use crate::decide::observed::SyncSeen;
+use crate::decide::observed::Version;
+use crate::decide::plan::FinalizerStep;
+use crate::election::Lead;
+use crate::election::NotLeading;
+use crate::names;
+use crate::names::NamespacedName;
+
+/// What came of a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// How many copies were written.
+    pub copies_written: usize,
+    /// The sync turned out to be another than was seen: its watch will show it.
+    pub sync_is_stale: bool,
+    /// The resourceVersion of the sync after its finalizer was patched.
+    pub sync_resource_version: Option<String>,
+}
+
+/// Carries `plan` out.
+///
+/// # Errors
+/// We no longer lead, or the finalizer could not be patched. Failures of destinations are not
+/// errors: they are remembered and observed.
+pub async fn act(
+    context: &Context,
+    lead: &Lead,
+    sync: &SyncSeen,
+    plan: &Plan,
+) -> Result<Outcome, Error> {
+    let mut outcome = Outcome::default();
+    if plan.finalizer != FinalizerStep::Keep {
+        outcome.sync_resource_version =
+            patch_finalizer(context, lead, sync, plan.finalizer).await?;
+        if outcome.sync_resource_version.is_none() {
+            outcome.sync_is_stale = true;
+            return Ok(outcome);
+        }
+    }
+    let writes: Vec<_> = plan
+        .steps
+        .iter()
+        .filter(|(_, action)| action.is_write())
+        .map(|(at, action)| write_copy(context, lead, sync, at, action))
+        .collect();
+    let written: Vec<bool> = stream::iter(writes)
+        .buffer_unordered(context.settings.max_concurrent_writes)
+        .try_collect()
+        .await?;
+    outcome.copies_written = written.into_iter().filter(|written| *written).count();
+    Ok(outcome)
+}
+
+/// Adds or removes our finalizer; the new resourceVersion, or `None` if the sync is not as it
+/// was seen.
+async fn patch_finalizer(
+    context: &Context,
+    lead: &Lead,
+    sync: &SyncSeen,
+    step: FinalizerStep,
+) -> Result<Option<String>, Error> {
+    lead.remaining()?;
+    let name = &sync.name;
+    let api: Api<ConfigMapSync> = Api::namespaced(context.client.clone(), &name.namespace);
+    let patch = match step {
+        FinalizerStep::Add => requests::add_finalizer(&sync.version, &sync.finalizers),
+        FinalizerStep::Keep | FinalizerStep::Remove => {
+            requests::remove_finalizer(&sync.version, &sync.finalizers)
+        }
+    };
+    let span = tracing::info_span!("patch finalizer", sync = %name, ?step);
+    let parameters = requests::patch_parameters();
+    let patch = Patch::Json::<()>(patch);
+    let answer = api.patch_metadata(&name.name, &parameters, &patch).instrument(span).await;
+    match answer {
+        Ok(patched) => Ok(Some(patched.metadata.resource_version.unwrap_or_default())),
+        Err(error) => match classify(&format!("patch ConfigMapSync {name}"), &error) {
+            Answer::LookAgain => Ok(None),
+            Answer::Refused(refusal) => Err(Error::PatchFinalizer { sync: name.clone(), refusal }),
+        },
+    }
+}
+
+/// Carries one step out. Whether a copy was written.
+async fn write_copy(
+    context: &Context,
+    lead: &Lead,
+    sync: &SyncSeen,
+    at: &NamespacedName,
+    action: &Action,
+) -> Result<bool, NotLeading> {
+    let Ok(_permit) = context.write_permits.acquire().await else { return Err(NotLeading) };
+    if context.is_stopping() {
+        return Err(NotLeading);
+    }
+    let verb = action.verb();
+    let span = tracing::info_span!(
+        "write copy",
+        otel.name = format!("{verb} copy"),
+        destination = %at,
+        resource_version = tracing::field::Empty,
+        reason = tracing::field::Empty,
+    );
+    let subject = Some(at.clone());
+    let sync_uid = &sync.version.uid;
+    let result = send(context, lead, at, action).instrument(span.clone()).await?;
+    context.metrics.wrote(verb, result.is_ok());
+    match result {
+        Ok(resource_version) => {
+            span.record("resource_version", resource_version.unwrap_or_default());
+            context.memory.succeeded(sync_uid, &subject);
+            span.in_scope(|| tracing::info!(destination = %at, action = verb, "copy written"));
+            Ok(true)
+        }
+        Err(Answer::LookAgain) => {
+            span.record("reason", "LookAgain");
+            if let Err(refusal) = context.reader.look(at).instrument(span).await {
+                context.memory.failed(sync_uid, subject, refusal, Instant::now());
+            }
+            Ok(false)
+        }
+        Err(Answer::Refused(refusal)) => {
+            span.record("reason", refusal.failure.reason.as_str());
+            span.in_scope(|| note_refusal(at, verb, &refusal));
+            context.memory.failed(sync_uid, subject, refusal, Instant::now());
+            Ok(false)
+        }
+    }
+}
+
+fn note_refusal(at: &NamespacedName, verb: &str, refusal: &Refusal) {
+    tracing::warn!(
+        destination = %at,
+        action = verb,
+        reason = %refusal.failure.reason,
+        error = refusal.failure.message,
+        "copy not written; it is tried again"
+    );
+}
+
+type Sent = Result<Option<String>, Answer>;
+
+async fn send(
+    context: &Context,
+    lead: &Lead,
+    at: &NamespacedName,
+    action: &Action,
+) -> Result<Sent, NotLeading> {
+    lead.remaining()?;
+    Ok(match action {
+        Action::Create { marks, content } => {
+            post(context, at, requests::new_copy(at, marks, content)).await
+        }
+        Action::Update { seen, was, marks, content } => {
+            patch(context, at, requests::update(seen, was, marks, content)).await
+        }
+        Action::Restamp { seen, was, marks } => {
+            patch(context, at, requests::restamp(seen, was, marks)).await
+        }
+        Action::Release { seen, was, managed_by_us } => {
+            patch(context, at, requests::release(seen, was, *managed_by_us)).await
+        }
+        Action::Delete { seen } => delete(context, at, seen).await,
+        Action::Replace { seen, marks, content } => match delete(context, at, seen).await {
+            Ok(_) => {
+                lead.remaining()?;
+                post(context, at, requests::new_copy(at, marks, content)).await
+            }
+            refused => refused,
+        },
+        Action::Keep | Action::Leave(_) => Ok(None),
+    })
+}
+
+async fn post(context: &Context, at: &NamespacedName, copy: ConfigMap) -> Sent {
+    let attempt = || format!("create ConfigMap {at}");
+    let url = ConfigMap::url_path(&(), Some(&at.namespace));
+    let request = requests::post(&url, &copy).map_err(|error| classify(&attempt(), &error))?;
+    let created: requests::MetadataOnly =
+        context.client.request(request).await.map_err(|error| classify(&attempt(), &error))?;
+    context.inventory.config_map_seen(&created.metadata);
+    Ok(created.metadata.resource_version)
+}
+
+async fn patch(context: &Context, at: &NamespacedName, patch: json_patch::Patch) -> Sent {
+    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &at.namespace);
+    let patched = api
+        .patch_metadata(&at.name, &requests::patch_parameters(), &Patch::Json::<()>(patch))
+        .await
+        .map_err(|error| classify(&format!("patch ConfigMap {at}"), &error))?;
+    context.inventory.config_map_seen(&patched.metadata);
+    Ok(patched.metadata.resource_version)
+}
+
+async fn delete(context: &Context, at: &NamespacedName, seen: &Version) -> Sent {
+    let attempt = || format!("delete ConfigMap {at}");
+    let url = ConfigMap::url_path(&(), Some(&at.namespace));
+    let request =
+        requests::delete(&url, &at.name, seen).map_err(|error| classify(&attempt(), &error))?;
+    let answer = context.client.request_status::<requests::MetadataOnly>(request).await;
+    match answer {
+        Ok(either) => {
+            match either.left() {
+                Some(left) if left.metadata.deletion_timestamp.is_some() => {
+                    context.inventory.config_map_seen(&left.metadata);
+                }
+                _ => {
+                    context.inventory.config_map_gone(at, Some(&seen.uid));
+                }
+            }
+            Ok(None)
+        }
+        Err(error) => Err(classify(&attempt(), &error)),
+    }
+}
+
+/// What acting needs: writes of copies, and of the finalizer.
+#[must_use]
+pub fn access() -> Vec<PolicyRule> {
+    let rule = |group: &str, resource: &str, verbs: &[&str]| PolicyRule {
+        api_groups: Some(vec![group.to_owned()]),
+        resources: Some(vec![resource.to_owned()]),
+        verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
+        ..PolicyRule::default()
+    };
+    vec![
+        rule("", "configmaps", &["create", "delete", "patch"]),
+        rule(names::GROUP, "configmapsyncs", &["patch"]),
+    ]
+}

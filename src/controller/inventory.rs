@@ -1,0 +1,211 @@
+//! What is known of the cluster from its watches, and nothing more than is needed.
+//!
+//! It keeps two small things of the `ConfigMap` stream: each marked copy, and each name that some
+//! sync refers to as source or destination. Everything else is dropped. Contents are never kept,
+//! only their digests once they were read.
+//!
+//! Guarantees: within one uid the inventory never goes back to an older resourceVersion; the
+//! answer of a write goes in at once. What it says may be behind the cluster, never wrong about
+//! the version it speaks of: whoever acts on it does so conditionally on that version.
+
+mod config_maps;
+mod namespaces;
+mod syncs;
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+pub use config_maps::Entry;
+pub use config_maps::Known;
+
+use crate::api::StoredConfigMapSync;
+use crate::controller::inventory::config_maps::ConfigMaps;
+use crate::controller::inventory::namespaces::Namespaces;
+use crate::controller::inventory::syncs::Syncs;
+use crate::decide::content::Digest;
+use crate::decide::observed::NamespaceState;
+use crate::decide::observed::Version;
+use crate::names::NamespacedName;
+
+/// What is known of the cluster.
+#[derive(Debug)]
+pub struct Inventory {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config_maps: ConfigMaps,
+    namespaces: Namespaces,
+    syncs: Syncs,
+}
+
+/// Something about one `ConfigMap` has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Which.
+    pub at: NamespacedName,
+    /// The uids of the syncs that its marks named before and name now.
+    pub sync_uids: BTreeSet<String>,
+}
+
+// === impl Inventory ===
+
+impl Inventory {
+    /// An empty inventory; `protected` namespaces are never destinations.
+    #[must_use]
+    pub fn new(protected: BTreeSet<String>) -> Self {
+        let inner = Inner {
+            config_maps: ConfigMaps::default(),
+            namespaces: Namespaces::new(protected),
+            syncs: Syncs::default(),
+        };
+        Self { inner: Mutex::new(inner) }
+    }
+
+    // --- ConfigMaps ---
+
+    /// A complete list of `ConfigMaps` begins.
+    pub fn config_map_list_begins(&self) {
+        self.lock().config_maps.list_begins();
+    }
+
+    /// A complete list of `ConfigMaps` has ended: what was not in it, and was not written since
+    /// it began, is gone.
+    pub fn config_map_list_ends(&self) -> Vec<Change> {
+        self.lock().config_maps.list_ends()
+    }
+
+    /// A `ConfigMap` was seen: by the watch, by a read, or in the answer of a write.
+    pub fn config_map_seen(&self, metadata: &ObjectMeta) -> Option<Change> {
+        let mut inner = self.lock();
+        let Inner { config_maps, syncs, .. } = &mut *inner;
+        config_maps.seen(metadata, |name| syncs.refers_to(name))
+    }
+
+    /// The `ConfigMap` with this uid is gone; without a uid, whichever stood there.
+    pub fn config_map_gone(&self, at: &NamespacedName, uid: Option<&str>) -> Option<Change> {
+        self.lock().config_maps.gone(at, uid)
+    }
+
+    /// A live read found nothing at `at`, while nothing was known of it.
+    pub fn config_map_absent(&self, at: &NamespacedName) {
+        self.lock().config_maps.absent(at);
+    }
+
+    /// The content of the `ConfigMap` at `at` was read at `version`.
+    pub fn content_read(&self, at: &NamespacedName, version: &Version, digest: Digest) {
+        self.lock().config_maps.content_read(at, version, digest);
+    }
+
+    /// What is known of the `ConfigMap` at `at`.
+    #[must_use]
+    pub fn config_map(&self, at: &NamespacedName) -> Known {
+        self.lock().config_maps.get(at)
+    }
+
+    /// Where `ConfigMaps` carry the uid of a sync.
+    #[must_use]
+    pub fn places_of(&self, sync_uid: &str) -> Vec<NamespacedName> {
+        self.lock().config_maps.places_of(sync_uid)
+    }
+
+    /// How many `ConfigMaps` carry the uid of a sync, whatever sync.
+    #[must_use]
+    pub fn marked_copies(&self) -> usize {
+        self.lock().config_maps.marked_copies()
+    }
+
+    // --- Namespaces ---
+
+    /// A complete list of namespaces begins.
+    pub fn namespace_list_begins(&self) {
+        self.lock().namespaces.list_begins();
+    }
+
+    /// A complete list of namespaces has ended; the names of those that are gone.
+    pub fn namespace_list_ends(&self) -> Vec<String> {
+        self.lock().namespaces.list_ends()
+    }
+
+    /// A namespace was seen. Tells whether that is news.
+    pub fn namespace_seen(&self, metadata: &ObjectMeta) -> bool {
+        self.lock().namespaces.seen(metadata)
+    }
+
+    /// A namespace is gone.
+    pub fn namespace_gone(&self, name: &str) {
+        self.lock().namespaces.gone(name);
+    }
+
+    /// The state of a namespace.
+    #[must_use]
+    pub fn namespace(&self, name: &str) -> NamespaceState {
+        self.lock().namespaces.state(name)
+    }
+
+    // --- ConfigMapSyncs ---
+
+    /// A sync was seen: from now on, what it refers to is kept.
+    pub fn sync_seen(&self, sync: &StoredConfigMapSync) {
+        let mut inner = self.lock();
+        let dropped = inner.syncs.seen(sync);
+        inner.drop_unreferred(&dropped);
+    }
+
+    /// A sync is gone: what only it referred to is dropped. Its uid, if it was known.
+    pub fn sync_gone(&self, name: &NamespacedName) -> Option<String> {
+        let mut inner = self.lock();
+        let (uid, dropped) = inner.syncs.gone(name)?;
+        inner.drop_unreferred(&dropped);
+        Some(uid)
+    }
+
+    /// The names of all syncs.
+    #[must_use]
+    pub fn syncs(&self) -> Vec<NamespacedName> {
+        self.lock().syncs.names()
+    }
+
+    /// The living sync with this uid.
+    #[must_use]
+    pub fn sync_with_uid(&self, uid: &str) -> Option<NamespacedName> {
+        self.lock().syncs.with_uid(uid).cloned()
+    }
+
+    /// The syncs that refer to `at` as source or as destination.
+    #[must_use]
+    pub fn syncs_referring_to(&self, at: &NamespacedName) -> Vec<NamespacedName> {
+        self.lock().syncs.referring_to(at)
+    }
+
+    /// The syncs that have a destination in `namespace`, or a copy there.
+    #[must_use]
+    pub fn syncs_reaching(&self, namespace: &str) -> BTreeSet<NamespacedName> {
+        let inner = self.lock();
+        let mut syncs: BTreeSet<_> = inner.syncs.with_destination_in(namespace).collect();
+        let owners = inner.config_maps.sync_uids_in(namespace);
+        syncs.extend(owners.filter_map(|uid| inner.syncs.with_uid(uid)).cloned());
+        syncs
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    fn drop_unreferred(&mut self, names: &[NamespacedName]) {
+        for name in names {
+            if !self.syncs.refers_to(name) {
+                self.config_maps.no_longer_referred_to(name);
+            }
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! What is known of `ConfigMaps`, from their metadata.
+
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::collections::HashSet;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::controller::inventory::Change;
+use crate::decide::Marks;
+use crate::decide::content::Digest;
+use crate::decide::drift::FieldOwnership;
+use crate::decide::drift::field_ownership;
+use crate::decide::observed::Version;
+use crate::names;
+use crate::names::NamespacedName;
+
+/// What is known of one `ConfigMap`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its version.
+    pub version: Version,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Whether its owner forbids copying it.
+    pub no_copy: bool,
+    /// Whether its label `app.kubernetes.io/managed-by` names us.
+    pub managed_by_us: bool,
+    /// Our marks on it, if there are any.
+    pub marks: Option<Marks>,
+    /// What its metadata tells of its content.
+    pub fields: FieldOwnership,
+    /// Its content, if it was read at this version.
+    pub read: Option<Digest>,
+}
+
+/// What is known of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// A `ConfigMap` stands there.
+    Present(Box<Entry>),
+    /// Nothing stands there.
+    Absent,
+    /// Nobody has looked since a sync first referred to it.
+    Unknown,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct ConfigMaps {
+    entries: HashMap<NamespacedName, Kept>,
+    by_sync: HashMap<String, BTreeSet<NamespacedName>>,
+    /// Names that a sync refers to, and where a look found nothing.
+    absent: HashSet<NamespacedName>,
+    marked: usize,
+    list: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    entry: Entry,
+    /// The list, complete or under way, during which this was last seen.
+    list: u64,
+}
+
+// === impl Entry ===
+
+impl Entry {
+    fn of(metadata: &ObjectMeta) -> Option<Self> {
+        let label = |key| metadata.labels.as_ref().and_then(|labels| labels.get(key));
+        let annotation = |key| metadata.annotations.as_ref().and_then(|map| map.get(key));
+        Some(Self {
+            version: Version {
+                uid: metadata.uid.clone()?,
+                resource_version: metadata.resource_version.clone()?,
+            },
+            deleting: metadata.deletion_timestamp.is_some(),
+            no_copy: annotation(names::ANNOTATION_NO_COPY).is_some_and(|value| value == "true"),
+            managed_by_us: label(names::LABEL_MANAGED_BY)
+                .is_some_and(|value| value == names::CONFIGMAPSYNC),
+            marks: Marks::parse(metadata.labels.as_ref(), metadata.annotations.as_ref()),
+            fields: field_ownership(metadata.managed_fields.as_deref()),
+            read: None,
+        })
+    }
+
+    fn sync_uid(&self) -> Option<&String> {
+        self.marks.as_ref().map(|marks| &marks.sync_uid)
+    }
+
+    /// Whether this is the same as, or comes before, `other`. Within one uid resourceVersions
+    /// grow (Kubernetes 1.35, "resource versions"); where they cannot be compared, the later
+    /// news is believed.
+    fn is_not_newer_than(&self, other: &Self) -> bool {
+        if self.version == other.version {
+            return true;
+        }
+        let number = |entry: &Self| entry.version.resource_version.parse::<u128>().ok();
+        self.version.uid == other.version.uid
+            && number(self).zip(number(other)).is_some_and(|(this, other)| this < other)
+    }
+}
+
+// === impl ConfigMaps ===
+
+impl ConfigMaps {
+    pub(super) fn list_begins(&mut self) {
+        self.list += 1;
+    }
+
+    pub(super) fn list_ends(&mut self) -> Vec<Change> {
+        let current = self.list;
+        let unseen: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|(_, kept)| kept.list != current)
+            .map(|(at, _)| at.clone())
+            .collect();
+        unseen.iter().filter_map(|at| self.gone(at, None)).collect()
+    }
+
+    pub(super) fn seen(
+        &mut self,
+        metadata: &ObjectMeta,
+        is_referred_to: impl FnOnce(&NamespacedName) -> bool,
+    ) -> Option<Change> {
+        let at = NamespacedName::new(metadata.namespace.clone()?, metadata.name.clone()?);
+        let entry = Entry::of(metadata)?;
+        if let Some(kept) = self.entries.get_mut(&at) {
+            kept.list = self.list;
+            if entry.is_not_newer_than(&kept.entry) {
+                return None;
+            }
+        }
+        if entry.marks.is_none() && !is_referred_to(&at) {
+            return self.gone(&at, None);
+        }
+        let mut sync_uids = BTreeSet::from_iter(entry.sync_uid().cloned());
+        self.absent.remove(&at);
+        let before = self.remove(&at);
+        sync_uids.extend(before.and_then(|before| before.sync_uid().cloned()));
+        if let Some(uid) = entry.sync_uid() {
+            self.by_sync.entry(uid.clone()).or_default().insert(at.clone());
+            self.marked += 1;
+        }
+        self.entries.insert(at.clone(), Kept { entry, list: self.list });
+        Some(Change { at, sync_uids })
+    }
+
+    pub(super) fn gone(&mut self, at: &NamespacedName, uid: Option<&str>) -> Option<Change> {
+        let known = self.entries.get(at)?;
+        if uid.is_some_and(|uid| uid != known.entry.version.uid) {
+            return None;
+        }
+        let entry = self.remove(at)?;
+        Some(Change { at: at.clone(), sync_uids: entry.sync_uid().cloned().into_iter().collect() })
+    }
+
+    pub(super) fn absent(&mut self, at: &NamespacedName) {
+        if !self.entries.contains_key(at) {
+            self.absent.insert(at.clone());
+        }
+    }
+
+    pub(super) fn no_longer_referred_to(&mut self, at: &NamespacedName) {
+        self.absent.remove(at);
+        if self.entries.get(at).is_some_and(|kept| kept.entry.marks.is_none()) {
+            self.entries.remove(at);
+        }
+    }
+
+    pub(super) fn content_read(&mut self, at: &NamespacedName, version: &Version, read: Digest) {
+        if let Some(kept) = self.entries.get_mut(at)
+            && kept.entry.version == *version
+        {
+            kept.entry.read = Some(read);
+        }
+    }
+
+    pub(super) fn get(&self, at: &NamespacedName) -> Known {
+        match self.entries.get(at) {
+            Some(kept) => Known::Present(Box::new(kept.entry.clone())),
+            None if self.absent.contains(at) => Known::Absent,
+            None => Known::Unknown,
+        }
+    }
+
+    pub(super) fn places_of(&self, sync_uid: &str) -> Vec<NamespacedName> {
+        self.by_sync.get(sync_uid).into_iter().flatten().cloned().collect()
+    }
+
+    pub(super) fn marked_copies(&self) -> usize {
+        self.marked
+    }
+
+    pub(super) fn sync_uids_in<'a>(
+        &'a self,
+        namespace: &'a str,
+    ) -> impl Iterator<Item = &'a str> + 'a {
+        self.by_sync
+            .iter()
+            .filter(move |(_, places)| places.iter().any(|at| at.namespace == namespace))
+            .map(|(uid, _)| uid.as_str())
+    }
+
+    fn remove(&mut self, at: &NamespacedName) -> Option<Entry> {
+        let kept = self.entries.remove(at)?;
+        if let Some(uid) = kept.entry.sync_uid()
+            && let Some(places) = self.by_sync.get_mut(uid)
+        {
+            places.remove(at);
+            self.marked -= 1;
+            if places.is_empty() {
+                self.by_sync.remove(uid);
+            }
+        }
+        Some(kept.entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::decide::Content;
+
+    fn metadata(uid: &str, resource_version: &str, sync_uid: Option<&str>) -> ObjectMeta {
+        ObjectMeta {
+            namespace: Some("app".into()),
+            name: Some("shared".into()),
+            uid: Some(uid.into()),
+            resource_version: Some(resource_version.into()),
+            labels: sync_uid
+                .map(|uid| BTreeMap::from([(names::LABEL_SYNC_UID.to_owned(), uid.to_owned())])),
+            ..ObjectMeta::default()
+        }
+    }
+
+    fn at() -> NamespacedName {
+        NamespacedName::new("app", "shared")
+    }
+
+    fn version(config_maps: &ConfigMaps) -> Option<String> {
+        match config_maps.get(&at()) {
+            Known::Present(entry) => Some(entry.version.resource_version),
+            Known::Absent | Known::Unknown => None,
+        }
+    }
+
+    #[test]
+    fn within_one_uid_it_never_goes_back() {
+        let mut config_maps = ConfigMaps::default();
+        assert!(config_maps.seen(&metadata("u", "10", Some("s")), |_| false).is_some());
+        assert_eq!(config_maps.seen(&metadata("u", "9", Some("s")), |_| false), None);
+        assert_eq!(version(&config_maps).as_deref(), Some("10"));
+    }
+
+    #[test]
+    fn another_uid_is_believed_whatever_its_resource_version() {
+        let mut config_maps = ConfigMaps::default();
+        config_maps.seen(&metadata("u", "10", Some("s")), |_| false);
+        assert!(config_maps.seen(&metadata("v", "3", Some("s")), |_| false).is_some());
+        assert_eq!(version(&config_maps).as_deref(), Some("3"));
+    }
+
+    #[test]
+    fn the_deletion_of_an_earlier_object_does_not_hide_the_later_one() {
+        let mut config_maps = ConfigMaps::default();
+        config_maps.seen(&metadata("v", "12", Some("s")), |_| false);
+        assert_eq!(config_maps.gone(&at(), Some("u")), None);
+        assert!(version(&config_maps).is_some());
+    }
+
+    #[test]
+    fn what_is_neither_marked_nor_referred_to_is_dropped() {
+        let mut config_maps = ConfigMaps::default();
+        assert_eq!(config_maps.seen(&metadata("u", "1", None), |_| false), None);
+        assert_eq!(config_maps.get(&at()), Known::Unknown);
+        assert!(config_maps.seen(&metadata("u", "1", None), |_| true).is_some());
+        config_maps.no_longer_referred_to(&at());
+        assert_eq!(config_maps.get(&at()), Known::Unknown);
+    }
+
+    #[test]
+    fn a_list_takes_away_what_is_not_in_it_but_not_what_was_written_meanwhile() {
+        let mut config_maps = ConfigMaps::default();
+        config_maps.seen(&metadata("u", "1", Some("s")), |_| false);
+        config_maps.list_begins();
+        let gone = config_maps.list_ends();
+        assert_eq!(gone, vec![Change { at: at(), sync_uids: BTreeSet::from(["s".to_owned()]) }]);
+        config_maps.list_begins();
+        config_maps.seen(&metadata("v", "2", Some("s")), |_| false);
+        assert_eq!(config_maps.list_ends(), vec![]);
+        assert_eq!(config_maps.places_of("s"), vec![at()]);
+    }
+
+    #[test]
+    fn a_change_of_owner_concerns_both() {
+        let mut config_maps = ConfigMaps::default();
+        config_maps.seen(&metadata("u", "1", Some("s")), |_| false);
+        let change = config_maps.seen(&metadata("u", "2", Some("t")), |_| false).unwrap();
+        assert_eq!(change.sync_uids, BTreeSet::from(["s".to_owned(), "t".to_owned()]));
+        assert!(config_maps.places_of("s").is_empty());
+    }
+
+    #[test]
+    fn a_read_counts_only_for_the_version_that_was_read() {
+        let mut config_maps = ConfigMaps::default();
+        config_maps.seen(&metadata("u", "2", Some("s")), |_| false);
+        let digest = Content::default().digest();
+        let older = Version { uid: "u".into(), resource_version: "1".into() };
+        config_maps.content_read(&at(), &older, digest);
+        let Known::Present(entry) = config_maps.get(&at()) else { panic!("it is there") };
+        assert_eq!(entry.read, None);
+    }
+}

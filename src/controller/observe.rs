@@ -1,0 +1,308 @@
+//! What there is: a glance at the inventory, and a read of what it cannot tell.
+//!
+//! In order means no reads at all. A failed read is not an error of the round: it is part of what
+//! was observed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::StreamExt as _;
+use futures::stream;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::rbac::v1::PolicyRule;
+use kube::Api;
+use kube::Client;
+
+use crate::api::SourceVersion;
+use crate::controller::Context;
+use crate::controller::error::Answer;
+use crate::controller::error::Refusal;
+use crate::controller::error::classify;
+use crate::controller::inventory::Entry;
+use crate::controller::inventory::Inventory;
+use crate::controller::inventory::Known;
+use crate::decide::Content;
+use crate::decide::ContentHash;
+use crate::decide::Observed;
+use crate::decide::Ownership;
+use crate::decide::desired::destinations;
+use crate::decide::desired::source_name;
+use crate::decide::drift::FieldOwnership;
+use crate::decide::observed::ContentSeen;
+use crate::decide::observed::CopySeen;
+use crate::decide::observed::Occupant;
+use crate::decide::observed::Place;
+use crate::decide::observed::Source;
+use crate::decide::observed::SourceSeen;
+use crate::decide::observed::Standing;
+use crate::decide::observed::SyncSeen;
+use crate::decide::observed::Version;
+use crate::decide::ownership;
+use crate::decide::questions;
+use crate::names::NamespacedName;
+
+/// Reads answer questions, and answers may raise questions: first the hash of the source, then
+/// the copies that differ, then the content to write.
+const MAX_TURNS: usize = 4;
+/// How many copies one round reads at a time.
+const CONCURRENT_READS: usize = 8;
+
+/// Observes everything that a round of `sync` decides from. With `verify`, source and copies are
+/// read even if nothing tells that they have changed.
+pub async fn observe(context: &Context, sync: &SyncSeen, verify: bool) -> Observed {
+    let mut observed = glance(context, sync, verify);
+    for _ in 0..MAX_TURNS {
+        let questions = questions(&observed);
+        if questions.is_empty() {
+            break;
+        }
+        if questions.source
+            && let Ok(spec) = &sync.spec
+        {
+            observed.source = read_source(context, sync, &source_name(spec)).await;
+        }
+        let reads: Vec<_> =
+            questions.copies.into_iter().map(|at| read_copy(context, sync, at)).collect();
+        let places: Vec<_> = stream::iter(reads).buffer_unordered(CONCURRENT_READS).collect().await;
+        observed.places.extend(places);
+    }
+    observed
+}
+
+fn glance(context: &Context, sync: &SyncSeen, verify: bool) -> Observed {
+    let inventory = &context.inventory;
+    let mut names = inventory.places_of(&sync.version.uid);
+    names.extend(destinations(&sync.spec).unwrap_or_default());
+    let mut places: BTreeMap<_, _> =
+        names.into_iter().map(|at| (at.clone(), place(context, sync, &at))).collect();
+    let mut source = match &sync.spec {
+        Ok(spec) => known_source(inventory, sync, &source_name(spec)),
+        Err(_) => SourceSeen::Absent,
+    };
+    if verify {
+        doubt(&mut source, &mut places);
+    }
+    Observed { sync: sync.clone(), source, places }
+}
+
+fn doubt(source: &mut SourceSeen, places: &mut BTreeMap<NamespacedName, Place>) {
+    if let SourceSeen::Present(source) = source {
+        source.content = ContentSeen::Unread;
+    }
+    for place in places.values_mut() {
+        if let Standing::Occupied(occupant) = &mut place.standing {
+            occupant.content = CopySeen::Suspect;
+        }
+    }
+}
+
+/// What the inventory tells of a source. One that nobody has looked at counts as present and
+/// unread, so that it is looked at.
+fn known_source(inventory: &Inventory, sync: &SyncSeen, name: &NamespacedName) -> SourceSeen {
+    match inventory.config_map(name) {
+        Known::Absent => SourceSeen::Absent,
+        Known::Unknown => SourceSeen::Present(Source {
+            version: SourceVersion::default(),
+            refused: false,
+            is_copy: false,
+            content: ContentSeen::Unread,
+        }),
+        Known::Present(entry) => {
+            let content = known_content(sync, &entry);
+            SourceSeen::Present(source(inventory, name, &entry, content))
+        }
+    }
+}
+
+fn source(
+    inventory: &Inventory,
+    name: &NamespacedName,
+    entry: &Entry,
+    content: ContentSeen,
+) -> Source {
+    let Version { uid, resource_version } = entry.version.clone();
+    Source {
+        version: SourceVersion { uid, resource_version },
+        refused: entry.no_copy,
+        is_copy: is_copy(inventory, name, entry),
+        content,
+    }
+}
+
+/// A source is a copy if the identity of its marks agrees, whoever's copy it is.
+fn is_copy(inventory: &Inventory, name: &NamespacedName, entry: &Entry) -> bool {
+    let Some(marks) = &entry.marks else { return false };
+    let owner = inventory.sync_with_uid(&marks.sync_uid);
+    let Some(marked) = marks.sync.as_ref().and_then(|sync| sync.parse().ok()) else { return false };
+    ownership(name, Some(marks), "", &marked, owner.as_ref()) != Ownership::Foreign
+}
+
+/// The hash of a source, from an earlier read of this version, by this process or by the one
+/// that wrote the status.
+fn known_content(sync: &SyncSeen, entry: &Entry) -> ContentSeen {
+    if let Some(digest) = &entry.read {
+        return ContentSeen::Known { hash: digest.hash.clone(), keys: digest.keys };
+    }
+    let status = &sync.status;
+    let is_this_version = status.source.as_ref().is_some_and(|source| {
+        source.uid == entry.version.uid && source.resource_version == entry.version.resource_version
+    });
+    let keys = status.keys.and_then(|keys| usize::try_from(keys).ok());
+    match (&status.content_hash, keys) {
+        (Some(hash), Some(keys))
+            if is_this_version && status.observed_generation == sync.generation =>
+        {
+            ContentSeen::Known { hash: ContentHash::from_text(hash), keys }
+        }
+        _ => ContentSeen::Unread,
+    }
+}
+
+fn place(context: &Context, sync: &SyncSeen, at: &NamespacedName) -> Place {
+    let inventory = &context.inventory;
+    let standing = match inventory.config_map(at) {
+        Known::Present(entry) => Standing::Occupied(Box::new(occupant(inventory, *entry))),
+        Known::Absent | Known::Unknown => Standing::Vacant,
+    };
+    Place {
+        namespace: inventory.namespace(&at.namespace),
+        standing,
+        held: context.memory.held(&sync.version.uid, &Some(at.clone()), Instant::now()),
+    }
+}
+
+fn occupant(inventory: &Inventory, entry: Entry) -> Occupant {
+    let owner = entry.marks.as_ref().and_then(|marks| inventory.sync_with_uid(&marks.sync_uid));
+    let content = match (entry.read, entry.fields) {
+        (Some(digest), _) => CopySeen::Read(digest),
+        (None, FieldOwnership::Ours { keys, immutable }) => CopySeen::Untouched { keys, immutable },
+        (None, FieldOwnership::Suspect) => CopySeen::Suspect,
+    };
+    Occupant {
+        version: entry.version,
+        deleting: entry.deleting,
+        marks: entry.marks,
+        managed_by_us: entry.managed_by_us,
+        owner,
+        content,
+    }
+}
+
+async fn read_source(context: &Context, sync: &SyncSeen, name: &NamespacedName) -> SourceSeen {
+    if let Some(failure) = context.memory.held(&sync.version.uid, &None, Instant::now()) {
+        return SourceSeen::Unreadable(failure);
+    }
+    match context.reader.read(name).await {
+        Ok(Some(read)) => {
+            context.memory.succeeded(&sync.version.uid, &None);
+            let inventory = &context.inventory;
+            match inventory.config_map(name) {
+                Known::Present(entry) => {
+                    SourceSeen::Present(source(inventory, name, &entry, ContentSeen::Read(read)))
+                }
+                Known::Absent | Known::Unknown => SourceSeen::Absent,
+            }
+        }
+        Ok(None) => SourceSeen::Absent,
+        Err(refusal) => {
+            let failure = refusal.failure.clone();
+            context.memory.failed(&sync.version.uid, None, refusal, Instant::now());
+            SourceSeen::Unreadable(failure)
+        }
+    }
+}
+
+async fn read_copy(
+    context: &Context,
+    sync: &SyncSeen,
+    at: NamespacedName,
+) -> (NamespacedName, Place) {
+    if let Err(refusal) = context.reader.read(&at).await {
+        context.memory.failed(&sync.version.uid, Some(at.clone()), refusal, Instant::now());
+    }
+    let place = place(context, sync, &at);
+    (at, place)
+}
+
+/// Reads whole `ConfigMaps`, and notes in the inventory what it saw.
+#[derive(Clone)]
+pub struct Reader {
+    client: Client,
+    inventory: Arc<Inventory>,
+}
+
+// === impl Reader ===
+
+impl Reader {
+    /// A reader that notes what it sees in `inventory`.
+    #[must_use]
+    pub fn new(client: Client, inventory: Arc<Inventory>) -> Self {
+        Self { client, inventory }
+    }
+
+    /// Reads the `ConfigMap` at `at`; `None` if there is none.
+    ///
+    /// # Errors
+    /// The API server refused, or did not answer.
+    pub async fn read(&self, at: &NamespacedName) -> Result<Option<Arc<Content>>, Refusal> {
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &at.namespace);
+        let config_map = match api.get_opt(&at.name).await {
+            Ok(Some(config_map)) => config_map,
+            Ok(None) => {
+                self.nothing_at(at);
+                return Ok(None);
+            }
+            Err(error) => return Err(refusal(&format!("read ConfigMap {at}"), &error)),
+        };
+        self.inventory.config_map_seen(&config_map.metadata);
+        let version = Version {
+            uid: config_map.metadata.uid.clone().unwrap_or_default(),
+            resource_version: config_map.metadata.resource_version.clone().unwrap_or_default(),
+        };
+        let content = Arc::new(Content::of(config_map));
+        self.inventory.content_read(at, &version, content.digest());
+        Ok(Some(content))
+    }
+
+    /// Looks at the metadata of the `ConfigMap` at `at`, after a write has told that it is not as
+    /// it was seen.
+    ///
+    /// # Errors
+    /// The API server refused, or did not answer.
+    pub async fn look(&self, at: &NamespacedName) -> Result<(), Refusal> {
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &at.namespace);
+        match api.get_metadata_opt(&at.name).await {
+            Ok(Some(found)) => {
+                self.inventory.config_map_seen(&found.metadata);
+            }
+            Ok(None) => self.nothing_at(at),
+            Err(error) => return Err(refusal(&format!("look at ConfigMap {at}"), &error)),
+        }
+        Ok(())
+    }
+
+    fn nothing_at(&self, at: &NamespacedName) {
+        self.inventory.config_map_gone(at, None);
+        self.inventory.config_map_absent(at);
+    }
+}
+
+/// A read has no version that could be out of date: any error refuses it.
+fn refusal(attempt: &str, error: &kube::Error) -> Refusal {
+    match classify(attempt, error) {
+        Answer::Refused(refusal) => refusal,
+        Answer::LookAgain => Refusal::transient(format!("cannot {attempt}: it is changing")),
+    }
+}
+
+/// What observing needs: reads of the sources and copies that metadata cannot tell about.
+#[must_use]
+pub fn access() -> Vec<PolicyRule> {
+    vec![PolicyRule {
+        api_groups: Some(vec![String::new()]),
+        resources: Some(vec!["configmaps".to_owned()]),
+        verbs: vec!["get".to_owned()],
+        ..PolicyRule::default()
+    }]
+}

@@ -1,0 +1,200 @@
+//! One round for one sync.
+//!
+//! ```text
+//! observe -> desired -> plan -> act -> (again, until nothing is asked for) -> status -> report
+//! ```
+//!
+//! Flow: a round makes passes until a plan asks for nothing, so that what it reports is what it
+//! saw afterwards. Guarantees: level-triggered, so nobody asks why it was called; one round per
+//! sync at a time; nothing is written without a `Lead`. Assumption: the three lists are complete.
+//! Errors: a round that leaves something undone ends with one, after it has reported.
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::controller::Action;
+use tracing::Instrument as _;
+use tracing::Span;
+
+use crate::api::StoredConfigMapSync;
+use crate::controller::Context;
+use crate::controller::act::Outcome;
+use crate::controller::act::act;
+use crate::controller::error::Error;
+use crate::controller::observe::observe;
+use crate::controller::report::Reported;
+use crate::controller::report::report;
+use crate::decide::Observed;
+use crate::decide::Plan;
+use crate::decide::desired;
+use crate::decide::observed::SyncSeen;
+use crate::decide::observed::Version;
+use crate::decide::plan;
+use crate::decide::plan::FinalizerStep;
+use crate::decide::status;
+use crate::decide::status::Settled;
+use crate::decide::status::Wrote;
+use crate::decide::status::verdict;
+use crate::metrics::ReconcileResult;
+use crate::names;
+use crate::telemetry::trace_id;
+
+/// Finalizer, copies, old copies, and one more that finds nothing to do; and one to look again.
+const MAX_PASSES: usize = 5;
+/// How long to wait for a watch to show what we know has changed.
+const WATCH_LAG: Duration = Duration::from_secs(5);
+
+/// Runs one round, and tells when to look again if no event comes.
+///
+/// # Errors
+/// Something was left undone; see [`Error`].
+pub async fn reconcile(
+    stored: Arc<StoredConfigMapSync>,
+    context: Arc<Context>,
+) -> Result<Action, Error> {
+    let Some(sync) = seen(&stored) else { return Ok(Action::await_change()) };
+    let queued = context.queue.pop(&sync.name);
+    context.metrics.reconcile_begins(queued);
+    let began = Instant::now();
+    let span = tracing::info_span!(
+        parent: None,
+        "reconcile",
+        sync = %sync.name,
+        uid = sync.version.uid,
+        generation = sync.generation,
+        queue_delay_ms = u64::try_from(queued.as_millis()).unwrap_or(u64::MAX),
+        outcome = tracing::field::Empty,
+        reason = tracing::field::Empty,
+    );
+    let result = round(&context, sync).instrument(span.clone()).await;
+    let outcome = match &result {
+        Ok(_) => ReconcileResult::Success,
+        Err(Error::Copies { .. }) => ReconcileResult::RequeueAfter,
+        Err(_) => ReconcileResult::Error,
+    };
+    span.record("outcome", outcome.as_str());
+    context.metrics.reconcile_ends(outcome, began.elapsed());
+    result
+}
+
+/// When to look again after a round that has failed.
+#[must_use]
+#[expect(clippy::needless_pass_by_value, reason = "the signature is kube's")]
+pub fn error_policy(
+    stored: Arc<StoredConfigMapSync>,
+    error: &Error,
+    context: Arc<Context>,
+) -> Action {
+    let uid = stored.metadata.uid.clone().unwrap_or_default();
+    match error {
+        Error::NotLeading(_) => return Action::await_change(),
+        Error::Copies { .. } => {}
+        Error::PatchFinalizer { refusal, .. } | Error::PatchStatus { refusal, .. } => {
+            tracing::warn!(%error, "the round failed; it is tried again");
+            context.memory.failed(&uid, None, refusal.clone(), Instant::now());
+        }
+    }
+    Action::requeue(context.memory.next_look(&uid, Instant::now()))
+}
+
+async fn round(context: &Context, mut sync: SyncSeen) -> Result<Action, Error> {
+    let uid = sync.version.uid.clone();
+    let is_done = sync.deleting && !sync.has_our_finalizer();
+    if is_done || context.is_stopping() {
+        return Ok(Action::await_change());
+    }
+    if context.memory.is_behind(&uid, &sync.version.resource_version) {
+        return Ok(Action::requeue(WATCH_LAG));
+    }
+    let mut verify = context.memory.verification_is_due(&uid, rand::random(), Instant::now());
+    let mut copies_written = 0;
+    for _ in 0..MAX_PASSES {
+        let (observed, plan) = look(context, &sync, verify).await;
+        verify = false;
+        if !plan.asks_for_writes() {
+            return finish(context, &observed, plan, copies_written).await;
+        }
+        let outcome = act(context, &context.lead, &sync, &plan).await?;
+        copies_written += outcome.copies_written;
+        if outcome.sync_is_stale {
+            return Ok(Action::requeue(WATCH_LAG));
+        }
+        if plan.finalizer == FinalizerStep::Remove {
+            tracing::info!(sync = %sync.name, "cleaned up");
+            context.memory.forget(&uid);
+            return Ok(Action::await_change());
+        }
+        take_over(context, &mut sync, &plan, outcome);
+    }
+    let (observed, plan) = look(context, &sync, false).await;
+    context.queue.push(sync.name.clone());
+    finish(context, &observed, plan, copies_written).await
+}
+
+async fn look(context: &Context, sync: &SyncSeen, verify: bool) -> (Observed, Plan) {
+    let span = tracing::info_span!("observe", verify);
+    let observed = observe(context, sync, verify).instrument(span).await;
+    let plan = tracing::info_span!("plan").in_scope(|| plan(&observed, &desired(&observed)));
+    (observed, plan)
+}
+
+/// What we wrote to the sync ourselves is known before its watch shows it.
+fn take_over(context: &Context, sync: &mut SyncSeen, plan: &Plan, outcome: Outcome) {
+    if let Some(resource_version) = outcome.sync_resource_version {
+        context.memory.wrote(&sync.version.uid, resource_version.clone());
+        sync.version.resource_version = resource_version;
+        if plan.finalizer == FinalizerStep::Add {
+            sync.finalizers.push(names::FINALIZER.to_owned());
+        }
+    }
+}
+
+/// Reports what the last look saw, and tells when to look again.
+async fn finish(
+    context: &Context,
+    observed: &Observed,
+    plan: Plan,
+    copies_written: usize,
+) -> Result<Action, Error> {
+    let sync = &observed.sync;
+    let uid = &sync.version.uid;
+    let settled = Settled::of(plan);
+    let desired = desired(observed);
+    let verdict = verdict(observed, &desired, &settled);
+    Span::current().record("reason", verdict.reason.as_str());
+    let now = Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default());
+    let wrote = (copies_written > 0)
+        .then(|| Wrote { at: now.clone(), trace_id: trace_id(&Span::current()) });
+    let status = status(observed, &desired, &settled, &now, wrote.as_ref());
+    match report(context, &context.lead, sync, &status, &verdict).await? {
+        Reported::NoNews => {}
+        Reported::Written(resource_version) => context.memory.wrote(uid, resource_version),
+        Reported::Stale => return Ok(Action::requeue(WATCH_LAG)),
+    }
+    context.memory.settled(uid, Instant::now());
+    let failed = settled.waiting_for_a_retry();
+    if failed > 0 {
+        let (sync, worst) = (sync.name.clone(), verdict.message);
+        return Err(Error::Copies { sync, failed, worst });
+    }
+    Ok(Action::requeue(context.memory.next_look(uid, Instant::now())))
+}
+
+fn seen(stored: &StoredConfigMapSync) -> Option<SyncSeen> {
+    let metadata = &stored.metadata;
+    Some(SyncSeen {
+        name: stored.namespaced_name()?,
+        version: Version {
+            uid: metadata.uid.clone()?,
+            resource_version: metadata.resource_version.clone()?,
+        },
+        generation: metadata.generation,
+        deleting: metadata.deletion_timestamp.is_some(),
+        finalizers: metadata.finalizers.clone().unwrap_or_default(),
+        spec: stored.spec.clone(),
+        status: stored.status.clone(),
+    })
+}

@@ -1,0 +1,24 @@
+//! What wakes us: from an event to the syncs that it concerns.
+//!
+//! Pure mappings over the inventory. Whoever is woken does not learn why.
+
+use std::collections::BTreeSet;
+
+use crate::controller::inventory::Change;
+use crate::controller::inventory::Inventory;
+use crate::names::NamespacedName;
+
+/// A `ConfigMap` changed, showed up or went away: it concerns the syncs that refer to its name
+/// as source or as destination, and those that its marks named before and name now.
+#[must_use]
+pub fn by_config_map(change: &Change, inventory: &Inventory) -> BTreeSet<NamespacedName> {
+    let owners = change.sync_uids.iter().filter_map(|uid| inventory.sync_with_uid(uid));
+    inventory.syncs_referring_to(&change.at).into_iter().chain(owners).collect()
+}
+
+/// A namespace changed, showed up or went away: it concerns the syncs that have a destination or
+/// a copy in it.
+#[must_use]
+pub fn by_namespace(name: &str, inventory: &Inventory) -> BTreeSet<NamespacedName> {
+    inventory.syncs_reaching(name)
+}

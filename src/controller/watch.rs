@@ -1,0 +1,196 @@
+//! Events: three watches, whatever the number of syncs.
+//!
+//! Each keeps its share of the inventory, and wakes the syncs that an event concerns. A watch that
+//! fails is tried again under backoff for as long as we lead; health tells why.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use futures::Stream;
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::rbac::v1::PolicyRule;
+use kube::Api;
+use kube::Client;
+use kube::ResourceExt as _;
+use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::watcher;
+use kube::runtime::watcher::Event;
+
+use crate::api::StoredConfigMapSync;
+use crate::controller::Context;
+use crate::controller::inventory::Change;
+use crate::controller::startup::Part;
+use crate::controller::trigger;
+use crate::names;
+use crate::names::NamespacedName;
+
+/// Watches `ConfigMapSyncs`, whole. What our rounds look up is kept in `store`.
+pub async fn syncs(context: Arc<Context>, client: Client, mut store: Writer<StoredConfigMapSync>) {
+    let api: Api<StoredConfigMapSync> = Api::all(client);
+    let events = watcher(api, watcher::Config::default()).default_backoff();
+    follow(&context, Part::Syncs, events, |event| {
+        let event = event.modify(|sync| sync.metadata.managed_fields = None);
+        store.apply_watcher_event(&event);
+        match event {
+            Event::Init => {}
+            Event::InitApply(sync) => context.inventory.sync_seen(&sync),
+            Event::InitDone => {
+                let listed = store.as_reader().state();
+                let listed: BTreeSet<_> =
+                    listed.iter().filter_map(|sync| sync.namespaced_name()).collect();
+                let known = context.inventory.syncs();
+                for name in known.iter().filter(|name| !listed.contains(name)) {
+                    sync_gone(&context, name);
+                }
+                context.wake(listed);
+            }
+            Event::Apply(sync) => {
+                context.inventory.sync_seen(&sync);
+                context.wake(sync.namespaced_name());
+            }
+            Event::Delete(sync) => {
+                if let Some(name) = sync.namespaced_name() {
+                    sync_gone(&context, &name);
+                }
+            }
+        }
+    })
+    .await;
+}
+
+/// Watches the metadata of `ConfigMaps`, once it is known which of them matter.
+pub async fn config_maps(context: Arc<Context>, client: Client) {
+    context.startup.wait_for(Part::Syncs).await;
+    let api: Api<PartialObjectMeta<ConfigMap>> = Api::all(client);
+    let events = watcher(api, watcher::Config::default()).default_backoff();
+    follow(&context, Part::ConfigMaps, events, |event| {
+        let inventory = &context.inventory;
+        let changes: Vec<Change> = match event {
+            Event::Init => {
+                inventory.config_map_list_begins();
+                Vec::new()
+            }
+            Event::InitDone => inventory.config_map_list_ends(),
+            Event::InitApply(seen) | Event::Apply(seen) => {
+                inventory.config_map_seen(&seen.metadata).into_iter().collect()
+            }
+            Event::Delete(gone) => {
+                let at = NamespacedName::new(gone.namespace().unwrap_or_default(), gone.name_any());
+                inventory.config_map_gone(&at, gone.metadata.uid.as_deref()).into_iter().collect()
+            }
+        };
+        for change in changes {
+            context.wake(trigger::by_config_map(&change, inventory));
+        }
+        context.metrics.marked_copies_are(inventory.marked_copies());
+    })
+    .await;
+}
+
+/// Watches the metadata of namespaces.
+pub async fn namespaces(context: Arc<Context>, client: Client) {
+    let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
+    let events = watcher(api, watcher::Config::default()).default_backoff();
+    follow(&context, Part::Namespaces, events, |event| {
+        let inventory = &context.inventory;
+        let changed: Vec<String> = match event {
+            Event::Init => {
+                inventory.namespace_list_begins();
+                Vec::new()
+            }
+            Event::InitDone => inventory.namespace_list_ends(),
+            Event::InitApply(seen) | Event::Apply(seen) => {
+                if inventory.namespace_seen(&seen.metadata) {
+                    vec![seen.name_any()]
+                } else {
+                    Vec::new()
+                }
+            }
+            Event::Delete(gone) => {
+                inventory.namespace_gone(&gone.name_any());
+                vec![gone.name_any()]
+            }
+        };
+        for name in changed {
+            context.wake(trigger::by_namespace(&name, inventory));
+        }
+    })
+    .await;
+}
+
+/// Hands every event to `handle`, and keeps health and startup informed. Ends with the stream.
+async fn follow<K: Debug>(
+    context: &Context,
+    part: Part,
+    events: impl Stream<Item = watcher::Result<Event<K>>>,
+    mut handle: impl FnMut(Event<K>),
+) {
+    let mut events = std::pin::pin!(events);
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => {
+                let is_list_complete = matches!(event, Event::InitDone);
+                if !matches!(event, Event::Init) {
+                    context.health.set(part.health_part(), Ok(()));
+                }
+                handle(event);
+                if is_list_complete && context.startup.listed(part) {
+                    context.wake(context.inventory.syncs());
+                }
+            }
+            Err(error) => complain(context, part, &error),
+        }
+    }
+}
+
+fn complain(context: &Context, part: Part, error: &watcher::Error) {
+    let why = explain(part, error);
+    if context.health.set(part.health_part(), Err(why.clone())) {
+        tracing::warn!(error = why, "{} fails; trying again until it works", part.health_part());
+    }
+}
+
+/// One line that says what to do.
+fn explain(part: Part, error: &watcher::Error) -> String {
+    let status = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status,
+        other => return other.to_string(),
+    };
+    match (status.code, part) {
+        (404, Part::Syncs) => "the kind ConfigMapSync is not installed: apply its \
+                               CustomResourceDefinition"
+            .to_owned(),
+        (401 | 403, _) => format!("{}: grant it to the operator's ServiceAccount", status.message),
+        _ => status.message.clone(),
+    }
+}
+
+/// A sync is gone. What its copies stood in the way of may now be done.
+fn sync_gone(context: &Context, name: &NamespacedName) {
+    let inventory = &context.inventory;
+    let Some(uid) = inventory.sync_gone(name) else { return };
+    context.memory.forget(&uid);
+    for at in inventory.places_of(&uid) {
+        context.wake(inventory.syncs_referring_to(&at));
+    }
+}
+
+/// What watching needs.
+#[must_use]
+pub fn access() -> Vec<PolicyRule> {
+    let rule = |group: &str, resource: &str| PolicyRule {
+        api_groups: Some(vec![group.to_owned()]),
+        resources: Some(vec![resource.to_owned()]),
+        verbs: vec!["list".to_owned(), "watch".to_owned()],
+        ..PolicyRule::default()
+    };
+    vec![rule("", "configmaps"), rule("", "namespaces"), rule(names::GROUP, "configmapsyncs")]
+}

@@ -1,0 +1,184 @@
+//! What a `ConfigMap` holds, and the hash that tells whether two of them hold the same.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::ConfigMap;
+use sha2::Digest as _;
+use sha2::Sha256;
+
+/// What is copied: everything of a `ConfigMap` but its metadata.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Content {
+    /// `data`
+    pub data: BTreeMap<String, String>,
+    /// `binaryData`
+    pub binary_data: BTreeMap<String, ByteString>,
+    /// `immutable`; absent counts as `false`, as it does in Kubernetes.
+    pub immutable: bool,
+}
+
+/// `v1:` and the SHA-256, in hexadecimal, of a [`Content`]. Equal if and only if the contents
+/// are; the order of keys plays no part.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContentHash(String);
+
+/// What remains of a [`Content`] once it was read: enough to tell whether it has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digest {
+    /// Hash of the content.
+    pub hash: ContentHash,
+    /// How many keys `data` and `binaryData` have together.
+    pub keys: usize,
+    /// Whether the content can no longer be changed.
+    pub immutable: bool,
+}
+
+// === impl Content ===
+
+impl Content {
+    /// Takes the content out of a `ConfigMap`.
+    #[must_use]
+    pub fn of(config_map: ConfigMap) -> Self {
+        Self {
+            data: config_map.data.unwrap_or_default(),
+            binary_data: config_map.binary_data.unwrap_or_default(),
+            immutable: config_map.immutable.unwrap_or_default(),
+        }
+    }
+
+    /// How many keys there are.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.data.len() + self.binary_data.len()
+    }
+
+    /// Hash of this content. Lengths go in before bytes, so that no two contents run together.
+    #[must_use]
+    pub fn hash(&self) -> ContentHash {
+        let mut hasher = Sha256::new();
+        section(&mut hasher, b'd', self.data.iter().map(|(key, value)| (key, value.as_bytes())));
+        section(
+            &mut hasher,
+            b'b',
+            self.binary_data.iter().map(|(key, value)| (key, value.0.as_slice())),
+        );
+        hasher.update([b'i', u8::from(self.immutable)]);
+        ContentHash(format!("v1:{:x}", hasher.finalize()))
+    }
+
+    /// Hash and measure of this content.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest { hash: self.hash(), keys: self.keys(), immutable: self.immutable }
+    }
+}
+
+/// Values of a `ConfigMap` are nobody's business but their owner's: only counts are shown.
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Content")
+            .field("keys", &self.keys())
+            .field("immutable", &self.immutable)
+            .finish_non_exhaustive()
+    }
+}
+
+fn section<'a>(
+    hasher: &mut Sha256,
+    tag: u8,
+    entries: impl ExactSizeIterator<Item = (&'a String, &'a [u8])>,
+) {
+    hasher.update([tag]);
+    hasher.update(entries.len().to_be_bytes());
+    for (key, value) in entries {
+        hasher.update(key.len().to_be_bytes());
+        hasher.update(key);
+        hasher.update(value.len().to_be_bytes());
+        hasher.update(value);
+    }
+}
+
+// === impl ContentHash ===
+
+impl ContentHash {
+    /// A hash as an annotation or a status spells it. Any text will do: one that is no hash
+    /// equals none.
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The hash as annotations and status spell it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn content(data: &[(&str, &str)], binary: &[(&str, &[u8])]) -> Content {
+        Content {
+            data: data.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            binary_data: binary
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), ByteString(v.to_vec())))
+                .collect(),
+            immutable: false,
+        }
+    }
+
+    #[test]
+    fn a_key_that_moves_between_data_and_binary_data_changes_the_hash() {
+        assert_ne!(content(&[("a", "1")], &[]).hash(), content(&[], &[("a", b"1")]).hash(),);
+    }
+
+    #[test]
+    fn bytes_that_move_between_key_and_value_change_the_hash() {
+        assert_ne!(content(&[("ab", "c")], &[]).hash(), content(&[("a", "bc")], &[]).hash());
+    }
+
+    #[test]
+    fn immutability_is_part_of_the_hash() {
+        let mutable = content(&[("a", "1")], &[]);
+        let immutable = Content { immutable: true, ..mutable.clone() };
+        assert_ne!(mutable.hash(), immutable.hash());
+    }
+
+    #[test]
+    fn the_hash_of_the_empty_content_never_changes_between_versions() {
+        assert_eq!(
+            Content::default().hash().as_str(),
+            "v1:5ee3bda2f4bfadf82d56bc528e2698b88a7b243e30247c802f956262a66a3e3a",
+        );
+    }
+
+    #[test]
+    fn a_debug_print_shows_no_value() {
+        let printed = format!("{:?}", content(&[("password", "hunter2")], &[]));
+        assert!(!printed.contains("hunter2"), "{printed}");
+    }
+
+    proptest! {
+        #[test]
+        fn equal_hashes_mean_equal_contents(
+            a in proptest::collection::btree_map("[a-c]{1,2}", "[a-c]{0,2}", 0..3),
+            b in proptest::collection::btree_map("[a-c]{1,2}", "[a-c]{0,2}", 0..3),
+        ) {
+            let left = Content { data: a, ..Content::default() };
+            let right = Content { data: b, ..Content::default() };
+            prop_assert_eq!(left == right, left.hash() == right.hash());
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Whatever crashes, it converges and stays: for random worlds and every prefix of a plan.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use crate::api::ConfigMapSyncSpec;
+use crate::api::DeletionPolicy;
+use crate::decide::Content;
+use crate::decide::ContentHash;
+use crate::decide::Marks;
+use crate::decide::Ownership;
+use crate::decide::desired::source_name;
+use crate::decide::observed::NamespaceState;
+use crate::decide::ownership;
+use crate::decide::world::SYNC_UID;
+use crate::decide::world::Stored;
+use crate::decide::world::World;
+use crate::decide::world::sync_name;
+use crate::names::NamespacedName;
+
+/// A round settles within this many passes, or never.
+const MAX_PASSES: usize = 6;
+
+fn any_content() -> impl Strategy<Value = Content> {
+    (proptest::collection::btree_map("[ab]", "[xy]", 0..3), any::<bool>())
+        .prop_map(|(data, immutable)| Content { data, immutable, ..Content::default() })
+}
+
+fn any_spec() -> impl Strategy<Value = ConfigMapSyncSpec> {
+    let name = proptest::option::of("[cd]");
+    (name, "[nm]", any::<bool>(), any::<bool>()).prop_map(
+        |(destination_name, namespace, retain, suspend)| ConfigMapSyncSpec {
+            source_namespace: "central".into(),
+            config_map_name: "s".into(),
+            destination_namespace: Some(namespace),
+            destination_name,
+            deletion_policy: if retain { DeletionPolicy::Retain } else { DeletionPolicy::Delete },
+            suspend: suspend && retain,
+            ..ConfigMapSyncSpec::default()
+        },
+    )
+}
+
+/// Marks of this sync, of a living one, of a dead one; right, or with the name of another place.
+fn any_marks() -> impl Strategy<Value = Option<Marks>> {
+    let uid = prop_oneof![Just(SYNC_UID), Just("living"), Just("dead")];
+    let named = prop_oneof![Just("team/sync"), Just("team/other")];
+    let marks = (uid, named, "[nm]/[scd]", any::<bool>(), any::<bool>()).prop_map(
+        |(uid, sync, copy, created, stale)| Marks {
+            sync_uid: uid.into(),
+            sync: Some(sync.into()),
+            copy: Some(copy),
+            source: Some("central/s".into()),
+            content_hash: stale.then(|| ContentHash::from_text("v1:stale")),
+            created,
+            deletion_policy: None,
+        },
+    );
+    proptest::option::of(marks)
+}
+
+fn any_world() -> impl Strategy<Value = World> {
+    let objects = proptest::collection::btree_map("[nm]/[scd]", (any_content(), any_marks()), 0..6);
+    let source = proptest::option::of(any_content());
+    let lost = prop_oneof![4 => Just(None), 1 => Just(Some(NamespaceState::Terminating)), 1 => Just(Some(NamespaceState::Absent))];
+    (any_spec(), source, objects, any::<bool>(), any::<bool>(), lost).prop_map(
+        |(spec, source, objects, deleting, finalizer, lost)| {
+            let mut world = World::new(spec);
+            world.living.insert("living".into(), NamespacedName::new("team", "other"));
+            world.deleting = deleting;
+            world.finalizer = finalizer || deleting;
+            if let Some(source) = source {
+                let at = source_name(&world.spec);
+                world.put(&at, source, None);
+            }
+            for (at, (content, marks)) in objects {
+                world.put(&at.parse().unwrap(), content, marks);
+            }
+            if let Some(state) = lost {
+                world.namespaces.insert("m".into(), state);
+            }
+            world
+        },
+    )
+}
+
+/// Carries plans out until one asks for nothing.
+fn settle(world: &mut World) {
+    for _ in 0..MAX_PASSES {
+        let plan = world.plan();
+        if !plan.asks_for_writes() {
+            return;
+        }
+        world.act(&plan, usize::MAX);
+    }
+    panic!("it does not settle: {:?}", world.plan());
+}
+
+/// What must come out the same whatever crashed: everything but versions.
+type Essence = BTreeMap<NamespacedName, (Content, Option<Marks>)>;
+
+fn essence(world: &World) -> (bool, Essence) {
+    let objects = world
+        .config_maps
+        .iter()
+        .map(|(at, stored)| (at.clone(), (stored.content.clone(), stored.marks.clone())));
+    (world.finalizer, objects.collect())
+}
+
+/// Everything that this sync may never write.
+fn untouchable(world: &World) -> BTreeMap<NamespacedName, Stored> {
+    world
+        .config_maps
+        .iter()
+        .filter(|(at, stored)| {
+            let owner = stored.marks.as_ref().and_then(|marks| world.living.get(&marks.sync_uid));
+            match ownership(at, stored.marks.as_ref(), SYNC_UID, &sync_name(), owner) {
+                Ownership::Ours => false,
+                Ownership::Orphan => {
+                    stored.marks.as_ref().unwrap().sync != Some(sync_name().to_string())
+                }
+                Ownership::Sibling(_) | Ownership::Foreign => true,
+            }
+        })
+        .map(|(at, stored)| (at.clone(), stored.clone()))
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn after_a_crash_at_any_step_it_settles_to_the_same_end(world in any_world()) {
+        let mut undisturbed = world.clone();
+        settle(&mut undisturbed);
+        let untouchable = untouchable(&world);
+
+        for crash_after in 0..8 {
+            let mut crashed = world.clone();
+            let plan = crashed.plan();
+            crashed.act(&plan, crash_after);
+            settle(&mut crashed);
+            prop_assert_eq!(essence(&crashed), essence(&undisturbed));
+            for (at, stored) in &untouchable {
+                prop_assert_eq!(crashed.config_maps.get(at), Some(stored));
+            }
+        }
+    }
+
+    #[test]
+    fn a_settled_world_stays_as_it_is(world in any_world()) {
+        let mut world = world;
+        settle(&mut world);
+        let before = world.clock;
+        settle(&mut world);
+        prop_assert_eq!(world.clock, before);
+    }
+
+    #[test]
+    fn nothing_is_deleted_that_was_not_created_by_us(world in any_world()) {
+        let kept: Vec<_> = world
+            .config_maps
+            .iter()
+            .filter(|(_, stored)| !stored.marks.as_ref().is_some_and(|marks| marks.created))
+            .map(|(at, _)| at.clone())
+            .collect();
+        let mut after = world.clone();
+        settle(&mut after);
+        for at in kept {
+            prop_assert!(after.config_maps.contains_key(&at), "{at} is gone");
+        }
+    }
+
+    #[test]
+    fn a_state_mark_changed_by_hand_is_repaired(
+        content in any_content(),
+        which in 0..3_usize,
+        text in proptest::option::of("[a-z]{1,9}"),
+    ) {
+        let mut world = in_order(content);
+        let undisturbed = essence(&world);
+        edit_marks(&mut world, |marks| match which {
+            0 => marks.source = text,
+            1 => marks.content_hash = text.map(ContentHash::from_text),
+            _ => marks.deletion_policy = text,
+        });
+        settle(&mut world);
+        prop_assert_eq!(essence(&world), undisturbed);
+    }
+
+    #[test]
+    fn without_the_mark_created_a_deletion_becomes_a_release(content in any_content()) {
+        let mut world = in_order(content.clone());
+        edit_marks(&mut world, |marks| marks.created = false);
+        settle(&mut world);
+        world.deleting = true;
+        settle(&mut world);
+        let left = &world.config_maps[&copy()];
+        prop_assert_eq!(&left.content, &content);
+        prop_assert_eq!(&left.marks, &None);
+        prop_assert!(!world.finalizer);
+    }
+
+    #[test]
+    fn a_deleted_sync_leaves_nothing_of_its_own(content in any_content()) {
+        let mut world = in_order(content);
+        world.deleting = true;
+        settle(&mut world);
+        prop_assert!(!world.config_maps.contains_key(&copy()));
+        prop_assert!(!world.finalizer);
+    }
+}
+
+fn copy() -> NamespacedName {
+    NamespacedName::new("n", "s")
+}
+
+/// A world with one copy, in order.
+fn in_order(content: Content) -> World {
+    let mut world = World::new(ConfigMapSyncSpec {
+        source_namespace: "central".into(),
+        config_map_name: "s".into(),
+        destination_namespace: Some("n".into()),
+        ..ConfigMapSyncSpec::default()
+    });
+    world.put(&NamespacedName::new("central", "s"), content, None);
+    settle(&mut world);
+    assert!(world.config_maps.contains_key(&copy()));
+    world
+}
+
+fn edit_marks(world: &mut World, edit: impl FnOnce(&mut Marks)) {
+    let stored = world.config_maps.get_mut(&copy()).unwrap();
+    edit(stored.marks.as_mut().unwrap());
+    world.clock += 1;
+    stored.version.resource_version = world.clock.to_string();
+}

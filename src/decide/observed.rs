@@ -1,0 +1,185 @@
+//! What was seen, before anything is decided.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::api::ConfigMapSyncSpec;
+use crate::api::ConfigMapSyncStatus;
+use crate::api::SourceVersion;
+use crate::decide::Content;
+use crate::decide::ContentHash;
+use crate::decide::Failure;
+use crate::decide::Marks;
+use crate::decide::content::Digest;
+use crate::names;
+use crate::names::NamespacedName;
+
+/// Everything that one round decides from.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The sync itself.
+    pub sync: SyncSeen,
+    /// Its source.
+    pub source: SourceSeen,
+    /// Every place that the spec asks for, and every place where a `ConfigMap` carries the uid of
+    /// this sync.
+    pub places: BTreeMap<NamespacedName, Place>,
+}
+
+/// The sync as it was seen.
+#[derive(Clone, Debug)]
+pub struct SyncSeen {
+    /// Namespace and name.
+    pub name: NamespacedName,
+    /// uid and resourceVersion: what a patch of the sync is conditional on.
+    pub version: Version,
+    /// `metadata.generation`
+    pub generation: Option<i64>,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Its finalizers, ours and others'.
+    pub finalizers: Vec<String>,
+    /// The spec, or what is wrong with it.
+    pub spec: Result<ConfigMapSyncSpec, String>,
+    /// The status that we, or somebody else, left on it.
+    pub status: ConfigMapSyncStatus,
+}
+
+/// One version of one object: what every conditional write is conditional on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Version {
+    /// `metadata.uid`
+    pub uid: String,
+    /// `metadata.resourceVersion`
+    pub resource_version: String,
+}
+
+/// The source as it was seen.
+#[derive(Clone, Debug)]
+pub enum SourceSeen {
+    /// It does not exist.
+    Absent,
+    /// It could not be read.
+    Unreadable(Failure),
+    /// It exists.
+    Present(Source),
+}
+
+/// A source that exists.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its version.
+    pub version: SourceVersion,
+    /// Whether its owner forbids copying it.
+    pub refused: bool,
+    /// Whether it is itself a copy.
+    pub is_copy: bool,
+    /// How much of its content is known.
+    pub content: ContentSeen,
+}
+
+/// How much of a source's content is known.
+#[derive(Clone, Debug)]
+pub enum ContentSeen {
+    /// Nothing: it has to be read.
+    Unread,
+    /// Its hash and how many keys it has: enough to tell that nothing has to be written.
+    Known {
+        /// Hash of the content.
+        hash: ContentHash,
+        /// How many keys it has.
+        keys: usize,
+    },
+    /// All of it.
+    Read(Arc<Content>),
+}
+
+/// A place where a copy is, or should be.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The state of its namespace.
+    pub namespace: NamespaceState,
+    /// What stands there.
+    pub standing: Standing,
+    /// What an earlier attempt met, while it is too early for another.
+    pub held: Option<Failure>,
+}
+
+/// The state of a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamespaceState {
+    /// It exists.
+    Active,
+    /// It exists, and is the operator's or the cluster's own.
+    Protected,
+    /// It is being deleted.
+    Terminating,
+    /// It does not exist.
+    Absent,
+}
+
+/// What stands at a place.
+#[derive(Clone, Debug)]
+pub enum Standing {
+    /// Nothing, as far as is known: a create will tell.
+    Vacant,
+    /// A `ConfigMap`.
+    Occupied(Box<Occupant>),
+}
+
+/// A `ConfigMap` at a place.
+#[derive(Clone, Debug)]
+pub struct Occupant {
+    /// Its version.
+    pub version: Version,
+    /// Whether it is being deleted, and held by somebody's finalizer.
+    pub deleting: bool,
+    /// Our marks on it, if there are any.
+    pub marks: Option<Marks>,
+    /// Whether its label `app.kubernetes.io/managed-by` names us.
+    pub managed_by_us: bool,
+    /// The living sync whose uid the marks carry, if there is one.
+    pub owner: Option<NamespacedName>,
+    /// How much of its content is known.
+    pub content: CopySeen,
+}
+
+/// How much of a copy's content is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CopySeen {
+    /// Metadata tells that nobody but us has touched it since we wrote it.
+    Untouched {
+        /// How many keys we own.
+        keys: usize,
+        /// Whether we made it immutable.
+        immutable: bool,
+    },
+    /// Somebody may have touched it: it has to be read.
+    Suspect,
+    /// It was read at this very version.
+    Read(Digest),
+}
+
+// === impl SyncSeen ===
+
+impl SyncSeen {
+    /// Whether it carries our finalizer.
+    #[must_use]
+    pub fn has_our_finalizer(&self) -> bool {
+        self.finalizers.iter().any(|finalizer| finalizer == names::FINALIZER)
+    }
+}
+
+// === impl Occupant ===
+
+impl Occupant {
+    /// Whether the content can no longer be changed, as far as is known.
+    #[must_use]
+    pub fn is_immutable(&self) -> bool {
+        match &self.content {
+            CopySeen::Untouched { immutable, .. } => *immutable,
+            CopySeen::Read(digest) => digest.immutable,
+            CopySeen::Suspect => false,
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What has to be read, before it can be decided.
+//!
+//! In order means silence: as long as hashes and metadata tell that nothing has changed, nothing
+//! is asked.
+
+use crate::decide::Action;
+use crate::decide::Desired;
+use crate::decide::Failure;
+use crate::decide::Observed;
+use crate::decide::Plan;
+use crate::decide::desired;
+use crate::decide::observed::ContentSeen;
+use crate::decide::observed::CopySeen;
+use crate::decide::observed::SourceSeen;
+use crate::decide::observed::Standing;
+use crate::decide::plan;
+use crate::names::NamespacedName;
+use crate::names::Reason;
+
+/// What has to be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Questions {
+    /// The source has to be read.
+    pub source: bool,
+    /// These copies have to be read.
+    pub copies: Vec<NamespacedName>,
+}
+
+// === impl Questions ===
+
+impl Questions {
+    /// Whether nothing has to be read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.source && self.copies.is_empty()
+    }
+}
+
+/// Tells what has to be read before `observed` suffices for a decision.
+///
+/// Answering leads to a decision in a bounded number of turns: each place is asked for at most
+/// once per version, and the source at most once.
+#[must_use]
+pub fn questions(observed: &Observed) -> Questions {
+    match desired(observed) {
+        Desired::Nothing => Questions::default(),
+        Desired::Hold(failure) => {
+            Questions { source: is_unread(observed, &failure), ..Questions::default() }
+        }
+        desired @ Desired::Copies(_) => {
+            let plan = plan(observed, &desired);
+            Questions { source: plan.needs_source, copies: suspects(observed, &plan) }
+        }
+    }
+}
+
+fn is_unread(observed: &Observed, hold: &Failure) -> bool {
+    let unread = matches!(
+        &observed.source,
+        SourceSeen::Present(source) if matches!(source.content, ContentSeen::Unread)
+    );
+    unread && hold.reason == Reason::Progressing
+}
+
+fn suspects(observed: &Observed, plan: &Plan) -> Vec<NamespacedName> {
+    let is_suspect = |at: &NamespacedName| {
+        observed.places.get(at).is_some_and(|place| {
+            matches!(
+                &place.standing,
+                Standing::Occupied(occupant) if occupant.content == CopySeen::Suspect
+            )
+        })
+    };
+    let waits = |action: &Action| matches!(action, Action::Leave(failure) if failure.reason == Reason::Progressing);
+    plan.steps
+        .iter()
+        .filter(|(at, action)| waits(action) && is_suspect(at))
+        .map(|(at, _)| at.clone())
+        .collect()
+}

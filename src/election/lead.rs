@@ -1,0 +1,92 @@
+//! The right to write, and how long it lasts.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::election::clock::boot_time;
+
+/// The right to write to the cluster. Only `election` makes one.
+///
+/// It lasts until a deadline on the boot-time clock, which each renewal of the Lease moves. Once
+/// it has passed, it never comes back: a new term is a new process.
+#[derive(Clone, Debug)]
+pub struct Lead {
+    deadline: Arc<AtomicU64>,
+}
+
+/// The right to write has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this process no longer leads")]
+pub struct NotLeading;
+
+// === impl Lead ===
+
+impl Lead {
+    pub(super) fn until(deadline: Duration) -> Self {
+        Self { deadline: Arc::new(AtomicU64::new(nanoseconds(deadline))) }
+    }
+
+    /// Moves the deadline to a later time. A deadline that has passed stays passed, and one that
+    /// is later already is kept.
+    pub(super) fn extend(&self, deadline: Duration) {
+        if self.remaining().is_ok() {
+            self.deadline.fetch_max(nanoseconds(deadline), Ordering::AcqRel);
+        }
+    }
+
+    /// Ends it now.
+    pub(super) fn end(&self) {
+        self.deadline.store(0, Ordering::Release);
+    }
+
+    /// How long it still lasts.
+    ///
+    /// # Errors
+    /// [`NotLeading`] once the deadline has passed.
+    pub fn remaining(&self) -> Result<Duration, NotLeading> {
+        let deadline = Duration::from_nanos(self.deadline.load(Ordering::Acquire));
+        match deadline.checked_sub(boot_time()) {
+            Some(remaining) if !remaining.is_zero() => Ok(remaining),
+            _ => Err(NotLeading),
+        }
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    #[test]
+    fn it_lasts_until_its_deadline() {
+        let lead = Lead::until(boot_time() + HOUR);
+        assert!(lead.remaining().unwrap() > HOUR / 2);
+    }
+
+    #[test]
+    fn it_ends_with_its_deadline() {
+        assert_eq!(Lead::until(boot_time()).remaining(), Err(NotLeading));
+    }
+
+    #[test]
+    fn once_ended_it_cannot_be_extended() {
+        let lead = Lead::until(boot_time() + HOUR);
+        lead.end();
+        lead.extend(boot_time() + HOUR);
+        assert_eq!(lead.remaining(), Err(NotLeading));
+    }
+
+    #[test]
+    fn a_renewal_never_shortens_it() {
+        let lead = Lead::until(boot_time() + HOUR);
+        lead.extend(boot_time());
+        assert!(lead.remaining().is_ok());
+    }
+}

@@ -1,0 +1,262 @@
+//! What is counted, under the names that controller-runtime and client-go made standard.
+//!
+//! Every series with a bounded label exists from the start, at zero.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::names;
+use crate::names::Reason;
+
+/// How a reconcile ended: the label `result` of `controller_runtime_reconcile_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReconcileResult {
+    /// In order; looked at again by events, or hourly.
+    Success,
+    /// Something waits for a retry.
+    RequeueAfter,
+    /// The round itself failed.
+    Error,
+}
+
+/// Labels that tell which controller is meant: there is one.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ControllerLabel {
+    controller: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ResultLabels {
+    controller: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct NameLabel {
+    name: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct WriteLabels {
+    action: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+type HistogramFamily<Label> = Family<Label, Histogram, fn() -> Histogram>;
+
+/// Every metric of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    reconcile_total: Family<ResultLabels, Counter>,
+    reconcile_errors: Family<ControllerLabel, Counter>,
+    reconcile_seconds: HistogramFamily<ControllerLabel>,
+    active_workers: Family<ControllerLabel, Gauge>,
+    queue_depth: Family<NameLabel, Gauge>,
+    queue_adds: Family<NameLabel, Counter>,
+    queue_seconds: HistogramFamily<NameLabel>,
+    leading: Family<NameLabel, Gauge>,
+    writes: Family<WriteLabels, Counter>,
+    transitions: Family<ReasonLabel, Counter>,
+    marked_copies: Gauge,
+    last_term: Gauge<f64, AtomicU64>,
+}
+
+const CONTROLLER: ControllerLabel = ControllerLabel { controller: names::CONFIGMAPSYNC };
+const QUEUE: NameLabel = NameLabel { name: names::CONFIGMAPSYNC };
+
+// === impl ReconcileResult ===
+
+impl ReconcileResult {
+    const ALL: [Self; 3] = [Self::Success, Self::RequeueAfter, Self::Error];
+
+    /// The result as the metric spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::RequeueAfter => "requeue_after",
+            Self::Error => "error",
+        }
+    }
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// All metrics at zero; `write_actions` are the verbs that writes will be counted under.
+    #[must_use]
+    pub fn new(write_actions: &[&'static str]) -> Self {
+        let mut metrics = Self {
+            registry: Registry::default(),
+            reconcile_total: Family::default(),
+            reconcile_errors: Family::default(),
+            reconcile_seconds: Family::new_with_constructor(seconds),
+            active_workers: Family::default(),
+            queue_depth: Family::default(),
+            queue_adds: Family::default(),
+            queue_seconds: Family::new_with_constructor(seconds),
+            leading: Family::default(),
+            writes: Family::default(),
+            transitions: Family::default(),
+            marked_copies: Gauge::default(),
+            last_term: Gauge::default(),
+        };
+        metrics.register();
+        metrics.start_at_zero(write_actions);
+        metrics
+    }
+
+    /// All metrics as text, in the `OpenMetrics` format.
+    #[must_use]
+    pub fn exposition(&self) -> String {
+        let mut out = String::new();
+        match text::encode(&mut out, &self.registry) {
+            Ok(()) => out,
+            Err(std::fmt::Error) => String::new(),
+        }
+    }
+
+    /// A reconcile begins, so long after it was asked for.
+    pub fn reconcile_begins(&self, queued: Duration) {
+        self.active_workers.get_or_create(&CONTROLLER).inc();
+        self.queue_seconds.get_or_create(&QUEUE).observe(queued.as_secs_f64());
+    }
+
+    /// A reconcile has ended.
+    pub fn reconcile_ends(&self, result: ReconcileResult, took: Duration) {
+        self.active_workers.get_or_create(&CONTROLLER).dec();
+        let labels = ResultLabels { controller: names::CONFIGMAPSYNC, result: result.as_str() };
+        self.reconcile_total.get_or_create(&labels).inc();
+        self.reconcile_seconds.get_or_create(&CONTROLLER).observe(took.as_secs_f64());
+        if result == ReconcileResult::Error {
+            self.reconcile_errors.get_or_create(&CONTROLLER).inc();
+        }
+    }
+
+    /// A sync was put into the queue, which now holds `depth`.
+    pub fn queued(&self, depth: usize) {
+        self.queue_adds.get_or_create(&QUEUE).inc();
+        self.queue_depth_is(depth);
+    }
+
+    /// The queue holds `depth` syncs.
+    pub fn queue_depth_is(&self, depth: usize) {
+        let depth = i64::try_from(depth).unwrap_or(i64::MAX);
+        self.queue_depth.get_or_create(&QUEUE).set(depth);
+    }
+
+    /// This process leads, or does not.
+    pub fn set_leading(&self, leading: bool) {
+        self.leading.get_or_create(&QUEUE).set(i64::from(leading));
+    }
+
+    /// A write of a copy was answered.
+    pub fn wrote(&self, action: &'static str, succeeded: bool) {
+        let result = if succeeded { "success" } else { "error" };
+        self.writes.get_or_create(&WriteLabels { action, result }).inc();
+    }
+
+    /// A sync has come to `reason`.
+    pub fn transition(&self, reason: Reason) {
+        self.transitions.get_or_create(&ReasonLabel { reason: reason.as_str() }).inc();
+    }
+
+    /// So many marked copies are known.
+    pub fn marked_copies_are(&self, count: usize) {
+        self.marked_copies.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Leadership began at this Unix time, in seconds.
+    pub fn term_began_at(&self, unix_seconds: f64) {
+        self.last_term.set(unix_seconds);
+    }
+
+    #[rustfmt::skip]
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register("controller_runtime_reconcile", "Reconciles by result", self.reconcile_total.clone());
+        r.register("controller_runtime_reconcile_errors", "Reconciles that failed", self.reconcile_errors.clone());
+        r.register("controller_runtime_reconcile_time_seconds", "Time per reconcile", self.reconcile_seconds.clone());
+        r.register("controller_runtime_active_workers", "Reconciles under way", self.active_workers.clone());
+        r.register("workqueue_depth", "Syncs waiting for a reconcile", self.queue_depth.clone());
+        r.register("workqueue_adds", "Syncs put into the queue", self.queue_adds.clone());
+        r.register("workqueue_queue_duration_seconds", "Time from trigger to reconcile", self.queue_seconds.clone());
+        r.register("leader_election_master_status", "Whether this process leads", self.leading.clone());
+        r.register("configmapsync_writes", "Writes of copies by action and result", self.writes.clone());
+        r.register("configmapsync_transitions", "Transitions of syncs by reason", self.transitions.clone());
+        r.register("configmapsync_marked_copies", "Marked copies in the cluster", self.marked_copies.clone());
+        r.register("configmapsync_term_start_time_seconds", "Unix time at which leadership began", self.last_term.clone());
+    }
+
+    fn start_at_zero(&self, write_actions: &[&'static str]) {
+        for result in ReconcileResult::ALL {
+            let labels = ResultLabels { controller: names::CONFIGMAPSYNC, result: result.as_str() };
+            drop(self.reconcile_total.get_or_create(&labels));
+        }
+        drop(self.reconcile_errors.get_or_create(&CONTROLLER));
+        drop(self.reconcile_seconds.get_or_create(&CONTROLLER));
+        drop(self.active_workers.get_or_create(&CONTROLLER));
+        drop(self.queue_depth.get_or_create(&QUEUE));
+        drop(self.queue_adds.get_or_create(&QUEUE));
+        drop(self.queue_seconds.get_or_create(&QUEUE));
+        drop(self.leading.get_or_create(&QUEUE));
+        for &action in write_actions {
+            for result in ["success", "error"] {
+                drop(self.writes.get_or_create(&WriteLabels { action, result }));
+            }
+        }
+        for reason in Reason::ALL {
+            drop(self.transitions.get_or_create(&ReasonLabel { reason: reason.as_str() }));
+        }
+    }
+}
+
+/// From one millisecond to half a minute.
+fn seconds() -> Histogram {
+    Histogram::new([0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bounded_series_exists_from_the_start() {
+        let text = Metrics::new(&["create"]).exposition();
+        for line in [
+            r#"controller_runtime_reconcile_total{controller="configmapsync",result="success"} 0"#,
+            r#"controller_runtime_reconcile_errors_total{controller="configmapsync"} 0"#,
+            r#"leader_election_master_status{name="configmapsync"} 0"#,
+            r#"configmapsync_writes_total{action="create",result="error"} 0"#,
+            r#"configmapsync_transitions_total{reason="Synced"} 0"#,
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_reconcile_is_counted_once() {
+        let metrics = Metrics::new(&[]);
+        metrics.reconcile_begins(Duration::ZERO);
+        metrics.reconcile_ends(ReconcileResult::Error, Duration::from_millis(3));
+        let text = metrics.exposition();
+        assert!(text.contains(r#"result="error"} 1"#), "{text}");
+        assert!(
+            text.contains(r#"controller_runtime_active_workers{controller="configmapsync"} 0"#)
+        );
+    }
+}
