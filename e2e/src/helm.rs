@@ -8,10 +8,24 @@ use anyhow::Result;
 use tokio::process::Command;
 
 use crate::command;
+use crate::image;
 use crate::image::repository;
 
 /// The name of the release, and of the namespace it is installed into.
 pub const RELEASE: &str = "configmapsync";
+
+/// The values of the chart that make it use the image `reference`.
+#[must_use]
+pub fn image_values(reference: &str) -> Vec<(&'static str, String)> {
+    let (name, digest) = reference.split_once('@').unwrap_or((reference, ""));
+    let (repository, tag) = image::split(name);
+    let mut values = vec![("image.repository", repository.to_owned())];
+    values.extend(tag.map(|tag| ("image.tag", tag.to_owned())));
+    if !digest.is_empty() {
+        values.push(("image.digest", digest.to_owned()));
+    }
+    values
+}
 
 /// Helm, for one cluster.
 #[derive(Clone, Debug)]
@@ -67,5 +81,21 @@ impl Helm {
             .env("HELM_CONFIG_HOME", self.home.join("config"))
             .env("HELM_DATA_HOME", self.home.join("data"));
         command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_becomes_values_of_the_chart() {
+        let values = |reference| {
+            let values = image_values(reference).into_iter();
+            values.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(values("a/b:c"), "image.repository=a/b image.tag=c");
+        assert_eq!(values("host:5000/b"), "image.repository=host:5000/b");
+        assert_eq!(values("b@sha256:0"), "image.repository=b image.digest=sha256:0");
     }
 }

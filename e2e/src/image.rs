@@ -29,20 +29,12 @@ pub struct Image {
     pub bytes: u64,
 }
 
-impl Image {
-    /// The reference in two halves, as a Helm chart wants them: repository and tag.
-    #[must_use]
-    pub fn repository_and_tag(&self) -> (&str, &str) {
-        split(&self.reference)
-    }
-}
-
 /// Repository and tag of `reference`; the colon of a registry's port begins no tag.
 #[must_use]
-pub fn split(reference: &str) -> (&str, &str) {
+pub fn split(reference: &str) -> (&str, Option<&str>) {
     match reference.rsplit_once(':') {
-        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
-        _ => (reference, "latest"),
+        Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag)),
+        _ => (reference, None),
     }
 }
 
@@ -115,9 +107,8 @@ mod tests {
 
     #[test]
     fn references_are_split_where_the_tag_begins() {
-        assert_eq!(split("a/b:c"), ("a/b", "c"));
-        assert_eq!(split("host:5000/b:c"), ("host:5000/b", "c"));
-        assert_eq!(split("host:5000/b"), ("host:5000/b", "latest"));
-        assert_eq!(split("b"), ("b", "latest"));
+        assert_eq!(split("a/b:c"), ("a/b", Some("c")));
+        assert_eq!(split("host:5000/b:c"), ("host:5000/b", Some("c")));
+        assert_eq!(split("host:5000/b"), ("host:5000/b", None));
     }
 }

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod command;
 pub mod control_plane;
 pub mod debian;
+pub mod demo;
 pub mod helm;
 pub mod image;
 pub mod jaeger;

@@ -71,8 +71,10 @@ fn rows_of<'a>(
 
 /// Microseconds as milliseconds, with one digit.
 fn milliseconds(duration: u64) -> String {
-    let tenths = (duration + 50) / 100;
-    format!("{}.{} ms", tenths / 10, tenths % 10)
+    match (duration + 50) / 100 {
+        0 => "< 0.1 ms".to_owned(),
+        tenths => format!("{}.{} ms", tenths / 10, tenths % 10),
+    }
 }
 
 #[cfg(test)]
@@ -95,7 +97,7 @@ mod tests {
 reconcile         41.2 ms  default/my-config-sync  Synced
 ├─ observe         8.0 ms
 │  └─ GET          7.0 ms  200
-├─ plan            0.1 ms
+├─ plan          < 0.1 ms
 └─ create copy    12.0 ms  my-app-namespace/shared-config
    └─ POST        11.0 ms  201";
         assert_eq!(drawn, expected);
