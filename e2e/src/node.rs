@@ -4,6 +4,7 @@ mod kubelet;
 mod pause;
 mod runtime;
 
+pub use crate::node::pause::PAUSE_IMAGE;
 pub use crate::node::runtime::Runtime;
 
 use anyhow::Result;

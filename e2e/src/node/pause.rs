@@ -11,9 +11,22 @@ use crate::command;
 use crate::image;
 use crate::image::Image;
 
-pub(super) const REFERENCE: &str = "localhost/pause:built";
+/// The image of the container that holds a pod's namespaces, and that may serve as a pod, too.
+pub const PAUSE_IMAGE: &str = "localhost/pause:built";
 
-const PROGRAM: &str = "fn main() { loop { std::thread::park() } }";
+/// Given words, it repeats them and ends.
+const PROGRAM: &str = r#"
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if !words.is_empty() {
+        return println!("{}", words.join(" "));
+    }
+    println!("pausing");
+    loop {
+        std::thread::park();
+    }
+}
+"#;
 const DOCKERFILE: &str = "\
 FROM scratch AS compile
 FROM scratch
@@ -36,5 +49,5 @@ pub(super) async fn build(folder: &Path) -> Result<Image> {
     rustc.args(["-C", "opt-level=s", "-C", "panic=abort", "-C", "strip=symbols", "-o"]);
     rustc.arg(stage.join("pause")).arg(&source);
     command::run(&mut rustc).await.context("compiling the pause program")?;
-    image::buildah(REFERENCE, &dockerfile, &stage, &folder).await.context("building its image")
+    image::buildah(PAUSE_IMAGE, &dockerfile, &stage, &folder).await.context("building its image")
 }

@@ -76,7 +76,7 @@ fn settings(place: &Place<'_>) -> Result<String> {
     let shim = json!(place.tools.path("containerd-shim-runc-v2")?);
     let plugins = json!([place.tools.folder("bridge")?]);
     let network = json!(place.folder.join("network"));
-    let [socket, pause] = [json!(SOCKET), json!(pause::REFERENCE)];
+    let [socket, pause] = [json!(SOCKET), json!(pause::PAUSE_IMAGE)];
     Ok(format!(
         r#"version = 3
 [grpc]

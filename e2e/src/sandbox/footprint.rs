@@ -44,6 +44,11 @@ impl Footprint {
     }
 
     fn processes(&self) -> Vec<String> {
+        // Containers have namespaces of their own; their control groups tell whose they are.
+        let grouped = |process: &PathBuf| {
+            let groups = fs::read_to_string(process.join("cgroup")).unwrap_or_default();
+            groups.contains(&format!("/{}/", self.control_group))
+        };
         let inside = |process: &PathBuf| {
             ["pid", "mnt", "net"].iter().any(|kind| {
                 fs::read_link(process.join("ns").join(kind))
@@ -53,7 +58,7 @@ impl Footprint {
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
         processes
             .map(|process| process.path())
-            .filter(inside)
+            .filter(|process| inside(process) || grouped(process))
             .map(|process| {
                 let command = fs::read_to_string(process.join("comm")).unwrap_or_default();
                 format!("process {} {}", process.display(), command.trim())
