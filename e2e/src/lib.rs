@@ -13,12 +13,21 @@
 
 pub mod audit;
 pub mod certificates;
+pub mod cluster;
+pub mod command;
 pub mod control_plane;
+pub mod debian;
+pub mod demo;
 pub mod fixture;
+pub mod helm;
+pub mod image;
+pub mod jaeger;
 pub mod kubeconfig;
+pub mod node;
 pub mod process;
 pub mod replica;
 pub mod run_folder;
+pub mod sandbox;
 pub mod tools;
 pub mod wait;
 pub mod world;

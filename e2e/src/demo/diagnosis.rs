@@ -1,0 +1,80 @@
+//! What to look at when a step failed: pods, events, and the operator's last words.
+
+use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::Client;
+use kube::ResourceExt;
+use kube::api::ListParams;
+use kube::api::LogParams;
+
+use crate::command::last_lines;
+use crate::demo::operator;
+use crate::demo::screen::Screen;
+use crate::helm::RELEASE;
+
+const EVENTS: usize = 15;
+const LINES: i64 = 15;
+
+/// Prints it. What cannot be read is left out: the step's own error matters more.
+pub async fn show(client: &Client) {
+    let pods = operator::pods(client).await.unwrap_or_default();
+    Screen::line("Pods:");
+    Screen::show(&pods.iter().map(state).collect::<Vec<_>>());
+    Screen::line("Events:");
+    Screen::show(&events(client).await);
+    for pod in pods {
+        let name = pod.name_any();
+        let restarted = pod.status.iter().flat_map(|status| &status.container_statuses).flatten();
+        let restarted = restarted.map(|container| container.restart_count).sum::<i32>() > 0;
+        for previous in [true, false].into_iter().filter(|previous| restarted || !previous) {
+            let which = if previous { ", before its restart" } else { "" };
+            Screen::line(&format!("Last lines of {name}{which}:"));
+            Screen::show(&log(client, &name, previous).await);
+        }
+    }
+}
+
+/// The pod's phase, and what holds its containers up.
+fn state(pod: &Pod) -> String {
+    let Some(status) = &pod.status else { return pod.name_any() };
+    let mut words = vec![pod.name_any(), status.phase.clone().unwrap_or_default()];
+    for container in status.container_statuses.iter().flatten() {
+        words.push(format!("ready={} restarts={}", container.ready, container.restart_count));
+        let state = container.state.clone().unwrap_or_default();
+        if let Some(waiting) = state.waiting {
+            words.extend([waiting.reason, waiting.message].into_iter().flatten());
+        }
+        if let Some(ended) = state.terminated {
+            words.push(format!("exit={}", ended.exit_code));
+            words.extend([ended.reason, ended.message].into_iter().flatten());
+        }
+    }
+    words.join("  ")
+}
+
+/// The newest events of all namespaces, oldest first.
+async fn events(client: &Client) -> Vec<String> {
+    let events = Api::<Event>::all(client.clone()).list(&ListParams::default()).await;
+    let mut events = events.map(|list| list.items).unwrap_or_default();
+    events.sort_by_key(ResourceExt::creation_timestamp);
+    let lines: Vec<_> = events.iter().map(line).collect();
+    last_lines(&lines.join("\n"), EVENTS).lines().map(str::to_owned).collect()
+}
+
+fn line(event: &Event) -> String {
+    let object = &event.involved_object;
+    let [kind, name] = [&object.kind, &object.name].map(|word| word.as_deref().unwrap_or("?"));
+    let [reason, message] =
+        [&event.reason, &event.message].map(|word| word.as_deref().unwrap_or_default());
+    format!("{kind} {name}: {reason}: {}", message.replace('\n', " "))
+}
+
+async fn log(client: &Client, pod: &str, previous: bool) -> Vec<String> {
+    let pods = Api::<Pod>::namespaced(client.clone(), RELEASE);
+    let parameters = LogParams { tail_lines: Some(LINES), previous, ..LogParams::default() };
+    match pods.logs(pod, &parameters).await {
+        Ok(text) => text.lines().map(str::to_owned).collect(),
+        Err(error) => vec![format!("(cannot be read: {error})")],
+    }
+}
