@@ -97,9 +97,9 @@ pub fn describe(error: &dyn std::error::Error) -> String {
 }
 
 async fn operate(flags: Run) -> Result<(), Error> {
-    let clients = clients::connect(flags.kubeconfig.as_deref()).await?;
-    let mut stop = signals::listen().map_err(Error::Signals)?;
     let metrics = Arc::new(Metrics::new(&Action::WRITE_VERBS));
+    let clients = clients::connect(flags.kubeconfig.as_deref(), &metrics).await?;
+    let mut stop = signals::listen().map_err(Error::Signals)?;
     let health = Arc::new(Health::new(&[election::HEALTH_PART]));
     serve(&flags, &health, &metrics).await?;
 

@@ -55,6 +55,13 @@ struct ReasonLabel {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RequestLabels {
+    code: String,
+    host: String,
+    method: String,
+}
+
 type HistogramFamily<Label> = Family<Label, Histogram, fn() -> Histogram>;
 
 /// Every metric of the process.
@@ -69,6 +76,7 @@ pub struct Metrics {
     queue_adds: Family<NameLabel, Counter>,
     queue_seconds: HistogramFamily<NameLabel>,
     leading: Family<NameLabel, Gauge>,
+    requests: Family<RequestLabels, Counter>,
     writes: Family<WriteLabels, Counter>,
     transitions: Family<ReasonLabel, Counter>,
     marked_copies: Gauge,
@@ -110,6 +118,7 @@ impl Metrics {
             queue_adds: Family::default(),
             queue_seconds: Family::new_with_constructor(seconds),
             leading: Family::default(),
+            requests: Family::default(),
             writes: Family::default(),
             transitions: Family::default(),
             marked_copies: Gauge::default(),
@@ -164,6 +173,17 @@ impl Metrics {
         self.leading.get_or_create(&QUEUE).set(i64::from(leading));
     }
 
+    /// The API server at `host` has answered a request with the status `code`; `None`: not at all.
+    pub fn requested(&self, method: &str, host: &str, code: Option<u16>) {
+        let labels = RequestLabels {
+            // The word is client-go's.
+            code: code.map_or_else(|| "<error>".to_owned(), |code| code.to_string()),
+            host: host.to_owned(),
+            method: method.to_owned(),
+        };
+        self.requests.get_or_create(&labels).inc();
+    }
+
     /// A write of a copy was answered.
     pub fn wrote(&self, action: &'static str, succeeded: bool) {
         let result = if succeeded { "success" } else { "error" };
@@ -196,6 +216,7 @@ impl Metrics {
         r.register("workqueue_adds", "Syncs put into the queue", self.queue_adds.clone());
         r.register("workqueue_queue_duration_seconds", "Time from trigger to reconcile", self.queue_seconds.clone());
         r.register("leader_election_master_status", "Whether this process leads", self.leading.clone());
+        r.register("rest_client_requests", "Requests to the API server by answer", self.requests.clone());
         r.register("configmapsync_writes", "Writes of copies by action and result", self.writes.clone());
         r.register("configmapsync_transitions", "Transitions of syncs by reason", self.transitions.clone());
         r.register("configmapsync_marked_copies", "Marked copies in the cluster", self.marked_copies.clone());

@@ -3,7 +3,10 @@
 //! They are apart so that a renewal never waits behind a write, and since they may be silent for
 //! very different times. kube's own retries are off: `backoff` is the only layer that retries.
 
+mod count;
+
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
@@ -14,7 +17,9 @@ use kube::config::KubeConfigOptions;
 use kube::config::Kubeconfig;
 use kube::config::KubeconfigError;
 
+use crate::app::clients::count::CountRequests;
 use crate::controller;
+use crate::metrics::Metrics;
 use crate::telemetry::propagation;
 
 /// How long a call for the Lease may be silent.
@@ -52,21 +57,23 @@ pub enum Error {
     Build(#[source] kube::Error),
 }
 
-/// Makes the connections that `kubeconfig` describes, or, without it, the environment.
+/// Makes the connections that `kubeconfig` describes, or, without it, the environment. What is
+/// asked over them is counted in `metrics`.
 ///
 /// # Errors
 /// The configuration is missing or broken. Nothing is called yet: an API server that does not
 /// answer is no error.
-pub async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, Error> {
+pub async fn connect(kubeconfig: Option<&Path>, metrics: &Arc<Metrics>) -> Result<Clients, Error> {
     let config = match kubeconfig {
         Some(path) => from_file(path).await?,
         None => Config::infer().await.map_err(Error::Infer)?,
     };
+    let client = |silence| client(&config, silence, metrics);
     Ok(Clients {
-        lease: client(&config, LEASE_SILENCE)?,
+        lease: client(LEASE_SILENCE)?,
         controller: controller::Clients {
-            calls: client(&config, CALL_SILENCE)?,
-            watches: client(&config, WATCH_SILENCE)?,
+            calls: client(CALL_SILENCE)?,
+            watches: client(WATCH_SILENCE)?,
         },
     })
 }
@@ -78,12 +85,14 @@ async fn from_file(path: &Path) -> Result<Config, Error> {
     Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(broken)
 }
 
-fn client(config: &Config, silence: Duration) -> Result<Client, Error> {
+fn client(config: &Config, silence: Duration, metrics: &Arc<Metrics>) -> Result<Client, Error> {
     let mut config = config.clone();
     config.default_retry = false;
     config.connect_timeout = Some(silence.min(CALL_SILENCE));
     config.read_timeout = Some(silence);
     config.write_timeout = Some(silence.min(CALL_SILENCE));
-    let builder = ClientBuilder::try_from(config).map_err(Error::Build)?;
-    Ok(builder.with_layer(&propagation::layer()).build())
+    let builder = ClientBuilder::try_from(config.clone()).map_err(Error::Build)?;
+    let host = config.cluster_url.authority().map(ToString::to_string).unwrap_or_default();
+    let count = CountRequests::new(host, Arc::clone(metrics));
+    Ok(builder.with_layer(&count).with_layer(&propagation::layer()).build())
 }
