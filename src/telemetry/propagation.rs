@@ -34,3 +34,34 @@ impl Injector for Headers<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::TraceContextExt as _;
+    use opentelemetry::trace::TracerProvider as _;
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_request_within_a_span_carries_its_trace() {
+        let provider = SdkTracerProvider::builder().build();
+        let traces = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+        let subscriber = tracing_subscriber::registry().with(traces);
+        tracing::subscriber::with_default(subscriber, || {
+            let _entered = tracing::info_span!("create copy").entered();
+            let request = with_traceparent(Request::new(()));
+            let context = Span::current().context();
+            let span = context.span().span_context().clone();
+            assert!(span.is_valid());
+            let expected = format!("00-{}-{}-01", span.trace_id(), span.span_id());
+            assert_eq!(request.headers()["traceparent"], expected);
+        });
+    }
+
+    #[test]
+    fn a_request_without_a_trace_carries_none() {
+        assert!(!with_traceparent(Request::new(())).headers().contains_key("traceparent"));
+    }
+}
