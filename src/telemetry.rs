@@ -112,10 +112,13 @@ impl Telemetry {
         let Some(provider) = self.provider else { return };
         let flush =
             tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH_TIMEOUT));
-        match tokio::time::timeout(FLUSH_TIMEOUT, flush).await {
-            Ok(Ok(Ok(()))) => {}
-            other => eprintln!("some spans were not sent before exit: {other:?}"),
-        }
+        let why = match tokio::time::timeout(FLUSH_TIMEOUT, flush).await {
+            Ok(Ok(Ok(()))) => return,
+            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("they were not taken within {FLUSH_TIMEOUT:?}"),
+        };
+        tracing::warn!(error = why, "the last spans were not sent: see to the collector of traces");
     }
 }
 
