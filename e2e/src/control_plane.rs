@@ -252,7 +252,10 @@ async fn wait_controllers(client: &Client, controller_manager: &Process) -> Resu
 }
 
 /// A port of `address` that is free now. Where to look is random, so that two harnesses seldom meet.
-fn free_port(address: IpAddr) -> Result<u16> {
+///
+/// # Errors
+/// None is found.
+pub fn free_port(address: IpAddr) -> Result<u16> {
     std::iter::repeat_with(|| fastrand::u16(PORTS))
         .take(1_000)
         .find(|port| TcpListener::bind((address, *port)).is_ok())
