@@ -9,3 +9,4 @@ mod failover;
 mod foreign_untouched;
 mod idle_is_silent;
 mod suspend;
+mod traces;
