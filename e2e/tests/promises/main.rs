@@ -8,5 +8,6 @@ mod drift_repaired;
 mod failover;
 mod foreign_untouched;
 mod idle_is_silent;
+mod metrics;
 mod suspend;
 mod traces;

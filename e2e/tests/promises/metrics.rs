@@ -1,0 +1,295 @@
+//! Promise: what happens is counted under the names that dashboards know, and health is told.
+
+use std::path::Path;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::ensure;
+use e2e::audit::Event;
+use e2e::audit::Mark;
+use e2e::audit::by_operator;
+use e2e::control_plane::OPERATOR;
+use e2e::control_plane::OPERATOR_USER;
+use e2e::fixture::Fixture;
+use e2e::fixture::SOON;
+use e2e::fixture::one_to_one;
+use e2e::replica::Replica;
+use e2e::wait::Seen;
+use e2e::wait::until;
+use e2e::world::World;
+use k8s_openapi::api::authorization::v1::ResourceAttributes;
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use k8s_openapi::api::authorization::v1::SubjectAccessReviewSpec;
+use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::json;
+
+/// Every series whose labels have known values, apart from the buckets of histograms.
+const FROM_THE_START: [&str; 31] = [
+    r#"controller_runtime_reconcile_total{controller="configmapsync",result="success"}"#,
+    r#"controller_runtime_reconcile_total{controller="configmapsync",result="requeue_after"}"#,
+    r#"controller_runtime_reconcile_total{controller="configmapsync",result="error"}"#,
+    r#"controller_runtime_reconcile_errors_total{controller="configmapsync"}"#,
+    r#"controller_runtime_reconcile_time_seconds_count{controller="configmapsync"}"#,
+    r#"controller_runtime_active_workers{controller="configmapsync"}"#,
+    r#"workqueue_depth{name="configmapsync"}"#,
+    r#"workqueue_adds_total{name="configmapsync"}"#,
+    r#"workqueue_queue_duration_seconds_count{name="configmapsync"}"#,
+    r#"leader_election_master_status{name="configmapsync"}"#,
+    r#"configmapsync_writes_total{action="create",result="success"}"#,
+    r#"configmapsync_writes_total{action="create",result="error"}"#,
+    r#"configmapsync_writes_total{action="update",result="success"}"#,
+    r#"configmapsync_writes_total{action="update",result="error"}"#,
+    r#"configmapsync_writes_total{action="restamp",result="success"}"#,
+    r#"configmapsync_writes_total{action="restamp",result="error"}"#,
+    r#"configmapsync_writes_total{action="replace",result="success"}"#,
+    r#"configmapsync_writes_total{action="replace",result="error"}"#,
+    r#"configmapsync_writes_total{action="release",result="success"}"#,
+    r#"configmapsync_writes_total{action="release",result="error"}"#,
+    r#"configmapsync_writes_total{action="delete",result="success"}"#,
+    r#"configmapsync_writes_total{action="delete",result="error"}"#,
+    r#"configmapsync_transitions_total{reason="Synced"}"#,
+    r#"configmapsync_transitions_total{reason="Conflict"}"#,
+    r#"configmapsync_transitions_total{reason="Forbidden"}"#,
+    r#"configmapsync_transitions_total{reason="ApiError"}"#,
+    r#"configmapsync_transitions_total{reason="InvalidSpec"}"#,
+    r#"configmapsync_transitions_total{reason="SourceNotFound"}"#,
+    r#"configmapsync_transitions_total{reason="DestinationNamespaceNotFound"}"#,
+    r#"configmapsync_transitions_total{reason="Suspended"}"#,
+    "configmapsync_marked_copies",
+];
+
+/// The metrics at one moment.
+struct Metrics(String);
+
+impl Metrics {
+    async fn of(replica: &Replica) -> Result<Self> {
+        Ok(Self(replica.metrics().await?))
+    }
+
+    /// The value of the one series that is called so, with these labels in any order.
+    fn value(&self, name: &str, labels: &[(&str, &str)]) -> Result<f64> {
+        let values: Vec<_> = self.values(name, labels)?;
+        ensure!(values.len() == 1, "{} series {name}{labels:?} in\n{}", values.len(), self.0);
+        Ok(values[0])
+    }
+
+    /// The values of all series that are called so and have at least these labels.
+    fn values(&self, name: &str, labels: &[(&str, &str)]) -> Result<Vec<f64>> {
+        let pairs: Vec<_> =
+            labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+        let series = self.0.lines().filter_map(|line| line.rsplit_once(' '));
+        series
+            .filter(|(series, _)| {
+                let (found, has) = series.split_once('{').unwrap_or((series, ""));
+                found == name && pairs.iter().all(|pair| has.contains(pair.as_str()))
+            })
+            .map(|(_, value)| value.parse().with_context(|| format!("{name} is {value}")))
+            .collect()
+    }
+
+    fn reconciles(&self, result: &str) -> Result<f64> {
+        self.value("controller_runtime_reconcile_total", &[("result", result)])
+    }
+
+    fn writes(&self, action: &str, result: &str) -> Result<f64> {
+        self.value("configmapsync_writes_total", &[("action", action), ("result", result)])
+    }
+
+    fn transitions(&self, reason: &str) -> Result<f64> {
+        self.value("configmapsync_transitions_total", &[("reason", reason)])
+    }
+}
+
+fn same(left: f64, right: f64) -> bool {
+    (left - right).abs() < 0.5
+}
+
+#[tokio::test]
+async fn leader_and_standby_tell_health_and_start_at_zero() -> Result<()> {
+    let world = World::start(2).await?;
+    let leader = world.wait_leader().await?;
+    for (index, replica) in world.replicas.iter().enumerate() {
+        let leads = if index == leader { 1.0 } else { 0.0 };
+        until(format!("{} says whether it leads", replica.pod().name), SOON, || async {
+            let metrics = Metrics::of(replica).await?;
+            let says = metrics.value("leader_election_master_status", &[])?;
+            Ok(Seen::from_bool(same(says, leads), || format!("{says}, not {leads}")))
+        })
+        .await?;
+
+        let url = replica.url().await?;
+        for path in ["livez", "readyz"] {
+            let answer = reqwest::get(format!("{url}/{path}")).await?;
+            ensure!(answer.status() == 200, "{path}: {answer:?}");
+            ensure!(answer.text().await?.trim() == "ok");
+        }
+        let answer = reqwest::get(format!("{url}/metrics")).await?;
+        let content_type = answer.headers()["content-type"].to_str()?.to_owned();
+        let expected = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        ensure!(content_type == expected, "{content_type}");
+        let text = answer.text().await?;
+        ensure!(text.ends_with("# EOF\n"), "that is no OpenMetrics: {text}");
+        for series in FROM_THE_START {
+            let leading = series.starts_with("leader_election") && index == leader;
+            let line = format!("{series} {}", i32::from(leading));
+            ensure!(text.lines().any(|it| it == line), "{line} is not in\n{text}");
+        }
+    }
+    Ok(())
+}
+
+/// Asks for a copy of a source of its own.
+async fn create(fixture: &Fixture, name: &str) -> Result<()> {
+    fixture.create_config_map("central", name, &[("a", "1")]).await?;
+    fixture.create_sync("central", name, one_to_one("central", name, "app")).await?;
+    Ok(())
+}
+
+/// Takes a right from the operator, and waits until it is gone.
+async fn forbid(world: &World, resource: &str, subresource: &str, verb: &str) -> Result<()> {
+    let client = world.control_plane.client();
+    let whole = [resource, subresource].join("/");
+    let whole = whole.trim_end_matches('/');
+    let mut role = Api::<ClusterRole>::all(client.clone()).get(OPERATOR).await?;
+    for rule in role.rules.iter_mut().flatten() {
+        if rule.resources.iter().flatten().any(|it| it == whole) {
+            rule.verbs.retain(|it| it != verb);
+        }
+    }
+    role.rules.iter_mut().for_each(|rules| rules.retain(|rule| !rule.verbs.is_empty()));
+    role.metadata = ObjectMeta { name: role.metadata.name, ..ObjectMeta::default() };
+    world.control_plane.apply(serde_json::to_value(&role)?).await?;
+
+    let group = if resource == "configmapsyncs" { "apps.nishaf.info" } else { "" };
+    let asked = ResourceAttributes {
+        namespace: Some("app".to_owned()),
+        verb: Some(verb.to_owned()),
+        group: Some(group.to_owned()),
+        resource: Some(resource.to_owned()),
+        subresource: Some(subresource.to_owned()),
+        ..ResourceAttributes::default()
+    };
+    let review = SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: Some(OPERATOR_USER.to_owned()),
+            resource_attributes: Some(asked),
+            ..SubjectAccessReviewSpec::default()
+        },
+        ..SubjectAccessReview::default()
+    };
+    let reviews = Api::<SubjectAccessReview>::all(client);
+    until(format!("the operator may not {verb} {whole}"), SOON, || async {
+        let answer = reviews.create(&PostParams::default(), &review).await?;
+        let allowed = answer.status.is_none_or(|status| status.allowed);
+        Ok(Seen::from_bool(!allowed, || "it still may".to_owned()))
+    })
+    .await
+}
+
+/// Gives it all its rights back.
+async fn mend(world: &World) -> Result<()> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/rbac.yaml");
+    world.control_plane.apply_file(&file).await
+}
+
+fn count(events: &[Event], fits: impl Fn(&Event) -> bool) -> f64 {
+    by_operator(events).filter(|event| fits(event)).fold(0.0, |sum, _| sum + 1.0)
+}
+
+/// The counters agree with each other, and with what the API server has logged.
+async fn ensure_agreement(world: &World, since: Mark) -> Result<()> {
+    let replica = &world.replicas[0];
+    let what = "nothing is under way, and the counters agree with the audit log";
+    until(what, SOON, || async {
+        let metrics = Metrics::of(replica).await?;
+        let events = world.audit().since(since).await?;
+        let ended = metrics.value("controller_runtime_reconcile_time_seconds_count", &[])?;
+        let total: f64 = metrics.values("controller_runtime_reconcile_total", &[])?.iter().sum();
+        let began = metrics.value("workqueue_queue_duration_seconds_count", &[])?;
+        let adds = metrics.value("workqueue_adds_total", &[])?;
+        let depth = metrics.value("workqueue_depth", &[])?;
+        let workers = metrics.value("controller_runtime_active_workers", &[])?;
+        let refused: f64 =
+            metrics.values("rest_client_requests_total", &[("code", "403")])?.iter().sum();
+        let refused_logged = count(&events, |event| event.response_status.code == 403);
+        let posted = [("code", "201"), ("method", "POST")];
+        let posted: f64 = metrics.values("rest_client_requests_total", &posted)?.iter().sum();
+        let posted_logged = count(&events, |event| event.response_status.code == 201);
+        let agree = same(ended, total)
+            && same(began, total)
+            && adds >= 1.0
+            && same(depth, 0.0)
+            && same(workers, 0.0)
+            && same(refused, refused_logged)
+            && posted >= 1.0
+            && same(posted, posted_logged);
+        Ok(Seen::from_bool(agree, || {
+            format!("403: {refused_logged} and 201: {posted_logged} in the log;\n{}", metrics.0)
+        }))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_sync_a_refused_copy_and_a_failed_round_are_counted() -> Result<()> {
+    let mut world = World::start(0).await?;
+    let begin = world.audit().mark().await?;
+    world.add_replicas(1).await?;
+    world.wait_leader().await?;
+    let fixture = world.fixture();
+    fixture.create_namespaces(&["central", "app"]).await?;
+
+    create(&fixture, "fine").await?;
+    fixture.wait_reason("central", "fine", "Synced", SOON).await?;
+    ensure_agreement(&world, begin).await?;
+    let metrics = Metrics::of(&world.replicas[0]).await?;
+    ensure!(metrics.reconciles("success")? >= 1.0, "{}", metrics.0);
+    ensure!(same(metrics.reconciles("error")? + metrics.reconciles("requeue_after")?, 0.0));
+    ensure!(same(metrics.writes("create", "success")?, 1.0), "{}", metrics.0);
+    ensure!(same(metrics.transitions("Synced")?, 1.0), "{}", metrics.0);
+    ensure!(same(metrics.value("configmapsync_marked_copies", &[])?, 1.0), "{}", metrics.0);
+
+    forbid(&world, "configmaps", "", "create").await?;
+    create(&fixture, "refused").await?;
+    fixture.wait_reason("central", "refused", "Forbidden", SOON).await?;
+    mend(&world).await?;
+    fixture.wait_reason("central", "refused", "Synced", SOON).await?;
+    ensure_agreement(&world, begin).await?;
+    let metrics = Metrics::of(&world.replicas[0]).await?;
+    let events = world.audit().since(begin).await?;
+    let refused = count(&events, |event| event.response_status.code == 403);
+    ensure!(same(metrics.writes("create", "error")?, refused), "{refused}: {}", metrics.0);
+    ensure!(metrics.reconciles("requeue_after")? >= 1.0, "{}", metrics.0);
+    ensure!(same(metrics.transitions("Forbidden")?, 1.0), "{}", metrics.0);
+    ensure!(same(metrics.transitions("Synced")?, 2.0), "{}", metrics.0);
+    ensure!(same(metrics.reconciles("error")?, 0.0), "{}", metrics.0);
+
+    let errors = metrics.value("controller_runtime_reconcile_errors_total", &[])?;
+    ensure!(same(errors, 0.0), "a refused copy is no failed round: {errors}");
+
+    forbid(&world, "configmapsyncs", "status", "patch").await?;
+    create(&fixture, "failed").await?;
+    until("a round has failed", SOON, || async {
+        let metrics = Metrics::of(&world.replicas[0]).await?;
+        Ok(Seen::from_bool(metrics.reconciles("error")? >= 1.0, || metrics.0.clone()))
+    })
+    .await?;
+    mend(&world).await?;
+    fixture.wait_reason("central", "failed", "Synced", SOON).await?;
+    ensure_agreement(&world, begin).await?;
+    let metrics = Metrics::of(&world.replicas[0]).await?;
+    let events = world.audit().since(begin).await?;
+    let failed = count(&events, |event| {
+        event.response_status.code == 403 && event.resource() == "configmapsyncs"
+    });
+    ensure!(same(metrics.reconciles("error")?, failed), "{failed}: {}", metrics.0);
+    let errors = metrics.value("controller_runtime_reconcile_errors_total", &[])?;
+    ensure!(same(errors, failed), "{errors}, not {failed}");
+    ensure!(same(metrics.value("configmapsync_marked_copies", &[])?, 3.0), "{}", metrics.0);
+    fixture.patch_config_map("central", "failed", &json!({"data": {"a": "2"}})).await?;
+    fixture.wait_data("app", "failed", &[("a", "2")], SOON).await?;
+    Ok(())
+}
