@@ -1,6 +1,9 @@
 //! What a person does in a cluster, in the words of the tests.
 
+mod shorthand;
 mod syncs;
+
+pub use shorthand::one_to_one;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -4,6 +4,7 @@
 //! bound to a pod of its own. But it can be frozen and killed, and needs no root.
 
 mod binary;
+mod lifecycle;
 mod pod;
 
 pub use crate::replica::binary::built;

@@ -222,6 +222,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::decide::Content;
 
     fn metadata(uid: &str, resource_version: &str, sync_uid: Option<&str>) -> ObjectMeta {
         ObjectMeta {
@@ -306,7 +307,7 @@ mod tests {
     fn a_read_counts_only_for_the_version_that_was_read() {
         let mut config_maps = ConfigMaps::default();
         config_maps.seen(&metadata("u", "2", Some("s")), |_| false);
-        let digest = crate::decide::Content::default().digest();
+        let digest = Content::default().digest();
         let older = Version { uid: "u".into(), resource_version: "1".into() };
         config_maps.content_read(&at(), &older, digest);
         let Known::Present(entry) = config_maps.get(&at()) else { panic!("it is there") };
