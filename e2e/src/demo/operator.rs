@@ -23,8 +23,8 @@ use crate::wait::until;
 pub const POD_SECURITY: &str = "pod-security.kubernetes.io/enforce";
 pub const REPLICAS: usize = 3;
 
-/// Pulling an image from a registry is the longest of it.
-const START: Duration = Duration::from_mins(3);
+/// Long enough to pull an image from a registry.
+const START: Duration = Duration::from_mins(2);
 const FAILOVER: Duration = Duration::from_secs(30);
 
 /// Makes the operator's namespace, as strict as Kubernetes knows.
