@@ -15,6 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::CustomResource;
 use kube::CustomResourceExt;
 use kube::KubeSchema;
+use kube::ResourceExt as _;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
@@ -34,7 +35,6 @@ pub use stored::StoredConfigMapSync;
     namespaced,
     status = "ConfigMapSyncStatus",
     doc = "Keeps a copy of a ConfigMap in another namespace equal to its source.",
-    annotation("helm.sh/resource-policy", "keep"),
     printcolumn(
         name = "Source",
         type_ = "string",
@@ -284,10 +284,12 @@ pub struct DestinationFailure {
 
 /// The definition of the kind `ConfigMapSync`, as it is installed.
 ///
-/// No field is nullable: the API server then prunes a `null`, instead of storing one.
+/// No field is nullable: the API server then prunes a `null`, instead of storing one. Helm keeps
+/// it when the release goes: with it would go every ConfigMapSync.
 #[must_use]
 pub fn custom_resource_definition() -> CustomResourceDefinition {
     let mut definition = ConfigMapSync::crd();
+    definition.annotations_mut().insert("helm.sh/resource-policy".to_owned(), "keep".to_owned());
     for version in &mut definition.spec.versions {
         let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
         schema.map(without_nulls);

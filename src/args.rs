@@ -66,11 +66,7 @@ pub struct Run {
     pub log_format: LogFormat,
 
     /// What is logged, as tracing's EnvFilter reads it.
-    #[arg(
-        long,
-        env = "CONFIGMAPSYNC_LOG_FILTER",
-        default_value = "info,kube_leader_election=warn,kube_client=off,kube_runtime=off"
-    )]
+    #[arg(long, env = "CONFIGMAPSYNC_LOG_FILTER", default_value = "info")]
     pub log_filter: String,
 
     /// How leadership is contended for.

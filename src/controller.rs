@@ -9,6 +9,7 @@ mod inventory;
 mod memory;
 mod observe;
 mod queue;
+mod reader;
 mod reconcile;
 mod report;
 mod startup;
@@ -35,8 +36,8 @@ use tokio::task::JoinSet;
 
 use crate::controller::inventory::Inventory;
 use crate::controller::memory::Memory;
-use crate::controller::observe::Reader;
 use crate::controller::queue::Queue;
+use crate::controller::reader::Reader;
 use crate::controller::startup::Part;
 use crate::controller::startup::Startup;
 use crate::election::Lead;
@@ -136,7 +137,7 @@ pub async fn run(
 /// What the controller needs, cluster-wide.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
-    [watch::access(), observe::access(), act::access(), report::access()].concat()
+    [watch::access(), reader::access(), act::access(), report::access()].concat()
 }
 
 // === impl Context ===

@@ -13,18 +13,30 @@ use std::time::Duration;
 use clap::ValueEnum;
 use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::Metadata;
 use tracing::Span;
+use tracing::Subscriber;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::FilterFn;
+use tracing_subscriber::filter::DynFilterFn;
 use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::layer::Context;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::SpanRef;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How long the exit waits for spans to go out.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the libraries say at every poll and every failed call, we say better, or it is no news.
+/// A filter that names them all the same is obeyed.
+const QUIET: &str = "kube_leader_election=warn,kube_client=off,kube_runtime=off";
+
+/// Name of the span that a round is: the root of its trace.
+pub const ROUND: &str = "reconcile";
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -67,7 +79,7 @@ impl Telemetry {
     /// # Errors
     /// The filter or an `OTEL_*` variable cannot be read.
     pub fn start(format: LogFormat, filter: &str) -> Result<Self, Error> {
-        let filter = EnvFilter::try_new(filter)
+        let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))
             .map_err(|source| Error::Filter { filter: filter.to_owned(), source })?;
         let provider = export::provider()?;
         let traces = provider.as_ref().map(|provider| {
@@ -75,7 +87,7 @@ impl Telemetry {
                 .with_tracer(export::tracer(provider))
                 .with_location(false)
                 .with_threads(false)
-                .with_filter(FilterFn::new(is_exported))
+                .with_filter(DynFilterFn::new(is_exported))
         });
         let as_text = match format {
             LogFormat::Auto => std::io::IsTerminal::is_terminal(&std::io::stderr()),
@@ -116,9 +128,19 @@ pub fn trace_id(span: &Span) -> Option<String> {
         .then(|| span_context.trace_id().to_string())
 }
 
-/// Our own spans, and those of the calls that they make. The exporter's own would feed themselves.
-fn is_exported(metadata: &tracing::Metadata<'_>) -> bool {
-    metadata.is_span()
-        && (metadata.target().starts_with("configmapsync")
-            || metadata.target().starts_with("kube_client"))
+/// Our own spans, and those of the calls that a round makes. Renewals and watches would make a
+/// trace of every poll, and the exporter's own calls would feed themselves.
+fn is_exported<S>(metadata: &Metadata<'_>, context: &Context<'_, S>) -> bool
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    if !metadata.is_span() {
+        return false;
+    }
+    if metadata.target().starts_with("configmapsync") {
+        return true;
+    }
+    let is_call = metadata.target().starts_with("kube_client");
+    let within_a_round = |span: SpanRef<'_, S>| span.scope().any(|span| span.name() == ROUND);
+    is_call && context.lookup_current().is_some_and(within_a_round)
 }

@@ -1,7 +1,12 @@
 //! What was asked of the API server, by whom, and what it answered: read from its audit log.
 
+mod count;
 mod event;
 
+pub use crate::audit::count::by_operator;
+pub use crate::audit::count::data_reads_by_operator;
+pub use crate::audit::count::lines;
+pub use crate::audit::count::writes_by_operator;
 pub use crate::audit::event::Event;
 
 use std::fs::File;

@@ -66,7 +66,7 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.distinguished_name = subject(user, groups);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        self.issue(name, params)
+        self.issue(name, &params)
     }
 
     /// Issues a certificate for a server that is reached by these names and IP addresses.
@@ -78,7 +78,7 @@ impl Authority {
             .with_context(|| format!("a certificate for {}", names.join(", ")))?;
         params.distinguished_name = subject(name, &[]);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        self.issue(name, params)
+        self.issue(name, &params)
     }
 
     /// Makes a key that signs tokens; nobody certifies it.
@@ -90,7 +90,7 @@ impl Authority {
         self.store(&format!("{name}.pub"), &key.public_key_pem(), name, &key)
     }
 
-    fn issue(&self, name: &str, params: CertificateParams) -> Result<KeyFiles> {
+    fn issue(&self, name: &str, params: &CertificateParams) -> Result<KeyFiles> {
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
         self.store(&format!("{name}.crt"), &certificate.pem(), name, &key)

@@ -10,6 +10,8 @@ mod install;
 mod programs;
 mod settings;
 
+pub use crate::control_plane::install::OPERATOR;
+pub use crate::control_plane::install::OPERATOR_USER;
 pub use crate::control_plane::settings::Settings;
 
 use std::fs;
@@ -44,7 +46,7 @@ use crate::wait::until;
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
 const PORT_TAKEN: &str = "address already in use";
 /// Generous, for machines under load; it is seconds as a rule.
-const START: Duration = Duration::from_secs(120);
+const START: Duration = Duration::from_mins(2);
 
 /// A running control plane.
 pub struct ControlPlane {

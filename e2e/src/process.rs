@@ -36,7 +36,7 @@ const DIE_WITH_PARENT: [&str; 4] = ["setpriv", "--pdeathsig", "KILL", "--"];
 /// What to start: a program, its arguments, and where its output goes.
 #[derive(Clone, Debug)]
 pub struct Program {
-    program: PathBuf,
+    path: PathBuf,
     prefix: Vec<OsString>,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
@@ -45,9 +45,9 @@ pub struct Program {
 
 impl Program {
     /// A program whose standard output and error are appended to the file `log`.
-    pub fn new(program: impl Into<PathBuf>, log: impl Into<PathBuf>) -> Self {
+    pub fn new(path: impl Into<PathBuf>, log: impl Into<PathBuf>) -> Self {
         Self {
-            program: program.into(),
+            path: path.into(),
             prefix: Vec::new(),
             arguments: Vec::new(),
             environment: Vec::new(),
@@ -104,7 +104,7 @@ impl Program {
             words.extend(DIE_WITH_PARENT.iter().map(OsStr::new));
         }
         let mut command = Command::new(words[0]);
-        command.args(&words[1..]).arg(&self.program).args(&self.arguments);
+        command.args(&words[1..]).arg(&self.path).args(&self.arguments);
         command.env_clear();
         for name in ["PATH", "HOME", "TMPDIR"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
@@ -113,10 +113,10 @@ impl Program {
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let child = spawner::spawn(command)
-            .with_context(|| format!("starting {} by setpriv", self.program.display()))?;
+            .with_context(|| format!("starting {} by setpriv", self.path.display()))?;
         let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let id = id.context("the system gave a process no valid id")?;
-        let name = self.program.file_name().unwrap_or(self.program.as_os_str());
+        let name = self.path.file_name().unwrap_or(self.path.as_os_str());
         Ok(Process {
             name: name.to_string_lossy().into_owned(),
             log: self.log.clone(),

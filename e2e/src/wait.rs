@@ -66,6 +66,32 @@ where
     }
 }
 
+/// Makes sure that something stays as it is for `period`: looks again and again, and finds it
+/// `Done` each time.
+///
+/// # Errors
+/// `look` failed, or saw something else: the error says what, and after how long.
+pub async fn stays<Look, Looking>(
+    what: impl AsRef<str>,
+    period: Duration,
+    mut look: Look,
+) -> Result<()>
+where
+    Look: FnMut() -> Looking,
+    Looking: Future<Output = Result<Seen<()>>>,
+{
+    let what = what.as_ref();
+    let start = Instant::now();
+    while start.elapsed() < period {
+        let seen = look().await.with_context(|| format!("making sure that {what}"))?;
+        if let Seen::NotYet(instead) = seen {
+            bail!("after {:?} it was no longer so that {what}; seen: {instead}", start.elapsed());
+        }
+        time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +114,17 @@ mod tests {
         });
         let error = error.await.unwrap_err().to_string();
         assert_eq!(error, "waited 60ms in vain until it rains; seen instead: sunshine");
+    }
+
+    #[tokio::test]
+    async fn what_changes_does_not_stay() {
+        let mut looks = 0;
+        let error = stays("it is early", Duration::from_secs(5), || {
+            looks += 1;
+            let seen = Seen::from_bool(looks < 3, || format!("look {looks}"));
+            async move { Ok(seen) }
+        });
+        assert!(error.await.unwrap_err().to_string().ends_with("it is early; seen: look 3"));
     }
 
     #[tokio::test]

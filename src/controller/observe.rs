@@ -4,25 +4,16 @@
 //! was observed.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 use futures::StreamExt as _;
 use futures::stream;
-use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::api::rbac::v1::PolicyRule;
-use kube::Api;
-use kube::Client;
 
 use crate::api::SourceVersion;
 use crate::controller::Context;
-use crate::controller::error::Answer;
-use crate::controller::error::Refusal;
-use crate::controller::error::classify;
 use crate::controller::inventory::Entry;
 use crate::controller::inventory::Inventory;
 use crate::controller::inventory::Known;
-use crate::decide::Content;
 use crate::decide::ContentHash;
 use crate::decide::Observed;
 use crate::decide::Ownership;
@@ -60,7 +51,7 @@ pub async fn observe(context: &Context, sync: &SyncSeen, verify: bool) -> Observ
         if questions.source
             && let Ok(spec) = &sync.spec
         {
-            observed.source = read_source(context, sync, &source_name(spec)).await;
+            observed.source = read_source(context, sync, &source_name(spec), verify).await;
         }
         let reads: Vec<_> =
             questions.copies.into_iter().map(|at| read_copy(context, sync, at)).collect();
@@ -189,11 +180,21 @@ fn occupant(inventory: &Inventory, entry: Entry) -> Occupant {
     }
 }
 
-async fn read_source(context: &Context, sync: &SyncSeen, name: &NamespacedName) -> SourceSeen {
+async fn read_source(
+    context: &Context,
+    sync: &SyncSeen,
+    name: &NamespacedName,
+    verify: bool,
+) -> SourceSeen {
     if let Some(failure) = context.memory.held(&sync.version.uid, &None, Instant::now()) {
         return SourceSeen::Unreadable(failure);
     }
-    match context.reader.read(name).await {
+    let read = if verify {
+        context.reader.read(name).await
+    } else {
+        context.reader.read_shared(name).await
+    };
+    match read {
         Ok(Some(read)) => {
             context.memory.succeeded(&sync.version.uid, &None);
             let inventory = &context.inventory;
@@ -223,86 +224,4 @@ async fn read_copy(
     }
     let place = place(context, sync, &at);
     (at, place)
-}
-
-/// Reads whole `ConfigMaps`, and notes in the inventory what it saw.
-#[derive(Clone)]
-pub struct Reader {
-    client: Client,
-    inventory: Arc<Inventory>,
-}
-
-// === impl Reader ===
-
-impl Reader {
-    /// A reader that notes what it sees in `inventory`.
-    #[must_use]
-    pub fn new(client: Client, inventory: Arc<Inventory>) -> Self {
-        Self { client, inventory }
-    }
-
-    /// Reads the `ConfigMap` at `at`; `None` if there is none.
-    ///
-    /// # Errors
-    /// The API server refused, or did not answer.
-    pub async fn read(&self, at: &NamespacedName) -> Result<Option<Arc<Content>>, Refusal> {
-        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &at.namespace);
-        let config_map = match api.get_opt(&at.name).await {
-            Ok(Some(config_map)) => config_map,
-            Ok(None) => {
-                self.nothing_at(at);
-                return Ok(None);
-            }
-            Err(error) => return Err(refusal(&format!("read ConfigMap {at}"), &error)),
-        };
-        self.inventory.config_map_seen(&config_map.metadata);
-        let version = Version {
-            uid: config_map.metadata.uid.clone().unwrap_or_default(),
-            resource_version: config_map.metadata.resource_version.clone().unwrap_or_default(),
-        };
-        let content = Arc::new(Content::of(config_map));
-        self.inventory.content_read(at, &version, content.digest());
-        Ok(Some(content))
-    }
-
-    /// Looks at the metadata of the `ConfigMap` at `at`, after a write has told that it is not as
-    /// it was seen.
-    ///
-    /// # Errors
-    /// The API server refused, or did not answer.
-    pub async fn look(&self, at: &NamespacedName) -> Result<(), Refusal> {
-        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &at.namespace);
-        match api.get_metadata_opt(&at.name).await {
-            Ok(Some(found)) => {
-                self.inventory.config_map_seen(&found.metadata);
-            }
-            Ok(None) => self.nothing_at(at),
-            Err(error) => return Err(refusal(&format!("look at ConfigMap {at}"), &error)),
-        }
-        Ok(())
-    }
-
-    fn nothing_at(&self, at: &NamespacedName) {
-        self.inventory.config_map_gone(at, None);
-        self.inventory.config_map_absent(at);
-    }
-}
-
-/// A read has no version that could be out of date: any error refuses it.
-fn refusal(attempt: &str, error: &kube::Error) -> Refusal {
-    match classify(attempt, error) {
-        Answer::Refused(refusal) => refusal,
-        Answer::LookAgain => Refusal::transient(format!("cannot {attempt}: it is changing")),
-    }
-}
-
-/// What observing needs: reads of the sources and copies that metadata cannot tell about.
-#[must_use]
-pub fn access() -> Vec<PolicyRule> {
-    vec![PolicyRule {
-        api_groups: Some(vec![String::new()]),
-        resources: Some(vec!["configmaps".to_owned()]),
-        verbs: vec!["get".to_owned()],
-        ..PolicyRule::default()
-    }]
 }

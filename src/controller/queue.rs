@@ -1,7 +1,8 @@
 //! The queue between events and rounds.
 //!
 //! kube's scheduler takes what comes out of it: it merges repeated requests and runs one round
-//! per sync at a time.
+//! per sync at a time. Nothing is merged here: a round that is about to begin has looked its sync
+//! up already, so a request that comes then must lead to another round.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,18 +42,15 @@ impl Queue {
         (Self { sender, waiting: Mutex::default(), metrics }, receiver)
     }
 
-    /// Asks for a round of `sync`. One that waits already is not asked for twice.
+    /// Asks for a round of `sync`.
     pub fn push(&self, sync: NamespacedName) {
-        let mut waiting = self.waiting();
-        if waiting.contains_key(&sync) {
-            return;
-        }
         let request = Request {
             obj_ref: ObjectRef::new(&sync.name).within(&sync.namespace),
             reason: ReconcileReason::Unknown,
         };
+        let mut waiting = self.waiting();
         if self.sender.unbounded_send(request).is_ok() {
-            waiting.insert(sync, Instant::now());
+            waiting.entry(sync).or_insert_with(Instant::now);
             self.metrics.queued(waiting.len());
         }
     }
@@ -63,6 +61,11 @@ impl Queue {
         let since = waiting.remove(sync);
         self.metrics.queue_depth_is(waiting.len());
         since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// `sync` is gone: no round will begin.
+    pub fn forget(&self, sync: &NamespacedName) {
+        self.pop(sync);
     }
 
     /// Takes no more requests.
@@ -80,16 +83,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sync_that_waits_is_not_queued_twice() {
+    fn no_request_is_lost_while_another_waits() {
         let (queue, mut requests) = Queue::new(Arc::new(Metrics::new(&[])));
         let sync = NamespacedName::new("team", "sync");
         queue.push(sync.clone());
         queue.push(sync.clone());
         assert!(requests.try_recv().is_ok());
-        assert!(requests.try_recv().is_err(), "one request, not two");
+        assert!(requests.try_recv().is_ok(), "the first may be about to begin");
+    }
+
+    #[test]
+    fn the_wait_is_counted_from_the_first_request() {
+        let (queue, _requests) = Queue::new(Arc::new(Metrics::new(&[])));
+        let sync = NamespacedName::new("team", "sync");
+        queue.push(sync.clone());
+        let first = queue.waiting()[&sync];
+        queue.push(sync.clone());
+        assert_eq!(queue.waiting()[&sync], first);
         queue.pop(&sync);
-        queue.push(sync);
-        assert!(requests.try_recv().is_ok(), "and again once its round has begun");
+        assert!(queue.waiting().is_empty());
     }
 
     #[test]

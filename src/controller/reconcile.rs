@@ -40,6 +40,7 @@ use crate::decide::status::Wrote;
 use crate::decide::status::verdict;
 use crate::metrics::ReconcileResult;
 use crate::names;
+use crate::telemetry;
 use crate::telemetry::trace_id;
 
 /// Finalizer, copies, old copies, and one more that finds nothing to do; and one to look again.
@@ -61,7 +62,7 @@ pub async fn reconcile(
     let began = Instant::now();
     let span = tracing::info_span!(
         parent: None,
-        "reconcile",
+        telemetry::ROUND,
         sync = %sync.name,
         uid = sync.version.uid,
         generation = sync.generation,
@@ -111,6 +112,8 @@ async fn round(context: &Context, mut sync: SyncSeen) -> Result<Action, Error> {
     }
     let mut verify = context.memory.verification_is_due(&uid, rand::random(), Instant::now());
     let mut copies_written = 0;
+    // Held from pass to pass, so that a source that was read for one is at hand for the next.
+    let mut held = Vec::new();
     for _ in 0..MAX_PASSES {
         let (observed, plan) = look(context, &sync, verify).await;
         verify = false;
@@ -128,6 +131,7 @@ async fn round(context: &Context, mut sync: SyncSeen) -> Result<Action, Error> {
             return Ok(Action::await_change());
         }
         take_over(context, &mut sync, &plan, outcome);
+        held.extend(observed.source.into_content());
     }
     let (observed, plan) = look(context, &sync, false).await;
     context.queue.push(sync.name.clone());

@@ -176,6 +176,7 @@ fn explain(part: Part, error: &watcher::Error) -> String {
 /// A sync is gone. What its copies stood in the way of may now be done.
 fn sync_gone(context: &Context, name: &NamespacedName) {
     let inventory = &context.inventory;
+    context.queue.forget(name);
     let Some(uid) = inventory.sync_gone(name) else { return };
     context.memory.forget(&uid);
     for at in inventory.places_of(&uid) {

@@ -170,6 +170,19 @@ impl SyncSeen {
     }
 }
 
+// === impl SourceSeen ===
+
+impl SourceSeen {
+    /// The content, if it was read.
+    #[must_use]
+    pub fn into_content(self) -> Option<Arc<Content>> {
+        match self {
+            Self::Present(Source { content: ContentSeen::Read(content), .. }) => Some(content),
+            _ => None,
+        }
+    }
+}
+
 // === impl Occupant ===
 
 impl Occupant {

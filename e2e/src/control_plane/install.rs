@@ -24,6 +24,8 @@ use crate::wait::until;
 
 /// The namespace that the operator lives in, and the name of all that is installed.
 pub const OPERATOR: &str = "configmapsync";
+/// How the API server knows the operator.
+pub const OPERATOR_USER: &str = "system:serviceaccount:configmapsync:configmapsync";
 const FIELD_MANAGER: &str = "e2e";
 const KIND: &str = "/apis/apps.nishaf.info/v1/configmapsyncs";
 
@@ -34,14 +36,12 @@ impl ControlPlane {
     /// # Errors
     /// A manifest cannot be read or is refused, or the kind is not served in time.
     pub async fn install(&self) -> Result<()> {
-        let metadata = json!({"name": OPERATOR, "namespace": OPERATOR});
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
-        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata});
-        self.apply(namespace).await?;
-        self.apply(account).await?;
         for file in manifests()? {
             self.apply_file(&file).await?;
         }
+        let metadata = json!({"name": OPERATOR, "namespace": OPERATOR});
+        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata});
+        self.apply(account).await?;
         wait_served(&self.client()).await
     }
 
@@ -67,12 +67,9 @@ impl ControlPlane {
         let types = object.types.as_ref().context("an object without apiVersion and kind")?;
         let name = object.metadata.name.as_deref().context("an object without a name")?;
         let kind = ApiResource::from_gvk(&GroupVersionKind::try_from(types)?);
-        let (pinned, whole) = (self.client(), self.client());
         let api: Api<DynamicObject> = match &object.metadata.namespace {
-            Some(namespace) if types.kind != "Namespace" => {
-                Api::namespaced_with(pinned, namespace, &kind)
-            }
-            _ => Api::all_with(whole, &kind),
+            Some(namespace) => Api::namespaced_with(self.client(), namespace, &kind),
+            _ => Api::all_with(self.client(), &kind),
         };
         api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&object))
             .await
@@ -80,7 +77,7 @@ impl ControlPlane {
     }
 }
 
-/// The CRDs, then the rights.
+/// The CRDs, the namespace, then the rights.
 fn manifests() -> Result<Vec<PathBuf>> {
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
     let crds = deploy.join("crds");
@@ -93,7 +90,7 @@ fn manifests() -> Result<Vec<PathBuf>> {
         }
     }
     files.sort();
-    files.push(deploy.join("rbac.yaml"));
+    files.extend(["namespace.yaml", "rbac.yaml"].map(|name| deploy.join(name)));
     Ok(files)
 }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::certificates::Authority;
 use crate::certificates::KeyFiles;
+use crate::control_plane::install::OPERATOR_USER;
 use crate::control_plane::settings::Settings;
 use crate::process::Program;
 use crate::tools::Tools;
@@ -152,7 +153,6 @@ fn audit_policy() -> String {
         {"group": "coordination.k8s.io", "resources": ["leases"]},
         {"group": "events.k8s.io"},
     ]);
-    let operator = ["system:serviceaccount:configmapsync:configmapsync"];
     json!({
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
@@ -160,7 +160,7 @@ fn audit_policy() -> String {
         "omitManagedFields": true,
         "rules": [
             {"level": "RequestResponse", "resources": watched},
-            {"level": "Metadata", "users": operator},
+            {"level": "Metadata", "users": [OPERATOR_USER]},
             {"level": "None"},
         ],
     })

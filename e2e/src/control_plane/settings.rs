@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::net::Ipv4Addr;
 
 /// The controllers that a cluster without pods needs: namespaces and what belongs to a deleted
-/// owner go away, ServiceAccounts and the ConfigMap `kube-root-ca.crt` come into being, cluster
+/// owner go away, service accounts and the ConfigMap `kube-root-ca.crt` come into being, cluster
 /// roles are aggregated. The one that removes pods of unknown nodes is not among them, so that
 /// the pods of [`crate::replica`] stay.
 const CONTROLLERS: &str = "namespace-controller,garbage-collector-controller,\

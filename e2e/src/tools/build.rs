@@ -15,6 +15,7 @@ use tokio::process::Command;
 use tokio::task::spawn_blocking;
 use tokio::time;
 
+use crate::tools::progress;
 use crate::tools::progress::Progress;
 use crate::tools::set::Set;
 
@@ -29,13 +30,13 @@ pub async fn ensure(set: Set, cache: &Path) -> Result<PathBuf> {
     }
     fs::create_dir_all(cache).with_context(|| format!("creating {}", cache.display()))?;
     // Held until the end of this function, across processes; the system lifts it with the process.
-    let _lock = lock(cache.join(format!("{}.lock", set.name()))).await?;
+    let _lock = lock(cache.join(format!("{}.lock", set.name())), set.name()).await?;
     if folder.is_dir() {
         return Ok(folder);
     }
     check_go().await?;
     // Under the lock nobody else uses it: what lies there was left by a build that was interrupted.
-    let partial = cache.join(format!("{}.partial", set.name()));
+    let partial = folder.with_extension("partial");
     if partial.exists() {
         fs::remove_dir_all(&partial).with_context(|| format!("removing {}", partial.display()))?;
     }
@@ -64,12 +65,17 @@ fn key(set: Set) -> Result<String> {
     hash.update(set.linker_flags());
     hash.update(set.tags());
     hash.update(std::env::consts::ARCH);
-    Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    let start = *hash.finalize().first_chunk().context("a hash of less than 8 bytes")?;
+    Ok(format!("{:016x}", u64::from_be_bytes(start)))
 }
 
-async fn lock(path: PathBuf) -> Result<File> {
+async fn lock(path: PathBuf, what: &'static str) -> Result<File> {
     spawn_blocking(move || {
         let file = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
+        if file.try_lock().is_ok() {
+            return Ok(file);
+        }
+        progress::announce(what, "another process is building, waiting for it");
         file.lock().with_context(|| format!("locking {}", path.display()))?;
         Ok(file)
     })

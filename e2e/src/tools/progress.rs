@@ -43,9 +43,14 @@ impl Progress {
         if self.terminal {
             print(&format!("\r\x1b[Ktools: {}: {state}", self.what));
         } else {
-            print(&format!("tools: {}: {state}\n", self.what));
+            announce(&self.what, state);
         }
     }
+}
+
+/// Says one thing about one set.
+pub fn announce(what: &str, state: &str) {
+    print(&format!("tools: {what}: {state}\n"));
 }
 
 /// A progress line that cannot be written is no reason to fail a build.

@@ -64,7 +64,7 @@ pub fn post(url: &str, copy: &ConfigMap) -> kube::Result<Request<Vec<u8>>> {
     };
     let body = serde_json::to_vec(copy).map_err(kube::Error::SerdeError)?;
     let request = kube::core::Request::new(url).create(&parameters, body);
-    Ok(accepting_metadata(request.map_err(kube::Error::BuildRequest)?))
+    Ok(accepting_metadata("create", request.map_err(kube::Error::BuildRequest)?))
 }
 
 /// A DELETE of `name`, as it was `seen`, that is answered with metadata only.
@@ -80,7 +80,7 @@ pub fn delete(url: &str, name: &str, seen: &Version) -> kube::Result<Request<Vec
         ..DeleteParams::default()
     };
     let request = kube::core::Request::new(url).delete(name, &parameters);
-    Ok(accepting_metadata(request.map_err(kube::Error::BuildRequest)?))
+    Ok(accepting_metadata("delete", request.map_err(kube::Error::BuildRequest)?))
 }
 
 /// A patch of the status of `name` that is answered with metadata only.
@@ -95,7 +95,7 @@ pub fn patch_status(url: &str, name: &str, patch: Patch) -> kube::Result<Request
         &patch_parameters(),
         &patch,
     );
-    Ok(accepting_metadata(request.map_err(kube::Error::BuildRequest)?))
+    Ok(accepting_metadata("patch_status", request.map_err(kube::Error::BuildRequest)?))
 }
 
 /// Patches are ours by field manager: what metadata tells of drift rests on it.
@@ -208,7 +208,9 @@ fn pointer<const N: usize>(path: [&str; N]) -> PointerBuf {
     PointerBuf::from_tokens(path)
 }
 
-fn accepting_metadata(mut request: Request<Vec<u8>>) -> Request<Vec<u8>> {
+/// The name is that of the call's span, where kube's own calls have theirs.
+fn accepting_metadata(name: &'static str, mut request: Request<Vec<u8>>) -> Request<Vec<u8>> {
+    request.extensions_mut().insert(name);
     request.headers_mut().insert(header::ACCEPT, ACCEPT_METADATA);
     request
 }

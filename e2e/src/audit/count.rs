@@ -1,0 +1,31 @@
+//! The questions that tests ask of the audit log.
+
+use crate::audit::event::Event;
+use crate::control_plane::OPERATOR_USER;
+
+/// What the operator did to `ConfigMap`s and `ConfigMapSync`s, status included; also what was
+/// refused, because it tried.
+#[must_use]
+pub fn writes_by_operator(events: &[Event]) -> Vec<&Event> {
+    let resources = ["configmaps", "configmapsyncs"];
+    by_operator(events)
+        .filter(|event| event.is_write() && resources.contains(&event.resource()))
+        .collect()
+}
+
+/// Where the operator was answered with the data of `ConfigMap`s, one or many.
+#[must_use]
+pub fn data_reads_by_operator(events: &[Event]) -> Vec<&Event> {
+    by_operator(events).filter(|event| event.reads_data()).collect()
+}
+
+/// All requests of the operator that have ended, of whatever pod.
+pub fn by_operator(events: &[Event]) -> impl Iterator<Item = &Event> {
+    events.iter().filter(|event| event.is_final() && event.user.username == OPERATOR_USER)
+}
+
+/// Events as lines, for the message of an assertion.
+#[must_use]
+pub fn lines(events: &[&Event]) -> String {
+    events.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,37 @@
+//! Stopping and starting a replica, as a kubelet would.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use anyhow::ensure;
+
+use crate::replica::Replica;
+
+/// How long a replica may take to stop.
+const STOP: Duration = Duration::from_secs(10);
+
+impl Replica {
+    /// Asks it to stop, and waits until it has, in peace.
+    ///
+    /// # Errors
+    /// It goes on, or ends with a failure.
+    pub async fn terminate_and_wait(&self) -> Result<()> {
+        self.process().terminate()?;
+        let status = self.process().wait_exit(STOP).await?;
+        ensure!(
+            status.success(),
+            "asked to stop, it ended with {status}:\n{}",
+            self.process().tail(5)
+        );
+        Ok(())
+    }
+
+    /// Asks it to stop, waits until it has, and starts it again in the same pod.
+    ///
+    /// # Errors
+    /// It does not stop in peace, or does not start.
+    pub async fn terminate_and_restart(&mut self) -> Result<()> {
+        self.terminate_and_wait().await?;
+        self.restart()
+    }
+}

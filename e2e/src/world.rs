@@ -1,0 +1,120 @@
+//! What most tests start with: a cluster, and replicas of the operator in it.
+
+use anyhow::Context;
+use anyhow::Result;
+use futures::future::try_join_all;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use std::time::Duration;
+
+use crate::audit::AuditLog;
+use crate::control_plane::ControlPlane;
+use crate::control_plane::OPERATOR;
+use crate::fixture::Fixture;
+use crate::replica;
+use crate::replica::Options;
+use crate::replica::Replica;
+use crate::wait::Seen;
+use crate::wait::until;
+
+/// A cluster with the operator installed. Dropped, all of it is gone.
+pub struct World {
+    /// The replicas, which are dropped before the cluster that they need.
+    pub replicas: Vec<Replica>,
+    /// The cluster.
+    pub control_plane: ControlPlane,
+    options: Options,
+    started: usize,
+}
+
+impl World {
+    /// A cluster with `count` replicas that are ready, and with a leader if there are any.
+    ///
+    /// # Errors
+    /// Something does not start: what it said is in the error.
+    pub async fn start(count: usize) -> Result<Self> {
+        Self::start_with(count, Options::default()).await
+    }
+
+    /// As [`World::start`], with replicas that differ from the default.
+    ///
+    /// # Errors
+    /// As [`World::start`].
+    pub async fn start_with(count: usize, options: Options) -> Result<Self> {
+        // The operator is compiled before the cluster starts: the two would only slow each other.
+        if options.binary.is_none() {
+            replica::built().await?;
+        }
+        let control_plane = ControlPlane::start().await?;
+        control_plane.install().await?;
+        let mut world = Self { replicas: Vec::new(), control_plane, options, started: 0 };
+        world.add_replicas(count).await?;
+        if count > 0 {
+            world.wait_leader().await?;
+        }
+        Ok(world)
+    }
+
+    /// Starts `count` more replicas, in pods of their own, and waits until they are ready.
+    ///
+    /// # Errors
+    /// One of them does not start.
+    pub async fn add_replicas(&mut self, count: usize) -> Result<()> {
+        let names = (self.started..self.started + count).map(|n| format!("{OPERATOR}-{n}"));
+        self.started += count;
+        let starting = names.map(async |name| {
+            let replica = Replica::start(&self.control_plane, &name, &self.options).await?;
+            replica.wait_ready().await?;
+            anyhow::Ok(replica)
+        });
+        let replicas = try_join_all(starting).await?;
+        self.replicas.extend(replicas);
+        Ok(())
+    }
+
+    /// Waits until one of the replicas holds the Lease, and says which.
+    ///
+    /// # Errors
+    /// None does in time.
+    pub async fn wait_leader(&self) -> Result<usize> {
+        let leases = Api::<Lease>::namespaced(self.control_plane.client(), OPERATOR);
+        until("a replica holds the Lease", Duration::from_secs(40), || async {
+            let lease = leases.get_opt(OPERATOR).await?;
+            let holder = lease.and_then(|lease| lease.spec).and_then(|spec| spec.holder_identity);
+            let holder = holder.unwrap_or_default();
+            // The holder's name ends with the uid of its pod.
+            let index = self.replicas.iter().position(|it| holder.ends_with(&it.pod().uid));
+            Ok(Seen::from_option(index, || format!("holder {holder:?}")))
+        })
+        .await
+    }
+
+    /// Takes the leader out of the world, so that it can be ended while the others go on.
+    ///
+    /// # Errors
+    /// There is none in time.
+    pub async fn take_leader(&mut self) -> Result<Replica> {
+        let leader = self.wait_leader().await?;
+        Ok(self.replicas.remove(leader))
+    }
+
+    /// The replica that is there, in a world with one.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn replica(&mut self) -> Result<&mut Replica> {
+        self.replicas.first_mut().context("a world without replicas")
+    }
+
+    /// What a person does in this cluster.
+    #[must_use]
+    pub fn fixture(&self) -> Fixture {
+        Fixture::new(self.control_plane.client())
+    }
+
+    /// What was asked of the API server.
+    #[must_use]
+    pub fn audit(&self) -> AuditLog {
+        self.control_plane.audit()
+    }
+}

@@ -1,0 +1,103 @@
+//! Promise: a deleted ConfigMapSync leaves no copy behind, and `Retain` leaves all but our marks.
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::ensure;
+use configmapsync::api::DeletionPolicy;
+use configmapsync::names;
+use e2e::fixture::Fixture;
+use e2e::fixture::SOON;
+use e2e::fixture::one_to_one;
+use e2e::world::World;
+use serde_json::json;
+
+async fn synced(world: &World, deletion_policy: DeletionPolicy) -> Result<Fixture> {
+    let fixture = world.fixture();
+    fixture.create_namespaces(&["central", "app"]).await?;
+    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
+    let mut spec = one_to_one("central", "shared", "app");
+    spec.deletion_policy = deletion_policy;
+    fixture.create_sync("central", "sync", spec).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    Ok(fixture)
+}
+
+#[tokio::test]
+async fn the_copy_and_the_finalizer_go() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = synced(&world, DeletionPolicy::Delete).await?;
+    fixture.delete_sync("central", "sync").await?;
+    fixture.wait_no_sync("central", "sync", SOON).await?;
+    ensure!(fixture.config_map("app", "shared").await?.is_none(), "the copy goes first");
+    Ok(())
+}
+
+#[tokio::test]
+async fn deletion_while_the_operator_is_down_is_made_up_for() -> Result<()> {
+    let mut world = World::start(1).await?;
+    let fixture = synced(&world, DeletionPolicy::Delete).await?;
+    world.replica()?.terminate_and_wait().await?;
+    fixture.delete_sync("central", "sync").await?;
+    let waiting = fixture.sync("central", "sync").await?.context("the finalizer holds it")?;
+    let finalizers = waiting.metadata.finalizers.unwrap_or_default();
+    ensure!(finalizers == [names::FINALIZER], "{finalizers:?}");
+    ensure!(fixture.config_map("app", "shared").await?.is_some(), "nobody is there to delete it");
+
+    world.replica()?.restart()?;
+    fixture.wait_no_sync("central", "sync", SOON).await?;
+    ensure!(fixture.config_map("app", "shared").await?.is_none(), "the copy goes first");
+    Ok(())
+}
+
+#[tokio::test]
+async fn retain_keeps_the_data_and_takes_our_marks_off() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = synced(&world, DeletionPolicy::Retain).await?;
+    let theirs = json!({"metadata": {"labels": {"team": "a"}}});
+    let before = fixture.patch_config_map("app", "shared", &theirs).await?;
+    fixture.delete_sync("central", "sync").await?;
+    fixture.wait_no_sync("central", "sync", SOON).await?;
+
+    let left = fixture.wait_data("app", "shared", &[("a", "1")], SOON).await?;
+    ensure!(left.metadata.uid == before.metadata.uid, "released, not re-created");
+    let labels = left.metadata.labels.unwrap_or_default();
+    let annotations = left.metadata.annotations.unwrap_or_default();
+    ensure!(labels.len() == 1 && labels.contains_key("team"), "{labels:#?}");
+    ensure!(annotations.is_empty(), "{annotations:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_our_finalizer_is_removed() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = synced(&world, DeletionPolicy::Delete).await?;
+    let theirs = json!({"metadata": {"finalizers": [names::FINALIZER, "example.com/theirs"]}});
+    fixture.patch_sync("central", "sync", &theirs).await?;
+    fixture.delete_sync("central", "sync").await?;
+    fixture.wait_no_config_map("app", "shared", SOON).await?;
+    let what = "only their finalizer is left";
+    fixture
+        .wait_sync("central", "sync", what, SOON, |sync| {
+            sync.metadata.finalizers.as_deref() == Some(&["example.com/theirs".to_owned()])
+        })
+        .await?;
+    fixture.patch_sync("central", "sync", &json!({"metadata": {"finalizers": null}})).await?;
+    fixture.wait_no_sync("central", "sync", SOON).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_finalizer_taken_off_a_living_sync_is_put_back() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = synced(&world, DeletionPolicy::Delete).await?;
+    let before = fixture.config_map("app", "shared").await?.context("the copy is there")?;
+    fixture.patch_sync("central", "sync", &json!({"metadata": {"finalizers": null}})).await?;
+    let ours = Some(vec![names::FINALIZER.to_owned()]);
+    let what = "the finalizer is back";
+    fixture
+        .wait_sync("central", "sync", what, SOON, |sync| sync.metadata.finalizers == ours)
+        .await?;
+    let after = fixture.config_map("app", "shared").await?.context("the copy is there")?;
+    ensure!(after.metadata.resource_version == before.metadata.resource_version, "no data write");
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! Promise: when the leader goes, another leads, and follows the next edit of a source.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Result;
+use anyhow::ensure;
+use e2e::audit::Event;
+use e2e::audit::lines;
+use e2e::audit::writes_by_operator;
+use e2e::fixture::Fixture;
+use e2e::fixture::SOON;
+use e2e::fixture::one_to_one;
+use e2e::world::World;
+use serde_json::json;
+
+/// After a crash, the Lease has to expire first.
+const AFTER_A_CRASH: Duration = Duration::from_secs(25);
+/// A leader that is asked to stop gives the Lease back.
+const AFTER_A_SIGNAL: Duration = Duration::from_secs(5);
+
+async fn synced(world: &World) -> Result<Fixture> {
+    let fixture = world.fixture();
+    fixture.create_namespaces(&["central", "app"]).await?;
+    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
+    fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    Ok(fixture)
+}
+
+/// Edits the source, and waits until the copy has followed.
+async fn edit_is_followed(fixture: &Fixture, within: Duration) -> Result<()> {
+    let begin = Instant::now();
+    fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
+    fixture.wait_data("app", "shared", &[("a", "2")], within).await?;
+    eprintln!("the edit was followed after {:.1} s", begin.elapsed().as_secs_f32());
+    Ok(())
+}
+
+#[tokio::test]
+async fn after_kill_9_another_leads() -> Result<()> {
+    let mut world = World::start(3).await?;
+    let fixture = synced(&world).await?;
+    let mark = world.audit().mark().await?;
+    let leader = world.take_leader().await?;
+    leader.process().kill()?;
+    edit_is_followed(&fixture, AFTER_A_CRASH).await?;
+    only_one_wrote(&world.audit().since(mark).await?)
+}
+
+#[tokio::test]
+async fn after_sigterm_another_leads_at_once() -> Result<()> {
+    let mut world = World::start(3).await?;
+    let fixture = synced(&world).await?;
+    let mark = world.audit().mark().await?;
+    let leader = world.take_leader().await?;
+    leader.process().terminate()?;
+    edit_is_followed(&fixture, AFTER_A_SIGNAL).await?;
+    let status = leader.process().wait_exit(AFTER_A_SIGNAL).await?;
+    ensure!(status.success(), "a leader that was asked to stop ended with {status}");
+    only_one_wrote(&world.audit().since(mark).await?)
+}
+
+#[tokio::test]
+async fn a_leader_that_loses_the_lease_ends_and_writes_no_more() -> Result<()> {
+    let mut world = World::start(1).await?;
+    let fixture = synced(&world).await?;
+    fixture.take_lease("somebody-else").await?;
+    let mark = world.audit().mark().await?;
+    let status = world.replica()?.process().wait_exit(AFTER_A_SIGNAL).await?;
+    ensure!(status.code() == Some(1), "a leader that lost the Lease ended with {status}");
+    fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
+    let events = world.audit().since(mark).await?;
+    let writes = writes_by_operator(&events);
+    ensure!(writes.is_empty(), "{}", lines(&writes));
+    Ok(())
+}
+
+fn only_one_wrote(events: &[Event]) -> Result<()> {
+    let writes = writes_by_operator(events);
+    let copies: Vec<_> =
+        writes.into_iter().filter(|event| event.resource() == "configmaps").collect();
+    ensure!(copies.len() == 1, "one edit is one write:\n{}", lines(&copies));
+    Ok(())
+}

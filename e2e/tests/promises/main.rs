@@ -1,0 +1,11 @@
+//! One file per promise, each shown on a real API server.
+//!
+//! They are one program, so that tests that wait leave the machine to others.
+
+mod copy_follows_source;
+mod deletion_leaves_nothing;
+mod drift_repaired;
+mod failover;
+mod foreign_untouched;
+mod idle_is_silent;
+mod suspend;

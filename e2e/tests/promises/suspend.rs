@@ -1,0 +1,58 @@
+//! Promise: a suspended ConfigMapSync writes nothing, keeps everything, and still cleans up.
+
+use anyhow::Result;
+use anyhow::ensure;
+use e2e::audit::lines;
+use e2e::audit::writes_by_operator;
+use e2e::fixture::SOON;
+use e2e::fixture::one_to_one;
+use e2e::world::World;
+use serde_json::json;
+
+#[tokio::test]
+async fn nothing_is_written_until_it_goes_on() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    fixture.create_namespaces(&["central", "app"]).await?;
+    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
+    fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    fixture.patch_sync("central", "sync", &json!({"spec": {"suspend": true}})).await?;
+    fixture.wait_reason("central", "sync", "Suspended", SOON).await?;
+
+    let mark = world.audit().mark().await?;
+    fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
+    fixture.patch_config_map("app", "shared", &json!({"data": {"a": "edited"}})).await?;
+    // Rounds of one process begin in the order of their events: a later sync in order means that
+    // the suspended one was looked at too.
+    fixture.create_config_map("central", "later", &[("b", "1")]).await?;
+    fixture.create_sync("central", "later", one_to_one("central", "later", "app")).await?;
+    fixture.wait_reason("central", "later", "Synced", SOON).await?;
+    fixture.wait_data("app", "shared", &[("a", "edited")], SOON).await?;
+    let events = world.audit().since(mark).await?;
+    let mut writes = writes_by_operator(&events);
+    writes.retain(|event| event.name() == "shared" || event.name() == "sync");
+    ensure!(writes.is_empty(), "{}", lines(&writes));
+
+    fixture.patch_sync("central", "sync", &json!({"spec": {"suspend": false}})).await?;
+    fixture.wait_data("app", "shared", &[("a", "2")], SOON).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_suspended_sync_that_is_deleted_cleans_up() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    fixture.create_namespaces(&["central", "app"]).await?;
+    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
+    fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    fixture.patch_sync("central", "sync", &json!({"spec": {"suspend": true}})).await?;
+    fixture.wait_reason("central", "sync", "Suspended", SOON).await?;
+
+    fixture.delete_sync("central", "sync").await?;
+    fixture.wait_no_sync("central", "sync", SOON).await?;
+    ensure!(fixture.config_map("app", "shared").await?.is_none(), "the copy goes");
+    Ok(())
+}
