@@ -25,12 +25,11 @@ pub async fn show(client: &Client) {
     let pods = operator::pods(client).await.unwrap_or_default();
     Screen::line("Pods:");
     Screen::show(&pods.iter().map(state).collect::<Vec<_>>());
-    Screen::line("Events:");
+    Screen::line("Warnings:");
     Screen::show(&events(client).await);
     for pod in pods {
         let name = pod.name_any();
-        let restarted = pod.status.iter().flat_map(|status| &status.container_statuses).flatten();
-        let restarted = restarted.map(|container| container.restart_count).sum::<i32>() > 0;
+        let restarted = operator::restarts(&pod) > 0;
         for previous in [true, false].into_iter().filter(|previous| restarted || !previous) {
             let which = if previous { ", before its restart" } else { "" };
             Screen::line(&format!("Last lines of {name}{which}:"));
@@ -57,10 +56,11 @@ fn state(pod: &Pod) -> String {
     words.join("  ")
 }
 
-/// The newest events of all namespaces, oldest first, each kind of them once per object.
+/// The newest warnings of all namespaces, oldest first, each kind of them once per object.
 async fn events(client: &Client) -> Vec<String> {
     let events = Api::<Event>::all(client.clone()).list(&ListParams::default()).await;
     let mut events = events.map(|list| list.items).unwrap_or_default();
+    events.retain(|event| event.type_.as_deref() == Some("Warning"));
     events.sort_by_key(|event| Reverse(event.creation_timestamp()));
     let mut seen = BTreeSet::new();
     events.retain(|event| {

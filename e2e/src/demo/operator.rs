@@ -27,6 +27,8 @@ pub const REPLICAS: usize = 3;
 
 /// Long enough to pull an image from a registry.
 const START: Duration = Duration::from_mins(2);
+/// Once may happen to anybody: the API server may be slow to answer.
+const RESTARTS: i32 = 2;
 const FAILOVER: Duration = Duration::from_secs(30);
 
 /// Makes the operator's namespace, as strict as Kubernetes knows.
@@ -54,6 +56,9 @@ pub async fn wait_ready(client: &Client) -> Result<()> {
         let pods = pods(client).await?;
         if let Some(message) = pods.iter().find_map(image_missing) {
             bail!("the node cannot get the operator's image: {message}");
+        }
+        if let Some(pod) = pods.iter().find(|pod| restarts(pod) >= RESTARTS) {
+            bail!("the operator ended {RESTARTS} times in the pod {}", pod.name_any());
         }
         let ready = pods.iter().filter(|pod| is_ready(pod)).count();
         Ok(Seen::from_bool(ready == REPLICAS && pods.len() == REPLICAS, || {
@@ -95,6 +100,12 @@ pub async fn delete(client: &Client, name: &str) -> Result<()> {
     let deleted = pods.delete(name, &DeleteParams::default()).await;
     deleted.with_context(|| format!("deleting the pod {name}"))?;
     Ok(())
+}
+
+/// How often its containers have ended.
+pub fn restarts(pod: &Pod) -> i32 {
+    let containers = pod.status.iter().filter_map(|status| status.container_statuses.as_deref());
+    containers.flatten().map(|container| container.restart_count).sum()
 }
 
 /// What Kubernetes says about an image that it tried in vain to get, more than once.
