@@ -1,0 +1,104 @@
+//! What real pods need of this machine, and how a Debian machine gets it.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use tokio::process::Command;
+
+use crate::command;
+
+/// Programs that are used as the machine has them, and the Debian packages they come in.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("bash", "bash"),
+    ("buildah", "buildah"),
+    ("cc", "gcc"),
+    ("find", "findutils"),
+    ("ip", "iproute2"),
+    ("iptables", "iptables"),
+    ("mount", "mount"),
+    ("musl-gcc", "musl-tools"),
+    ("nsenter", "util-linux"),
+    ("runc", "runc"),
+    ("unshare", "util-linux"),
+];
+
+/// How to do without all of this.
+const WAY_OUT: &str = "a cluster that exists needs none of this: --kubeconfig FILE [--image REF]";
+
+/// Makes sure that a node can run here: with root, and with every program it needs.
+///
+/// Root on Debian has missing packages installed, announced in one line on standard error.
+///
+/// # Errors
+/// Not root; or not Debian, and programs are missing; or they cannot be installed.
+pub async fn ensure_node() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("real pods need root: run this as root, for instance with sudo -E; {WAY_OUT}");
+    }
+    let missing: Vec<_> =
+        PROGRAMS.iter().filter(|(program, _)| find(program).is_none()).copied().collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let programs: Vec<_> = missing.iter().map(|(program, _)| *program).collect();
+    let programs = programs.join(", ");
+    if !Path::new("/etc/debian_version").exists() || find("apt-get").is_none() {
+        bail!("this machine lacks {programs}, and only Debian has it installed here; {WAY_OUT}");
+    }
+    let mut packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
+    packages.dedup();
+    eprintln!("installing with apt-get: {}", packages.join(" "));
+    // A package that is known already can be installed even where the lists cannot be renewed.
+    let renewed = command::run(&mut apt(&["update"])).await;
+    let install = ["install", "--yes", "--no-install-recommends"];
+    let installed = command::run(apt(&install).args(&packages)).await;
+    match (installed, renewed) {
+        (Ok(_), _) => Ok(()),
+        (Err(error), Err(first)) => Err(error.context(format!("{first:#}"))),
+        (Err(error), Ok(_)) => Err(error),
+    }
+    .with_context(|| format!("this machine lacks {programs}; {WAY_OUT}"))
+}
+
+/// Makes sure that Rust can compile for `target`.
+///
+/// # Errors
+/// The target's standard library is not installed, and `rustup` cannot install it.
+pub async fn ensure_rust_target(target: &str) -> Result<()> {
+    let libraries =
+        command::run(Command::new("rustc").args(["--print", "target-libdir", "--target", target]))
+            .await?;
+    if Path::new(libraries.trim()).is_dir() {
+        return Ok(());
+    }
+    eprintln!("installing with rustup: the target {target}");
+    command::run(Command::new("rustup").args(["target", "add", target]))
+        .await
+        .with_context(|| format!("Rust's standard library for {target} is missing; {WAY_OUT}"))?;
+    Ok(())
+}
+
+/// Where programs are looked for: in `PATH`, and where administrators' programs are on Linux.
+#[must_use]
+pub fn path() -> OsString {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    let folders = env::split_paths(&path).chain(system);
+    // Only a folder with a colon in its name cannot be joined; none of PATH has one.
+    env::join_paths(folders).unwrap_or(path)
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    env::split_paths(&path()).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+fn apt(words: &[&str]) -> Command {
+    let mut command = Command::new("apt-get");
+    command.arg("--quiet").args(words).env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}

@@ -1,0 +1,79 @@
+//! A trace as Jaeger's query API answers it.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The answer to a query for traces.
+#[derive(Debug, Deserialize)]
+pub(super) struct Answer {
+    #[serde(default)]
+    pub(super) data: Option<Vec<Trace>>,
+}
+
+/// One trace.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Trace {
+    /// Its id, in 32 hex digits.
+    #[serde(rename = "traceID")]
+    pub id: String,
+    /// Its spans, in no particular order.
+    pub spans: Vec<Span>,
+}
+
+/// One span of a trace.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Span {
+    /// Its id, in 16 hex digits.
+    #[serde(rename = "spanID")]
+    pub id: String,
+    /// What it was about.
+    #[serde(rename = "operationName")]
+    pub name: String,
+    /// Other spans it refers to, its parent among them.
+    #[serde(default)]
+    pub references: Vec<Reference>,
+    /// When it began, in microseconds since 1970.
+    pub start_time: u64,
+    /// How long it took, in microseconds.
+    pub duration: u64,
+    /// Its attributes.
+    #[serde(default)]
+    pub tags: Vec<Tag>,
+}
+
+/// How a span refers to another.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reference {
+    /// `CHILD_OF`, where the other span is the parent.
+    pub ref_type: String,
+    /// The id of the other span.
+    #[serde(rename = "spanID")]
+    pub span_id: String,
+}
+
+/// An attribute of a span.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Tag {
+    /// Its name.
+    pub key: String,
+    /// Its value: a string, a number or a boolean.
+    pub value: Value,
+}
+
+impl Span {
+    /// The id of the span's parent.
+    #[must_use]
+    pub fn parent(&self) -> Option<&str> {
+        let parent = self.references.iter().find(|reference| reference.ref_type == "CHILD_OF");
+        parent.map(|reference| reference.span_id.as_str())
+    }
+
+    /// The value of an attribute, as text.
+    #[must_use]
+    pub fn tag(&self, key: &str) -> Option<String> {
+        let tag = self.tags.iter().find(|tag| tag.key == key)?;
+        Some(tag.value.as_str().map_or_else(|| tag.value.to_string(), str::to_owned))
+    }
+}

@@ -1,0 +1,96 @@
+//! A place for the processes of a node that leaves nothing behind, however the run ends.
+//!
+//! The sandbox is a process, the *anchor*, in namespaces of its own for processes, mounts and
+//! network. Everything of a cluster with pods starts inside. The anchor reads a pipe whose other
+//! end this program holds; when this program ends, in whatever way, the anchor ends too, and the
+//! kernel takes every process, mount and interface of the sandbox with it.
+//!
+//! Control groups are the one thing that outlives its processes. The *keeper*, the parent of the
+//! anchor, stays outside, waits for that moment and removes them.
+
+mod footprint;
+mod keeper;
+mod network;
+
+pub use crate::sandbox::footprint::Footprint;
+pub use crate::sandbox::network::Network;
+
+use std::ffi::OsStr;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
+
+use anyhow::Result;
+use tokio::process::Command;
+
+use crate::sandbox::keeper::Keeper;
+
+/// The namespaces of one node. Dropping it ends everything inside and waits for that.
+#[derive(Debug)]
+pub struct Sandbox {
+    keeper: Keeper,
+    anchor: u32,
+    control_group: String,
+    network: Network,
+    footprint: Footprint,
+}
+
+impl Sandbox {
+    /// Opens a sandbox, with a network link between it and this machine.
+    ///
+    /// # Errors
+    /// Not root, or the kernel lacks a kind of namespace, or a command (`unshare`, `bash`, `ip`)
+    /// is missing.
+    pub async fn open() -> Result<Self> {
+        // Several sandboxes of one program, and of several, side by side.
+        static COUNT: AtomicU32 = AtomicU32::new(1);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let control_group = format!("configmapsync-{}-{number}", std::process::id());
+        let (keeper, anchor) = Keeper::start(&control_group)?;
+        let network = Network::connect(anchor).await?;
+        let footprint = Footprint::new(anchor, &network.interface, &control_group)?;
+        Ok(Self { keeper, anchor, control_group, network, footprint })
+    }
+
+    /// The words to put before a command line, so that it runs inside.
+    #[must_use]
+    pub fn prefix(&self) -> Vec<String> {
+        // Also into its root: entering a mount namespace alone would leave a chroot.
+        let target = format!("--target={}", self.anchor);
+        ["nsenter", &target, "--pid", "--mount", "--net", "--root", "--"].map(str::to_owned).into()
+    }
+
+    /// A command that runs inside.
+    #[must_use]
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let prefix = self.prefix();
+        let mut command = Command::new(&prefix[0]);
+        command.args(&prefix[1..]).arg(program);
+        command
+    }
+
+    /// The link to the sandbox, with the addresses of both ends.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// What would be left if the sandbox left anything behind; outlives it, to be asked then.
+    #[must_use]
+    pub fn footprint(&self) -> &Footprint {
+        &self.footprint
+    }
+
+    /// The control group, from the root of each hierarchy, below which containers belong.
+    #[must_use]
+    pub fn control_group(&self) -> &str {
+        &self.control_group
+    }
+
+    /// Ends everything inside and waits until nothing is left.
+    ///
+    /// # Errors
+    /// Something is left: a process that cannot be killed, or a control group in use.
+    pub fn close(mut self) -> Result<()> {
+        self.keeper.end()
+    }
+}
