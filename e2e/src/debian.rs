@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -9,8 +10,10 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
 use tokio::process::Command;
+use tokio::task::spawn_blocking;
 
 use crate::command;
+use crate::image::repository;
 
 /// Programs that are used as the machine has them, and the Debian packages they come in.
 const PROGRAMS: &[(&str, &str)] = &[
@@ -40,11 +43,18 @@ pub async fn ensure_node() -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("real pods need root: run this as root, for instance with sudo -E; {WAY_OUT}");
     }
-    let missing: Vec<_> =
-        PROGRAMS.iter().filter(|(program, _)| find(program).is_none()).copied().collect();
-    if missing.is_empty() {
+    if missing().is_empty() {
         return Ok(());
     }
+    let _lock = lock().await?;
+    // Somebody else may have installed it all while this waited for the lock.
+    match missing().as_slice() {
+        [] => Ok(()),
+        missing => install(missing).await,
+    }
+}
+
+async fn install(missing: &[(&str, &str)]) -> Result<()> {
     let programs: Vec<_> = missing.iter().map(|(program, _)| *program).collect();
     let programs = programs.join(", ");
     if !Path::new("/etc/debian_version").exists() || find("apt-get").is_none() {
@@ -65,19 +75,41 @@ pub async fn ensure_node() -> Result<()> {
     .with_context(|| format!("this machine lacks {programs}; {WAY_OUT}"))
 }
 
+/// The programs that this machine lacks, and their packages.
+fn missing() -> Vec<(&'static str, &'static str)> {
+    PROGRAMS.iter().filter(|(program, _)| find(program).is_none()).copied().collect()
+}
+
+/// Keeps others of us from installing at the same time: neither apt-get nor rustup likes that.
+async fn lock() -> Result<File> {
+    let wait = || {
+        let place = File::open("/usr")?;
+        place.lock()?;
+        std::io::Result::Ok(place)
+    };
+    spawn_blocking(wait).await?.context("locking /usr while something is installed")
+}
+
 /// Makes sure that Rust can compile for `target`.
 ///
 /// # Errors
 /// The target's standard library is not installed, and `rustup` cannot install it.
 pub async fn ensure_rust_target(target: &str) -> Result<()> {
-    let libraries =
-        command::run(Command::new("rustc").args(["--print", "target-libdir", "--target", target]))
-            .await?;
+    // In the repository, because that is where it says which Rust is used.
+    let tool = |name: &str| {
+        let mut command = Command::new(name);
+        command.current_dir(repository());
+        command
+    };
+    let mut rustc = tool("rustc");
+    let libraries = rustc.args(["--print", "target-libdir", "--target", target]);
+    let libraries = command::run(libraries).await?;
     if Path::new(libraries.trim()).is_dir() {
         return Ok(());
     }
+    let _lock = lock().await?;
     eprintln!("installing with rustup: the target {target}");
-    command::run(Command::new("rustup").args(["target", "add", target]))
+    command::run(tool("rustup").args(["target", "add", target]))
         .await
         .with_context(|| format!("Rust's standard library for {target} is missing; {WAY_OUT}"))?;
     Ok(())
@@ -99,6 +131,10 @@ fn find(program: &str) -> Option<PathBuf> {
 
 fn apt(words: &[&str]) -> Command {
     let mut command = Command::new("apt-get");
-    command.arg("--quiet").args(words).env("DEBIAN_FRONTEND", "noninteractive");
+    // Other programs may be installing something, too: their lock is waited for.
+    command
+        .args(["--quiet", "--option", "DPkg::Lock::Timeout=300"])
+        .args(words)
+        .env("DEBIAN_FRONTEND", "noninteractive");
     command
 }

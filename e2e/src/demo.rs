@@ -24,9 +24,9 @@ use crate::demo::stage::Stage;
 pub use crate::demo::stay::Interrupted;
 use crate::sandbox::Footprint;
 
-/// Shows `ConfigMapSync` at work on a real cluster that is made for it and gone afterwards.
+/// Shows ConfigMapSync at work on a real cluster that is made for it and gone afterwards.
 #[derive(Clone, Debug, Default, Parser)]
-#[command(name = "cargo demo --", version)]
+#[command(name = "demo", bin_name = "cargo demo --")]
 pub struct Options {
     /// End after the last step, instead of keeping the cluster until Ctrl-C.
     #[arg(long)]

@@ -10,6 +10,10 @@
 //! | [`audit`] | who asked the API server for what |
 //! | [`replica`] | the operator as a process with the identity of a pod |
 //! | [`fixture`], [`world`] | what tests do, and what they start with |
+//! | [`sandbox`], [`debian`] | a place for a node, and what it needs of the machine |
+//! | [`node`], [`cluster`] | what makes pods run, and a cluster with pods |
+//! | [`image`], [`helm`], [`jaeger`] | the operator's image and chart, and where its traces go |
+//! | [`demo`] | all of it shown to a person |
 
 pub mod audit;
 pub mod certificates;

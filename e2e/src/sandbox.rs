@@ -54,10 +54,9 @@ impl Sandbox {
     /// The words to put before a command line, so that it runs inside.
     #[must_use]
     pub fn prefix(&self) -> Vec<String> {
-        let anchor = self.anchor.to_string();
-        ["nsenter", "--target", &anchor, "--pid", "--mount", "--net", "--"]
-            .map(str::to_owned)
-            .into()
+        // Also into its root: entering a mount namespace alone would leave a chroot.
+        let target = format!("--target={}", self.anchor);
+        ["nsenter", &target, "--pid", "--mount", "--net", "--root", "--"].map(str::to_owned).into()
     }
 
     /// A command that runs inside.

@@ -4,8 +4,8 @@
 //! sync refers to as source or destination. Everything else is dropped. Contents are never kept,
 //! only their digests once they were read.
 //!
-//! Guarantees: within one uid the inventory never goes back to an older resourceVersion; the
-//! answer of a write goes in at once. What it says may be behind the cluster, never wrong about
+//! Guarantees: between two complete lists, the inventory never goes back to an older
+//! resourceVersion of one uid; the answer of a write goes in at once. What it says may be behind the cluster, never wrong about
 //! the version it speaks of: whoever acts on it does so conditionally on that version.
 
 mod config_maps;

@@ -18,6 +18,9 @@ use crate::names::NamespacedName;
 /// What failed: a destination, or, with `None`, the sync as a whole.
 pub type Subject = Option<NamespacedName>;
 
+/// How long a watch may take to show what we wrote.
+const CATCH_UP: Duration = Duration::from_secs(30);
+
 /// What a process remembers of syncs, by uid.
 #[derive(Debug)]
 pub struct Memory {
@@ -28,7 +31,7 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct Remembered {
     failing: HashMap<Subject, Failing>,
-    wrote: Option<String>,
+    wrote: Option<(String, Instant)>,
     verification: Option<Instant>,
 }
 
@@ -86,16 +89,19 @@ impl Memory {
     }
 
     /// The sync itself was written and is now at this resourceVersion.
-    pub fn wrote(&self, sync_uid: &str, resource_version: String) {
-        self.lock().entry(sync_uid.to_owned()).or_default().wrote = Some(resource_version);
+    pub fn wrote(&self, sync_uid: &str, resource_version: String, now: Instant) {
+        self.lock().entry(sync_uid.to_owned()).or_default().wrote = Some((resource_version, now));
     }
 
-    /// Whether `resource_version` is older than what we wrote: the watch has yet to catch up.
+    /// Whether `resource_version` is older than what we wrote a moment ago: the watch has yet to
+    /// catch up. After that moment what the watch shows is believed, whatever its number: storage
+    /// may have been restored to an earlier state.
     #[must_use]
-    pub fn is_behind(&self, sync_uid: &str, resource_version: &str) -> bool {
+    pub fn is_behind(&self, sync_uid: &str, resource_version: &str, now: Instant) -> bool {
         let syncs = self.lock();
         let wrote = syncs.get(sync_uid).and_then(|remembered| remembered.wrote.as_ref());
-        let wrote = wrote.and_then(|wrote| wrote.parse::<u128>().ok());
+        let recent = wrote.filter(|(_, at)| now.saturating_duration_since(*at) < CATCH_UP);
+        let wrote = recent.and_then(|(wrote, _)| wrote.parse::<u128>().ok());
         wrote.zip(resource_version.parse::<u128>().ok()).is_some_and(|(wrote, seen)| seen < wrote)
     }
 
@@ -201,9 +207,11 @@ mod tests {
     #[test]
     fn a_watch_that_has_yet_to_show_our_own_write_is_behind() {
         let memory = Memory::new(HOUR);
-        memory.wrote("s", "12".into());
-        assert!(memory.is_behind("s", "9"));
-        assert!(!memory.is_behind("s", "12"));
-        assert!(!memory.is_behind("t", "9"));
+        let now = Instant::now();
+        memory.wrote("s", "12".into(), now);
+        assert!(memory.is_behind("s", "9", now));
+        assert!(!memory.is_behind("s", "12", now));
+        assert!(!memory.is_behind("t", "9", now));
+        assert!(!memory.is_behind("s", "9", now + CATCH_UP), "storage was restored");
     }
 }

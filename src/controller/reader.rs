@@ -80,6 +80,8 @@ impl Reader {
     pub async fn look(&self, at: &NamespacedName) -> Result<(), Refusal> {
         match self.api(at).get_metadata_opt(&at.name).await {
             Ok(Some(found)) => {
+                // What is known is wrong, or there would be no look: it gives way.
+                self.inventory.config_map_gone(at, None);
                 self.inventory.config_map_seen(&found.metadata);
             }
             Ok(None) => self.nothing_at(at),

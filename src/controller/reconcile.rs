@@ -107,7 +107,7 @@ async fn round(context: &Context, mut sync: SyncSeen) -> Result<Action, Error> {
     if is_done || context.is_stopping() {
         return Ok(Action::await_change());
     }
-    if context.memory.is_behind(&uid, &sync.version.resource_version) {
+    if context.memory.is_behind(&uid, &sync.version.resource_version, Instant::now()) {
         return Ok(Action::requeue(WATCH_LAG));
     }
     let mut verify = context.memory.verification_is_due(&uid, rand::random(), Instant::now());
@@ -148,7 +148,7 @@ async fn look(context: &Context, sync: &SyncSeen, verify: bool) -> (Observed, Pl
 /// What we wrote to the sync ourselves is known before its watch shows it.
 fn take_over(context: &Context, sync: &mut SyncSeen, plan: &Plan, outcome: Outcome) {
     if let Some(resource_version) = outcome.sync_resource_version {
-        context.memory.wrote(&sync.version.uid, resource_version.clone());
+        context.memory.wrote(&sync.version.uid, resource_version.clone(), Instant::now());
         sync.version.resource_version = resource_version;
         if plan.finalizer == FinalizerStep::Add {
             sync.finalizers.push(names::FINALIZER.to_owned());
@@ -175,7 +175,9 @@ async fn finish(
     let status = status(observed, &desired, &settled, &now, wrote.as_ref());
     match report(context, &context.lead, sync, &status, &verdict).await? {
         Reported::NoNews => {}
-        Reported::Written(resource_version) => context.memory.wrote(uid, resource_version),
+        Reported::Written(resource_version) => {
+            context.memory.wrote(uid, resource_version, Instant::now());
+        }
         Reported::Stale => return Ok(Action::requeue(WATCH_LAG)),
     }
     context.memory.settled(uid, Instant::now());

@@ -1,5 +1,8 @@
 //! What to look at when a step failed: pods, events, and the operator's last words.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -8,25 +11,25 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use kube::api::LogParams;
 
-use crate::command::last_lines;
 use crate::demo::operator;
 use crate::demo::screen::Screen;
 use crate::helm::RELEASE;
 
 const EVENTS: usize = 15;
 const LINES: i64 = 15;
+/// Characters of an event's message.
+const MESSAGE: usize = 240;
 
 /// Prints it. What cannot be read is left out: the step's own error matters more.
 pub async fn show(client: &Client) {
     let pods = operator::pods(client).await.unwrap_or_default();
     Screen::line("Pods:");
     Screen::show(&pods.iter().map(state).collect::<Vec<_>>());
-    Screen::line("Events:");
+    Screen::line("Warnings:");
     Screen::show(&events(client).await);
     for pod in pods {
         let name = pod.name_any();
-        let restarted = pod.status.iter().flat_map(|status| &status.container_statuses).flatten();
-        let restarted = restarted.map(|container| container.restart_count).sum::<i32>() > 0;
+        let restarted = operator::restarts(&pod) > 0;
         for previous in [true, false].into_iter().filter(|previous| restarted || !previous) {
             let which = if previous { ", before its restart" } else { "" };
             Screen::line(&format!("Last lines of {name}{which}:"));
@@ -53,13 +56,18 @@ fn state(pod: &Pod) -> String {
     words.join("  ")
 }
 
-/// The newest events of all namespaces, oldest first.
+/// The newest warnings of all namespaces, oldest first, each kind of them once per object.
 async fn events(client: &Client) -> Vec<String> {
     let events = Api::<Event>::all(client.clone()).list(&ListParams::default()).await;
     let mut events = events.map(|list| list.items).unwrap_or_default();
-    events.sort_by_key(ResourceExt::creation_timestamp);
-    let lines: Vec<_> = events.iter().map(line).collect();
-    last_lines(&lines.join("\n"), EVENTS).lines().map(str::to_owned).collect()
+    events.retain(|event| event.type_.as_deref() == Some("Warning"));
+    events.sort_by_key(|event| Reverse(event.creation_timestamp()));
+    let mut seen = BTreeSet::new();
+    events.retain(|event| {
+        let object = event.involved_object.uid.clone();
+        seen.insert((object, event.reason.clone()))
+    });
+    events.iter().take(EVENTS).rev().map(line).collect()
 }
 
 fn line(event: &Event) -> String {
@@ -67,7 +75,8 @@ fn line(event: &Event) -> String {
     let [kind, name] = [&object.kind, &object.name].map(|word| word.as_deref().unwrap_or("?"));
     let [reason, message] =
         [&event.reason, &event.message].map(|word| word.as_deref().unwrap_or_default());
-    format!("{kind} {name}: {reason}: {}", message.replace('\n', " "))
+    let message: String = message.replace('\n', " ").chars().take(MESSAGE).collect();
+    format!("{kind} {name}: {reason}: {message}")
 }
 
 async fn log(client: &Client, pod: &str, previous: bool) -> Vec<String> {
@@ -75,6 +84,7 @@ async fn log(client: &Client, pod: &str, previous: bool) -> Vec<String> {
     let parameters = LogParams { tail_lines: Some(LINES), previous, ..LogParams::default() };
     match pods.logs(pod, &parameters).await {
         Ok(text) => text.lines().map(str::to_owned).collect(),
+        Err(kube::Error::Api(status)) => vec![format!("(none: {})", status.message)],
         Err(error) => vec![format!("(cannot be read: {error})")],
     }
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use anyhow::Result;
+use anyhow::bail;
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::ContainerStatus;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -23,8 +25,10 @@ use crate::wait::until;
 pub const POD_SECURITY: &str = "pod-security.kubernetes.io/enforce";
 pub const REPLICAS: usize = 3;
 
-/// Pulling an image from a registry is the longest of it.
-const START: Duration = Duration::from_mins(3);
+/// Long enough to pull an image from a registry.
+const START: Duration = Duration::from_mins(2);
+/// Once may happen to anybody: the API server may be slow to answer.
+const RESTARTS: i32 = 2;
 const FAILOVER: Duration = Duration::from_secs(30);
 
 /// Makes the operator's namespace, as strict as Kubernetes knows.
@@ -50,6 +54,12 @@ pub async fn pods(client: &Client) -> Result<Vec<Pod>> {
 pub async fn wait_ready(client: &Client) -> Result<()> {
     until(format!("{REPLICAS} pods of the operator are ready"), START, || async {
         let pods = pods(client).await?;
+        if let Some(message) = pods.iter().find_map(image_missing) {
+            bail!("the node cannot get the operator's image: {message}");
+        }
+        if let Some(pod) = pods.iter().find(|pod| restarts(pod) >= RESTARTS) {
+            bail!("the operator ended {RESTARTS} times in the pod {}", pod.name_any());
+        }
         let ready = pods.iter().filter(|pod| is_ready(pod)).count();
         Ok(Seen::from_bool(ready == REPLICAS && pods.len() == REPLICAS, || {
             format!("{ready} of {} are", pods.len())
@@ -90,6 +100,23 @@ pub async fn delete(client: &Client, name: &str) -> Result<()> {
     let deleted = pods.delete(name, &DeleteParams::default()).await;
     deleted.with_context(|| format!("deleting the pod {name}"))?;
     Ok(())
+}
+
+/// How often its containers have ended.
+pub fn restarts(pod: &Pod) -> i32 {
+    let containers = pod.status.iter().filter_map(|status| status.container_statuses.as_deref());
+    containers.flatten().map(|container| container.restart_count).sum()
+}
+
+/// What Kubernetes says about an image that it tried in vain to get, more than once.
+fn image_missing(pod: &Pod) -> Option<String> {
+    let containers = pod.status.as_ref()?.container_statuses.as_deref()?;
+    let waiting = |container: &ContainerStatus| container.state.clone()?.waiting;
+    containers.iter().filter_map(waiting).find_map(|waiting| {
+        let reason = waiting.reason?;
+        let gone = ["ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName"];
+        gone.contains(&reason.as_str()).then(|| waiting.message.unwrap_or(reason))
+    })
 }
 
 fn is_ready(pod: &Pod) -> bool {

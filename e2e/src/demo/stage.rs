@@ -39,7 +39,7 @@ impl Stage {
     /// Gets everything ready, up to where the operator can be installed.
     pub async fn prepare(screen: &Screen, options: &Options) -> Result<Self> {
         match &options.kubeconfig {
-            None => own::prepare(screen).await,
+            None => own::prepare(screen, !options.once).await,
             Some(file) => borrowed::prepare(screen, file, options.image.as_deref()).await,
         }
     }

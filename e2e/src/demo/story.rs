@@ -113,7 +113,11 @@ async fn copy_made(screen: &Screen, stage: &Stage) -> Result<String> {
             Ok(Seen::from_option(trace.filter(|_| ready), seen))
         });
         let trace = trace.await?;
-        Ok(Done::new(trace.clone(), format!("status.lastTraceID: {trace}")))
+        let detail = match trace.as_str() {
+            "" => "kubectl wait --for=condition=Ready would return".to_owned(),
+            id => format!("status.lastTraceID: {id}"),
+        };
+        Ok(Done::new(trace, detail))
     };
     screen.step("sync reports Ready", status).await
 }

@@ -38,6 +38,14 @@ pub async fn compile(progress: impl Fn(&str)) -> Result<PathBuf> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
+    // Build scripts would see the package that cargo runs, think that theirs has become another
+    // one, and compile again.
+    for (name, _) in env::vars_os() {
+        let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+        if name.to_str().is_some_and(|name| prefixes.iter().any(|it| name.starts_with(it))) {
+            cargo.env_remove(name);
+        }
+    }
     let mut process = cargo.spawn().context("compiling the operator: starting cargo")?;
     let messages = process.stdout.take().context("cargo has no output")?;
     let errors = process.stderr.take().context("cargo has no output")?;

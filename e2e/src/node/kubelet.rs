@@ -76,7 +76,8 @@ fn settings(place: &Place<'_>, control_plane: &ControlPlane) -> Value {
             "imagefs.available": "0%",
         },
         "imageGCHighThresholdPercent": 100,
-        // No name server can be reached from inside.
+        // There is no name server: whoever asks for a name inside is told so at once.
+        "clusterDNS": ["127.0.0.1"],
         "resolvConf": "",
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",
     })

@@ -126,8 +126,10 @@ impl ConfigMaps {
         let at = NamespacedName::new(metadata.namespace.clone()?, metadata.name.clone()?);
         let entry = Entry::of(metadata)?;
         if let Some(kept) = self.entries.get_mut(&at) {
+            let first_in_this_list = kept.list != self.list;
             kept.list = self.list;
-            if entry.is_not_newer_than(&kept.entry) {
+            let is_older = !first_in_this_list && entry.is_not_newer_than(&kept.entry);
+            if is_older || entry.version == kept.entry.version {
                 return None;
             }
         }
@@ -253,6 +255,15 @@ mod tests {
         assert!(config_maps.seen(&metadata("u", "10", Some("s")), |_| false).is_some());
         assert_eq!(config_maps.seen(&metadata("u", "9", Some("s")), |_| false), None);
         assert_eq!(version(&config_maps).as_deref(), Some("10"));
+    }
+
+    #[test]
+    fn a_list_is_believed_even_if_storage_was_restored_to_an_earlier_state() {
+        let mut config_maps = ConfigMaps::default();
+        config_maps.seen(&metadata("u", "10", Some("s")), |_| false);
+        config_maps.list_begins();
+        assert!(config_maps.seen(&metadata("u", "9", Some("s")), |_| false).is_some());
+        assert_eq!(version(&config_maps).as_deref(), Some("9"));
     }
 
     #[test]

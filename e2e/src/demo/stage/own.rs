@@ -5,7 +5,6 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::symlink;
-use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
@@ -25,6 +24,7 @@ use crate::helm::Helm;
 use crate::image;
 use crate::image::Image;
 use crate::jaeger::Jaeger;
+use crate::run_folder::Janitor;
 use crate::run_folder::RunFolder;
 use crate::sandbox::Footprint;
 use crate::tools::Set;
@@ -35,7 +35,7 @@ use crate::wait::until;
 /// The kernel removes interfaces and processes within moments, but not at once.
 const END: Duration = Duration::from_secs(20);
 
-pub(super) async fn prepare(screen: &Screen) -> Result<Stage> {
+pub(super) async fn prepare(screen: &Screen, stays: bool) -> Result<Stage> {
     let tools = async {
         debian::ensure_node().await?;
         debian::ensure_rust_target(&image::target()).await?;
@@ -69,7 +69,7 @@ pub(super) async fn prepare(screen: &Screen) -> Result<Stage> {
     };
     let jaeger = screen.step("Jaeger", jaeger).await?;
 
-    let files = Files::write(&cluster, &tools)?;
+    let files = if stays { Some(Files::write(&cluster, &tools)?) } else { None };
     let folder = RunFolder::create()?;
     let mut values = helm::image_values(&image.reference);
     // It was loaded; no registry has it.
@@ -79,10 +79,10 @@ pub(super) async fn prepare(screen: &Screen) -> Result<Stage> {
         client: cluster.client(),
         helm: Helm::new(tools.path("helm")?, cluster.kubeconfig(), folder.path()),
         values,
-        kubeconfig: files.kubeconfig(),
+        kubeconfig: files.as_ref().map_or(cluster.kubeconfig().to_owned(), Files::kubeconfig),
         jaeger: Some(jaeger),
         cluster: Some(cluster),
-        _files: Some(files),
+        _files: files,
         _folder: folder,
     })
 }
@@ -111,44 +111,36 @@ async fn build_image(now: Now) -> Result<(Image, RunFolder, Duration)> {
     Ok((image, folder, began.elapsed()))
 }
 
-/// Files for the person who watches: `target/demo`, removed at the end.
+/// Files for the person who looks around: `target/demo`, removed at the end, whatever that is.
 pub struct Files {
     folder: PathBuf,
+    _janitor: Janitor,
 }
 
 impl Files {
     fn write(cluster: &Cluster, tools: &Tools) -> Result<Self> {
-        let this = Self { folder: image::repository().join("target/demo") };
-        let context = || format!("writing into {}", this.folder.display());
-        fs::create_dir_all(&this.folder).with_context(context)?;
+        let folder = image::repository().join("target/demo");
+        let context = || format!("writing into {}", folder.display());
+        fs::create_dir_all(&folder).with_context(context)?;
+        let name = folder.to_str().context("the path of this repository is not UTF-8")?;
+        let janitor = Janitor::start("rm -rf -- \"$1\"", &[name])?;
         let kubeconfig = fs::read(cluster.kubeconfig()).with_context(context)?;
         let mut file = OpenOptions::new();
         // It lets everybody do everything who can read it.
         let file = file.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = file.open(this.kubeconfig()).with_context(context)?;
+        let mut file = file.open(folder.join("kubeconfig")).with_context(context)?;
         file.write_all(&kubeconfig).with_context(context)?;
-        let kubectl = this.folder.join("kubectl");
+        let kubectl = folder.join("kubectl");
         if kubectl.is_symlink() {
             fs::remove_file(&kubectl).with_context(context)?;
         }
         symlink(tools.path("kubectl")?, kubectl).with_context(context)?;
-        Ok(this)
+        Ok(Self { folder, _janitor: janitor })
     }
 
     fn kubeconfig(&self) -> PathBuf {
         self.folder.join("kubeconfig")
     }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        remove(&self.folder);
-    }
-}
-
-/// A folder that stays although it is of no use any more is nothing to fail over.
-fn remove(folder: &Path) {
-    let _ = fs::remove_dir_all(folder);
 }
 
 /// Bytes as mebibytes, with one digit.
