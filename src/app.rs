@@ -75,25 +75,10 @@ pub async fn run(flags: Run) -> Result<(), Error> {
     let result = operate(flags).await;
     match &result {
         Ok(()) => tracing::info!("stopped"),
-        Err(error) => tracing::error!(error = describe(error), "stopped"),
+        Err(error) => tracing::error!(error = telemetry::describe(error), "stopped"),
     }
     telemetry.shutdown().await;
     result
-}
-
-/// An error and its causes in one line.
-#[must_use]
-pub fn describe(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        let text = deeper.to_string();
-        if !line.contains(&text) {
-            line = format!("{line}: {text}");
-        }
-        cause = deeper.source();
-    }
-    line.replace('\n', " ")
 }
 
 async fn operate(flags: Run) -> Result<(), Error> {

@@ -11,6 +11,7 @@ use configmapsync::args::Command;
 use configmapsync::args::Manifests;
 use configmapsync::args::Run;
 use configmapsync::manifests;
+use configmapsync::telemetry;
 
 /// musl's own allocator is slow under many threads.
 #[global_allocator]
@@ -70,6 +71,6 @@ fn print(text: &str) -> ExitCode {
 }
 
 fn fail(error: &dyn std::error::Error, code: ExitCode) -> ExitCode {
-    eprintln!("configmapsync: {}", app::describe(error));
+    eprintln!("configmapsync: {}", telemetry::describe(error));
     code
 }
