@@ -2,6 +2,7 @@
 //!
 //! They are one program, so that tests that wait leave the machine to others.
 
+mod bad_input;
 mod copy_follows_source;
 mod deletion_leaves_nothing;
 mod drift_repaired;
