@@ -9,4 +9,5 @@ mod drift_repaired;
 mod failover;
 mod foreign_untouched;
 mod idle_is_silent;
+mod kubectl;
 mod suspend;
