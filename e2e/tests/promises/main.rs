@@ -11,3 +11,4 @@ mod foreign_untouched;
 mod idle_is_silent;
 mod kubectl;
 mod suspend;
+mod troubles_at_start;
