@@ -3,7 +3,9 @@
 //! Knows nothing of how a sync is carried out. Descriptions here are the manual that
 //! `kubectl explain` prints. Every validation rule sits on `spec` or below: a rule at the root
 //! would also refuse the finalizer and status patches of objects stored before the rule existed,
-//! and so wedge their deletion.
+//! and so wedge their deletion. For the same reason no rule may fail to evaluate: what a rule
+//! finds wrong is let pass if it has not changed, but an error, such as a missing field, is not;
+//! hence `has` even for fields that are required.
 
 use std::collections::BTreeMap;
 
@@ -76,9 +78,9 @@ pub use stored::StoredConfigMapSync;
 #[x_kube(
     validation = Rule::new("has(self.destinationNamespace) != has(self.destinationNamespaceSelector)")
         .message("set exactly one of destinationNamespace and destinationNamespaceSelector"),
-    validation = Rule::new("!has(self.destinationNamespace) || self.destinationNamespace != self.sourceNamespace || (has(self.destinationName) && self.destinationName != self.configMapName)")
+    validation = Rule::new("!has(self.destinationNamespace) || !has(self.sourceNamespace) || !has(self.configMapName) || self.destinationNamespace != self.sourceNamespace || (has(self.destinationName) && self.destinationName != self.configMapName)")
         .message("source and destination are the same ConfigMap: choose another destinationNamespace or destinationName"),
-    validation = Rule::new("(has(self.destinationName) ? self.destinationName : self.configMapName) != 'kube-root-ca.crt'")
+    validation = Rule::new("!has(self.configMapName) || (has(self.destinationName) ? self.destinationName : self.configMapName) != 'kube-root-ca.crt'")
         .message("kube-root-ca.crt is published by Kubernetes in every namespace: set destinationName to another name")
 )]
 pub struct ConfigMapSyncSpec {
@@ -192,7 +194,8 @@ pub struct DestinationMetadata {
         .message("labels of apps.nishaf.info/ and app.kubernetes.io/managed-by are set by the operator alone: remove them"))]
     pub labels: BTreeMap<String, String>,
 
-    /// Annotations stamped on each copy. Keys of `apps.nishaf.info/` are refused.
+    /// Annotations stamped on each copy. Keys of `apps.nishaf.info/` and
+    /// `app.kubernetes.io/managed-by` are refused.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
     #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('apps.nishaf.info/') && key != 'app.kubernetes.io/managed-by')")

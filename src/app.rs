@@ -65,35 +65,31 @@ pub enum Error {
     Controller,
 }
 
+// === impl Error ===
+
+impl Error {
+    /// Whether the log has told it already: everything that happened after the log was there.
+    #[must_use]
+    pub const fn is_logged(&self) -> bool {
+        !matches!(self, Self::Usage(_) | Self::Telemetry(_))
+    }
+}
+
 /// Runs the operator until a signal ends it.
 ///
 /// # Errors
-/// It could not be started, or leadership was lost.
+/// It could not be started, or leadership was lost; what happened after the log was there is in
+/// the log.
 pub async fn run(flags: Run) -> Result<(), Error> {
     flags.leader_election.check().map_err(Error::Usage)?;
     let telemetry = Telemetry::start(flags.log_format, &flags.log_filter)?;
     let result = operate(flags).await;
     match &result {
         Ok(()) => tracing::info!("stopped"),
-        Err(error) => tracing::error!(error = describe(error), "stopped"),
+        Err(error) => tracing::error!("{}", telemetry::describe(error)),
     }
     telemetry.shutdown().await;
     result
-}
-
-/// An error and its causes in one line.
-#[must_use]
-pub fn describe(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        let text = deeper.to_string();
-        if !line.contains(&text) {
-            line = format!("{line}: {text}");
-        }
-        cause = deeper.source();
-    }
-    line.replace('\n', " ")
 }
 
 async fn operate(flags: Run) -> Result<(), Error> {

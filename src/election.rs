@@ -34,6 +34,7 @@ pub use lead::NotLeading;
 use crate::election::clock::boot_time;
 use crate::health::Health;
 use crate::names;
+use crate::telemetry::describe;
 
 /// Part of [`Health`] that tells whether the Lease can be reached.
 pub const HEALTH_PART: &str = "lease";
@@ -182,7 +183,7 @@ impl Election {
         self.health.beat();
         match timeout(CALL_TIMEOUT, self.lock.try_acquire_or_renew()).await {
             Err(_) => Answer::Failed(format!("no answer within {CALL_TIMEOUT:?}")),
-            Ok(Err(error)) => Answer::Failed(error.to_string()),
+            Ok(Err(error)) => Answer::Failed(describe(&error)),
             Ok(Ok(LeaseLockResult::NotAcquired(lease))) => Answer::Held(holder_of(&lease)),
             Ok(Ok(LeaseLockResult::Acquired(lease))) => {
                 let holder = holder_of(&lease);

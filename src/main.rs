@@ -11,6 +11,7 @@ use configmapsync::args::Command;
 use configmapsync::args::Manifests;
 use configmapsync::args::Run;
 use configmapsync::manifests;
+use configmapsync::telemetry;
 
 /// musl's own allocator is slow under many threads.
 #[global_allocator]
@@ -44,6 +45,7 @@ fn run(flags: Run) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error @ app::Error::Usage(_)) => fail(&error, ExitCode::from(USAGE)),
+        Err(error) if error.is_logged() => ExitCode::FAILURE,
         Err(error) => fail(&error, ExitCode::FAILURE),
     }
 }
@@ -70,6 +72,6 @@ fn print(text: &str) -> ExitCode {
 }
 
 fn fail(error: &dyn std::error::Error, code: ExitCode) -> ExitCode {
-    eprintln!("configmapsync: {}", app::describe(error));
+    eprintln!("configmapsync: {}", telemetry::describe(error));
     code
 }

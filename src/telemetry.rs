@@ -147,3 +147,18 @@ where
     let within_a_round = |span: SpanRef<'_, S>| span.scope().any(|span| span.name() == ROUND);
     is_call && context.lookup_current().is_some_and(within_a_round)
 }
+
+/// An error and its causes in one line.
+#[must_use]
+pub fn describe(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        let text = deeper.to_string();
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = deeper.source();
+    }
+    line.replace('\n', " ")
+}

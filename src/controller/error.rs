@@ -37,10 +37,15 @@ pub enum Error {
         refusal: Refusal,
     },
     /// The status could not be patched.
-    #[error("cannot patch the status of ConfigMapSync {sync}: {}", .refusal.failure.message)]
+    #[error(
+        "cannot report {} ({}) in the status of ConfigMapSync {sync}: {}",
+        .verdict.reason.as_str(), .verdict.message, .refusal.failure.message
+    )]
     PatchStatus {
         /// The sync.
         sync: NamespacedName,
+        /// What should be reported.
+        verdict: Box<Failure>,
         /// Why.
         refusal: Refusal,
     },

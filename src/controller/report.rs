@@ -50,7 +50,7 @@ pub async fn report(
     }
     lead.remaining()?;
     let span = tracing::info_span!("report", reason = %verdict.reason);
-    let reported = patch_status(context, sync, status).instrument(span.clone()).await?;
+    let reported = patch_status(context, sync, status, verdict).instrument(span.clone()).await?;
     let is_transition = ready_reason(&sync.status) != Some(verdict.reason.as_str());
     if is_transition && matches!(reported, Reported::Written(_)) {
         context.metrics.transition(verdict.reason);
@@ -63,12 +63,16 @@ async fn patch_status(
     context: &Context,
     sync: &SyncSeen,
     status: &ConfigMapSyncStatus,
+    verdict: &Failure,
 ) -> Result<Reported, Error> {
     let name = &sync.name;
     let refused =
         |error: &kube::Error| match classify(&format!("patch ConfigMapSync {name}"), error) {
             Answer::LookAgain => Ok(Reported::Stale),
-            Answer::Refused(refusal) => Err(Error::PatchStatus { sync: name.clone(), refusal }),
+            Answer::Refused(refusal) => {
+                let (sync, verdict) = (name.clone(), Box::new(verdict.clone()));
+                Err(Error::PatchStatus { sync, verdict, refusal })
+            }
         };
     let status = match serde_json::to_value(status) {
         Ok(status) => status,

@@ -28,6 +28,7 @@ use crate::controller::startup::Part;
 use crate::controller::trigger;
 use crate::names;
 use crate::names::NamespacedName;
+use crate::telemetry::describe;
 
 /// Watches `ConfigMapSyncs`, whole. What our rounds look up is kept in `store`.
 pub async fn syncs(context: Arc<Context>, client: Client, mut store: Writer<StoredConfigMapSync>) {
@@ -162,7 +163,7 @@ fn explain(part: Part, error: &watcher::Error) -> String {
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
         | watcher::Error::WatchFailed(kube::Error::Api(status))
         | watcher::Error::WatchError(status) => status,
-        other => return other.to_string(),
+        other => return describe(other),
     };
     match (status.code, part) {
         (404, Part::Syncs) => "the kind ConfigMapSync is not installed: apply its \

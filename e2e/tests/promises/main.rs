@@ -2,6 +2,7 @@
 //!
 //! They are one program, so that tests that wait leave the machine to others.
 
+mod bad_input;
 mod collector_down;
 mod copy_follows_source;
 mod deletion_leaves_nothing;
@@ -9,6 +10,8 @@ mod drift_repaired;
 mod failover;
 mod foreign_untouched;
 mod idle_is_silent;
+mod kubectl;
 mod metrics;
 mod suspend;
 mod traces;
+mod troubles_at_start;

@@ -1,0 +1,57 @@
+//! Promise: whatever is wrong at start is told in one clear line, and mends itself.
+
+mod cluster;
+mod usage;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use anyhow::ensure;
+use e2e::replica::Replica;
+use e2e::wait::Seen;
+use e2e::wait::stays;
+use e2e::wait::until;
+use serde_json::Value;
+
+/// Several polls of the Lease, and several tries of a watch.
+const A_WHILE: Duration = Duration::from_secs(7);
+/// A Lease may have to expire first, or a watch's backoff to pass.
+const MENDED: Duration = Duration::from_secs(40);
+
+/// The lines that ask for somebody's attention.
+fn complaints(replica: &Replica) -> Vec<String> {
+    let asks = |line: &&Value| line["level"] != "INFO" && line["level"] != "DEBUG";
+    replica.logs().iter().filter(asks).map(ToString::to_string).collect()
+}
+
+/// Waits until there is a complaint with all of `words`.
+async fn wait_complaint(replica: &Replica, words: &[&str]) -> Result<()> {
+    until(format!("{} complains of {words:?}", replica.pod().name), MENDED, || async {
+        replica.process().expect_running()?;
+        let complaints = complaints(replica);
+        let told = complaints.iter().any(|line| words.iter().all(|word| line.contains(word)));
+        Ok(Seen::from_bool(told, || complaints.join("\n")))
+    })
+    .await
+}
+
+/// Makes sure that it goes on, not ready, and does not complain again and again.
+async fn stays_patient(replica: &Replica) -> Result<()> {
+    let name = &replica.pod().name;
+    stays(format!("{name} waits, not ready, having complained once"), A_WHILE, || async {
+        replica.process().expect_running()?;
+        let complaints = complaints(replica);
+        let ready = replica.is_ready().await?;
+        Ok(Seen::from_bool(!ready && complaints.len() == 1, || {
+            format!("ready: {ready}, complaints:\n{}", complaints.join("\n"))
+        }))
+    })
+    .await
+}
+
+/// Makes sure that it never panicked.
+fn never_panicked(replica: &Replica) -> Result<()> {
+    let panics = replica.logs().iter().any(|line| line.to_string().contains("panicked"));
+    ensure!(!panics, "it panicked:\n{}", replica.process().tail(20));
+    replica.process().expect_running()
+}

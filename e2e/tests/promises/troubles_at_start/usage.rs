@@ -1,0 +1,101 @@
+//! Wrong flags and files: one clear line, and an exit code.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::ensure;
+use e2e::process::Program;
+use e2e::replica;
+use e2e::run_folder::RunFolder;
+use serde_json::Value;
+
+const SHORT: Duration = Duration::from_secs(20);
+const IDENTITY: [&str; 7] = ["run", "--namespace", "a", "--pod-name", "b", "--pod-uid", "c"];
+
+/// Runs the operator to its end: its exit code, and all that it wrote.
+async fn outcome(folder: &RunFolder, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+    let log = folder.path().join(format!("{:016x}.log", fastrand::u64(..)));
+    let program = Program::new(replica::built().await?, &log).arguments(arguments);
+    let status = program.start()?.wait_exit(SHORT).await?;
+    Ok((status.code(), fs::read_to_string(&log)?))
+}
+
+#[tokio::test]
+async fn wrong_usage_is_told_with_the_flag_and_exit_code_2() -> Result<()> {
+    let folder = RunFolder::create()?;
+    let mut cases: Vec<(Vec<&str>, Vec<&str>)> = vec![
+        (vec!["run"], vec!["--namespace", "--pod-name", "--pod-uid"]),
+        (vec!["walk"], vec!["walk"]),
+    ];
+    for (flags, words) in [
+        (vec!["--frequency", "7"], vec!["--frequency"]),
+        (vec!["--resync-period", "soon"], vec!["--resync-period", "soon", "write for example 15s"]),
+        (vec!["--resync-period", "0s"], vec!["--resync-period", "zero makes no sense"]),
+        (vec!["--max-concurrent-writes", "0"], vec!["--max-concurrent-writes", "0"]),
+        (vec!["--http-address", "here"], vec!["--http-address", "here"]),
+        (vec!["--log-format", "xml"], vec!["--log-format", "xml", "json"]),
+        (
+            vec!["--leader-election-lease-duration", "5s"],
+            vec![
+                "--leader-election-lease-duration (5s) must be longer than",
+                "--leader-election-renew-deadline (10s)",
+            ],
+        ),
+        (
+            vec!["--leader-election-retry-period", "10s"],
+            vec![
+                "--leader-election-renew-deadline (10s) must be longer than",
+                "--leader-election-retry-period (10s)",
+            ],
+        ),
+        (vec!["--leader-election-lease-duration", "15500ms"], vec!["must be whole seconds"]),
+    ] {
+        cases.push(([IDENTITY.to_vec(), flags].concat(), words));
+    }
+    for (arguments, words) in cases {
+        let (code, said) = outcome(&folder, &arguments).await?;
+        ensure!(code == Some(2), "{arguments:?} ended with {code:?}: {said}");
+        for word in words {
+            ensure!(said.contains(word), "{arguments:?}: no {word:?} in: {said}");
+        }
+        let errors = said.lines().filter(|line| line.contains("error:") || is_ours(line));
+        ensure!(errors.count() == 1, "{arguments:?}: one line tells what is wrong, not: {said}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_kubeconfig_that_cannot_be_used_is_named_in_one_line() -> Result<()> {
+    let folder = RunFolder::create()?;
+    let file = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+        anyhow::Ok(file)
+    };
+    let unknown = "apiVersion: v1\nkind: Config\ncurrent-context: nowhere\n";
+    for path in [
+        folder.path().join("missing.yaml"),
+        file("garbage.yaml", ": [not\n  yaml: {at all\n- \"\n")?,
+        file("text.yaml", "just text\n")?,
+        file("empty.yaml", "")?,
+        file("unknown.yaml", unknown)?,
+    ] {
+        let path = path.to_str().context("a path of this test")?;
+        let arguments =
+            [&IDENTITY[..], &["--http-address", "127.0.0.1:0", "--kubeconfig", path]].concat();
+        let (code, said) = outcome(&folder, &arguments).await?;
+        ensure!(code == Some(1), "{path} ended with {code:?}: {said}");
+        ensure!(said.lines().count() == 1, "one line: {said}");
+        let line: Value = serde_json::from_str(&said).with_context(|| said.clone())?;
+        let message = line["message"].as_str().unwrap_or_default();
+        ensure!(message.contains(path) && message.contains("--kubeconfig"), "{message}");
+    }
+    Ok(())
+}
+
+/// Whether the operator itself says it, to a person.
+fn is_ours(line: &str) -> bool {
+    line.starts_with("configmapsync: ")
+}
