@@ -28,10 +28,12 @@ use tokio::net::TcpStream;
 
 /// Edits to measure latency by.
 const MEASURED: usize = 40;
-/// Edits by which a leak would show: more spans than the queue holds.
+/// Edits that fill the queue of 2048 spans, at some ten spans each.
+const FILL: usize = 200;
+/// Edits by which a leak would show.
 const MANY: usize = 300;
-/// What a full queue of spans, and the allocator's whims, may take.
-const MEMORY: u64 = 8 * 1024;
+/// What the allocator's whims may take, in KiB.
+const MEMORY: u64 = 6 * 1024;
 /// What a machine under load adds here or there; a collector that is waited for adds seconds.
 const NOISE: Duration = Duration::from_millis(25);
 /// How long the exit may take: two seconds of it for spans that can still be sent.
@@ -186,6 +188,7 @@ async fn compare(
     let mut with = Editor::start(world).await?;
     Times::measure(&mut with, without).await?.ensure_alike(name)?;
 
+    with.edits(FILL).await?;
     let replica = world.replica()?;
     let before = memory(replica.process())?;
     with.edits(MANY).await?;
