@@ -31,6 +31,7 @@ pub use identity::HolderIdentity;
 pub use lead::Lead;
 pub use lead::NotLeading;
 
+use crate::access::rule;
 use crate::election::clock::boot_time;
 use crate::health::Health;
 use crate::names;
@@ -224,15 +225,10 @@ fn holder_of(lease: &Lease) -> String {
 /// What the election needs in the operator's own namespace. RBAC cannot limit `create` to a name.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
-    let rule = |verbs: &[&str], resource_names: Option<Vec<String>>| PolicyRule {
-        api_groups: Some(vec!["coordination.k8s.io".to_owned()]),
-        resources: Some(vec!["leases".to_owned()]),
-        resource_names,
-        verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
-        ..PolicyRule::default()
+    let leases = |verbs| rule("coordination.k8s.io", "leases", verbs);
+    let ours = PolicyRule {
+        resource_names: Some(vec![names::CONFIGMAPSYNC.to_owned()]),
+        ..leases(&["get", "patch"])
     };
-    vec![
-        rule(&["get", "patch"], Some(vec![names::CONFIGMAPSYNC.to_owned()])),
-        rule(&["create"], None),
-    ]
+    vec![ours, leases(&["create"])]
 }

@@ -21,6 +21,7 @@
 //! | room | what it is about |
 //! |---|---|
 //! | [`names`] | every name the cluster sees: labels, annotations, reasons |
+//! | [`access`] | how a permission is written down |
 //! | [`api`] | the fields that users set and read |
 //! | [`backoff`] | how long to wait after the n-th failure |
 //! | [`decide`] | what should be, whose it is, what to do about it, what to say of it |
@@ -43,6 +44,7 @@
 //!    that needs it.
 //! 8. Only `app` knows everyone.
 
+pub mod access;
 pub mod api;
 pub mod app;
 pub mod args;

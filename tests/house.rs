@@ -7,8 +7,9 @@ use std::path::Path;
 use std::path::PathBuf;
 
 /// The rooms, in order: each may name only those above it.
-const ROOMS: [&str; 12] = [
+const ROOMS: [&str; 13] = [
     "names",
+    "access",
     "api",
     "backoff",
     "decide",

@@ -19,6 +19,7 @@ use kube::Resource as _;
 use kube::api::Patch;
 use tracing::Instrument as _;
 
+use crate::access::rule;
 use crate::api::ConfigMapSync;
 use crate::controller::Context;
 use crate::controller::error::Answer;
@@ -246,12 +247,6 @@ async fn delete(context: &Context, at: &NamespacedName, seen: &Version) -> Sent 
 /// What acting needs: writes of copies, and of the finalizer.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
-    let rule = |group: &str, resource: &str, verbs: &[&str]| PolicyRule {
-        api_groups: Some(vec![group.to_owned()]),
-        resources: Some(vec![resource.to_owned()]),
-        verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
-        ..PolicyRule::default()
-    };
     vec![
         rule("", "configmaps", &["create", "delete", "patch"]),
         rule(names::GROUP, "configmapsyncs", &["patch"]),

@@ -15,6 +15,7 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Api;
 use kube::Client;
 
+use crate::access::rule;
 use crate::controller::error::Answer;
 use crate::controller::error::Refusal;
 use crate::controller::error::classify;
@@ -146,10 +147,5 @@ fn refusal(attempt: &str, error: &kube::Error) -> Refusal {
 /// What reading needs: reads of the sources and copies that metadata cannot tell about.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
-    vec![PolicyRule {
-        api_groups: Some(vec![String::new()]),
-        resources: Some(vec!["configmaps".to_owned()]),
-        verbs: vec!["get".to_owned()],
-        ..PolicyRule::default()
-    }]
+    vec![rule("", "configmaps", &["get"])]
 }

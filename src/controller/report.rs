@@ -7,6 +7,7 @@ use kube::runtime::events::Event;
 use kube::runtime::events::EventType;
 use tracing::Instrument as _;
 
+use crate::access::rule;
 use crate::api::ConfigMapSync;
 use crate::api::ConfigMapSyncStatus;
 use crate::controller::Context;
@@ -126,12 +127,6 @@ fn event_type(reason: Reason) -> EventType {
 /// What reporting needs: the status, and Events.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
-    let rule = |group: &str, resource: &str, verbs: &[&str]| PolicyRule {
-        api_groups: Some(vec![group.to_owned()]),
-        resources: Some(vec![resource.to_owned()]),
-        verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
-        ..PolicyRule::default()
-    };
     vec![
         rule(names::GROUP, "configmapsyncs/status", &["patch"]),
         rule("events.k8s.io", "events", &["create", "patch"]),

@@ -21,6 +21,7 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher;
 use kube::runtime::watcher::Event;
 
+use crate::access::rule;
 use crate::api::StoredConfigMapSync;
 use crate::controller::Context;
 use crate::controller::inventory::Change;
@@ -188,11 +189,6 @@ fn sync_gone(context: &Context, name: &NamespacedName) {
 /// What watching needs.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
-    let rule = |group: &str, resource: &str| PolicyRule {
-        api_groups: Some(vec![group.to_owned()]),
-        resources: Some(vec![resource.to_owned()]),
-        verbs: vec!["list".to_owned(), "watch".to_owned()],
-        ..PolicyRule::default()
-    };
-    vec![rule("", "configmaps"), rule("", "namespaces"), rule(names::GROUP, "configmapsyncs")]
+    let seen = |group, resource| rule(group, resource, &["list", "watch"]);
+    vec![seen("", "configmaps"), seen("", "namespaces"), seen(names::GROUP, "configmapsyncs")]
 }

@@ -24,10 +24,7 @@ const LARGEST: usize = 1024 * 1024;
 
 async fn synced(world: &World) -> Result<Fixture> {
     let fixture = world.fixture();
-    fixture.create_namespaces(&["central", "app"]).await?;
-    fixture.create_config_map("central", "shared", &[("a", "1"), ("b", "2")]).await?;
-    fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
-    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    fixture.one_copy(&[("a", "1"), ("b", "2")]).await?;
     fixture.wait_data("app", "shared", &[("a", "1"), ("b", "2")], FOLLOWED).await?;
     Ok(fixture)
 }

@@ -13,12 +13,9 @@ use serde_json::json;
 
 async fn synced(world: &World, deletion_policy: DeletionPolicy) -> Result<Fixture> {
     let fixture = world.fixture();
-    fixture.create_namespaces(&["central", "app"]).await?;
-    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
     let mut spec = one_to_one("central", "shared", "app");
     spec.deletion_policy = deletion_policy;
-    fixture.create_sync("central", "sync", spec).await?;
-    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    fixture.one_copy_by(spec, &[("a", "1")]).await?;
     Ok(fixture)
 }
 

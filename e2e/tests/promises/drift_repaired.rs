@@ -7,7 +7,6 @@ use anyhow::ensure;
 use configmapsync::names;
 use e2e::fixture::Fixture;
 use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
 use e2e::world::World;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
@@ -18,10 +17,7 @@ const DATA: [(&str, &str); 2] = [("a", "1"), ("b", "2")];
 
 async fn synced(world: &World) -> Result<Fixture> {
     let fixture = world.fixture();
-    fixture.create_namespaces(&["central", "app"]).await?;
-    fixture.create_config_map("central", "shared", &DATA).await?;
-    fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
-    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    fixture.one_copy(&DATA).await?;
     Ok(fixture)
 }
 

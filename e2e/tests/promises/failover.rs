@@ -9,8 +9,6 @@ use e2e::audit::Event;
 use e2e::audit::lines;
 use e2e::audit::writes_by_operator;
 use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
 use e2e::world::World;
 use serde_json::json;
 
@@ -21,10 +19,7 @@ const AFTER_A_SIGNAL: Duration = Duration::from_secs(5);
 
 async fn synced(world: &World) -> Result<Fixture> {
     let fixture = world.fixture();
-    fixture.create_namespaces(&["central", "app"]).await?;
-    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-    fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
-    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    fixture.one_copy(&[("a", "1")]).await?;
     Ok(fixture)
 }
 

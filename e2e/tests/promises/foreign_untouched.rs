@@ -104,10 +104,8 @@ async fn a_copy_whose_identity_was_taken_off_is_left_alone_for_good() -> Result<
 async fn a_clone_of_a_copy_is_no_copy() -> Result<()> {
     let world = World::start(1).await?;
     let fixture = world.fixture();
-    fixture.create_namespaces(&["central", "app", "other"]).await?;
-    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-    fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
-    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    fixture.create_namespaces(&["other"]).await?;
+    fixture.one_copy(&[("a", "1")]).await?;
 
     let original = standing(&fixture).await?;
     let clone = fixture.create_config_map("other", "clone", &[("a", "mine")]).await?;

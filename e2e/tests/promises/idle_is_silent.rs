@@ -71,10 +71,7 @@ async fn a_restart_with_fifty_syncs_in_order_costs_nothing() -> Result<()> {
 async fn an_edit_of_the_sources_labels_costs_one_read_and_no_write() -> Result<()> {
     let world = World::start(1).await?;
     let fixture = world.fixture();
-    fixture.create_namespaces(&["central", "app"]).await?;
-    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-    fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
-    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    fixture.one_copy(&[("a", "1")]).await?;
 
     let mark = world.audit().mark().await?;
     let label = json!({"metadata": {"labels": {"team": "a"}}});

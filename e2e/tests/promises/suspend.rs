@@ -13,10 +13,7 @@ use serde_json::json;
 async fn nothing_is_written_until_it_goes_on() -> Result<()> {
     let world = World::start(1).await?;
     let fixture = world.fixture();
-    fixture.create_namespaces(&["central", "app"]).await?;
-    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-    fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
-    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    fixture.one_copy(&[("a", "1")]).await?;
     fixture.patch_sync("central", "sync", &json!({"spec": {"suspend": true}})).await?;
     fixture.wait_reason("central", "sync", "Suspended", SOON).await?;
 
@@ -44,10 +41,7 @@ async fn nothing_is_written_until_it_goes_on() -> Result<()> {
 async fn a_suspended_sync_that_is_deleted_cleans_up() -> Result<()> {
     let world = World::start(1).await?;
     let fixture = world.fixture();
-    fixture.create_namespaces(&["central", "app"]).await?;
-    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-    fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
-    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    fixture.one_copy(&[("a", "1")]).await?;
     fixture.patch_sync("central", "sync", &json!({"spec": {"suspend": true}})).await?;
     fixture.wait_reason("central", "sync", "Suspended", SOON).await?;
 
