@@ -107,6 +107,16 @@ fn rooms_are_named_by_use_lines_alone() {
 }
 
 #[test]
+fn deciding_never_awaits() {
+    for (path, text) in sources().iter().filter(|(path, _)| path.starts_with("src/decide")) {
+        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let waits = line.contains("async ") || line.contains(".await");
+            assert!(!waits, "{}: {line}", path.display());
+        }
+    }
+}
+
+#[test]
 fn no_file_is_longer_than_one_concern() {
     for (path, text) in sources() {
         let lines = text.lines().count();
