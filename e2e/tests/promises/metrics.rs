@@ -62,15 +62,15 @@ const FROM_THE_START: [&str; 31] = [
 ];
 
 /// The metrics at one moment.
-struct Metrics(String);
+pub struct Metrics(String);
 
 impl Metrics {
-    async fn of(replica: &Replica) -> Result<Self> {
+    pub async fn of(replica: &Replica) -> Result<Self> {
         Ok(Self(replica.metrics().await?))
     }
 
     /// The value of the one series that is called so, with these labels in any order.
-    fn value(&self, name: &str, labels: &[(&str, &str)]) -> Result<f64> {
+    pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Result<f64> {
         let values: Vec<_> = self.values(name, labels)?;
         ensure!(values.len() == 1, "{} series {name}{labels:?} in\n{}", values.len(), self.0);
         Ok(values[0])
