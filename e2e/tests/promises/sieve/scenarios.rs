@@ -1,0 +1,150 @@
+//! What happens.
+
+use anyhow::Result;
+use e2e::fixture::SOON;
+use serde_json::json;
+
+use crate::sieve::place::Place;
+use crate::sieve::place::Scenario;
+
+/// A sync is created.
+pub struct Create;
+
+impl Scenario for Create {
+    fn name(&self) -> &'static str {
+        "create"
+    }
+
+    async fn set_up(&self, place: &Place) -> Result<()> {
+        place.create_namespaces(&["central", "app"]).await?;
+        place.create_config_map("central", "shared", "1").await
+    }
+
+    async fn trigger(&self, place: &Place) -> Result<()> {
+        place.create_sync(place.spec()).await
+    }
+
+    async fn end(&self, place: &Place) -> Result<()> {
+        place.wait_synced().await
+    }
+}
+
+/// The source is edited.
+pub struct Update;
+
+impl Scenario for Update {
+    fn name(&self) -> &'static str {
+        "update"
+    }
+
+    async fn set_up(&self, place: &Place) -> Result<()> {
+        place.one_copy().await
+    }
+
+    async fn trigger(&self, place: &Place) -> Result<()> {
+        let edit = json!({"data": {"a": "edited"}});
+        place.fixture.patch_config_map(&place.namespace("central"), "shared", &edit).await?;
+        Ok(())
+    }
+
+    async fn end(&self, place: &Place) -> Result<()> {
+        place.wait_copy("app", "edited").await
+    }
+}
+
+/// The copy is edited.
+pub struct Drift;
+
+impl Scenario for Drift {
+    fn name(&self) -> &'static str {
+        "drift"
+    }
+
+    async fn set_up(&self, place: &Place) -> Result<()> {
+        place.one_copy().await
+    }
+
+    async fn trigger(&self, place: &Place) -> Result<()> {
+        let edit = json!({"data": {"a": "edited"}});
+        place.fixture.patch_config_map(&place.namespace("app"), "shared", &edit).await?;
+        Ok(())
+    }
+
+    async fn end(&self, place: &Place) -> Result<()> {
+        place.wait_copy("app", "1").await
+    }
+}
+
+/// The sync gets another destination.
+pub struct Move;
+
+impl Scenario for Move {
+    fn name(&self) -> &'static str {
+        "move"
+    }
+
+    async fn set_up(&self, place: &Place) -> Result<()> {
+        place.one_copy().await
+    }
+
+    async fn trigger(&self, place: &Place) -> Result<()> {
+        let elsewhere = place.namespace("elsewhere");
+        place.patch_sync(&json!({"spec": {"destinationNamespace": elsewhere}})).await
+    }
+
+    async fn end(&self, place: &Place) -> Result<()> {
+        place.wait_copy("elsewhere", "1").await?;
+        place.wait_no_copy("app").await?;
+        place.wait_synced().await
+    }
+}
+
+/// The sync is deleted.
+pub struct Delete;
+
+impl Scenario for Delete {
+    fn name(&self) -> &'static str {
+        "delete"
+    }
+
+    async fn set_up(&self, place: &Place) -> Result<()> {
+        place.one_copy().await
+    }
+
+    async fn trigger(&self, place: &Place) -> Result<()> {
+        place.fixture.delete_sync(&place.namespace("central"), "sync").await
+    }
+
+    async fn end(&self, place: &Place) -> Result<()> {
+        place.fixture.wait_no_sync(&place.namespace("central"), "sync", SOON).await?;
+        place.wait_no_copy("app").await
+    }
+}
+
+/// The sync gets another source, and both are immutable: the copy has to be replaced.
+pub struct Replace;
+
+impl Scenario for Replace {
+    fn name(&self) -> &'static str {
+        "replace"
+    }
+
+    async fn set_up(&self, place: &Place) -> Result<()> {
+        place.create_namespaces(&["central", "app"]).await?;
+        place.create_immutable("central", "shared", "1").await?;
+        place.create_immutable("central", "other", "another").await?;
+        let mut spec = place.spec();
+        spec.destination_name = Some("shared".to_owned());
+        place.create_sync(spec).await?;
+        place.wait_synced().await
+    }
+
+    async fn trigger(&self, place: &Place) -> Result<()> {
+        place.patch_sync(&json!({"spec": {"configMapName": "other"}})).await
+    }
+
+    async fn end(&self, place: &Place) -> Result<()> {
+        place.wait_copy("app", "another").await?;
+        place.wait_synced().await
+    }
+}
