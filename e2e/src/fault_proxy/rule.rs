@@ -92,10 +92,22 @@ impl Answer {
         Self { status, retry_after: None, body: body.to_string() }
     }
 
-    /// The same with the header `Retry-After`.
+    /// 429 and `Retry-After`, as priority and fairness answers: in a header, beside plain text.
     #[must_use]
-    pub const fn retry_after(mut self, seconds: u32) -> Self {
+    pub fn too_many_requests(seconds: u32) -> Self {
+        let body = "Too many requests, please try again later.\n".to_owned();
+        Self { status: 429, retry_after: Some(seconds), body }
+    }
+
+    /// The same failure with `Retry-After`, as the rest of the API server says it: in a header
+    /// and in the answer.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
+        if let Ok(mut status) = serde_json::from_str::<Value>(&self.body) {
+            status["details"]["retryAfterSeconds"] = seconds.into();
+            self.body = status.to_string();
+        }
         self
     }
 }

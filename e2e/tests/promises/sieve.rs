@@ -32,6 +32,8 @@ use crate::sieve::scenarios::Delete;
 use crate::sieve::scenarios::Drift;
 use crate::sieve::scenarios::Move;
 use crate::sieve::scenarios::Replace;
+use crate::sieve::scenarios::Taken;
+use crate::sieve::scenarios::TakenAndDeleted;
 use crate::sieve::scenarios::Update;
 use crate::sieve::stage::Stage;
 
@@ -86,4 +88,14 @@ async fn deletion_passes_the_sieve() -> Result<()> {
 #[tokio::test]
 async fn the_replacement_of_an_immutable_copy_passes_the_sieve() -> Result<()> {
     sieve(Replace).await
+}
+
+#[tokio::test]
+async fn a_copy_that_somebody_takes_passes_the_sieve() -> Result<()> {
+    sieve(Taken).await
+}
+
+#[tokio::test]
+async fn a_copy_taken_before_the_deletion_passes_the_sieve() -> Result<()> {
+    sieve(TakenAndDeleted).await
 }

@@ -5,6 +5,8 @@ use configmapsync::api::ConfigMapSyncSpec;
 use e2e::fixture::Fixture;
 use e2e::fixture::SOON;
 use e2e::fixture::one_to_one;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
 use kube::api::PostParams;
 use serde_json::Value;
 use serde_json::json;
@@ -15,7 +17,7 @@ pub trait Scenario {
     fn name(&self) -> &'static str;
     /// What is there before, in order.
     async fn set_up(&self, place: &Place) -> Result<()>;
-    /// What happens: one request, so that the operator cannot see half of it.
+    /// What happens: best in one request, so that the operator cannot see half of it.
     async fn trigger(&self, place: &Place) -> Result<()>;
     /// Waits until the operator has made of it what it should.
     async fn end(&self, place: &Place) -> Result<()>;
@@ -57,11 +59,7 @@ impl Place {
             "immutable": true,
             "data": {"a": data, "b": "2"},
         }))?;
-        let client = self.fixture.client();
-        let maps = kube::Api::<k8s_openapi::api::core::v1::ConfigMap>::namespaced(
-            client,
-            &self.namespace(namespace),
-        );
+        let maps = Api::<ConfigMap>::namespaced(self.fixture.client(), &self.namespace(namespace));
         maps.create(&PostParams::default(), &object).await?;
         Ok(())
     }
@@ -78,6 +76,13 @@ impl Place {
 
     pub async fn patch_sync(&self, patch: &Value) -> Result<()> {
         self.fixture.patch_sync(&self.namespace("central"), "sync", patch).await?;
+        Ok(())
+    }
+
+    /// Makes the copy somebody's own: other data, and the annotations gone that prove it.
+    pub async fn take_copy(&self) -> Result<()> {
+        let taken = json!({"metadata": {"annotations": null}, "data": {"a": "taken"}});
+        self.fixture.patch_config_map(&self.namespace("app"), "shared", &taken).await?;
         Ok(())
     }
 

@@ -148,3 +148,51 @@ impl Scenario for Replace {
         place.wait_synced().await
     }
 }
+
+/// Somebody takes the marks off the copy, and somebody else changes what the sync asks for: an
+/// operator that has not heard of the first must not write because of the second.
+pub struct Taken;
+
+impl Scenario for Taken {
+    fn name(&self) -> &'static str {
+        "taken"
+    }
+
+    async fn set_up(&self, place: &Place) -> Result<()> {
+        place.one_copy().await
+    }
+
+    async fn trigger(&self, place: &Place) -> Result<()> {
+        place.take_copy().await?;
+        place.patch_sync(&json!({"spec": {"deletionPolicy": "Retain"}})).await
+    }
+
+    async fn end(&self, place: &Place) -> Result<()> {
+        let (namespace, fixture) = (place.namespace("central"), &place.fixture);
+        fixture.wait_reason(&namespace, "sync", "Conflict", SOON).await?;
+        place.wait_copy("app", "taken").await
+    }
+}
+
+/// Somebody takes the marks off the copy, and the sync is deleted: the copy stays.
+pub struct TakenAndDeleted;
+
+impl Scenario for TakenAndDeleted {
+    fn name(&self) -> &'static str {
+        "taken and deleted"
+    }
+
+    async fn set_up(&self, place: &Place) -> Result<()> {
+        place.one_copy().await
+    }
+
+    async fn trigger(&self, place: &Place) -> Result<()> {
+        place.take_copy().await?;
+        place.fixture.delete_sync(&place.namespace("central"), "sync").await
+    }
+
+    async fn end(&self, place: &Place) -> Result<()> {
+        place.fixture.wait_no_sync(&place.namespace("central"), "sync", SOON).await?;
+        place.wait_copy("app", "taken").await
+    }
+}
