@@ -1,11 +1,13 @@
 //! The state of a place, so that it can be compared with that of another.
 
+use std::fmt::Write as _;
+
 use anyhow::Result;
 use configmapsync::api::ConfigMapSync;
 use configmapsync::names;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::Value;
 use serde_json::json;
@@ -21,23 +23,19 @@ pub async fn state(place: &Place) -> Result<String> {
     let syncs = Api::<ConfigMapSync>::all(client).list(&all).await?.items;
     let here = |namespace: Option<String>| place.holds(&namespace.unwrap_or_default());
 
-    let mut objects = Vec::new();
-    for map in maps.iter().filter(|it| here(it.namespace()) && it.name_any() != names::KUBE_ROOT_CA)
-    {
-        objects.push(describe_config_map(&serde_json::to_value(map)?));
-    }
+    let syncs: Vec<_> = syncs.into_iter().filter(|it| here(it.namespace())).collect();
+    let is_ours = |map: &&ConfigMap| map.name_any() != names::KUBE_ROOT_CA && here(map.namespace());
     let mut text = String::new();
-    let mut uids = Vec::new();
-    for sync in syncs.iter().filter(|it| here(it.namespace())) {
-        objects.push(describe_sync(&serde_json::to_value(sync)?));
-        uids.push((sync.uid().unwrap_or_default(), format!("uid of {}", sync.name_any())));
+    for map in maps.iter().filter(is_ours) {
+        let mut map = serde_json::to_value(map)?;
+        if let Some(uid) = map["metadata"]["labels"].get_mut(names::LABEL_SYNC_UID) {
+            let sync = syncs.iter().find(|sync| sync.metadata.uid.as_deref() == uid.as_str());
+            *uid = sync.map_or_else(|| "of a dead one".to_owned(), ResourceExt::name_any).into();
+        }
+        writeln!(text, "{}", describe_config_map(&map))?;
     }
-    for object in objects {
-        text.push_str(&object.to_string());
-        text.push('\n');
-    }
-    for (uid, name) in uids {
-        text = text.replace(&uid, &name);
+    for sync in &syncs {
+        writeln!(text, "{}", describe_sync(&serde_json::to_value(sync)?))?;
     }
     Ok(text.replace(&place.prefix, ""))
 }
