@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use configmapsync::api::ConfigMapSyncSpec;
+use configmapsync::names;
 use e2e::fixture::Fixture;
 use e2e::fixture::SOON;
 use e2e::fixture::one_to_one;
@@ -79,9 +80,11 @@ impl Place {
         Ok(())
     }
 
-    /// Makes the copy somebody's own: other data, and the annotations gone that prove it.
+    /// Makes the copy somebody's own: other data, and the mark gone that proves it. The others
+    /// stay, so that a patch that has not heard of it would work.
     pub async fn take_copy(&self) -> Result<()> {
-        let taken = json!({"metadata": {"annotations": null}, "data": {"a": "taken"}});
+        let off = json!({(names::ANNOTATION_COPY): null});
+        let taken = json!({"metadata": {"annotations": off}, "data": {"a": "taken"}});
         self.fixture.patch_config_map(&self.namespace("app"), "shared", &taken).await?;
         Ok(())
     }

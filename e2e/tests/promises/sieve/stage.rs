@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use anyhow::Result;
+use anyhow::bail;
 use e2e::control_plane::OPERATOR;
 use e2e::fault_proxy::Fault;
 use e2e::fault_proxy::FaultProxy;
@@ -112,15 +113,20 @@ impl Stage {
                 String::new()
             }
         };
-        until("the end is that of the run without faults", SOON, || async {
+        let ended = until("the end is that of the run without faults", SOON, || async {
             let state = state(&place).await?;
             Ok(Seen::from_bool(state == plain.state, || {
                 format!("\n{state}\ninstead of\n{}", plain.state)
             }))
         })
-        .await?;
+        .await;
         self.wait_silent(&place).await?;
-        self.check(&place, mark).await?;
+        // Of an end that is wrong they often know how it came about.
+        let checked = self.check(&place, mark).await;
+        match (ended, checked) {
+            (Err(ended), Err(checked)) => bail!("{ended:#}\n{checked:#}"),
+            (ended, checked) => ended.and(checked)?,
+        }
         Ok(format!("{remark}ok after {:.1} s", begin.elapsed().as_secs_f32()))
     }
 
