@@ -76,11 +76,13 @@ impl History {
     }
 
     /// All changes of one kind.
+    #[must_use]
     pub fn changes(&self, kind: Kind) -> impl DoubleEndedIterator<Item = &Change> {
         self.changes.iter().filter(move |change| change.kind == kind)
     }
 
     /// All changes of what is at one place, whatever its uid.
+    #[must_use]
     pub fn of<'a>(
         &'a self,
         kind: Kind,
