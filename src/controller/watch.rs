@@ -25,6 +25,7 @@ use crate::access::rule;
 use crate::api::StoredConfigMapSync;
 use crate::controller::Context;
 use crate::controller::inventory::Change;
+use crate::controller::inventory::NamespaceChange;
 use crate::controller::startup::Part;
 use crate::controller::trigger;
 use crate::names;
@@ -36,7 +37,7 @@ pub async fn syncs(context: Arc<Context>, client: Client, mut store: Writer<Stor
     let api: Api<StoredConfigMapSync> = Api::all(client);
     let events = watcher(api, watcher::Config::default()).default_backoff();
     follow(&context, Part::Syncs, events, |event| {
-        let event = event.modify(|sync| sync.metadata.managed_fields = None);
+        let event = event.modify(forget_what_no_round_needs);
         store.apply_watcher_event(&event);
         match event {
             Event::Init => {}
@@ -100,26 +101,19 @@ pub async fn namespaces(context: Arc<Context>, client: Client) {
     let events = watcher(api, watcher::Config::default()).default_backoff();
     follow(&context, Part::Namespaces, events, |event| {
         let inventory = &context.inventory;
-        let changed: Vec<String> = match event {
+        let changes: Vec<NamespaceChange> = match event {
             Event::Init => {
                 inventory.namespace_list_begins();
                 Vec::new()
             }
             Event::InitDone => inventory.namespace_list_ends(),
             Event::InitApply(seen) | Event::Apply(seen) => {
-                if inventory.namespace_seen(&seen.metadata) {
-                    vec![seen.name_any()]
-                } else {
-                    Vec::new()
-                }
+                inventory.namespace_seen(&seen.metadata).into_iter().collect()
             }
-            Event::Delete(gone) => {
-                inventory.namespace_gone(&gone.name_any());
-                vec![gone.name_any()]
-            }
+            Event::Delete(gone) => inventory.namespace_gone(&gone.name_any()).into_iter().collect(),
         };
-        for name in changed {
-            context.wake(trigger::by_namespace(&name, inventory));
+        for change in changes {
+            context.wake(trigger::by_namespace(&change, inventory));
         }
     })
     .await;
@@ -173,6 +167,15 @@ fn explain(part: Part, error: &watcher::Error) -> String {
         (401 | 403, _) => format!("{}: grant it to the operator's ServiceAccount", status.message),
         _ => status.message.clone(),
     }
+}
+
+/// Ten thousand syncs are held: each without what is not looked at.
+fn forget_what_no_round_needs(sync: &mut StoredConfigMapSync) {
+    let metadata = &mut sync.metadata;
+    metadata.managed_fields = None;
+    metadata.annotations = None;
+    metadata.labels = None;
+    metadata.owner_references = None;
 }
 
 /// A sync is gone. What its copies stood in the way of may now be done.
