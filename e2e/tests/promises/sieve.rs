@@ -27,11 +27,13 @@ use anyhow::Result;
 use anyhow::ensure;
 
 use crate::sieve::place::Scenario;
+use crate::sieve::scenarios::Adopt;
 use crate::sieve::scenarios::Create;
 use crate::sieve::scenarios::Delete;
 use crate::sieve::scenarios::Drift;
 use crate::sieve::scenarios::Move;
 use crate::sieve::scenarios::Replace;
+use crate::sieve::scenarios::Select;
 use crate::sieve::scenarios::Taken;
 use crate::sieve::scenarios::TakenAndDeleted;
 use crate::sieve::scenarios::Update;
@@ -104,4 +106,14 @@ async fn a_copy_that_somebody_takes_passes_the_sieve() -> Result<()> {
 #[tokio::test]
 async fn a_copy_taken_before_the_deletion_passes_the_sieve() -> Result<()> {
     sieve(TakenAndDeleted).await
+}
+
+#[tokio::test]
+async fn three_selected_namespaces_pass_the_sieve() -> Result<()> {
+    sieve(Select).await
+}
+
+#[tokio::test]
+async fn adoption_passes_the_sieve() -> Result<()> {
+    sieve(Adopt).await
 }

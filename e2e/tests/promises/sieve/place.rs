@@ -1,5 +1,7 @@
 //! Where one run of a scenario takes place, and what a scenario is.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use configmapsync::api::ConfigMapSyncSpec;
 use configmapsync::names;
@@ -7,6 +9,7 @@ use e2e::fixture::Fixture;
 use e2e::fixture::SOON;
 use e2e::fixture::one_to_one;
 use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::PostParams;
 use serde_json::Value;
@@ -46,6 +49,23 @@ impl Place {
         let names: Vec<_> = names.iter().map(|name| self.namespace(name)).collect();
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         self.fixture.create_namespaces(&names).await
+    }
+
+    /// The label of the namespaces that are selected.
+    pub fn selected(&self) -> (String, String) {
+        ("selected-in".to_owned(), self.prefix.trim_end_matches('-').to_owned())
+    }
+
+    /// Creates namespaces that are selected from the start.
+    pub async fn create_selected(&self, names: &[&str]) -> Result<()> {
+        let namespaces = Api::<Namespace>::all(self.fixture.client());
+        for name in names {
+            let mut namespace = Namespace::default();
+            namespace.metadata.name = Some(self.namespace(name));
+            namespace.metadata.labels = Some(BTreeMap::from([self.selected()]));
+            namespaces.create(&PostParams::default(), &namespace).await?;
+        }
+        Ok(())
     }
 
     pub async fn create_config_map(&self, namespace: &str, name: &str, data: &str) -> Result<()> {

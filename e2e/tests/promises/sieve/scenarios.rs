@@ -1,7 +1,11 @@
 //! What happens.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
+use configmapsync::api::ConflictPolicy;
 use e2e::fixture::SOON;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::json;
 
 use crate::sieve::place::Place;
@@ -194,5 +198,59 @@ impl Scenario for TakenAndDeleted {
     async fn end(&self, place: &Place) -> Result<()> {
         place.fixture.wait_no_sync(&place.namespace("central"), "sync", SOON).await?;
         place.wait_copy("app", "taken").await
+    }
+}
+
+/// A sync that selects three namespaces is created.
+pub struct Select;
+
+impl Scenario for Select {
+    fn name(&self) -> &'static str {
+        "select"
+    }
+
+    async fn set_up(&self, place: &Place) -> Result<()> {
+        place.create_namespaces(&["central"]).await?;
+        place.create_selected(&["one", "two", "three"]).await?;
+        place.create_config_map("central", "shared", "1").await
+    }
+
+    async fn trigger(&self, place: &Place) -> Result<()> {
+        let mut spec = place.spec();
+        spec.destination_namespace = None;
+        spec.destination_namespace_selector = Some(LabelSelector {
+            match_labels: Some(BTreeMap::from([place.selected()])),
+            ..LabelSelector::default()
+        });
+        place.create_sync(spec).await
+    }
+
+    async fn end(&self, place: &Place) -> Result<()> {
+        place.wait_synced().await
+    }
+}
+
+/// A sync is created that may take over what stands at its destination.
+pub struct Adopt;
+
+impl Scenario for Adopt {
+    fn name(&self) -> &'static str {
+        "adopt"
+    }
+
+    async fn set_up(&self, place: &Place) -> Result<()> {
+        place.create_namespaces(&["central", "app"]).await?;
+        place.create_config_map("app", "shared", "theirs").await?;
+        place.create_config_map("central", "shared", "1").await
+    }
+
+    async fn trigger(&self, place: &Place) -> Result<()> {
+        let mut spec = place.spec();
+        spec.conflict_policy = ConflictPolicy::Adopt;
+        place.create_sync(spec).await
+    }
+
+    async fn end(&self, place: &Place) -> Result<()> {
+        place.wait_synced().await
     }
 }
