@@ -13,6 +13,7 @@ mod foreign_untouched;
 mod idle_is_silent;
 mod kubectl;
 mod metrics;
+mod sieve;
 mod suspend;
 mod traces;
 mod troubles_at_start;
