@@ -28,6 +28,7 @@ use crate::controller::error::Refusal;
 use crate::controller::error::classify;
 use crate::controller::memory::Attempt;
 use crate::decide::Action;
+use crate::decide::Content;
 use crate::decide::ContentHash;
 use crate::decide::Plan;
 use crate::decide::observed::SyncSeen;
@@ -209,10 +210,11 @@ async fn send(
     Ok(match action {
         Action::Create(copy) => post(context, at, requests::new_copy(at, copy)).await,
         Action::Update { seen, stamp, content } => {
-            patch(context, at, requests::update(seen, stamp, content)).await
+            let request = requests::update(seen, stamp, content);
+            patch(context, at, seen, request, Some(content)).await
         }
         Action::Restamp { seen, stamp } | Action::Release { seen, stamp } => {
-            patch(context, at, requests::restamp(seen, stamp)).await
+            patch(context, at, seen, requests::restamp(seen, stamp), None).await
         }
         Action::Delete { seen } => delete(context, at, seen).await,
         Action::Replace { seen, copy } => match delete(context, at, seen).await {
@@ -236,13 +238,19 @@ async fn post(context: &Context, at: &NamespacedName, copy: ConfigMap) -> Sent {
     Ok(created.metadata.resource_version)
 }
 
-async fn patch(context: &Context, at: &NamespacedName, patch: json_patch::Patch) -> Sent {
+async fn patch(
+    context: &Context,
+    at: &NamespacedName,
+    seen: &Version,
+    patch: json_patch::Patch,
+    content: Option<&Content>,
+) -> Sent {
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &at.namespace);
     let patched = api
         .patch_metadata(&at.name, &requests::patch_parameters(), &Patch::Json::<()>(patch))
         .await
         .map_err(|error| classify(&format!("patch ConfigMap {at}"), &error))?;
-    context.inventory.config_map_seen(&patched.metadata);
+    context.inventory.config_map_written(&patched.metadata, seen, content);
     Ok(patched.metadata.resource_version)
 }
 

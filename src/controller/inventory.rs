@@ -31,6 +31,7 @@ use crate::controller::inventory::config_maps::ConfigMaps;
 use crate::controller::inventory::namespaces::Namespaces;
 use crate::controller::inventory::syncs::Dropped;
 use crate::controller::inventory::syncs::Syncs;
+use crate::decide::Content;
 use crate::decide::content::Digest;
 use crate::decide::observed::NamespaceState;
 use crate::decide::observed::Version;
@@ -90,6 +91,17 @@ impl Inventory {
         let mut inner = self.lock();
         let Inner { config_maps, syncs, .. } = &mut *inner;
         config_maps.seen(metadata, |name| syncs.may_refer_to(name))
+    }
+
+    /// Our patch of the version `seen` was answered with `metadata`; `content` is what it wrote,
+    /// if it wrote any.
+    pub fn config_map_written(
+        &self,
+        metadata: &ObjectMeta,
+        seen: &Version,
+        content: Option<&Content>,
+    ) {
+        self.lock().config_maps.written(metadata, seen, content);
     }
 
     /// The `ConfigMap` with this uid is gone; without a uid, whichever stood there.

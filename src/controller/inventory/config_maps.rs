@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::controller::inventory::Change;
 use crate::controller::inventory::few::Few;
+use crate::decide::Content;
 use crate::decide::Marks;
 use crate::decide::content::Digest;
 use crate::decide::drift::FieldOwnership;
@@ -216,6 +217,27 @@ impl ConfigMaps {
         }
     }
 
+    /// Our patch of the version `seen` was answered with `metadata`. It wrote `content`, or left
+    /// the content as it was: where metadata cannot tell, that is known without a read.
+    pub(super) fn written(
+        &mut self,
+        metadata: &ObjectMeta,
+        seen: &Version,
+        content: Option<&Content>,
+    ) {
+        let (Some(namespace), Some(name)) = (&metadata.namespace, &metadata.name) else { return };
+        let at = NamespacedName::new(namespace, name);
+        let before = self.entries.get(&at).filter(|kept| kept.entry.version == *seen);
+        let before = before.and_then(|kept| kept.entry.read.clone());
+        self.seen(metadata, |_| true);
+        if let Some(kept) = self.entries.get_mut(&at)
+            && kept.entry.fields == FieldOwnership::Suspect
+            && Some(&kept.entry.version.resource_version) == metadata.resource_version.as_ref()
+        {
+            kept.entry.read = content.map(Content::digest).or(before);
+        }
+    }
+
     pub(super) fn get(&self, at: &NamespacedName) -> Known {
         match self.entries.get(at) {
             Some(kept) => Known::Present(Box::new(kept.entry.clone())),
@@ -261,7 +283,6 @@ impl ConfigMaps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::Content;
 
     fn metadata(uid: &str, resource_version: &str, sync_uid: Option<&str>) -> ObjectMeta {
         ObjectMeta {
@@ -349,6 +370,19 @@ mod tests {
         let change = config_maps.seen(&metadata("u", "2", Some("t")), |_| false).unwrap();
         assert_eq!(change.sync_uids, BTreeSet::from(["s".to_owned(), "t".to_owned()]));
         assert!(config_maps.places_of("s").is_empty());
+    }
+
+    #[test]
+    fn what_we_wrote_ourselves_need_not_be_read() {
+        let mut config_maps = ConfigMaps::default();
+        config_maps.seen(&metadata("u", "2", None), |_| true);
+        let seen = Version { uid: "u".into(), resource_version: "2".into() };
+        let content = Content { immutable: true, ..Content::default() };
+        config_maps.written(&metadata("u", "3", Some("s")), &seen, Some(&content));
+        let seen = Version { uid: "u".into(), resource_version: "3".into() };
+        config_maps.written(&metadata("u", "4", Some("s")), &seen, None);
+        let Known::Present(entry) = config_maps.get(&at()) else { panic!("it is there") };
+        assert_eq!(entry.read, Some(content.digest()));
     }
 
     #[test]
