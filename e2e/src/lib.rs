@@ -16,8 +16,10 @@
 //! | [`node`], [`cluster`] | what makes pods run, and a cluster with pods |
 //! | [`image`], [`helm`], [`jaeger`] | the operator's image and chart, and where its traces go |
 //! | [`demo`] | all of it shown to a person |
+//! | [`bench`] | all of it measured |
 
 pub mod audit;
+pub mod bench;
 pub mod certificates;
 pub mod cluster;
 pub mod command;
