@@ -8,6 +8,7 @@
 //! | [`certificates`], [`kubeconfig`] | who may talk to a cluster, and how |
 //! | [`control_plane`] | a cluster without pods |
 //! | [`audit`] | who asked the API server for what |
+//! | [`history`] | every revision of the ConfigMaps, in the order of storage |
 //! | [`replica`] | the operator as a process with the identity of a pod |
 //! | [`fixture`], [`world`] | what tests do, and what they start with |
 //! | [`sandbox`], [`debian`] | a place for a node, and what it needs of the machine |
@@ -24,6 +25,7 @@ pub mod debian;
 pub mod demo;
 pub mod fixture;
 pub mod helm;
+pub mod history;
 pub mod image;
 pub mod jaeger;
 pub mod kubeconfig;

@@ -137,30 +137,6 @@ async fn a_source_that_goes_and_comes_back_is_followed() -> Result<()> {
 }
 
 #[tokio::test]
-async fn another_destination_is_written_before_the_old_one_goes() -> Result<()> {
-    let world = World::start(1).await?;
-    let fixture = synced(&world).await?;
-    fixture.create_namespaces(&["elsewhere"]).await?;
-
-    let mark = world.audit().mark().await?;
-    let moved =
-        json!({"spec": {"destinationNamespace": "elsewhere", "destinationName": "renamed"}});
-    fixture.patch_sync("central", "sync", &moved).await?;
-    fixture.wait_data("elsewhere", "renamed", &[("a", "1"), ("b", "2")], FOLLOWED).await?;
-    fixture.wait_no_config_map("app", "shared", FOLLOWED).await?;
-
-    let events = world.audit().since(mark).await?;
-    let writes = writes_by_operator(&events);
-    let order: Vec<_> = writes
-        .iter()
-        .filter(|event| event.resource() == "configmaps")
-        .map(|event| (event.verb.as_str(), event.namespace()))
-        .collect();
-    ensure!(order == [("create", "elsewhere"), ("delete", "app")], "{order:?}");
-    Ok(())
-}
-
-#[tokio::test]
 async fn a_namespace_that_shows_up_gets_its_copy() -> Result<()> {
     let world = World::start(1).await?;
     let fixture = world.fixture();

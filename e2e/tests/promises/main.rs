@@ -2,16 +2,20 @@
 //!
 //! They are one program, so that tests that wait leave the machine to others.
 
+mod at_hand;
 mod bad_input;
 mod collector_down;
 mod copy_follows_source;
 mod deletion_leaves_nothing;
+mod destination_changes;
 mod drift_repaired;
 mod failover;
 mod foreign_untouched;
 mod idle_is_silent;
 mod kubectl;
 mod metrics;
+mod one_copy_one_sync;
+mod recreated_sync;
 mod suspend;
 mod traces;
 mod troubles_at_start;
