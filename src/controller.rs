@@ -4,6 +4,7 @@
 //! trusted.
 
 mod act;
+mod contention;
 mod error;
 mod inventory;
 mod memory;
@@ -36,6 +37,7 @@ use tokio::task::JoinSet;
 
 use crate::controller::inventory::Inventory;
 use crate::controller::memory::Memory;
+use crate::controller::observe::View;
 use crate::controller::queue::Queue;
 use crate::controller::reader::Reader;
 use crate::controller::startup::Part;
@@ -181,6 +183,10 @@ impl Context {
                 self.queue.push(sync);
             }
         }
+    }
+
+    fn view(&self) -> View<'_> {
+        View { inventory: &self.inventory, reader: &self.reader, memory: &self.memory }
     }
 
     fn is_stopping(&self) -> bool {

@@ -4,6 +4,7 @@
 //! very different times. kube's own retries are off: `backoff` is the only layer that retries.
 
 mod count;
+mod retry_after;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use kube::config::Kubeconfig;
 use kube::config::KubeconfigError;
 
 use crate::app::clients::count::CountRequests;
+use crate::app::clients::retry_after::KeepRetryAfter;
 use crate::controller;
 use crate::metrics::Metrics;
 use crate::telemetry::propagation;
@@ -94,5 +96,6 @@ fn client(config: &Config, silence: Duration, metrics: &Arc<Metrics>) -> Result<
     let builder = ClientBuilder::try_from(config.clone()).map_err(Error::Build)?;
     let host = config.cluster_url.authority().map(ToString::to_string).unwrap_or_default();
     let count = CountRequests::new(host, Arc::clone(metrics));
-    Ok(builder.with_layer(&count).with_layer(&propagation::layer()).build())
+    let builder = builder.with_layer(&KeepRetryAfter).with_layer(&count);
+    Ok(builder.with_layer(&propagation::layer()).build())
 }

@@ -11,6 +11,7 @@ mod deletion_leaves_nothing;
 mod destination_changes;
 mod drift_repaired;
 mod failover;
+mod fan_out;
 mod foreign_untouched;
 mod hot_source;
 mod idle_is_silent;
