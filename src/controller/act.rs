@@ -136,12 +136,11 @@ async fn write_copy(
         resource_version = tracing::field::Empty,
         reason = tracing::field::Empty,
     );
+    // Before it is sent: what is refused is refused by this namespace, not by one that follows it.
+    let namespace_uid = context.inventory.namespace(&at.namespace).1;
     let failed = |refusal| {
-        let attempt = Attempt {
-            subject: Some(at.clone()),
-            namespace_uid: context.inventory.namespace(&at.namespace).1,
-            content_hash: plan.content_hash.clone(),
-        };
+        let content_hash = plan.content_hash.clone();
+        let attempt = Attempt { subject: Some(at.clone()), namespace_uid, content_hash };
         context.memory.failed(&sync.version.uid, attempt, refusal, Instant::now());
     };
     let sync_uid = &sync.version.uid;

@@ -9,6 +9,7 @@
 //! the version it speaks of: whoever acts on it does so conditionally on that version.
 
 mod config_maps;
+mod few;
 mod namespaces;
 mod syncs;
 

@@ -37,7 +37,7 @@ pub async fn syncs(context: Arc<Context>, client: Client, mut store: Writer<Stor
     let api: Api<StoredConfigMapSync> = Api::all(client);
     let events = watcher(api, watcher::Config::default()).default_backoff();
     follow(&context, Part::Syncs, events, |event| {
-        let event = event.modify(|sync| sync.metadata.managed_fields = None);
+        let event = event.modify(forget_what_no_round_needs);
         store.apply_watcher_event(&event);
         match event {
             Event::Init => {}
@@ -167,6 +167,15 @@ fn explain(part: Part, error: &watcher::Error) -> String {
         (401 | 403, _) => format!("{}: grant it to the operator's ServiceAccount", status.message),
         _ => status.message.clone(),
     }
+}
+
+/// Ten thousand syncs are held: each without what is not looked at.
+fn forget_what_no_round_needs(sync: &mut StoredConfigMapSync) {
+    let metadata = &mut sync.metadata;
+    metadata.managed_fields = None;
+    metadata.annotations = None;
+    metadata.labels = None;
+    metadata.owner_references = None;
 }
 
 /// A sync is gone. What its copies stood in the way of may now be done.

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::controller::inventory::Change;
+use crate::controller::inventory::few::Few;
 use crate::decide::Marks;
 use crate::decide::content::Digest;
 use crate::decide::drift::FieldOwnership;
@@ -58,7 +59,7 @@ pub enum Known {
 #[derive(Debug, Default)]
 pub(super) struct ConfigMaps {
     entries: HashMap<NamespacedName, Kept>,
-    by_sync: HashMap<String, BTreeSet<NamespacedName>>,
+    by_sync: HashMap<String, Few<NamespacedName>>,
     /// Names that a sync refers to, and where a look found nothing.
     absent: HashSet<NamespacedName>,
     marked: usize,
@@ -171,7 +172,8 @@ impl ConfigMaps {
         let before = self.remove(&at);
         sync_uids.extend(before.and_then(|before| before.sync_uid().cloned()));
         if let Some(uid) = entry.sync_uid() {
-            self.by_sync.entry(uid.clone()).or_default().insert(at.clone());
+            let places = self.by_sync.remove(uid);
+            self.by_sync.insert(uid.clone(), Few::insert(places, at.clone()));
             self.marked += 1;
         }
         self.entries.insert(at.clone(), Kept { entry, list: self.list });
@@ -223,7 +225,7 @@ impl ConfigMaps {
     }
 
     pub(super) fn places_of(&self, sync_uid: &str) -> Vec<NamespacedName> {
-        self.by_sync.get(sync_uid).into_iter().flatten().cloned().collect()
+        self.by_sync.get(sync_uid).into_iter().flat_map(Few::iter).cloned().collect()
     }
 
     pub(super) fn marked_copies(&self) -> usize {
@@ -235,8 +237,8 @@ impl ConfigMaps {
         namespace: &'a str,
     ) -> impl Iterator<Item = &'a str> + 'a {
         let first = NamespacedName::new(namespace, "");
-        let has_one = move |places: &BTreeSet<NamespacedName>| {
-            places.range(&first..).next().is_some_and(|at| at.namespace == namespace)
+        let has_one = move |places: &Few<NamespacedName>| {
+            places.first_from(&first).is_some_and(|at| at.namespace == namespace)
         };
         let syncs = self.by_sync.iter().filter(move |(_, places)| has_one(places));
         syncs.map(|(uid, _)| uid.as_str())
@@ -245,12 +247,11 @@ impl ConfigMaps {
     fn remove(&mut self, at: &NamespacedName) -> Option<Entry> {
         let kept = self.entries.remove(at)?;
         if let Some(uid) = kept.entry.sync_uid()
-            && let Some(places) = self.by_sync.get_mut(uid)
+            && let Some(places) = self.by_sync.remove(uid)
         {
-            places.remove(at);
             self.marked -= 1;
-            if places.is_empty() {
-                self.by_sync.remove(uid);
+            if let Some(left) = places.without(at) {
+                self.by_sync.insert(uid.clone(), left);
             }
         }
         Some(kept.entry)
