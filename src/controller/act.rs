@@ -26,6 +26,7 @@ use crate::controller::error::Answer;
 use crate::controller::error::Error;
 use crate::controller::error::Refusal;
 use crate::controller::error::classify;
+use crate::controller::inventory::Teller;
 use crate::controller::memory::Attempt;
 use crate::decide::Action;
 use crate::decide::ContentHash;
@@ -232,7 +233,7 @@ async fn post(context: &Context, at: &NamespacedName, copy: ConfigMap) -> Sent {
     let request = requests::post(&url, &copy).map_err(|error| classify(&attempt(), &error))?;
     let created: requests::MetadataOnly =
         context.client.request(request).await.map_err(|error| classify(&attempt(), &error))?;
-    context.inventory.config_map_seen(&created.metadata);
+    context.inventory.config_map_seen(&created.metadata, Teller::Write);
     Ok(created.metadata.resource_version)
 }
 
@@ -242,7 +243,7 @@ async fn patch(context: &Context, at: &NamespacedName, patch: json_patch::Patch)
         .patch_metadata(&at.name, &requests::patch_parameters(), &Patch::Json::<()>(patch))
         .await
         .map_err(|error| classify(&format!("patch ConfigMap {at}"), &error))?;
-    context.inventory.config_map_seen(&patched.metadata);
+    context.inventory.config_map_seen(&patched.metadata, Teller::Write);
     Ok(patched.metadata.resource_version)
 }
 
@@ -256,10 +257,10 @@ async fn delete(context: &Context, at: &NamespacedName, seen: &Version) -> Sent 
         Ok(either) => {
             match either.left() {
                 Some(left) if left.metadata.deletion_timestamp.is_some() => {
-                    context.inventory.config_map_seen(&left.metadata);
+                    context.inventory.config_map_seen(&left.metadata, Teller::Write);
                 }
                 _ => {
-                    context.inventory.config_map_gone(at, Some(&seen.uid));
+                    context.inventory.config_map_gone(at, Some(&seen.uid), Teller::Write);
                 }
             }
             Ok(None)

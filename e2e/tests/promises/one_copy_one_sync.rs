@@ -26,6 +26,7 @@ use futures::TryStreamExt as _;
 use futures::stream;
 use serde_json::json;
 
+use crate::at_hand::FOLLOWED;
 use crate::at_hand::copy_writes;
 use crate::at_hand::ready;
 use crate::at_hand::size;
@@ -33,6 +34,8 @@ use crate::at_hand::wait_syncs;
 
 /// "The loser creates within 60 seconds."
 const INHERITED: Duration = Duration::from_mins(1);
+/// Often enough to meet each order of an answer and its echo in the watch.
+const MOVES: usize = 10;
 /// Many requests at a time, so that they race.
 const AT_ONCE: usize = 32;
 
@@ -109,6 +112,28 @@ fn winners(syncs: &BTreeMap<String, ConfigMapSync>, pairs: usize) -> Seen<Vec<St
         winners.push(winner.clone());
     }
     Seen::Done(winners)
+}
+
+#[tokio::test]
+async fn what_the_first_moves_away_from_the_other_has_at_once() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    begin(&fixture).await?;
+    fixture.create_namespaces(&["elsewhere"]).await?;
+    for pair in 0..MOVES {
+        let place = pair.to_string();
+        let (first, second) = (format!("first-{pair}"), format!("second-{pair}"));
+        fixture.create_sync("central", &first, rival(&place, "one")).await?;
+        fixture.wait_reason("central", &first, "Synced", SOON).await?;
+        fixture.create_sync("central", &second, rival(&place, "two")).await?;
+        fixture.wait_reason("central", &second, "Conflict", SOON).await?;
+        let away = json!({"spec": {"destinationNamespace": "elsewhere"}});
+        fixture.patch_sync("central", &first, &away).await?;
+        fixture.wait_data("app", &place, &[("a", "two")], FOLLOWED).await?;
+        fixture.wait_reason("central", &second, "Synced", SOON).await?;
+        fixture.wait_reason("central", &first, "Synced", SOON).await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]
