@@ -7,10 +7,12 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
+use configmapsync::api::ConflictPolicy;
 use configmapsync::names;
 use e2e::audit::lines;
 use e2e::fixture::Fixture;
 use e2e::fixture::SOON;
+use e2e::fixture::one_to_one;
 use e2e::wait::Seen;
 use e2e::wait::until;
 use e2e::world::World;
@@ -186,6 +188,50 @@ async fn one_that_we_did_not_create_is_a_conflict_and_is_never_deleted() -> Resu
     let left = fixture.config_map("app", "shared").await?.context("it was deleted")?;
     ensure!(left.metadata.uid == theirs.metadata.uid, "{left:#?}");
     ensure!(left.data == theirs.data, "{left:#?}");
+    let events = world.audit().since(mark).await?;
+    let deletes = copy_writes(&events).into_iter().filter(|event| event.verb == "delete");
+    ensure!(deletes.count() == 0, "a deletion was sent");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_adopted_is_a_conflict_too_once_it_is_immutable() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    fixture.create_namespaces(&["central", "app", "web"]).await?;
+    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
+    // One is immutable before it could be adopted, one afterwards.
+    let metadata = json!({"namespace": "app", "name": "shared"});
+    let before = json!({"metadata": metadata, "data": {"a": "theirs"}, "immutable": true});
+    let before = create(&fixture, before).await?;
+    let after = fixture.create_config_map("web", "shared", &[("a", "theirs")]).await?;
+    let mark = world.audit().mark().await?;
+    for namespace in ["app", "web"] {
+        let mut spec = one_to_one("central", "shared", namespace);
+        spec.conflict_policy = ConflictPolicy::Adopt;
+        fixture.create_sync("central", namespace, spec).await?;
+    }
+    fixture.wait_reason("central", "app", "Conflict", SOON).await?;
+    fixture.wait_reason("central", "web", "Synced", SOON).await?;
+    let adopted = fixture.wait_data("web", "shared", &[("a", "1")], SOON).await?;
+    ensure!(adopted.metadata.uid == after.metadata.uid, "adopted in place");
+    let by_hand = json!({"immutable": true, "data": {"a": "by hand"}});
+    let by_hand = fixture.patch_config_map("web", "shared", &by_hand).await?;
+    fixture.wait_reason("central", "web", "Conflict", SOON).await?;
+    fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
+    for namespace in ["app", "web"] {
+        fixture.wait_reason("central", namespace, "Conflict", SOON).await?;
+        fixture.delete_sync("central", namespace).await?;
+        fixture.wait_no_sync("central", namespace, SOON).await?;
+    }
+
+    let left = fixture.config_map("app", "shared").await?.context("it was deleted")?;
+    let version = &left.metadata.resource_version;
+    ensure!(*version == before.metadata.resource_version, "it was written: {left:#?}");
+    let left = fixture.config_map("web", "shared").await?.context("it was deleted")?;
+    ensure!(left.metadata.uid == after.metadata.uid && left.data == by_hand.data, "{left:#?}");
+    let labels = left.metadata.labels.unwrap_or_default();
+    ensure!(labels.is_empty(), "released: {labels:?}");
     let events = world.audit().since(mark).await?;
     let deletes = copy_writes(&events).into_iter().filter(|event| event.verb == "delete");
     ensure!(deletes.count() == 0, "a deletion was sent");

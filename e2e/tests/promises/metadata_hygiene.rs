@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
+use configmapsync::api::DestinationMetadata;
 use configmapsync::names;
 use e2e::fixture::Fixture;
 use e2e::fixture::SOON;
@@ -160,4 +161,26 @@ async fn whoever_collects_the_source_with_its_owner_does_not_collect_the_copy() 
     let left = fixture.wait_data("app", "shared", &[("a", "1")], FOLLOWED).await?;
     ensure!(left.metadata.uid == copy.metadata.uid, "{source:#?}");
     ensure_clean(&left)
+}
+
+#[tokio::test]
+async fn only_the_metadata_that_the_spec_gives_is_on_the_copy() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    fixture.create_namespaces(&["central", "app"]).await?;
+    laden_source(&fixture).await?;
+    let given = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
+    let mut spec = one_to_one("central", "shared", "app");
+    spec.destination_metadata = Some(DestinationMetadata {
+        labels: given("team", "b"),
+        annotations: given("note", "for the copy"),
+    });
+    fixture.create_sync("central", "sync", spec).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    let mut copy = fixture.wait_data("app", "shared", &[("a", "1")], FOLLOWED).await?;
+    let label = copy.metadata.labels.as_mut().and_then(|labels| labels.remove("team"));
+    ensure!(label.as_deref() == Some("b"), "{label:?}");
+    let note = copy.metadata.annotations.as_mut().and_then(|map| map.remove("note"));
+    ensure!(note.as_deref() == Some("for the copy"), "{note:?}");
+    ensure_clean(&copy)
 }

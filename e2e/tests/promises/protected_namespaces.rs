@@ -1,5 +1,6 @@
 //! Promise: protected namespaces are never written into: those of the cluster, or those that the
-//! operator is told, and always its own. The sync says so, and only a person can help.
+//! operator is told, and always its own. A sync that names one says so, and only a person can help;
+//! a selector passes them over.
 
 use anyhow::Result;
 use anyhow::ensure;
@@ -9,6 +10,7 @@ use e2e::fixture::SOON;
 use e2e::fixture::one_to_one;
 use e2e::replica::Options;
 use e2e::world::World;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::json;
 
 use crate::at_hand::copy_writes;
@@ -68,4 +70,31 @@ async fn those_that_the_operator_is_told_and_our_own() -> Result<()> {
     let world = World::start_with(1, Options { arguments, ..Options::default() }).await?;
     world.fixture().create_namespaces(&["vault"]).await?;
     are_protected(&world, &["vault", "kube-system", OPERATOR], "kube-public").await
+}
+
+#[tokio::test]
+async fn a_selector_that_selects_all_passes_them_over() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    fixture.create_namespaces(&["central", "app"]).await?;
+    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
+    let mark = world.audit().mark().await?;
+    let mut spec = one_to_one("central", "shared", "app");
+    spec.destination_namespace = None;
+    spec.destination_namespace_selector = Some(LabelSelector::default());
+    fixture.create_sync("central", "sync", spec).await?;
+    let sync = fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    let copies = sync.status.and_then(|status| status.copies).unwrap_or_default();
+    ensure!((copies.desired, copies.ready, copies.failed) == (2, 2, 0), "{copies:?}");
+    fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
+    for namespace in ["app", "default"] {
+        fixture.wait_data(namespace, "shared", &[("a", "2")], SOON).await?;
+    }
+    fixture.delete_sync("central", "sync").await?;
+    fixture.wait_no_sync("central", "sync", SOON).await?;
+    let events = world.audit().since(mark).await?;
+    let mut writes = copy_writes(&events);
+    writes.retain(|event| !["app", "default"].contains(&event.namespace()));
+    ensure!(writes.is_empty(), "{}", lines(&writes));
+    Ok(())
 }

@@ -1,6 +1,9 @@
 //! Promise: when a source goes, alone or with its namespace, its copies are kept; when it comes
 //! back, as another object, they follow it. Which of two versions is newer is never asked: another
 //! version is another version. A source that comes and goes makes no copy come and go.
+//! Where the spec says `sourceDeletionPolicy: Delete`, they go once a live look has found no source.
+
+mod policy_delete;
 
 use anyhow::Context;
 use anyhow::Result;
