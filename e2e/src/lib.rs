@@ -9,6 +9,7 @@
 //! | [`control_plane`] | a cluster without pods |
 //! | [`audit`] | who asked the API server for what |
 //! | [`oracle`] | what must be true of every run |
+//! | [`history`] | every revision of the ConfigMaps, in the order of storage |
 //! | [`replica`] | the operator as a process with the identity of a pod |
 //! | [`fault_proxy`] | an API server that fails on demand |
 //! | [`fixture`], [`world`] | what tests do, and what they start with |
@@ -29,6 +30,7 @@ pub mod demo;
 pub mod fault_proxy;
 pub mod fixture;
 pub mod helm;
+pub mod history;
 pub mod image;
 pub mod jaeger;
 pub mod kubeconfig;

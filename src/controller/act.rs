@@ -26,6 +26,7 @@ use crate::controller::error::Answer;
 use crate::controller::error::Error;
 use crate::controller::error::Refusal;
 use crate::controller::error::classify;
+use crate::controller::inventory::Teller;
 use crate::controller::memory::Attempt;
 use crate::decide::Action;
 use crate::decide::Content;
@@ -234,7 +235,7 @@ async fn post(context: &Context, at: &NamespacedName, copy: ConfigMap) -> Sent {
     let request = requests::post(&url, &copy).map_err(|error| classify(&attempt(), &error))?;
     let created: requests::MetadataOnly =
         context.client.request(request).await.map_err(|error| classify(&attempt(), &error))?;
-    context.inventory.config_map_seen(&created.metadata);
+    context.inventory.config_map_seen(&created.metadata, Teller::Write);
     Ok(created.metadata.resource_version)
 }
 
@@ -264,10 +265,10 @@ async fn delete(context: &Context, at: &NamespacedName, seen: &Version) -> Sent 
         Ok(either) => {
             match either.left() {
                 Some(left) if left.metadata.deletion_timestamp.is_some() => {
-                    context.inventory.config_map_seen(&left.metadata);
+                    context.inventory.config_map_seen(&left.metadata, Teller::Write);
                 }
                 _ => {
-                    context.inventory.config_map_gone(at, Some(&seen.uid));
+                    context.inventory.config_map_gone(at, Some(&seen.uid), Teller::Write);
                 }
             }
             Ok(None)
