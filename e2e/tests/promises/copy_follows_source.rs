@@ -9,7 +9,6 @@ use anyhow::ensure;
 use e2e::audit::writes_by_operator;
 use e2e::fixture::Fixture;
 use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
 use e2e::world::World;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -157,20 +156,5 @@ async fn another_destination_is_written_before_the_old_one_goes() -> Result<()> 
         .map(|event| (event.verb.as_str(), event.namespace()))
         .collect();
     ensure!(order == [("create", "elsewhere"), ("delete", "app")], "{order:?}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_namespace_that_shows_up_gets_its_copy() -> Result<()> {
-    let world = World::start(1).await?;
-    let fixture = world.fixture();
-    fixture.create_namespaces(&["central"]).await?;
-    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-    fixture.create_sync("central", "sync", one_to_one("central", "shared", "later")).await?;
-    fixture.wait_reason("central", "sync", "DestinationNamespaceNotFound", SOON).await?;
-
-    fixture.create_namespaces(&["later"]).await?;
-    fixture.wait_data("later", "shared", &[("a", "1")], FOLLOWED).await?;
-    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     Ok(())
 }

@@ -2,18 +2,34 @@
 //!
 //! They are one program, so that tests that wait leave the machine to others.
 
+mod adoption;
 mod bad_input;
 mod collector_down;
+mod conditions;
+mod contended;
 mod copy_follows_source;
 mod deletion_leaves_nothing;
+mod destination_metadata;
 mod drift_repaired;
+mod events_on_transitions;
 mod failover;
+mod false_drift;
 mod fan_out;
 mod foreign_untouched;
 mod idle_is_silent;
+mod keys;
 mod kubectl;
 mod metrics;
+mod namespace_missing;
+mod namespace_terminating;
+mod neighbours_unaffected;
+mod no_copy;
+mod places;
+mod refusals_told;
+mod selector;
 mod sieve;
+mod status_stays_small;
+mod stuck_in_deletion;
 mod suspend;
 mod traces;
 mod troubles_at_start;
