@@ -11,6 +11,7 @@
 //! | [`oracle`] | what must be true of every run |
 //! | [`history`] | every revision of the ConfigMaps, in the order of storage |
 //! | [`replica`] | the operator as a process with the identity of a pod |
+//! | [`rights`] | what the operator may do, taken away and given back |
 //! | [`fault_proxy`] | an API server that fails on demand |
 //! | [`fixture`], [`world`] | what tests do, and what they start with |
 //! | [`sandbox`], [`debian`] | a place for a node, and what it needs of the machine |
@@ -38,6 +39,7 @@ pub mod node;
 pub mod oracle;
 pub mod process;
 pub mod replica;
+pub mod rights;
 pub mod run_folder;
 pub mod sandbox;
 pub mod tools;

@@ -139,11 +139,10 @@ async fn write_copy(
         reason = tracing::field::Empty,
     );
     // Before it is sent: what is refused is refused by this namespace, not by one that follows it.
-    let namespace_uid = context.inventory.namespace(&at.namespace).1;
-    let failed = |refusal| {
-        let content_hash = plan.content_hash.clone();
-        let attempt = Attempt { subject: Some(at.clone()), namespace_uid, content_hash };
-        context.memory.failed(&sync.version.uid, attempt, refusal, Instant::now());
+    let attempt = Attempt {
+        subject: Some(at.clone()),
+        namespace_uid: context.inventory.namespace(&at.namespace).1,
+        content_hash: plan.content_hash.clone(),
     };
     let sync_uid = &sync.version.uid;
     let result = send(context, lead, at, action).instrument(span.clone()).await?;
@@ -153,7 +152,12 @@ async fn write_copy(
             span.record("resource_version", resource_version.unwrap_or_default());
             context.memory.succeeded(sync_uid, &Some(at.clone()));
             if is_repair(sync, plan, action) {
-                context.memory.changed_by_others(sync_uid, at, Instant::now());
+                context.memory.changed_by_others(
+                    sync_uid,
+                    at,
+                    attempt.namespace_uid,
+                    Instant::now(),
+                );
             }
             span.in_scope(|| tracing::info!(destination = %at, action = verb, "copy written"));
             Ok(true)
@@ -161,17 +165,18 @@ async fn write_copy(
         Err(Answer::LookAgain) => {
             span.record("reason", "LookAgain");
             if !matches!(action, Action::Create(_)) {
-                context.memory.changed_by_others(sync_uid, at, Instant::now());
+                let namespace_uid = attempt.namespace_uid.clone();
+                context.memory.changed_by_others(sync_uid, at, namespace_uid, Instant::now());
             }
             if let Err(refusal) = context.reader.look(at).instrument(span).await {
-                failed(refusal);
+                context.memory.failed(sync_uid, attempt, refusal, Instant::now());
             }
             Ok(false)
         }
         Err(Answer::Refused(refusal)) => {
             span.record("reason", refusal.failure.reason.as_str());
             span.in_scope(|| note_refusal(at, verb, &refusal));
-            failed(refusal);
+            context.memory.failed(sync_uid, attempt, refusal, Instant::now());
             Ok(false)
         }
     }
@@ -244,14 +249,14 @@ async fn patch(
     at: &NamespacedName,
     seen: &Version,
     patch: json_patch::Patch,
-    content: Option<&Content>,
+    written: Option<&Content>,
 ) -> Sent {
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &at.namespace);
     let patched = api
         .patch_metadata(&at.name, &requests::patch_parameters(), &Patch::Json::<()>(patch))
         .await
         .map_err(|error| classify(&format!("patch ConfigMap {at}"), &error))?;
-    context.inventory.config_map_written(&patched.metadata, seen, content);
+    context.inventory.config_map_written(&patched.metadata, seen, written);
     Ok(patched.metadata.resource_version)
 }
 
