@@ -4,6 +4,7 @@
 //! Printed as a table: whatever happened to a copy while no operator ran, what three rounds, a
 //! restart and one more round cost.
 
+mod live;
 mod rows;
 
 use std::collections::BTreeSet;
@@ -42,14 +43,14 @@ async fn rounds(world: &World) -> Result<(f64, bool)> {
 }
 
 /// Waits until `count` rounds have ended, and nothing more happens.
-async fn settle(world: &World, count: f64) -> Result<f64> {
+async fn settle(world: &World, count: f64, rows: &[Row]) -> Result<f64> {
     until(format!("{count} rounds have ended"), SOON, || async {
         let (ended, busy) = rounds(world).await?;
         Ok(Seen::from_bool(ended >= count && !busy, || format!("{ended}, busy: {busy}")))
     })
     .await?;
     let fixture = world.fixture();
-    for row in ROWS {
+    for row in rows {
         fixture.wait_reason("central", row.name(), "Synced", SOON).await?;
     }
     until("all is quiet", SOON, || async {
@@ -73,7 +74,7 @@ async fn one_more_round(world: &World, fixture: &Fixture, number: usize) -> Resu
         let nudge = json!({"metadata": {"annotations": {"round": number.to_string()}}});
         fixture.patch_sync("central", row.name(), &nudge).await?;
     }
-    settle(world, before + f64::from(u32::try_from(ROWS.len())?)).await?;
+    settle(world, before + f64::from(u32::try_from(ROWS.len())?), &ROWS).await?;
     Ok(())
 }
 
@@ -103,6 +104,14 @@ impl Cost {
                 .collect(),
         }
     }
+
+    /// Reads of the copy, reads of the source, and what was written.
+    fn cell(&self) -> String {
+        let of_copy = self.reads.iter().filter(|read| read.starts_with("app/")).count();
+        let of_source = self.reads.len() - of_copy;
+        let writes = if self.writes.is_empty() { "0".into() } else { self.writes.join("+") };
+        format!("{of_copy} + {of_source}, {writes}")
+    }
 }
 
 /// One process, phase by phase, for all rows.
@@ -112,14 +121,7 @@ fn print(titles: &[&str], costs: &Costs) {
     eprintln!("| what happened to the copy | {} |", titles.join(" | "));
     eprintln!("|---|{}", "---|".repeat(titles.len()));
     for (number, row) in ROWS.iter().enumerate() {
-        let cell = |phase: &Vec<Cost>| {
-            let cost = &phase[number];
-            let of_copy = cost.reads.iter().filter(|read| read.starts_with("app/")).count();
-            let of_source = cost.reads.len() - of_copy;
-            let writes = if cost.writes.is_empty() { "0".into() } else { cost.writes.join("+") };
-            format!("{of_copy} + {of_source}, {writes}")
-        };
-        let cells: Vec<_> = costs.iter().map(cell).collect();
+        let cells: Vec<_> = costs.iter().map(|phase| phase[number].cell()).collect();
         eprintln!("| {} | {} |", row.title(), cells.join(" | "));
     }
 }
@@ -159,7 +161,7 @@ async fn what_looks_like_drift_is_read_once_and_never_written_twice() -> Result<
         }
         if phase % 3 == 0 {
             world.wait_leader().await?;
-            settle(&world, all).await?;
+            settle(&world, all, &ROWS).await?;
         }
         let events = world.audit().since(mark).await?;
         costs.push(ROWS.iter().map(|row| Cost::of(&events, *row)).collect());

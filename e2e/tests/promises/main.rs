@@ -17,7 +17,6 @@ mod drift_repaired;
 mod events_on_transitions;
 mod failover;
 mod false_drift;
-mod fan_out;
 mod foreign_untouched;
 mod hot_source;
 mod idle_is_silent;

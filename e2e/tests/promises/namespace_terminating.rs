@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
+use e2e::audit::Event;
+use e2e::audit::by_operator;
 use e2e::audit::copy_writes_in;
 use e2e::audit::lines;
 use e2e::fixture::Fixture;
@@ -25,6 +27,8 @@ use crate::conditions::reason;
 const AGAIN: Duration = Duration::from_secs(10);
 /// Long enough for three attempts under a backoff that begins at one second.
 const PEACE: Duration = Duration::from_secs(8);
+/// More in a minute than anybody may change a copy before that is called a fight.
+const QUICKLY: usize = 7;
 /// A watch that was cut is tried again under kube's own backoff, of half a minute at most.
 const WATCHED_AGAIN: Duration = Duration::from_secs(80);
 
@@ -143,18 +147,27 @@ async fn another_copy(fixture: &Fixture, before: &str) -> Result<String> {
     .await
 }
 
+fn is_told_as_a_fight(event: &Event) -> bool {
+    let sent = event.request_object.as_ref();
+    sent.is_some_and(|sent| sent.to_string().contains("Contended"))
+}
+
 #[tokio::test]
 async fn a_namespace_deleted_and_created_again_gets_its_copy_again() -> Result<()> {
     let mut world = World::start_with(1, Options::patient()).await?;
     let fixture = world.fixture();
     copies(&fixture, &["shared"]).await?;
     world.control_plane.controller_manager().freeze()?;
-    // Seldom enough to be no fight over the copy.
+    let mark = world.audit().mark().await?;
     let mut uid = another_copy(&fixture, "").await?;
-    for _ in 0..2 {
+    for _ in 0..QUICKLY {
         recreate(&fixture, false).await?;
         uid = another_copy(&fixture, &uid).await?;
     }
+    let events = world.audit().since(mark).await?;
+    let fights = by_operator(&events).filter(|event| event.is_write() && is_told_as_a_fight(event));
+    let fights: Vec<_> = fights.collect();
+    ensure!(fights.is_empty(), "nobody fights over the copy: {}", lines(&fights));
     // All of it in one gulp, for one that looked away for a moment, and for one that was down.
     world.replica()?.process().freeze()?;
     recreate(&fixture, false).await?;

@@ -45,6 +45,8 @@ async fn namespaces_created_and_relabelled_are_followed() -> Result<()> {
     let world = World::start(1).await?;
     let fixture = world.fixture();
     teams(&fixture, &[("one", "a"), ("two", "a"), ("three", "b")]).await?;
+    // The source is no copy of itself, also where its own namespace matches.
+    fixture.label_namespace("central", &json!({"team": "a"})).await?;
     fixture.create_sync("central", "sync", to_all(labelled(&[("team", "a")]))).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     wait_places(&fixture, "sync", &["one", "two"], FOLLOWED).await?;
@@ -72,6 +74,25 @@ async fn namespaces_created_and_relabelled_are_followed() -> Result<()> {
     fixture.patch_sync("central", "sync", &nobody).await?;
     wait_places(&fixture, "sync", &[], FOLLOWED).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deleted_sync_takes_all_its_copies_along_and_leaves_the_source() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    teams(&fixture, &[("one", "a"), ("two", "a")]).await?;
+    fixture.label_namespace("central", &json!({"team": "a"})).await?;
+    let source = fixture.config_map("central", "shared").await?.context("no source")?;
+    fixture.create_sync("central", "sync", to_all(labelled(&[("team", "a")]))).await?;
+    wait_places(&fixture, "sync", &["one", "two"], SOON).await?;
+    fixture.delete_sync("central", "sync").await?;
+    fixture.wait_no_sync("central", "sync", SOON).await?;
+    for place in ["one", "two"] {
+        ensure!(fixture.config_map(place, "shared").await?.is_none(), "left in {place}");
+    }
+    let left = fixture.config_map("central", "shared").await?.context("the source is gone")?;
+    ensure!(left.metadata.resource_version == source.metadata.resource_version, "{left:?}");
     Ok(())
 }
 

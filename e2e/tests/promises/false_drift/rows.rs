@@ -16,6 +16,9 @@ use kube::api::PatchParams;
 use serde_json::Value;
 use serde_json::json;
 
+/// One more than the API server tells apart.
+pub const UPDATERS: usize = 11;
+
 /// One thing that happens to one copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Row {
@@ -130,10 +133,8 @@ impl Row {
             }
             Self::AppliedWithTheSameValue => self.apply(fixture).await?,
             Self::ElevenUpdaters => {
-                for number in 0..11 {
-                    let key = format!("example.com/updater-{number}");
-                    let edit = json!({"metadata": {"annotations": {key: "was here"}}});
-                    self.patch(fixture, &format!("updater-{number}"), edit).await?;
+                for number in 0..UPDATERS {
+                    self.update(fixture, number).await?;
                 }
                 let managers = self.managers(fixture).await?;
                 ensure!(managers.contains(&"ancient-changes".to_owned()), "{managers:?}");
@@ -159,6 +160,13 @@ impl Row {
             }
         }
         Ok(())
+    }
+
+    /// One of many updaters notes that it was there.
+    pub async fn update(self, fixture: &Fixture, number: usize) -> Result<()> {
+        let key = format!("example.com/updater-{number}");
+        let edit = json!({"metadata": {"annotations": {key: "was here"}}});
+        self.patch(fixture, &format!("updater-{number}"), edit).await
     }
 
     /// Makes sure that all is as the sync wants it.
@@ -196,7 +204,7 @@ impl Row {
     }
 
     /// Who owns fields of the copy.
-    async fn managers(self, fixture: &Fixture) -> Result<Vec<String>> {
+    pub async fn managers(self, fixture: &Fixture) -> Result<Vec<String>> {
         let copy = fixture.config_map("app", self.name()).await?.context("no copy")?;
         let entries = copy.metadata.managed_fields.unwrap_or_default();
         Ok(entries.into_iter().filter_map(|entry| entry.manager).collect())
