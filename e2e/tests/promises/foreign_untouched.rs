@@ -14,6 +14,8 @@ use e2e::fixture::Fixture;
 use e2e::fixture::SOON;
 use e2e::fixture::one_to_one;
 use e2e::replica::Options;
+use e2e::wait::Seen;
+use e2e::wait::stays;
 use e2e::world::World;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -23,6 +25,8 @@ use serde_json::json;
 
 use crate::conditions::message;
 
+/// A round that follows a write of ours has long ended by then.
+const SETTLED: Duration = Duration::from_secs(2);
 /// How often two creates race for one name; each time, ours has a millisecond more.
 const RACES: u64 = 40;
 
@@ -80,7 +84,14 @@ async fn when_it_goes_the_copy_is_created() -> Result<()> {
     fixture.create_config_map("central", "shared", &[("a", "ours")]).await?;
     fixture.create_config_map("app", "shared", &[("a", "theirs")]).await?;
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
-    fixture.wait_reason("central", "sync", "Conflict", SOON).await?;
+    let sync = fixture.wait_reason("central", "sync", "Conflict", SOON).await?;
+    // No round is on its way that would find the place vacant by chance.
+    stays("the conflict is all there is to say", SETTLED, || async {
+        let now = fixture.sync("central", "sync").await?.context("no sync")?;
+        let same = now.metadata.resource_version == sync.metadata.resource_version;
+        Ok(Seen::from_bool(same, || format!("{:?}", now.status)))
+    })
+    .await?;
 
     fixture.delete_config_map("app", "shared").await?;
     fixture.wait_data("app", "shared", &[("a", "ours")], SOON).await?;
