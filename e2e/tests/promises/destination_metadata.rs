@@ -111,9 +111,14 @@ async fn nothing_of_the_sources_metadata_comes_along() -> Result<()> {
         "finalizers": ["example.com/hold"],
     }});
     fixture.patch_config_map("central", "shared", &theirs).await?;
+    let mark = world.audit().mark().await?;
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     let copy = wait_stamped(&fixture, &[], &[]).await?;
+    // Not for a moment, either: what came along by mistake would be taken off again.
+    let events = world.audit().since(mark).await?;
+    let writes = copy_writes_in(&events, "app");
+    ensure!(writes.len() == 1 && writes[0].verb == "create", "{}", lines(&writes));
     ensure!(copy.metadata.finalizers.is_none() && copy.metadata.owner_references.is_none());
     let labels = copy.metadata.labels.unwrap_or_default();
     ensure!(labels[names::LABEL_MANAGED_BY] == names::CONFIGMAPSYNC, "{labels:?}");

@@ -105,10 +105,15 @@ impl Cost {
         }
     }
 
+    /// How often the copy was read, and the source.
+    fn reads(&self) -> (usize, usize) {
+        let of_copy = self.reads.iter().filter(|read| read.starts_with("app/")).count();
+        (of_copy, self.reads.len() - of_copy)
+    }
+
     /// Reads of the copy, reads of the source, and what was written.
     fn cell(&self) -> String {
-        let of_copy = self.reads.iter().filter(|read| read.starts_with("app/")).count();
-        let of_source = self.reads.len() - of_copy;
+        let (of_copy, of_source) = self.reads();
         let writes = if self.writes.is_empty() { "0".into() } else { self.writes.join("+") };
         format!("{of_copy} + {of_source}, {writes}")
     }
@@ -173,6 +178,9 @@ async fn what_looks_like_drift_is_read_once_and_never_written_twice() -> Result<
         let of_row: Vec<_> = costs.iter().map(|phase| &phase[number]).collect();
         ensure_read_once(*row, &of_row[..3])?;
         ensure_read_once(*row, &of_row[3..])?;
+        let of_source: usize = of_row.iter().map(|cost| cost.reads().1).sum();
+        let needed = usize::from(row.needs_source());
+        ensure!(of_source == needed, "{}: {of_source} reads of the source", row.title());
         let writes = &of_row[0].writes;
         ensure!(*writes == row.repair(), "{}: written by {writes:?}", row.title());
         row.ensure_in_order(&fixture).await?;

@@ -94,6 +94,11 @@ impl Row {
         }
     }
 
+    /// Whether its repair takes what the source holds.
+    pub fn needs_source(self) -> bool {
+        matches!(self, Self::ImmutableByHand | Self::ValueChanged)
+    }
+
     fn data(self) -> Vec<(String, &'static str)> {
         match self {
             Self::FiveThousandKeys => (0..5_000).map(|n| (format!("key-{n:04}"), "v")).collect(),
