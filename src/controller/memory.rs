@@ -106,6 +106,14 @@ impl Memory {
         failing.is_waiting(now).then(|| failing.held.failure.clone())
     }
 
+    /// Whether the last attempt on the copy at `at` has failed, so that another is a retry.
+    #[must_use]
+    pub fn has_failed(&self, sync_uid: &str, at: &NamespacedName) -> bool {
+        let syncs = self.lock();
+        let failing = syncs.get(sync_uid).map(|remembered| &remembered.failing);
+        failing.is_some_and(|failing| failing.contains_key(&Some(at.clone())))
+    }
+
     /// What stands for another attempt on the copy at `at`, while it is too early for one. What
     /// was wrong with a namespace is not wrong with another of the same name.
     #[must_use]
@@ -309,6 +317,16 @@ mod tests {
         memory.succeeded("s", &Some(place()));
         memory.failed("s", attempt(), refusal(), now);
         assert!(memory.next_look("s", now) < SECOND * 2);
+    }
+
+    #[test]
+    fn an_attempt_is_a_retry_until_one_succeeds() {
+        let (memory, now) = (Memory::new(HOUR), Instant::now());
+        assert!(!memory.has_failed("s", &place()));
+        memory.failed("s", attempt(), refusal(), now);
+        assert!(memory.has_failed("s", &place()));
+        memory.succeeded("s", &Some(place()));
+        assert!(!memory.has_failed("s", &place()));
     }
 
     #[test]

@@ -47,7 +47,7 @@ use crate::telemetry::trace_id;
 
 /// Finalizer, copies, old copies, and one more that finds nothing to do; and one to look again.
 const MAX_PASSES: usize = 5;
-/// A round that is about to write more copies than this says so first.
+/// A round that is about to write more copies than this says so first. Retries are no news.
 const MANY_WRITES: usize = 50;
 /// How long to wait for a watch to show what we know has changed.
 const WATCH_LAG: Duration = Duration::from_secs(5);
@@ -126,7 +126,7 @@ async fn round(context: &Context, mut sync: SyncSeen, began: Instant) -> Result<
         if !plan.asks_for_writes() {
             return finish(context, &observed, plan, copies_written, began).await;
         }
-        if plan.writes() > MANY_WRITES && !is_announced {
+        if !is_announced && first_attempts(context, &uid, &plan) > MANY_WRITES {
             is_announced = true;
             if announce(context, &observed, &plan, &mut sync).await? == Reported::Stale {
                 return Ok(Action::requeue(WATCH_LAG));
@@ -148,6 +148,12 @@ async fn round(context: &Context, mut sync: SyncSeen, began: Instant) -> Result<
     let (observed, plan) = look(context, &sync, false, began).await;
     context.queue.push(sync.name.clone());
     finish(context, &observed, plan, copies_written, began).await
+}
+
+/// How many writes are no retries.
+fn first_attempts(context: &Context, sync_uid: &str, plan: &Plan) -> usize {
+    let writes = plan.steps.iter().filter(|(_, action)| action.is_write());
+    writes.filter(|(at, _)| !context.memory.has_failed(sync_uid, at)).count()
 }
 
 async fn look(
