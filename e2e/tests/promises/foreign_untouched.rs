@@ -196,21 +196,26 @@ async fn a_copy_whose_identity_was_taken_off_is_left_alone_for_good() -> Result<
         fixture.create_config_map("central", name, &[("a", "1")]).await?;
         fixture.create_sync("central", name, one_to_one("central", name, "app")).await?;
         fixture.wait_reason("central", name, "Synced", SOON).await?;
+        let mark = world.audit().mark().await?;
         fixture.patch_config_map("app", name, off).await?;
         fixture.wait_reason("central", name, "Conflict", SOON).await?;
         let theirs = json!({"data": {"a": "theirs now"}});
-        taken.push(fixture.patch_config_map("app", name, &theirs).await?);
+        taken.push((mark, fixture.patch_config_map("app", name, &theirs).await?));
         // Neither by a source that has changed, nor by a look at the spec, nor by deletion.
         fixture.patch_config_map("central", name, &json!({"data": {"a": "2"}})).await?;
         let other = json!({"spec": {"deletionPolicy": "Retain"}});
         fixture.patch_sync("central", name, &other).await?;
         fixture.wait_reason("central", name, "Conflict", SOON).await?;
     }
-    for ((name, _), taken) in identity.iter().zip(taken) {
+    for ((name, _), (mark, taken)) in identity.iter().zip(taken) {
         fixture.delete_sync("central", name).await?;
         fixture.wait_no_sync("central", name, SOON).await?;
         let now = fixture.config_map("app", name).await?.context("it is gone")?;
         ensure!(now.metadata.resource_version == taken.metadata.resource_version, "{name}");
+        let events = world.audit().since(mark).await?;
+        let mut writes = successes(&events, "app");
+        writes.retain(|event| event.name() == *name);
+        ensure!(writes.is_empty(), "{}", lines(&writes));
     }
     Ok(())
 }
