@@ -186,8 +186,7 @@ async fn write_copy(
 /// has undone it.
 fn is_repair(sync: &SyncSeen, plan: &Plan, action: &Action) -> bool {
     let status = &sync.status;
-    let was_done = status.content_hash.as_deref()
-        == plan.content_hash.as_ref().map(ContentHash::as_str)
+    let was_done = status.content_hash.as_deref().map(ContentHash::from_text) == plan.content_hash
         && status.observed_generation == sync.generation
         && ready_reason(status) != Some(Reason::Progressing.as_str());
     let writes_content = !matches!(action, Action::Delete { .. } | Action::Release { .. });

@@ -9,6 +9,7 @@
 //! the version it speaks of: whoever acts on it does so conditionally on that version.
 
 mod config_maps;
+mod entry;
 mod few;
 mod namespaces;
 mod news;
@@ -22,8 +23,8 @@ use std::sync::PoisonError;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::Selector;
 
-pub use config_maps::Entry;
 pub use config_maps::Known;
+pub use entry::Entry;
 pub use namespaces::NamespaceChange;
 pub use namespaces::NamespaceFacts;
 pub use news::Teller;

@@ -44,8 +44,11 @@ const CATCH_UP: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Memory {
     resync_period: Duration,
-    syncs: Mutex<HashMap<String, Remembered>>,
+    syncs: Mutex<Remembering>,
 }
+
+/// Boxed: a table has many slots that are empty.
+type Remembering = HashMap<String, Box<Remembered>>;
 
 #[derive(Debug, Default)]
 struct Remembered {
@@ -241,7 +244,7 @@ impl Memory {
         self.lock().remove(sync_uid);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
+    fn lock(&self) -> MutexGuard<'_, Remembering> {
         self.syncs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
