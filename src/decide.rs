@@ -19,6 +19,7 @@ pub mod ownership;
 pub mod plan;
 pub mod questions;
 pub mod status;
+pub mod sweep;
 pub mod validity;
 
 #[cfg(test)]

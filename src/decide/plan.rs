@@ -256,7 +256,7 @@ fn retire(observed: &Observed, at: &NamespacedName, occupant: &Occupant) -> Acti
     let seen = occupant.version.clone();
     let policy_is_delete = match &observed.sync.spec {
         Ok(spec) => spec.deletion_policy == DeletionPolicy::Delete,
-        Err(_) => was.deletion_policy.as_deref() == Some("Delete"),
+        Err(_) => was.asks_for_deletion(),
     };
     if policy_is_delete && was.created {
         Action::Delete { seen }
