@@ -77,6 +77,15 @@ pub struct Run {
     #[arg(long, env = "CONFIGMAPSYNC_RESYNC_PERIOD", default_value = "1h", value_parser = duration)]
     pub resync_period: Duration,
 
+    /// How often copies whose ConfigMapSync no longer exists are looked for.
+    #[arg(long, env = "CONFIGMAPSYNC_SWEEP_PERIOD", default_value = "1m", value_parser = duration)]
+    pub sweep_period: Duration,
+
+    /// How long such a copy is kept if its ConfigMapSync was never seen alive: it may have been
+    /// restored a moment before its ConfigMapSync.
+    #[arg(long, env = "CONFIGMAPSYNC_ORPHAN_GRACE", default_value = "10m", value_parser = duration)]
+    pub orphan_grace: Duration,
+
     /// How many writes of copies are in flight at a time.
     #[arg(
         long,

@@ -5,7 +5,7 @@
 
 mod act;
 mod error;
-mod inventory;
+pub mod inventory;
 mod memory;
 mod observe;
 mod queue;
@@ -13,6 +13,7 @@ mod reader;
 mod reconcile;
 mod report;
 mod startup;
+pub mod sweep;
 mod trigger;
 mod watch;
 
@@ -40,6 +41,7 @@ use crate::controller::queue::Queue;
 use crate::controller::reader::Reader;
 use crate::controller::startup::Part;
 use crate::controller::startup::Startup;
+use crate::controller::sweep::Sweeper;
 use crate::election::Lead;
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -52,12 +54,20 @@ const CONCURRENT_ROUNDS: u16 = 64;
 /// How the controller works.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The operator's own namespace, for Events.
+    pub namespace: String,
     /// Name of the pod, for Events.
     pub pod_name: String,
+    /// uid of the pod, for Events.
+    pub pod_uid: String,
     /// Namespaces that are never destinations.
     pub protected_namespaces: BTreeSet<String>,
     /// How often a sync is verified against live data.
     pub resync_period: Duration,
+    /// How often orphans are looked for.
+    pub sweep_period: Duration,
+    /// How long an orphan whose sync was never seen alive is kept.
+    pub orphan_grace: Duration,
     /// How many writes are in flight at a time.
     pub max_concurrent_writes: usize,
 }
@@ -81,6 +91,7 @@ struct Context {
     memory: Memory,
     queue: Queue,
     startup: Startup,
+    sweeper: Sweeper,
     write_permits: Semaphore,
     recorder: Recorder,
     health: Arc<Health>,
@@ -115,9 +126,10 @@ pub async fn run(
         stop.await;
         stopping.stopping.store(true, Ordering::Release);
         stopping.queue.close();
+        stopping.sweeper.wake();
     });
 
-    applier(
+    let rounds = applier(
         |sync, context| Box::pin(reconcile::reconcile(sync, context)),
         reconcile::error_policy,
         Arc::clone(&context),
@@ -129,15 +141,15 @@ pub async fn run(
         if let Err(error) = round {
             tracing::debug!(%error, "a round did not succeed");
         }
-    })
-    .await;
+    });
+    tokio::join!(rounds, sweep::run(Arc::clone(&context)));
     watches.shutdown().await;
 }
 
 /// What the controller needs, cluster-wide.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
-    [watch::access(), reader::access(), act::access(), report::access()].concat()
+    [watch::access(), reader::access(), act::access(), report::access(), sweep::access()].concat()
 }
 
 // === impl Context ===
@@ -166,6 +178,7 @@ impl Context {
             memory: Memory::new(settings.resync_period),
             queue,
             startup: Startup::default(),
+            sweeper: Sweeper::default(),
             write_permits: Semaphore::new(settings.max_concurrent_writes),
             settings,
             health,

@@ -5,6 +5,7 @@
 //! an answer tells goes into the inventory at once. One failing destination does not stop the
 //! others: its failure is remembered, and shows up in what is observed next.
 
+pub mod calls;
 pub mod requests;
 
 use std::time::Instant;
@@ -15,7 +16,6 @@ use futures::stream;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Api;
-use kube::Resource as _;
 use kube::api::Patch;
 use tracing::Instrument as _;
 
@@ -71,7 +71,7 @@ pub async fn act(
         .steps
         .iter()
         .filter(|(_, action)| action.is_write())
-        .map(|(at, action)| write_copy(context, lead, sync, at, action))
+        .map(|(at, action)| write_copy(context, lead, &sync.version.uid, at, action))
         .collect();
     let written: Vec<bool> = stream::iter(writes)
         .buffer_unordered(context.settings.max_concurrent_writes)
@@ -111,11 +111,14 @@ async fn patch_finalizer(
     }
 }
 
-/// Carries one step out. Whether a copy was written.
-async fn write_copy(
+/// Carries one step out, on behalf of the sync with this uid. Whether a copy was written.
+///
+/// # Errors
+/// We no longer lead, or are about to stop.
+pub async fn write_copy(
     context: &Context,
     lead: &Lead,
-    sync: &SyncSeen,
+    sync_uid: &str,
     at: &NamespacedName,
     action: &Action,
 ) -> Result<bool, NotLeading> {
@@ -132,7 +135,6 @@ async fn write_copy(
         reason = tracing::field::Empty,
     );
     let subject = Some(at.clone());
-    let sync_uid = &sync.version.uid;
     let result = send(context, lead, at, action).instrument(span.clone()).await?;
     context.metrics.wrote(verb, result.is_ok());
     match result {
@@ -203,45 +205,23 @@ async fn send(
 }
 
 async fn post(context: &Context, at: &NamespacedName, copy: ConfigMap) -> Sent {
-    let attempt = || format!("create ConfigMap {at}");
-    let url = ConfigMap::url_path(&(), Some(&at.namespace));
-    let request = requests::post(&url, &copy).map_err(|error| classify(&attempt(), &error))?;
-    let created: requests::MetadataOnly =
-        context.client.request(request).await.map_err(|error| classify(&attempt(), &error))?;
-    context.inventory.config_map_seen(&created.metadata);
-    Ok(created.metadata.resource_version)
+    let created = calls::post(&context.client, at, copy).await?;
+    context.inventory.config_map_seen(&created);
+    Ok(created.resource_version)
 }
 
 async fn patch(context: &Context, at: &NamespacedName, patch: json_patch::Patch) -> Sent {
-    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &at.namespace);
-    let patched = api
-        .patch_metadata(&at.name, &requests::patch_parameters(), &Patch::Json::<()>(patch))
-        .await
-        .map_err(|error| classify(&format!("patch ConfigMap {at}"), &error))?;
-    context.inventory.config_map_seen(&patched.metadata);
-    Ok(patched.metadata.resource_version)
+    let patched = calls::patch(&context.client, at, patch).await?;
+    context.inventory.config_map_seen(&patched);
+    Ok(patched.resource_version)
 }
 
 async fn delete(context: &Context, at: &NamespacedName, seen: &Version) -> Sent {
-    let attempt = || format!("delete ConfigMap {at}");
-    let url = ConfigMap::url_path(&(), Some(&at.namespace));
-    let request =
-        requests::delete(&url, &at.name, seen).map_err(|error| classify(&attempt(), &error))?;
-    let answer = context.client.request_status::<requests::MetadataOnly>(request).await;
-    match answer {
-        Ok(either) => {
-            match either.left() {
-                Some(left) if left.metadata.deletion_timestamp.is_some() => {
-                    context.inventory.config_map_seen(&left.metadata);
-                }
-                _ => {
-                    context.inventory.config_map_gone(at, Some(&seen.uid));
-                }
-            }
-            Ok(None)
-        }
-        Err(error) => Err(classify(&attempt(), &error)),
-    }
+    match calls::delete(&context.client, at, seen).await? {
+        Some(left) => context.inventory.config_map_seen(&left),
+        None => context.inventory.config_map_gone(at, Some(&seen.uid)),
+    };
+    Ok(None)
 }
 
 /// What acting needs: writes of copies, and of the finalizer.

@@ -204,6 +204,13 @@ impl ConfigMaps {
             .map(|(uid, _)| uid.as_str())
     }
 
+    /// What carries a uid that `fits`.
+    pub(super) fn marked_with(&self, fits: impl Fn(&str) -> bool) -> Vec<(NamespacedName, Entry)> {
+        let places =
+            self.by_sync.iter().filter(|(uid, _)| fits(uid)).flat_map(|(_, places)| places);
+        places.filter_map(|at| Some((at.clone(), self.entries.get(at)?.entry.clone()))).collect()
+    }
+
     fn remove(&mut self, at: &NamespacedName) -> Option<Entry> {
         let kept = self.entries.remove(at)?;
         if let Some(uid) = kept.entry.sync_uid()
