@@ -29,6 +29,12 @@ pub enum Command {
     Run(Box<Run>),
     /// Print the manifests that the operator needs: its kind and its permissions.
     Manifests(Manifests),
+    /// List the copies whose ConfigMapSync no longer exists, and delete or release them.
+    ///
+    /// The operator does so by itself, except where there are suspiciously many. Whoever runs this
+    /// needs the rights to do it: nothing is done on behalf of the operator. Exit code: 0 done, or
+    /// nothing to do; 1 something failed, or was declined; 2 wrong usage.
+    Sweep(Sweep),
     /// Print the version.
     Version,
     /// Print completions for a shell.
@@ -36,6 +42,30 @@ pub enum Command {
         /// The shell.
         shell: Shell,
     },
+}
+
+/// Which cluster a command is for.
+#[derive(Clone, Debug, Args)]
+pub struct Cluster {
+    /// Kubeconfig of the cluster; without it, the one that kubectl takes.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig; without it, the current one.
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+}
+
+/// Flags of `sweep`.
+#[derive(Clone, Debug, Args)]
+pub struct Sweep {
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: Cluster,
+
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// Flags of `run`.

@@ -35,6 +35,10 @@ use kube::runtime::reflector;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+pub use act::calls;
+pub use act::requests;
+pub use error::Answer;
+
 use crate::controller::inventory::Inventory;
 use crate::controller::memory::Memory;
 use crate::controller::queue::Queue;

@@ -10,6 +10,7 @@ use configmapsync::args::Arguments;
 use configmapsync::args::Command;
 use configmapsync::args::Manifests;
 use configmapsync::args::Run;
+use configmapsync::commands;
 use configmapsync::manifests;
 use configmapsync::telemetry;
 
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(flags) => run(*flags),
         Command::Manifests(flags) => print_manifests(&flags),
+        Command::Sweep(flags) => command(commands::sweep(&flags)),
         Command::Version => print(&format!("configmapsync {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Completions { shell } => {
             let mut completions = Vec::new();
@@ -46,6 +48,17 @@ fn run(flags: Run) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error @ app::Error::Usage(_)) => fail(&error, ExitCode::from(USAGE)),
         Err(error) if error.is_logged() => ExitCode::FAILURE,
+        Err(error) => fail(&error, ExitCode::FAILURE),
+    }
+}
+
+fn command(command: impl Future<Output = Result<commands::Exit, commands::Error>>) -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error, ExitCode::FAILURE),
+    };
+    match runtime.block_on(command) {
+        Ok(exit) => ExitCode::from(exit.code()),
         Err(error) => fail(&error, ExitCode::FAILURE),
     }
 }

@@ -23,6 +23,7 @@ use tokio::time::sleep;
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
+pub use candidates::Owners;
 pub use candidates::candidates;
 pub use deaths::Sweeper;
 pub use live::access;
@@ -32,7 +33,6 @@ pub use live::ensure_established;
 use crate::controller::Context;
 use crate::controller::act::write_copy;
 use crate::controller::sweep::brake::tell;
-use crate::controller::sweep::candidates::Owners;
 use crate::controller::sweep::live::look_at_copies;
 use crate::decide::sweep::Candidate;
 use crate::decide::sweep::Left;

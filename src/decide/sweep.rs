@@ -20,6 +20,8 @@ use crate::decide::Ownership;
 use crate::decide::observed::NamespaceState;
 use crate::decide::observed::Version;
 use crate::decide::ownership;
+use crate::decide::validity::is_dns_label;
+use crate::decide::validity::is_dns_subdomain;
 use crate::names::NamespacedName;
 
 /// So many orphans of syncs never seen alive are swept, however few marked copies there are.
@@ -244,9 +246,7 @@ fn standing(at: &NamespacedName, candidate: &Candidate, patience: Patience) -> S
 }
 
 fn reason_to_leave(at: &NamespacedName, candidate: &Candidate) -> Option<Left> {
-    // Nobody asks on behalf of a sync here: no uid, and no name, is "ours".
-    let nobody = NamespacedName::new("", "");
-    if ownership(at, Some(&candidate.marks), "", &nobody, None) != Ownership::Orphan {
+    if !is_orphan(at, &candidate.marks) {
         return Some(Left::NotOurs);
     }
     if candidate.deleting {
@@ -266,6 +266,17 @@ fn reason_to_leave(at: &NamespacedName, candidate: &Candidate) -> Option<Left> {
         Owner::Unknown(why) => Some(Left::OwnerUnknown(why.clone())),
         Owner::Unasked | Owner::Gone | Owner::Another => None,
     }
+}
+
+/// Whether the identity agrees, and names a sync that can be looked for: an annotation may hold
+/// anything.
+fn is_orphan(at: &NamespacedName, marks: &Marks) -> bool {
+    let sync = marks.sync.as_deref().and_then(|sync| sync.parse::<NamespacedName>().ok());
+    let can_exist =
+        sync.is_some_and(|sync| is_dns_label(&sync.namespace) && is_dns_subdomain(&sync.name));
+    // Nobody asks on behalf of a sync here: no uid, and no name, is "ours".
+    let nobody = NamespacedName::new("", "");
+    can_exist && ownership(at, Some(marks), "", &nobody, None) == Ownership::Orphan
 }
 
 /// The brake counts those that still wait, too: many that come one after the other are as

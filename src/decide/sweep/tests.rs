@@ -112,6 +112,14 @@ fn a_protected_or_a_dying_namespace_is_left_alone() {
 }
 
 #[test]
+fn what_no_sync_can_be_called_is_not_looked_for() {
+    for name in ["", "sync", "../sync", "team/..", "team/sync?x", "Team/sync", "team/a/b"] {
+        let step = alone(|it| it.marks.sync = Some(name.to_owned()));
+        assert_eq!(step, Step::Leave(Left::NotOurs), "{name:?}");
+    }
+}
+
+#[test]
 fn one_that_failed_a_moment_ago_is_not_tried_again_yet() {
     let failure = Failure::new(Reason::Forbidden, "no");
     let step = alone(|it| it.held = Some(failure.clone()));
