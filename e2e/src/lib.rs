@@ -9,6 +9,7 @@
 //! | [`control_plane`] | a cluster without pods |
 //! | [`audit`] | who asked the API server for what |
 //! | [`replica`] | the operator as a process with the identity of a pod |
+//! | [`cli`] | the operator's binary as a person runs it |
 //! | [`fixture`], [`world`] | what tests do, and what they start with |
 //! | [`sandbox`], [`debian`] | a place for a node, and what it needs of the machine |
 //! | [`node`], [`cluster`] | what makes pods run, and a cluster with pods |
@@ -17,6 +18,7 @@
 
 pub mod audit;
 pub mod certificates;
+pub mod cli;
 pub mod cluster;
 pub mod command;
 pub mod control_plane;

@@ -1,5 +1,7 @@
 //! Promise: a deleted ConfigMapSync leaves no copy behind, and `Retain` leaves all but our marks.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
@@ -10,6 +12,9 @@ use e2e::fixture::SOON;
 use e2e::fixture::one_to_one;
 use e2e::world::World;
 use serde_json::json;
+
+/// "Re-added within 5 seconds."
+const PUT_BACK: Duration = Duration::from_secs(5);
 
 async fn synced(world: &World, deletion_policy: DeletionPolicy) -> Result<Fixture> {
     let fixture = world.fixture();
@@ -92,7 +97,7 @@ async fn a_finalizer_taken_off_a_living_sync_is_put_back() -> Result<()> {
     let ours = Some(vec![names::FINALIZER.to_owned()]);
     let what = "the finalizer is back";
     fixture
-        .wait_sync("central", "sync", what, SOON, |sync| sync.metadata.finalizers == ours)
+        .wait_sync("central", "sync", what, PUT_BACK, |sync| sync.metadata.finalizers == ours)
         .await?;
     let after = fixture.config_map("app", "shared").await?.context("the copy is there")?;
     ensure!(after.metadata.resource_version == before.metadata.resource_version, "no data write");

@@ -13,5 +13,7 @@ mod idle_is_silent;
 mod kubectl;
 mod metrics;
 mod suspend;
+mod sweep;
+mod sweep_command;
 mod traces;
 mod troubles_at_start;
