@@ -4,6 +4,7 @@
 //! trusted.
 
 mod act;
+mod contention;
 mod error;
 pub mod inventory;
 mod memory;

@@ -12,12 +12,15 @@
 
 pub mod content;
 pub mod desired;
+pub mod destinations;
 pub mod drift;
+pub mod excerpt;
 pub mod marks;
 pub mod observed;
 pub mod ownership;
 pub mod plan;
 pub mod questions;
+pub mod stamp;
 pub mod status;
 pub mod sweep;
 pub mod validity;

@@ -9,6 +9,9 @@ use std::str::FromStr;
 /// API group of our kinds.
 pub const GROUP: &str = "apps.nishaf.info";
 
+/// How the keys of our labels and annotations begin.
+pub const PREFIX: &str = "apps.nishaf.info/";
+
 /// Label on a copy: the uid of its `ConfigMapSync`. What we list, watch and fence by.
 pub const LABEL_SYNC_UID: &str = "apps.nishaf.info/configmapsync-uid";
 /// Annotation on a copy: `namespace/name` of its `ConfigMapSync`.
@@ -135,6 +138,19 @@ pub enum Reason {
     Synced,
 }
 
+/// What makes another attempt worth while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Nothing is in the way.
+    AtOnce,
+    /// What is in the way may pass although nothing that we watch changes.
+    Backoff,
+    /// The replacement of the old copy has to be in order first.
+    WithReplacement,
+    /// Something that we watch has to change; until then, a look per resync period.
+    OnChange,
+}
+
 // === impl Reason ===
 
 impl Reason {
@@ -198,11 +214,26 @@ impl Reason {
         )
     }
 
-    /// Whether the refusal lies in the server's state, so that the same call may pass later
-    /// although nothing that we watch has changed.
+    /// What makes another attempt worth while.
     #[must_use]
-    pub const fn is_retried_with_backoff(self) -> bool {
-        matches!(self, Self::Forbidden | Self::Contended | Self::ApiError)
+    pub const fn retry(self) -> Retry {
+        match self {
+            Self::Progressing => Retry::AtOnce,
+            Self::Deleting | Self::Forbidden | Self::Contended | Self::ApiError => Retry::Backoff,
+            Self::DeletionHeld => Retry::WithReplacement,
+            Self::Synced
+            | Self::Suspended
+            | Self::SourceNotFound
+            | Self::SourceRefused
+            | Self::KeyNotFound
+            | Self::DestinationNamespaceNotFound
+            | Self::NamespaceTerminating
+            | Self::SourceIsCopy
+            | Self::DestinationProtected
+            | Self::InvalidSpec
+            | Self::Conflict
+            | Self::TooLarge => Retry::OnChange,
+        }
     }
 }
 
@@ -236,9 +267,36 @@ mod tests {
     }
 
     #[test]
-    fn stalled_and_backoff_exclude_each_other() {
+    fn each_reason_has_its_row() {
+        use Retry::AtOnce;
+        use Retry::Backoff;
+        use Retry::OnChange;
+        use Retry::WithReplacement;
+        let rows = [
+            (Reason::Synced, false, OnChange),
+            (Reason::Progressing, false, AtOnce),
+            (Reason::Suspended, false, OnChange),
+            (Reason::Deleting, false, Backoff),
+            (Reason::SourceNotFound, false, OnChange),
+            (Reason::SourceRefused, false, OnChange),
+            (Reason::KeyNotFound, false, OnChange),
+            (Reason::DestinationNamespaceNotFound, false, OnChange),
+            (Reason::NamespaceTerminating, false, OnChange),
+            (Reason::SourceIsCopy, true, OnChange),
+            (Reason::DestinationProtected, true, OnChange),
+            (Reason::InvalidSpec, true, OnChange),
+            (Reason::Conflict, true, OnChange),
+            (Reason::TooLarge, true, OnChange),
+            (Reason::Forbidden, false, Backoff),
+            (Reason::Contended, false, Backoff),
+            (Reason::ApiError, false, Backoff),
+            (Reason::DeletionHeld, false, WithReplacement),
+        ];
         for reason in Reason::ALL {
-            assert!(!(reason.is_stalled() && reason.is_retried_with_backoff()), "{reason}");
+            let found: Vec<_> = rows.iter().filter(|(named, ..)| *named == reason).collect();
+            let [(_, stalled, retry)] = found[..] else { panic!("{reason} has no row of its own") };
+            assert_eq!(reason.is_stalled(), *stalled, "{reason}");
+            assert_eq!(reason.retry(), *retry, "{reason}");
         }
     }
 }

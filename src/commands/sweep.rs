@@ -142,8 +142,8 @@ async fn carry_out(client: &Client, steps: &Steps) -> usize {
 async fn write(client: &Client, at: &NamespacedName, step: &Step) -> bool {
     let written = match step {
         Step::Delete { seen } => calls::delete(client, at, seen).await.map(drop),
-        Step::Release { seen, was, managed_by_us } => {
-            let patch = requests::release(seen, was, *managed_by_us);
+        Step::Release { seen, stamp } => {
+            let patch = requests::restamp(seen, stamp);
             calls::patch(client, at, patch).await.map(drop)
         }
         Step::Wait { .. } | Step::Ask | Step::Leave(_) => return false,

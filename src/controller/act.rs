@@ -26,15 +26,19 @@ use crate::controller::error::Answer;
 use crate::controller::error::Error;
 use crate::controller::error::Refusal;
 use crate::controller::error::classify;
+use crate::controller::memory::Attempt;
 use crate::decide::Action;
+use crate::decide::ContentHash;
 use crate::decide::Plan;
 use crate::decide::observed::SyncSeen;
 use crate::decide::observed::Version;
 use crate::decide::plan::FinalizerStep;
+use crate::decide::status::ready_reason;
 use crate::election::Lead;
 use crate::election::NotLeading;
 use crate::names;
 use crate::names::NamespacedName;
+use crate::names::Reason;
 
 /// What came of a plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +49,17 @@ pub struct Outcome {
     pub sync_is_stale: bool,
     /// The resourceVersion of the sync after its finalizer was patched.
     pub sync_resource_version: Option<String>,
+}
+
+/// On whose behalf a copy is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Errand<'a> {
+    /// uid of the sync.
+    pub sync_uid: &'a str,
+    /// Hash of what is to be in the copy, if anything is.
+    pub content_hash: Option<&'a ContentHash>,
+    /// It does no more than an earlier round had done already: somebody else has undone that.
+    pub is_repair: bool,
 }
 
 /// Carries `plan` out.
@@ -71,7 +86,14 @@ pub async fn act(
         .steps
         .iter()
         .filter(|(_, action)| action.is_write())
-        .map(|(at, action)| write_copy(context, lead, &sync.version.uid, at, action))
+        .map(|(at, action)| {
+            let errand = Errand {
+                sync_uid: &sync.version.uid,
+                content_hash: plan.content_hash.as_ref(),
+                is_repair: is_repair(sync, plan, action),
+            };
+            write_copy(context, lead, errand, at, action)
+        })
         .collect();
     let written: Vec<bool> = stream::iter(writes)
         .buffer_unordered(context.settings.max_concurrent_writes)
@@ -111,14 +133,14 @@ async fn patch_finalizer(
     }
 }
 
-/// Carries one step out, on behalf of the sync with this uid. Whether a copy was written.
+/// Carries one step out. Whether a copy was written.
 ///
 /// # Errors
 /// We no longer lead, or are about to stop.
 pub async fn write_copy(
     context: &Context,
     lead: &Lead,
-    sync_uid: &str,
+    errand: Errand<'_>,
     at: &NamespacedName,
     action: &Action,
 ) -> Result<bool, NotLeading> {
@@ -134,30 +156,56 @@ pub async fn write_copy(
         resource_version = tracing::field::Empty,
         reason = tracing::field::Empty,
     );
-    let subject = Some(at.clone());
+    let Errand { sync_uid, content_hash, is_repair } = errand;
+    let failed = |refusal| {
+        let attempt = Attempt {
+            subject: Some(at.clone()),
+            namespace_uid: context.inventory.namespace(&at.namespace).1,
+            content_hash: content_hash.cloned(),
+        };
+        context.memory.failed(sync_uid, attempt, refusal, Instant::now());
+    };
     let result = send(context, lead, at, action).instrument(span.clone()).await?;
     context.metrics.wrote(verb, result.is_ok());
     match result {
         Ok(resource_version) => {
             span.record("resource_version", resource_version.unwrap_or_default());
-            context.memory.succeeded(sync_uid, &subject);
+            context.memory.succeeded(sync_uid, &Some(at.clone()));
+            if is_repair {
+                context.memory.changed_by_others(sync_uid, at, Instant::now());
+            }
             span.in_scope(|| tracing::info!(destination = %at, action = verb, "copy written"));
             Ok(true)
         }
         Err(Answer::LookAgain) => {
             span.record("reason", "LookAgain");
+            if !matches!(action, Action::Create(_)) {
+                context.memory.changed_by_others(sync_uid, at, Instant::now());
+            }
             if let Err(refusal) = context.reader.look(at).instrument(span).await {
-                context.memory.failed(sync_uid, subject, refusal, Instant::now());
+                failed(refusal);
             }
             Ok(false)
         }
         Err(Answer::Refused(refusal)) => {
             span.record("reason", refusal.failure.reason.as_str());
             span.in_scope(|| note_refusal(at, verb, &refusal));
-            context.memory.failed(sync_uid, subject, refusal, Instant::now());
+            failed(refusal);
             Ok(false)
         }
     }
+}
+
+/// Whether a write does no more than what an earlier round had done already: then somebody else
+/// has undone it.
+fn is_repair(sync: &SyncSeen, plan: &Plan, action: &Action) -> bool {
+    let status = &sync.status;
+    let was_done = status.content_hash.as_deref()
+        == plan.content_hash.as_ref().map(ContentHash::as_str)
+        && status.observed_generation == sync.generation
+        && ready_reason(status) != Some(Reason::Progressing.as_str());
+    let writes_content = !matches!(action, Action::Delete { .. } | Action::Release { .. });
+    was_done && writes_content
 }
 
 fn note_refusal(at: &NamespacedName, verb: &str, refusal: &Refusal) {
@@ -180,23 +228,18 @@ async fn send(
 ) -> Result<Sent, NotLeading> {
     lead.remaining()?;
     Ok(match action {
-        Action::Create { marks, content } => {
-            post(context, at, requests::new_copy(at, marks, content)).await
+        Action::Create(copy) => post(context, at, requests::new_copy(at, copy)).await,
+        Action::Update { seen, stamp, content } => {
+            patch(context, at, requests::update(seen, stamp, content)).await
         }
-        Action::Update { seen, was, marks, content } => {
-            patch(context, at, requests::update(seen, was, marks, content)).await
-        }
-        Action::Restamp { seen, was, marks } => {
-            patch(context, at, requests::restamp(seen, was, marks)).await
-        }
-        Action::Release { seen, was, managed_by_us } => {
-            patch(context, at, requests::release(seen, was, *managed_by_us)).await
+        Action::Restamp { seen, stamp } | Action::Release { seen, stamp } => {
+            patch(context, at, requests::restamp(seen, stamp)).await
         }
         Action::Delete { seen } => delete(context, at, seen).await,
-        Action::Replace { seen, marks, content } => match delete(context, at, seen).await {
+        Action::Replace { seen, copy } => match delete(context, at, seen).await {
             Ok(_) => {
                 lead.remaining()?;
-                post(context, at, requests::new_copy(at, marks, content)).await
+                post(context, at, requests::new_copy(at, copy)).await
             }
             refused => refused,
         },

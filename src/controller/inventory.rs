@@ -21,10 +21,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 pub use config_maps::Entry;
 pub use config_maps::Known;
+pub use namespaces::NamespaceChange;
+pub use namespaces::NamespaceFacts;
 
 use crate::api::StoredConfigMapSync;
 use crate::controller::inventory::config_maps::ConfigMaps;
 use crate::controller::inventory::namespaces::Namespaces;
+use crate::controller::inventory::syncs::Dropped;
 use crate::controller::inventory::syncs::Syncs;
 use crate::decide::content::Digest;
 use crate::decide::observed::NamespaceState;
@@ -84,7 +87,7 @@ impl Inventory {
     pub fn config_map_seen(&self, metadata: &ObjectMeta) -> Option<Change> {
         let mut inner = self.lock();
         let Inner { config_maps, syncs, .. } = &mut *inner;
-        config_maps.seen(metadata, |name| syncs.refers_to(name))
+        config_maps.seen(metadata, |name| syncs.may_refer_to(name))
     }
 
     /// The `ConfigMap` with this uid is gone; without a uid, whichever stood there.
@@ -134,25 +137,47 @@ impl Inventory {
         self.lock().namespaces.list_begins();
     }
 
-    /// A complete list of namespaces has ended; the names of those that are gone.
-    pub fn namespace_list_ends(&self) -> Vec<String> {
+    /// A complete list of namespaces has ended: what was not in it is gone.
+    pub fn namespace_list_ends(&self) -> Vec<NamespaceChange> {
         self.lock().namespaces.list_ends()
     }
 
-    /// A namespace was seen. Tells whether that is news.
-    pub fn namespace_seen(&self, metadata: &ObjectMeta) -> bool {
+    /// A namespace was seen.
+    pub fn namespace_seen(&self, metadata: &ObjectMeta) -> Option<NamespaceChange> {
         self.lock().namespaces.seen(metadata)
     }
 
     /// A namespace is gone.
-    pub fn namespace_gone(&self, name: &str) {
-        self.lock().namespaces.gone(name);
+    pub fn namespace_gone(&self, name: &str) -> Option<NamespaceChange> {
+        self.lock().namespaces.gone(name)
     }
 
-    /// The state of a namespace.
+    /// The state of a namespace, and its uid if it exists.
     #[must_use]
-    pub fn namespace(&self, name: &str) -> NamespaceState {
-        self.lock().namespaces.state(name)
+    pub fn namespace(&self, name: &str) -> (NamespaceState, Option<String>) {
+        let inner = self.lock();
+        (inner.namespaces.state(name), inner.namespaces.uid(name))
+    }
+
+    /// The namespaces that the selector of `sync` selects; none if it has no selector.
+    #[must_use]
+    pub fn selected_by(&self, sync: &NamespacedName) -> BTreeSet<String> {
+        let inner = self.lock();
+        let selector = inner.syncs.selector(sync);
+        selector.map(|selector| inner.namespaces.selected(selector)).unwrap_or_default()
+    }
+
+    /// The syncs whose selector would select the namespace `name` if these were its facts.
+    #[must_use]
+    pub fn syncs_selecting(
+        &self,
+        name: &str,
+        facts: Option<&NamespaceFacts>,
+    ) -> BTreeSet<NamespacedName> {
+        let inner = self.lock();
+        let selects = |selector| inner.namespaces.is_selected(selector, name, facts);
+        let selecting = inner.syncs.selectors().filter(|(_, selector)| selects(selector));
+        selecting.map(|(sync, _)| sync.clone()).collect()
     }
 
     // --- ConfigMapSyncs ---
@@ -163,7 +188,7 @@ impl Inventory {
         let mut inner = self.lock();
         let replaced = inner.syncs.replaced_by(sync);
         let dropped = inner.syncs.seen(sync);
-        inner.drop_unreferred(&dropped);
+        inner.drop_unreferred(dropped);
         replaced
     }
 
@@ -171,7 +196,7 @@ impl Inventory {
     pub fn sync_gone(&self, name: &NamespacedName) -> Option<String> {
         let mut inner = self.lock();
         let (uid, dropped) = inner.syncs.gone(name)?;
-        inner.drop_unreferred(&dropped);
+        inner.drop_unreferred(dropped);
         Some(uid)
     }
 
@@ -189,11 +214,13 @@ impl Inventory {
 
     /// The syncs that refer to `at` as source or as destination.
     #[must_use]
-    pub fn syncs_referring_to(&self, at: &NamespacedName) -> Vec<NamespacedName> {
-        self.lock().syncs.referring_to(at)
+    pub fn syncs_referring_to(&self, at: &NamespacedName) -> BTreeSet<NamespacedName> {
+        let inner = self.lock();
+        let selects = |selector: &_| inner.namespaces.is_selected_now(selector, &at.namespace);
+        inner.syncs.referring_to(at, selects)
     }
 
-    /// The syncs that have a destination in `namespace`, or a copy there.
+    /// The syncs that have their one destination in `namespace`, or a copy there.
     #[must_use]
     pub fn syncs_reaching(&self, namespace: &str) -> BTreeSet<NamespacedName> {
         let inner = self.lock();
@@ -211,11 +238,15 @@ impl Inventory {
 // === impl Inner ===
 
 impl Inner {
-    fn drop_unreferred(&mut self, names: &[NamespacedName]) {
-        for name in names {
-            if !self.syncs.refers_to(name) {
-                self.config_maps.no_longer_referred_to(name);
+    fn drop_unreferred(&mut self, dropped: Dropped) {
+        let Self { config_maps, syncs, .. } = self;
+        for name in dropped.names {
+            if !syncs.may_refer_to(&name) {
+                config_maps.no_longer_referred_to(&name);
             }
+        }
+        if dropped.selection {
+            config_maps.retain(|name| syncs.may_refer_to(name));
         }
     }
 }

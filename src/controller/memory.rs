@@ -1,5 +1,6 @@
-//! What a process remembers of a sync between rounds: failures that wait for a retry, the version
-//! that it wrote last, and when it is due for a look at live data.
+//! What a process remembers of a sync between rounds: failures that wait for a retry, copies that
+//! somebody else keeps changing, the version that it wrote last, and when it is due for a look at
+//! live data.
 //!
 //! Losing all of it costs reads and early retries, never a wrong write. The time is an argument.
 
@@ -10,13 +11,31 @@ use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::api::SourceVersion;
 use crate::backoff::Backoff;
+use crate::controller::contention::Contention;
 use crate::controller::error::Refusal;
+use crate::decide::ContentHash;
 use crate::decide::Failure;
+use crate::decide::excerpt::Excerpt;
+use crate::decide::observed::Held;
 use crate::names::NamespacedName;
+use crate::names::Reason;
+use crate::names::Retry;
 
 /// What failed: a destination, or, with `None`, the sync as a whole.
 pub type Subject = Option<NamespacedName>;
+
+/// What was tried.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attempt {
+    /// On what.
+    pub subject: Subject,
+    /// uid of the namespace that it lies in.
+    pub namespace_uid: Option<String>,
+    /// Hash of the content that was to be written.
+    pub content_hash: Option<ContentHash>,
+}
 
 /// How long a watch may take to show what we wrote.
 const CATCH_UP: Duration = Duration::from_secs(30);
@@ -31,6 +50,8 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct Remembered {
     failing: HashMap<Subject, Failing>,
+    contended: HashMap<NamespacedName, Contention>,
+    excerpt: Option<Box<(SourceVersion, Option<i64>, Excerpt)>>,
     wrote: Option<(String, Instant)>,
     verification: Option<Instant>,
 }
@@ -38,8 +59,10 @@ struct Remembered {
 #[derive(Debug)]
 struct Failing {
     backoff: Backoff,
-    until: Instant,
-    failure: Failure,
+    /// `None`: until something changes that we watch.
+    until: Option<Instant>,
+    namespace_uid: Option<String>,
+    held: Held,
 }
 
 // === impl Memory ===
@@ -51,18 +74,21 @@ impl Memory {
         Self { resync_period, syncs: Mutex::default() }
     }
 
-    /// Counts one more failure of `subject`, which is not tried again until its delay has passed.
-    pub fn failed(&self, sync_uid: &str, subject: Subject, refusal: Refusal, now: Instant) {
+    /// Counts one more failure of an attempt, which is not repeated until its delay has passed,
+    /// or, where only a change can help, until there is one.
+    pub fn failed(&self, sync_uid: &str, attempt: Attempt, refusal: Refusal, now: Instant) {
         let mut syncs = self.lock();
         let failing = &mut syncs.entry(sync_uid.to_owned()).or_default().failing;
-        let entry = failing.entry(subject).or_insert_with(|| Failing {
-            backoff: Backoff::default(),
-            until: now,
-            failure: refusal.failure.clone(),
-        });
-        let delay = entry.backoff.next_delay(refusal.cap, refusal.retry_after);
-        entry.until = now + delay;
-        entry.failure = refusal.failure;
+        let Attempt { subject, namespace_uid, content_hash } = attempt;
+        let needs_a_change = subject.is_some() && refusal.failure.reason.retry() == Retry::OnChange;
+        let held = Held { failure: refusal.failure, content_hash };
+        let backoff = failing.remove(&subject).map(|before| before.backoff).unwrap_or_default();
+        let mut after = Failing { backoff, until: None, namespace_uid, held };
+        if !needs_a_change {
+            let delay = after.backoff.next_delay(refusal.cap, refusal.retry_after);
+            after.until = Some(now + delay);
+        }
+        failing.insert(subject, after);
     }
 
     /// `subject` is in order: its failures are forgotten.
@@ -72,20 +98,82 @@ impl Memory {
         }
     }
 
-    /// The last failure of `subject`, while it is too early for another attempt.
+    /// The last failure of the sync as a whole, while it is too early for another attempt.
     #[must_use]
-    pub fn held(&self, sync_uid: &str, subject: &Subject, now: Instant) -> Option<Failure> {
+    pub fn held(&self, sync_uid: &str, now: Instant) -> Option<Failure> {
         let syncs = self.lock();
-        let failing = syncs.get(sync_uid)?.failing.get(subject)?;
-        (failing.until > now).then(|| failing.failure.clone())
+        let failing = syncs.get(sync_uid)?.failing.get(&None)?;
+        failing.is_waiting(now).then(|| failing.held.failure.clone())
     }
 
-    /// A round has ended: a failure whose delay had passed was tried again in it, if there still
-    /// was anything to try, and is forgotten.
-    pub fn settled(&self, sync_uid: &str, now: Instant) {
-        if let Some(remembered) = self.lock().get_mut(sync_uid) {
-            remembered.failing.retain(|_, failing| failing.until > now);
+    /// What stands for another attempt on the copy at `at`, while it is too early for one. What
+    /// was wrong with a namespace is not wrong with another of the same name.
+    #[must_use]
+    pub fn held_at(
+        &self,
+        sync_uid: &str,
+        at: &NamespacedName,
+        namespace_uid: Option<&str>,
+        now: Instant,
+    ) -> Option<Held> {
+        let syncs = self.lock();
+        let remembered = syncs.get(sync_uid)?;
+        let failing = (!remembered.failing.is_empty())
+            .then(|| remembered.failing.get(&Some(at.clone())))
+            .flatten()
+            .filter(|failing| failing.is_waiting(now))
+            .filter(|failing| failing.namespace_uid.as_deref() == namespace_uid);
+        if let Some(failing) = failing {
+            return Some(failing.held.clone());
         }
+        remembered.contended.get(at)?.until(now)?;
+        Some(Held { failure: contended(at), content_hash: None })
+    }
+
+    /// Somebody else had changed the copy at `at`.
+    pub fn changed_by_others(&self, sync_uid: &str, at: &NamespacedName, now: Instant) {
+        let mut syncs = self.lock();
+        let contended = &mut syncs.entry(sync_uid.to_owned()).or_default().contended;
+        contended.entry(at.clone()).or_insert_with(|| Contention::new(now)).changed(now);
+    }
+
+    /// A round has ended, and `is_left` tells of which copies it left undone. A failure whose
+    /// delay had passed was tried again in it, if there still was anything to try, and is
+    /// forgotten; so is one that waits for a change, where nothing is left undone.
+    pub fn settled(&self, sync_uid: &str, is_left: impl Fn(&NamespacedName) -> bool, now: Instant) {
+        if let Some(remembered) = self.lock().get_mut(sync_uid) {
+            remembered.failing.retain(|subject, failing| match failing.until {
+                Some(until) => until > now,
+                None => subject.as_ref().is_some_and(&is_left),
+            });
+            remembered.contended.retain(|_, contention| !contention.is_over(now));
+        }
+    }
+
+    /// What is copied of a source, as it was found out at this version, for a sync of this
+    /// generation.
+    #[must_use]
+    pub fn excerpt(
+        &self,
+        sync_uid: &str,
+        source: &SourceVersion,
+        generation: Option<i64>,
+    ) -> Option<Excerpt> {
+        let syncs = self.lock();
+        let (at, of, excerpt) = &**syncs.get(sync_uid)?.excerpt.as_ref()?;
+        (at == source && *of == generation).then(|| excerpt.clone())
+    }
+
+    /// Keeps what is copied of a source.
+    pub fn keep_excerpt(
+        &self,
+        sync_uid: &str,
+        source: SourceVersion,
+        generation: Option<i64>,
+        excerpt: Excerpt,
+    ) {
+        let kept = Some(Box::new((source, generation, excerpt)));
+        self.lock().entry(sync_uid.to_owned()).or_default().excerpt = kept;
     }
 
     /// The sync itself was written and is now at this resourceVersion.
@@ -116,6 +204,9 @@ impl Memory {
             let wait = self.resync_period.mul_f64(0.5 + spread.clamp(0.0, 1.0));
             remembered.verification = Some(now + wait);
         }
+        if is_due {
+            remembered.failing.retain(|_, failing| failing.until.is_some());
+        }
         is_due
     }
 
@@ -124,8 +215,9 @@ impl Memory {
     pub fn next_look(&self, sync_uid: &str, now: Instant) -> Duration {
         let syncs = self.lock();
         let Some(remembered) = syncs.get(sync_uid) else { return self.resync_period };
-        let retries = remembered.failing.values().map(|failing| failing.until);
-        let next = retries.chain(remembered.verification).min();
+        let retries = remembered.failing.values().filter_map(|failing| failing.until);
+        let repairs = remembered.contended.values().filter_map(|contention| contention.until(now));
+        let next = retries.chain(repairs).chain(remembered.verification).min();
         next.map_or(self.resync_period, |next| next.saturating_duration_since(now))
     }
 
@@ -137,6 +229,22 @@ impl Memory {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
         self.syncs.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+// === impl Failing ===
+
+impl Failing {
+    fn is_waiting(&self, now: Instant) -> bool {
+        self.until.is_none_or(|until| until > now)
+    }
+}
+
+fn contended(at: &NamespacedName) -> Failure {
+    let message = format!(
+        "somebody else keeps changing {at}: its managedFields name who; stop them, or set \
+         spec.suspend"
+    );
+    Failure::new(Reason::Contended, message)
 }
 
 #[cfg(test)]
@@ -158,41 +266,76 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn attempt() -> Attempt {
+        let namespace_uid = Some("n".to_owned());
+        Attempt { subject: Some(place()), namespace_uid, content_hash: None }
+    }
+
+    fn held(memory: &Memory, now: Instant) -> Option<Held> {
+        memory.held_at("s", &place(), Some("n"), now)
+    }
+
     #[test]
     fn a_failure_holds_until_its_delay_has_passed() {
         let (memory, now) = (Memory::new(HOUR), Instant::now());
-        memory.failed("s", Some(place()), refusal(), now);
-        assert!(memory.held("s", &Some(place()), now).is_some());
+        memory.failed("s", attempt(), refusal(), now);
+        assert!(held(&memory, now).is_some());
         assert!(memory.next_look("s", now) < SECOND * 2);
-        assert_eq!(memory.held("s", &Some(place()), now + SECOND * 2), None);
+        assert_eq!(held(&memory, now + SECOND * 2), None);
     }
 
     #[test]
     fn failures_in_a_row_wait_longer_until_one_success() {
         let (memory, now) = (Memory::new(HOUR), Instant::now());
         for _ in 0..6 {
-            memory.failed("s", Some(place()), refusal(), now);
+            memory.failed("s", attempt(), refusal(), now);
         }
         assert!(memory.next_look("s", now) > SECOND * 20);
         memory.succeeded("s", &Some(place()));
-        memory.failed("s", Some(place()), refusal(), now);
+        memory.failed("s", attempt(), refusal(), now);
         assert!(memory.next_look("s", now) < SECOND * 2);
     }
 
     #[test]
     fn one_destination_does_not_hold_another() {
         let (memory, now) = (Memory::new(HOUR), Instant::now());
-        memory.failed("s", Some(place()), refusal(), now);
-        assert_eq!(memory.held("s", &Some(NamespacedName::new("app", "other")), now), None);
-        assert_eq!(memory.held("t", &Some(place()), now), None);
+        memory.failed("s", attempt(), refusal(), now);
+        let other = NamespacedName::new("app", "other");
+        assert_eq!(memory.held_at("s", &other, Some("n"), now), None);
+        assert_eq!(memory.held_at("t", &place(), Some("n"), now), None);
     }
 
     #[test]
     fn a_failure_that_was_not_tried_again_is_forgotten_with_the_round() {
         let (memory, now) = (Memory::new(HOUR), Instant::now());
-        memory.failed("s", Some(place()), refusal(), now);
-        memory.settled("s", now + SECOND * 2);
+        memory.failed("s", attempt(), refusal(), now);
+        memory.settled("s", |_| true, now + SECOND * 2);
         assert_eq!(memory.next_look("s", now + SECOND * 2), HOUR);
+    }
+
+    #[test]
+    fn what_only_a_change_can_help_waits_for_it_and_for_the_verification() {
+        let (memory, now) = (Memory::new(HOUR), Instant::now());
+        memory.verification_is_due("s", 0.0, now);
+        let failure = Failure::new(Reason::TooLarge, "too large");
+        memory.failed("s", attempt(), Refusal { failure, ..refusal() }, now);
+        memory.settled("s", |_| true, now + SECOND * 1000);
+        assert!(held(&memory, now + SECOND * 1000).is_some());
+        assert_eq!(memory.held_at("s", &place(), Some("m"), now), None, "another namespace");
+        memory.verification_is_due("s", 0.0, now + HOUR);
+        assert_eq!(held(&memory, now + HOUR), None);
+    }
+
+    #[test]
+    fn a_copy_that_others_keep_changing_is_left_to_them_for_a_while() {
+        let (memory, now) = (Memory::new(HOUR), Instant::now());
+        for _ in 0..6 {
+            assert_eq!(held(&memory, now), None);
+            memory.changed_by_others("s", &place(), now);
+        }
+        assert_eq!(held(&memory, now).unwrap().failure.reason, Reason::Contended);
+        assert!(memory.next_look("s", now) < SECOND * 2);
+        assert_eq!(held(&memory, now + SECOND * 2), None);
     }
 
     #[test]

@@ -9,17 +9,21 @@ use std::time::Instant;
 use futures::StreamExt as _;
 use futures::stream;
 
+use crate::api::ConfigMapSyncSpec;
 use crate::api::SourceVersion;
 use crate::controller::Context;
 use crate::controller::inventory::Entry;
 use crate::controller::inventory::Inventory;
 use crate::controller::inventory::Known;
+use crate::controller::memory::Attempt;
 use crate::decide::ContentHash;
 use crate::decide::Observed;
 use crate::decide::Ownership;
 use crate::decide::desired::destinations;
 use crate::decide::desired::source_name;
 use crate::decide::drift::FieldOwnership;
+use crate::decide::excerpt::Excerpt;
+use crate::decide::excerpt::excerpt;
 use crate::decide::observed::ContentSeen;
 use crate::decide::observed::CopySeen;
 use crate::decide::observed::Occupant;
@@ -51,7 +55,7 @@ pub async fn observe(context: &Context, sync: &SyncSeen, verify: bool) -> Observ
         if questions.source
             && let Ok(spec) = &sync.spec
         {
-            observed.source = read_source(context, sync, &source_name(spec), verify).await;
+            observed.source = read_source(context, sync, spec, verify).await;
         }
         let reads: Vec<_> =
             questions.copies.into_iter().map(|at| read_copy(context, sync, at)).collect();
@@ -63,18 +67,19 @@ pub async fn observe(context: &Context, sync: &SyncSeen, verify: bool) -> Observ
 
 fn glance(context: &Context, sync: &SyncSeen, verify: bool) -> Observed {
     let inventory = &context.inventory;
+    let selected = inventory.selected_by(&sync.name);
     let mut names = inventory.places_of(&sync.version.uid);
-    names.extend(destinations(&sync.spec).unwrap_or_default());
+    names.extend(destinations(&sync.spec, &selected).unwrap_or_default());
     let mut places: BTreeMap<_, _> =
         names.into_iter().map(|at| (at.clone(), place(context, sync, &at))).collect();
     let mut source = match &sync.spec {
-        Ok(spec) => known_source(inventory, sync, &source_name(spec)),
-        Err(_) => SourceSeen::Absent,
+        Ok(spec) => known_source(context, sync, spec),
+        Err(_) => SourceSeen::Absent { confirmed: false },
     };
     if verify {
         doubt(&mut source, &mut places);
     }
-    Observed { sync: sync.clone(), source, places }
+    Observed { sync: sync.clone(), source, selected, places }
 }
 
 fn doubt(source: &mut SourceSeen, places: &mut BTreeMap<NamespacedName, Place>) {
@@ -90,9 +95,10 @@ fn doubt(source: &mut SourceSeen, places: &mut BTreeMap<NamespacedName, Place>) 
 
 /// What the inventory tells of a source. One that nobody has looked at counts as present and
 /// unread, so that it is looked at.
-fn known_source(inventory: &Inventory, sync: &SyncSeen, name: &NamespacedName) -> SourceSeen {
-    match inventory.config_map(name) {
-        Known::Absent => SourceSeen::Absent,
+fn known_source(context: &Context, sync: &SyncSeen, spec: &ConfigMapSyncSpec) -> SourceSeen {
+    let (inventory, name) = (&context.inventory, source_name(spec));
+    match inventory.config_map(&name) {
+        Known::Absent => SourceSeen::Absent { confirmed: false },
         Known::Unknown => SourceSeen::Present(Source {
             version: SourceVersion::default(),
             refused: false,
@@ -100,8 +106,9 @@ fn known_source(inventory: &Inventory, sync: &SyncSeen, name: &NamespacedName) -
             content: ContentSeen::Unread,
         }),
         Known::Present(entry) => {
-            let content = known_content(sync, &entry);
-            SourceSeen::Present(source(inventory, name, &entry, content))
+            let known = known_excerpt(context, sync, spec, &entry);
+            let seen = known.map_or(ContentSeen::Unread, ContentSeen::Known);
+            SourceSeen::Present(source(inventory, &name, &entry, seen))
         }
     }
 }
@@ -112,13 +119,17 @@ fn source(
     entry: &Entry,
     content: ContentSeen,
 ) -> Source {
-    let Version { uid, resource_version } = entry.version.clone();
     Source {
-        version: SourceVersion { uid, resource_version },
+        version: source_version(entry),
         refused: entry.no_copy,
         is_copy: is_copy(inventory, name, entry),
         content,
     }
+}
+
+fn source_version(entry: &Entry) -> SourceVersion {
+    let Version { uid, resource_version } = entry.version.clone();
+    SourceVersion { uid, resource_version }
 }
 
 /// A source is a copy if the identity of its marks agrees, whoever's copy it is.
@@ -129,25 +140,29 @@ fn is_copy(inventory: &Inventory, name: &NamespacedName, entry: &Entry) -> bool 
     ownership(name, Some(marks), "", &marked, owner.as_ref()) != Ownership::Foreign
 }
 
-/// The hash of a source, from an earlier read of this version, by this process or by the one
+/// What is copied of a source, from an earlier read of this version, by this process or by the one
 /// that wrote the status.
-fn known_content(sync: &SyncSeen, entry: &Entry) -> ContentSeen {
-    if let Some(digest) = &entry.read {
-        return ContentSeen::Known { hash: digest.hash.clone(), keys: digest.keys };
+fn known_excerpt(
+    context: &Context,
+    sync: &SyncSeen,
+    spec: &ConfigMapSyncSpec,
+    entry: &Entry,
+) -> Option<Excerpt> {
+    if let Some(known) = entry.read.as_ref().and_then(|read| Excerpt::of_all_keys(read, spec)) {
+        return Some(known);
+    }
+    let version = source_version(entry);
+    let uid = &sync.version.uid;
+    if let Some(kept) = context.memory.excerpt(uid, &version, sync.generation) {
+        return Some(kept);
     }
     let status = &sync.status;
-    let is_this_version = status.source.as_ref().is_some_and(|source| {
-        source.uid == entry.version.uid && source.resource_version == entry.version.resource_version
-    });
-    let keys = status.keys.and_then(|keys| usize::try_from(keys).ok());
-    match (&status.content_hash, keys) {
-        (Some(hash), Some(keys))
-            if is_this_version && status.observed_generation == sync.generation =>
-        {
-            ContentSeen::Known { hash: ContentHash::from_text(hash), keys }
-        }
-        _ => ContentSeen::Unread,
+    if status.source.as_ref() != Some(&version) || status.observed_generation != sync.generation {
+        return None;
     }
+    let keys = usize::try_from(status.keys?).ok()?;
+    let hash = ContentHash::from_text(status.content_hash.as_ref()?);
+    Excerpt::remembered(hash, keys, spec)
 }
 
 fn place(context: &Context, sync: &SyncSeen, at: &NamespacedName) -> Place {
@@ -156,11 +171,10 @@ fn place(context: &Context, sync: &SyncSeen, at: &NamespacedName) -> Place {
         Known::Present(entry) => Standing::Occupied(Box::new(occupant(inventory, *entry))),
         Known::Absent | Known::Unknown => Standing::Vacant,
     };
-    Place {
-        namespace: inventory.namespace(&at.namespace),
-        standing,
-        held: context.memory.held(&sync.version.uid, &Some(at.clone()), Instant::now()),
-    }
+    let (namespace, namespace_uid) = inventory.namespace(&at.namespace);
+    let (uid, now) = (&sync.version.uid, Instant::now());
+    let held = context.memory.held_at(uid, at, namespace_uid.as_deref(), now);
+    Place { namespace, standing, held }
 }
 
 fn occupant(inventory: &Inventory, entry: Entry) -> Occupant {
@@ -174,7 +188,9 @@ fn occupant(inventory: &Inventory, entry: Entry) -> Occupant {
         version: entry.version,
         deleting: entry.deleting,
         marks: entry.marks,
-        managed_by_us: entry.managed_by_us,
+        managed_by: entry.managed_by,
+        has_owner_references: entry.has_owner_references,
+        other_metadata: entry.other_metadata,
         owner,
         content,
     }
@@ -183,32 +199,36 @@ fn occupant(inventory: &Inventory, entry: Entry) -> Occupant {
 async fn read_source(
     context: &Context,
     sync: &SyncSeen,
-    name: &NamespacedName,
+    spec: &ConfigMapSyncSpec,
     verify: bool,
 ) -> SourceSeen {
-    if let Some(failure) = context.memory.held(&sync.version.uid, &None, Instant::now()) {
+    let (uid, name) = (&sync.version.uid, source_name(spec));
+    if let Some(failure) = context.memory.held(uid, Instant::now()) {
         return SourceSeen::Unreadable(failure);
     }
     let read = if verify {
-        context.reader.read(name).await
+        context.reader.read(&name).await
     } else {
-        context.reader.read_shared(name).await
+        context.reader.read_shared(&name).await
     };
     match read {
-        Ok(Some(read)) => {
-            context.memory.succeeded(&sync.version.uid, &None);
-            let inventory = &context.inventory;
-            match inventory.config_map(name) {
-                Known::Present(entry) => {
-                    SourceSeen::Present(source(inventory, name, &entry, ContentSeen::Read(read)))
-                }
-                Known::Absent | Known::Unknown => SourceSeen::Absent,
+        Ok(Some((whole, digest))) => {
+            context.memory.succeeded(uid, &None);
+            let Known::Present(entry) = context.inventory.config_map(&name) else {
+                return SourceSeen::Absent { confirmed: false };
+            };
+            let (known, part) = excerpt(&whole, &digest, spec);
+            if spec.keys.is_some() {
+                let version = source_version(&entry);
+                context.memory.keep_excerpt(uid, version, sync.generation, known.clone());
             }
+            let seen = ContentSeen::Read(known, part);
+            SourceSeen::Present(source(&context.inventory, &name, &entry, seen))
         }
-        Ok(None) => SourceSeen::Absent,
+        Ok(None) => SourceSeen::Absent { confirmed: true },
         Err(refusal) => {
             let failure = refusal.failure.clone();
-            context.memory.failed(&sync.version.uid, None, refusal, Instant::now());
+            context.memory.failed(uid, Attempt::default(), refusal, Instant::now());
             SourceSeen::Unreadable(failure)
         }
     }
@@ -220,7 +240,9 @@ async fn read_copy(
     at: NamespacedName,
 ) -> (NamespacedName, Place) {
     if let Err(refusal) = context.reader.read(&at).await {
-        context.memory.failed(&sync.version.uid, Some(at.clone()), refusal, Instant::now());
+        let namespace_uid = context.inventory.namespace(&at.namespace).1;
+        let attempt = Attempt { subject: Some(at.clone()), namespace_uid, content_hash: None };
+        context.memory.failed(&sync.version.uid, attempt, refusal, Instant::now());
     }
     let place = place(context, sync, &at);
     (at, place)

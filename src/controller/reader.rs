@@ -22,11 +22,15 @@ use crate::controller::error::classify;
 use crate::controller::inventory::Inventory;
 use crate::controller::inventory::Known;
 use crate::decide::Content;
+use crate::decide::content::Digest;
 use crate::decide::observed::Version;
 use crate::names::NamespacedName;
 
+/// A content, and what is known of it.
+pub type Read = (Arc<Content>, Digest);
+
 /// A content that somebody may still hold, and the version that it was read at.
-type Shared = Option<(Version, Weak<Content>)>;
+type Shared = Option<(Version, Digest, Weak<Content>)>;
 
 /// Reads whole `ConfigMaps`.
 pub struct Reader {
@@ -48,8 +52,8 @@ impl Reader {
     ///
     /// # Errors
     /// The API server refused, or did not answer.
-    pub async fn read(&self, at: &NamespacedName) -> Result<Option<Arc<Content>>, Refusal> {
-        Ok(self.read_version(at).await?.map(|(_, content)| content))
+    pub async fn read(&self, at: &NamespacedName) -> Result<Option<Read>, Refusal> {
+        Ok(self.read_version(at).await?.map(|(_, read)| read))
     }
 
     /// As [`Reader::read`], unless the version that the inventory knows was read before and
@@ -57,20 +61,21 @@ impl Reader {
     ///
     /// # Errors
     /// The API server refused, or did not answer.
-    pub async fn read_shared(&self, at: &NamespacedName) -> Result<Option<Arc<Content>>, Refusal> {
+    pub async fn read_shared(&self, at: &NamespacedName) -> Result<Option<Read>, Refusal> {
         let slot = self.slot(at);
         let mut shared = slot.lock().await;
         if let Known::Present(entry) = self.inventory.config_map(at)
-            && let Some((version, content)) = &*shared
+            && let Some((version, digest, content)) = &*shared
             && *version == entry.version
             && let Some(content) = content.upgrade()
         {
-            return Ok(Some(content));
+            return Ok(Some((content, digest.clone())));
         }
         let read = self.read_version(at).await?;
-        *shared =
-            read.as_ref().map(|(version, content)| (version.clone(), Arc::downgrade(content)));
-        Ok(read.map(|(_, content)| content))
+        *shared = read.as_ref().map(|(version, (content, digest))| {
+            (version.clone(), digest.clone(), Arc::downgrade(content))
+        });
+        Ok(read.map(|(_, read)| read))
     }
 
     /// Looks at the metadata of the `ConfigMap` at `at`, after a write has told that it is not as
@@ -91,10 +96,7 @@ impl Reader {
         Ok(())
     }
 
-    async fn read_version(
-        &self,
-        at: &NamespacedName,
-    ) -> Result<Option<(Version, Arc<Content>)>, Refusal> {
+    async fn read_version(&self, at: &NamespacedName) -> Result<Option<(Version, Read)>, Refusal> {
         let config_map = match self.api(at).get_opt(&at.name).await {
             Ok(Some(config_map)) => config_map,
             Ok(None) => {
@@ -109,8 +111,9 @@ impl Reader {
             resource_version: config_map.metadata.resource_version.clone().unwrap_or_default(),
         };
         let content = Arc::new(Content::of(config_map));
-        self.inventory.content_read(at, &version, content.digest());
-        Ok(Some((version, content)))
+        let digest = content.digest();
+        self.inventory.content_read(at, &version, digest.clone());
+        Ok(Some((version, (content, digest))))
     }
 
     fn nothing_at(&self, at: &NamespacedName) {
@@ -127,7 +130,7 @@ impl Reader {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let in_use = |slot: &Arc<tokio::sync::Mutex<Shared>>| {
             let held = |shared: &Shared| {
-                shared.as_ref().is_some_and(|(_, content)| content.strong_count() > 0)
+                shared.as_ref().is_some_and(|(.., content)| content.strong_count() > 0)
             };
             Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|shared| held(&shared))
         };

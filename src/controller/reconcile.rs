@@ -19,11 +19,13 @@ use kube::runtime::controller::Action;
 use tracing::Instrument as _;
 use tracing::Span;
 
+use crate::api::ConfigMapSyncStatus;
 use crate::api::StoredConfigMapSync;
 use crate::controller::Context;
 use crate::controller::act::Outcome;
 use crate::controller::act::act;
 use crate::controller::error::Error;
+use crate::controller::memory::Attempt;
 use crate::controller::observe::observe;
 use crate::controller::report::Reported;
 use crate::controller::report::report;
@@ -45,6 +47,8 @@ use crate::telemetry::trace_id;
 
 /// Finalizer, copies, old copies, and one more that finds nothing to do; and one to look again.
 const MAX_PASSES: usize = 5;
+/// A round that is about to write more copies than this says so first.
+const MANY_WRITES: usize = 50;
 /// How long to wait for a watch to show what we know has changed.
 const WATCH_LAG: Duration = Duration::from_secs(5);
 
@@ -95,7 +99,8 @@ pub fn error_policy(
         Error::Copies { .. } => {}
         Error::PatchFinalizer { refusal, .. } | Error::PatchStatus { refusal, .. } => {
             tracing::warn!(%error, "the round failed; it is tried again");
-            context.memory.failed(&uid, None, refusal.clone(), Instant::now());
+            let (attempt, refusal) = (Attempt::default(), refusal.clone());
+            context.memory.failed(&uid, attempt, refusal, Instant::now());
         }
     }
     Action::requeue(context.memory.next_look(&uid, Instant::now()))
@@ -114,11 +119,18 @@ async fn round(context: &Context, mut sync: SyncSeen) -> Result<Action, Error> {
     let mut copies_written = 0;
     // Held from pass to pass, so that a source that was read for one is at hand for the next.
     let mut held = Vec::new();
+    let mut is_announced = false;
     for _ in 0..MAX_PASSES {
         let (observed, plan) = look(context, &sync, verify).await;
         verify = false;
         if !plan.asks_for_writes() {
             return finish(context, &observed, plan, copies_written).await;
+        }
+        if plan.writes() > MANY_WRITES && !is_announced {
+            is_announced = true;
+            if announce(context, &observed, &plan, &mut sync).await? == Reported::Stale {
+                return Ok(Action::requeue(WATCH_LAG));
+            }
         }
         let outcome = act(context, &context.lead, &sync, &plan).await?;
         copies_written += outcome.copies_written;
@@ -156,6 +168,21 @@ fn take_over(context: &Context, sync: &mut SyncSeen, plan: &Plan, outcome: Outco
     }
 }
 
+/// Says that many copies are about to be written, before the first of them is.
+async fn announce(
+    context: &Context,
+    observed: &Observed,
+    plan: &Plan,
+    sync: &mut SyncSeen,
+) -> Result<Reported, Error> {
+    let (reported, status) = tell(context, observed, &Settled::of(plan.clone()), 0).await?;
+    if let Reported::Written(resource_version) = &reported {
+        sync.version.resource_version.clone_from(resource_version);
+        sync.status = status;
+    }
+    Ok(reported)
+}
+
 /// Reports what the last look saw, and tells when to look again.
 async fn finish(
     context: &Context,
@@ -166,27 +193,38 @@ async fn finish(
     let sync = &observed.sync;
     let uid = &sync.version.uid;
     let settled = Settled::of(plan);
+    if tell(context, observed, &settled, copies_written).await?.0 == Reported::Stale {
+        return Ok(Action::requeue(WATCH_LAG));
+    }
+    context.memory.settled(uid, |at| settled.is_left(at), Instant::now());
+    let failed = settled.waiting_for_a_retry();
+    if failed > 0 {
+        let worst = verdict(observed, &desired(observed), &settled).message;
+        return Err(Error::Copies { sync: sync.name.clone(), failed, worst });
+    }
+    Ok(Action::requeue(context.memory.next_look(uid, Instant::now())))
+}
+
+/// Reports what was seen, as far as it is news.
+async fn tell(
+    context: &Context,
+    observed: &Observed,
+    settled: &Settled,
+    copies_written: usize,
+) -> Result<(Reported, ConfigMapSyncStatus), Error> {
+    let sync = &observed.sync;
     let desired = desired(observed);
-    let verdict = verdict(observed, &desired, &settled);
+    let verdict = verdict(observed, &desired, settled);
     Span::current().record("reason", verdict.reason.as_str());
     let now = Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default());
     let wrote = (copies_written > 0)
         .then(|| Wrote { at: now.clone(), trace_id: trace_id(&Span::current()) });
-    let status = status(observed, &desired, &settled, &now, wrote.as_ref());
-    match report(context, &context.lead, sync, &status, &verdict).await? {
-        Reported::NoNews => {}
-        Reported::Written(resource_version) => {
-            context.memory.wrote(uid, resource_version, Instant::now());
-        }
-        Reported::Stale => return Ok(Action::requeue(WATCH_LAG)),
+    let status = status(observed, &desired, settled, &now, wrote.as_ref());
+    let reported = report(context, &context.lead, sync, &status, &verdict).await?;
+    if let Reported::Written(resource_version) = &reported {
+        context.memory.wrote(&sync.version.uid, resource_version.clone(), Instant::now());
     }
-    context.memory.settled(uid, Instant::now());
-    let failed = settled.waiting_for_a_retry();
-    if failed > 0 {
-        let (sync, worst) = (sync.name.clone(), verdict.message);
-        return Err(Error::Copies { sync, failed, worst });
-    }
-    Ok(Action::requeue(context.memory.next_look(uid, Instant::now())))
+    Ok((reported, status))
 }
 
 fn seen(stored: &StoredConfigMapSync) -> Option<SyncSeen> {

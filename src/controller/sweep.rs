@@ -31,6 +31,7 @@ pub use live::ask_owners;
 pub use live::ensure_established;
 
 use crate::controller::Context;
+use crate::controller::act::Errand;
 use crate::controller::act::write_copy;
 use crate::controller::sweep::brake::tell;
 use crate::controller::sweep::live::look_at_copies;
@@ -140,8 +141,9 @@ async fn carry_out(
             Some(async move {
                 let verb = action.verb();
                 let sync_uid = &candidate.marks.sync_uid;
+                let errand = Errand { sync_uid, content_hash: None, is_repair: false };
                 // No longer leading is the end of the process, and so of this task.
-                let written = write_copy(context, &context.lead, sync_uid, at, &action).await;
+                let written = write_copy(context, &context.lead, errand, at, &action).await;
                 if written == Ok(true) {
                     context.metrics.swept(verb);
                     let sync = candidate.marks.sync.as_deref().unwrap_or_default();
@@ -163,7 +165,9 @@ fn gather(context: &Context, term: &mut Term, owners: &Owners, now: Instant) -> 
         let sighted = *term.sighted.entry(key).or_insert(now);
         candidate.known_for = now.saturating_duration_since(sighted);
         candidate.seen_alive = context.sweeper.left_behind(&context.inventory, at);
-        candidate.held = context.memory.held(sync_uid, &Some(at.clone()), now);
+        let namespace_uid = context.inventory.namespace(&at.namespace).1;
+        let held = context.memory.held_at(sync_uid, at, namespace_uid.as_deref(), now);
+        candidate.held = held.map(|held| held.failure);
     }
     Orphans {
         candidates,

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::controller::inventory::Change;
 use crate::controller::inventory::Inventory;
+use crate::controller::inventory::NamespaceChange;
 use crate::names::NamespacedName;
 
 /// A `ConfigMap` changed, showed up or went away: it concerns the syncs that refer to its name
@@ -16,9 +17,15 @@ pub fn by_config_map(change: &Change, inventory: &Inventory) -> BTreeSet<Namespa
     inventory.syncs_referring_to(&change.at).into_iter().chain(owners).collect()
 }
 
-/// A namespace changed, showed up or went away: it concerns the syncs that have a destination or
-/// a copy in it.
+/// A namespace changed, showed up or went away: it concerns the syncs that it joins and those it
+/// leaves, and, if more than its labels has changed, all that have a destination or a copy in it.
 #[must_use]
-pub fn by_namespace(name: &str, inventory: &Inventory) -> BTreeSet<NamespacedName> {
-    inventory.syncs_reaching(name)
+pub fn by_namespace(change: &NamespaceChange, inventory: &Inventory) -> BTreeSet<NamespacedName> {
+    let before = inventory.syncs_selecting(&change.name, change.before.as_ref());
+    let after = inventory.syncs_selecting(&change.name, change.after.as_ref());
+    if change.is_of_labels_only() {
+        return before.symmetric_difference(&after).cloned().collect();
+    }
+    let reaching = inventory.syncs_reaching(&change.name);
+    before.into_iter().chain(after).chain(reaching).collect()
 }

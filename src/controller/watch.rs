@@ -26,6 +26,7 @@ use crate::access::rule;
 use crate::api::StoredConfigMapSync;
 use crate::controller::Context;
 use crate::controller::inventory::Change;
+use crate::controller::inventory::NamespaceChange;
 use crate::controller::startup::Part;
 use crate::controller::trigger;
 use crate::names;
@@ -101,26 +102,19 @@ pub async fn namespaces(context: Arc<Context>, client: Client) {
     let events = watcher(api, watcher::Config::default()).default_backoff();
     follow(&context, Part::Namespaces, events, |event| {
         let inventory = &context.inventory;
-        let changed: Vec<String> = match event {
+        let changes: Vec<NamespaceChange> = match event {
             Event::Init => {
                 inventory.namespace_list_begins();
                 Vec::new()
             }
             Event::InitDone => inventory.namespace_list_ends(),
             Event::InitApply(seen) | Event::Apply(seen) => {
-                if inventory.namespace_seen(&seen.metadata) {
-                    vec![seen.name_any()]
-                } else {
-                    Vec::new()
-                }
+                inventory.namespace_seen(&seen.metadata).into_iter().collect()
             }
-            Event::Delete(gone) => {
-                inventory.namespace_gone(&gone.name_any());
-                vec![gone.name_any()]
-            }
+            Event::Delete(gone) => inventory.namespace_gone(&gone.name_any()).into_iter().collect(),
         };
-        for name in changed {
-            context.wake(trigger::by_namespace(&name, inventory));
+        for change in changes {
+            context.wake(trigger::by_namespace(&change, inventory));
         }
     })
     .await;

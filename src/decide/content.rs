@@ -1,12 +1,15 @@
 //! What a `ConfigMap` holds, and the hash that tells whether two of them hold the same.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use sha2::Digest as _;
 use sha2::Sha256;
+
+use crate::api::DestinationMetadata;
 
 /// What is copied: everything of a `ConfigMap` but its metadata.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -68,6 +71,24 @@ impl Content {
         ContentHash(format!("v1:{:x}", hasher.finalize()))
     }
 
+    /// This content without the keys that are not among `keys`.
+    #[must_use]
+    pub fn only(&self, keys: &BTreeSet<&str>) -> Self {
+        let data = self.data.iter().filter(|(key, _)| keys.contains(key.as_str()));
+        let binary_data = self.binary_data.iter().filter(|(key, _)| keys.contains(key.as_str()));
+        Self {
+            data: data.map(|(key, value)| (key.clone(), value.clone())).collect(),
+            binary_data: binary_data.map(|(key, value)| (key.clone(), value.clone())).collect(),
+            immutable: self.immutable,
+        }
+    }
+
+    /// Whether there is such a key.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.data.contains_key(key) || self.binary_data.contains_key(key)
+    }
+
     /// Hash and measure of this content.
     #[must_use]
     pub fn digest(&self) -> Digest {
@@ -107,6 +128,21 @@ impl ContentHash {
     /// equals none.
     pub fn from_text(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+
+    /// Hash of a copy as a whole: a content of this hash, and the `metadata` stamped on it.
+    /// Without any metadata it is the hash of the content.
+    #[must_use]
+    pub fn with(&self, metadata: &DestinationMetadata) -> Self {
+        if *metadata == DestinationMetadata::default() {
+            return self.clone();
+        }
+        let mut hasher = Sha256::new();
+        hasher.update(&self.0);
+        let bytes = |(key, value)| (key, String::as_bytes(value));
+        section(&mut hasher, b'l', metadata.labels.iter().map(bytes));
+        section(&mut hasher, b'a', metadata.annotations.iter().map(bytes));
+        Self(format!("v1:{:x}", hasher.finalize()))
     }
 
     /// The hash as annotations and status spell it.
@@ -162,6 +198,18 @@ mod tests {
             Content::default().hash().as_str(),
             "v1:5ee3bda2f4bfadf82d56bc528e2698b88a7b243e30247c802f956262a66a3e3a",
         );
+    }
+
+    #[test]
+    fn a_label_is_told_from_an_annotation_and_from_none() {
+        let hash = Content::default().hash();
+        let map = BTreeMap::from([("team".to_owned(), "a".to_owned())]);
+        let none = DestinationMetadata::default();
+        let label = DestinationMetadata { labels: map.clone(), ..none.clone() };
+        let annotation = DestinationMetadata { annotations: map, ..none.clone() };
+        assert_eq!(hash.with(&none), hash);
+        assert_ne!(hash.with(&label), hash);
+        assert_ne!(hash.with(&label), hash.with(&annotation));
     }
 
     #[test]

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use proptest::prelude::*;
 
 use crate::api::ConfigMapSyncSpec;
+use crate::api::ConflictPolicy;
 use crate::api::DeletionPolicy;
+use crate::api::DestinationMetadata;
+use crate::api::SourceDeletionPolicy;
 use crate::decide::Content;
 use crate::decide::ContentHash;
 use crate::decide::Marks;
@@ -28,16 +32,37 @@ fn any_content() -> impl Strategy<Value = Content> {
 }
 
 fn any_spec() -> impl Strategy<Value = ConfigMapSyncSpec> {
-    let name = proptest::option::of("[cd]");
-    (name, "[nm]", any::<bool>(), any::<bool>()).prop_map(
-        |(destination_name, namespace, retain, suspend)| ConfigMapSyncSpec {
-            source_namespace: "central".into(),
-            config_map_name: "s".into(),
-            destination_namespace: Some(namespace),
-            destination_name,
-            deletion_policy: if retain { DeletionPolicy::Retain } else { DeletionPolicy::Delete },
-            suspend: suspend && retain,
-            ..ConfigMapSyncSpec::default()
+    let where_to = (proptest::option::of("[cd]"), proptest::option::of("[nm]"));
+    let what = (proptest::option::of(Just("a")), proptest::option::of("[xy]"));
+    let policies = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    (where_to, what, policies).prop_map(
+        |((destination_name, namespace), (key, label), (retain, suspend, follow, adopt))| {
+            let selector = namespace.is_none().then(LabelSelector::default);
+            let labels = |value| BTreeMap::from([("team".to_owned(), value)]);
+            ConfigMapSyncSpec {
+                source_namespace: "central".into(),
+                config_map_name: "s".into(),
+                destination_namespace: namespace,
+                destination_namespace_selector: selector,
+                destination_name,
+                keys: key.map(|key| vec![key.to_owned()]),
+                destination_metadata: label.map(|value| DestinationMetadata {
+                    labels: labels(value),
+                    ..DestinationMetadata::default()
+                }),
+                deletion_policy: if retain {
+                    DeletionPolicy::Retain
+                } else {
+                    DeletionPolicy::Delete
+                },
+                source_deletion_policy: if follow {
+                    SourceDeletionPolicy::Delete
+                } else {
+                    SourceDeletionPolicy::Retain
+                },
+                conflict_policy: if adopt { ConflictPolicy::Adopt } else { ConflictPolicy::Refuse },
+                suspend: suspend && retain,
+            }
         },
     )
 }
@@ -98,13 +123,14 @@ fn settle(world: &mut World) {
 }
 
 /// What must come out the same whatever crashed: everything but versions.
-type Essence = BTreeMap<NamespacedName, (Content, Option<Marks>)>;
+type Essence = BTreeMap<NamespacedName, (Content, Map, Map)>;
+type Map = BTreeMap<String, String>;
 
 fn essence(world: &World) -> (bool, Essence) {
-    let objects = world
-        .config_maps
-        .iter()
-        .map(|(at, stored)| (at.clone(), (stored.content.clone(), stored.marks.clone())));
+    let objects = world.config_maps.iter().map(|(at, stored)| {
+        let Stored { content, labels, annotations, .. } = stored.clone();
+        (at.clone(), (content, labels, annotations))
+    });
     (world.finalizer, objects.collect())
 }
 
@@ -114,13 +140,15 @@ fn untouchable(world: &World) -> BTreeMap<NamespacedName, Stored> {
         .config_maps
         .iter()
         .filter(|(at, stored)| {
-            let owner = stored.marks.as_ref().and_then(|marks| world.living.get(&marks.sync_uid));
-            match ownership(at, stored.marks.as_ref(), SYNC_UID, &sync_name(), owner) {
+            let marks = stored.marks();
+            let owner = marks.as_ref().and_then(|marks| world.living.get(&marks.sync_uid));
+            match ownership(at, marks.as_ref(), SYNC_UID, &sync_name(), owner) {
                 Ownership::Ours => false,
-                Ownership::Orphan => {
-                    stored.marks.as_ref().unwrap().sync != Some(sync_name().to_string())
+                Ownership::Orphan => marks.unwrap().sync != Some(sync_name().to_string()),
+                Ownership::Sibling(_) => true,
+                Ownership::Foreign => {
+                    stored.content.immutable || world.spec.conflict_policy == ConflictPolicy::Refuse
                 }
-                Ownership::Sibling(_) | Ownership::Foreign => true,
             }
         })
         .map(|(at, stored)| (at.clone(), stored.clone()))
@@ -162,12 +190,34 @@ proptest! {
         let kept: Vec<_> = world
             .config_maps
             .iter()
-            .filter(|(_, stored)| !stored.marks.as_ref().is_some_and(|marks| marks.created))
+            .filter(|(_, stored)| !stored.marks().is_some_and(|marks| marks.created))
             .map(|(at, _)| at.clone())
             .collect();
         let mut after = world.clone();
         settle(&mut after);
         for at in kept {
+            prop_assert!(after.config_maps.contains_key(&at), "{at} is gone");
+        }
+    }
+
+    #[test]
+    fn what_was_foreign_is_still_there_when_the_sync_is_gone(world in any_world()) {
+        let foreign: Vec<_> = world
+            .config_maps
+            .iter()
+            .filter(|(at, stored)| {
+                let marks = stored.marks();
+                let owner = marks.as_ref().and_then(|marks| world.living.get(&marks.sync_uid));
+                let whose = ownership(at, marks.as_ref(), SYNC_UID, &sync_name(), owner);
+                whose == Ownership::Foreign
+            })
+            .map(|(at, _)| at.clone())
+            .collect();
+        let mut after = world.clone();
+        settle(&mut after);
+        after.deleting = true;
+        settle(&mut after);
+        for at in foreign {
             prop_assert!(after.config_maps.contains_key(&at), "{at} is gone");
         }
     }
@@ -198,7 +248,7 @@ proptest! {
         settle(&mut world);
         let left = &world.config_maps[&copy()];
         prop_assert_eq!(&left.content, &content);
-        prop_assert_eq!(&left.marks, &None);
+        prop_assert_eq!(left.marks(), None);
         prop_assert!(!world.finalizer);
     }
 
@@ -232,7 +282,9 @@ fn in_order(content: Content) -> World {
 
 fn edit_marks(world: &mut World, edit: impl FnOnce(&mut Marks)) {
     let stored = world.config_maps.get_mut(&copy()).unwrap();
-    edit(stored.marks.as_mut().unwrap());
+    let mut marks = stored.marks().unwrap();
+    edit(&mut marks);
+    stored.set_marks(Some(marks));
     world.clock += 1;
     stored.version.resource_version = world.clock.to_string();
 }

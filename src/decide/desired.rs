@@ -4,15 +4,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::api::ConfigMapSyncSpec;
+use crate::api::ConflictPolicy;
 use crate::api::DeletionPolicy;
+use crate::api::DestinationMetadata;
+use crate::api::SourceDeletionPolicy;
 use crate::decide::Content;
-use crate::decide::ContentHash;
 use crate::decide::Failure;
 use crate::decide::Observed;
+use crate::decide::destinations::Target;
+use crate::decide::excerpt::Excerpt;
 use crate::decide::observed::ContentSeen;
 use crate::decide::observed::Source;
 use crate::decide::observed::SourceSeen;
-use crate::decide::validity;
 use crate::names::NamespacedName;
 use crate::names::Reason;
 
@@ -21,8 +24,9 @@ use crate::names::Reason;
 pub enum Desired {
     /// These copies, and no others.
     Copies(Wanted),
-    /// No copy at all.
-    Nothing,
+    /// No copy at all: the sync is being deleted, or, with a reason to report, its source is gone
+    /// and takes the copies with it.
+    Nothing(Option<Failure>),
     /// Whatever is there: not knowing is not wishing, so nothing is written.
     Hold(Failure),
 }
@@ -32,16 +36,20 @@ pub enum Desired {
 pub struct Wanted {
     /// Where.
     pub destinations: BTreeSet<NamespacedName>,
+    /// What the destinations follow from.
+    pub target: Target,
     /// Of what.
     pub source: NamespacedName,
-    /// Hash of what should be in them.
-    pub hash: ContentHash,
-    /// How many keys they should have.
-    pub keys: usize,
+    /// What is known of what should be in them.
+    pub excerpt: Excerpt,
     /// What should be in them, if it was read.
     pub content: Option<Arc<Content>>,
+    /// Labels and annotations that should be on them.
+    pub metadata: Arc<DestinationMetadata>,
     /// What happens to them when they are no longer wanted.
     pub deletion_policy: DeletionPolicy,
+    /// What happens to a `ConfigMap` that stands in their place.
+    pub conflict_policy: ConflictPolicy,
 }
 
 /// Tells what should be.
@@ -52,9 +60,9 @@ pub struct Wanted {
 pub fn desired(observed: &Observed) -> Desired {
     let sync = &observed.sync;
     if sync.deleting {
-        return Desired::Nothing;
+        return Desired::Nothing(None);
     }
-    let (spec, destinations) = match valid_spec(&sync.spec) {
+    let (spec, target) = match valid(&sync.spec) {
         Ok(valid) => valid,
         Err(failure) => return Desired::Hold(failure),
     };
@@ -64,24 +72,32 @@ pub fn desired(observed: &Observed) -> Desired {
             "nothing is written while spec.suspend is set",
         ));
     }
-    match usable_source(spec, &observed.source) {
-        Ok((hash, keys, content)) => Desired::Copies(Wanted {
-            destinations,
-            source: source_name(spec),
-            hash,
-            keys,
+    let source = source_name(spec);
+    match usable(&observed.source, &source) {
+        Ok((excerpt, content)) => Desired::Copies(Wanted {
+            destinations: target.places(&observed.selected, &source),
+            target,
+            source,
+            excerpt,
             content,
+            metadata: Arc::new(spec.destination_metadata.clone().unwrap_or_default()),
             deletion_policy: spec.deletion_policy,
+            conflict_policy: spec.conflict_policy,
         }),
+        Err(failure) if takes_copies_along(spec, &observed.source) => {
+            Desired::Nothing(Some(failure))
+        }
         Err(failure) => Desired::Hold(failure),
     }
 }
 
-/// The places that `spec` asks for; if it cannot be carried out, why.
+/// The places that `spec` asks for, where `selected` are the namespaces that its selector
+/// selects; if it cannot be carried out, why.
 pub fn destinations(
     spec: &Result<ConfigMapSyncSpec, String>,
+    selected: &BTreeSet<String>,
 ) -> Result<BTreeSet<NamespacedName>, Failure> {
-    valid_spec(spec).map(|(_, destinations)| destinations)
+    valid(spec).map(|(spec, target)| target.places(selected, &source_name(spec)))
 }
 
 /// The name of the source that `spec` asks for.
@@ -90,27 +106,29 @@ pub fn source_name(spec: &ConfigMapSyncSpec) -> NamespacedName {
     NamespacedName::new(&spec.source_namespace, &spec.config_map_name)
 }
 
-fn valid_spec(
+fn valid(
     spec: &Result<ConfigMapSyncSpec, String>,
-) -> Result<(&ConfigMapSyncSpec, BTreeSet<NamespacedName>), Failure> {
+) -> Result<(&ConfigMapSyncSpec, Target), Failure> {
     let invalid = |complaint: &String| Failure::new(Reason::InvalidSpec, complaint);
     let spec = spec.as_ref().map_err(invalid)?;
-    validity::check(spec).map_err(|complaint| invalid(&complaint))?;
-    let name = validity::destination_name(spec);
-    let destinations = spec
-        .destination_namespace
-        .iter()
-        .map(|namespace| NamespacedName::new(namespace, name))
-        .collect();
-    Ok((spec, destinations))
+    let target = Target::of(spec).map_err(|complaint| invalid(&complaint))?;
+    Ok((spec, target))
 }
 
-type Known = (ContentHash, usize, Option<Arc<Content>>);
+fn takes_copies_along(spec: &ConfigMapSyncSpec, source: &SourceSeen) -> bool {
+    let is_gone = match source {
+        SourceSeen::Absent { confirmed } => *confirmed,
+        SourceSeen::Present(source) => source.refused,
+        SourceSeen::Unreadable(_) => false,
+    };
+    is_gone && spec.source_deletion_policy == SourceDeletionPolicy::Delete
+}
 
-fn usable_source(spec: &ConfigMapSyncSpec, source: &SourceSeen) -> Result<Known, Failure> {
-    let name = source_name(spec);
+type Known = (Excerpt, Option<Arc<Content>>);
+
+fn usable(source: &SourceSeen, name: &NamespacedName) -> Result<Known, Failure> {
     match source {
-        SourceSeen::Absent => Err(Failure::new(
+        SourceSeen::Absent { .. } => Err(Failure::new(
             Reason::SourceNotFound,
             format!("ConfigMap {name} does not exist: create it, or correct the spec"),
         )),
@@ -123,16 +141,14 @@ fn usable_source(spec: &ConfigMapSyncSpec, source: &SourceSeen) -> Result<Known,
             Reason::SourceIsCopy,
             format!("ConfigMap {name} is itself a copy: name its own source instead"),
         )),
-        SourceSeen::Present(source) => known_content(source, &name),
+        SourceSeen::Present(source) => known(source, name),
     }
 }
 
-fn known_content(source: &Source, name: &NamespacedName) -> Result<Known, Failure> {
+fn known(source: &Source, name: &NamespacedName) -> Result<Known, Failure> {
     match &source.content {
-        ContentSeen::Read(content) => {
-            Ok((content.hash(), content.keys(), Some(Arc::clone(content))))
-        }
-        ContentSeen::Known { hash, keys } => Ok((hash.clone(), *keys, None)),
+        ContentSeen::Read(excerpt, content) => Ok((excerpt.clone(), Some(Arc::clone(content)))),
+        ContentSeen::Known(excerpt) => Ok((excerpt.clone(), None)),
         ContentSeen::Unread => Err(Failure::new(
             Reason::Progressing,
             format!("ConfigMap {name} has not been read yet"),

@@ -5,6 +5,8 @@
 //! ours (server-side apply, "field management"). So as long as our manager alone owns every key,
 //! and owns as many as it wrote, nobody else has touched the content, and it need not be read.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::Value;
 
@@ -29,20 +31,40 @@ const CONTENT_FIELDS: [&str; 3] = ["f:data", "f:binaryData", "f:immutable"];
 /// Tells who owns the content of a `ConfigMap` with these `managedFields`.
 #[must_use]
 pub fn field_ownership(managed_fields: Option<&[ManagedFieldsEntry]>) -> FieldOwnership {
-    let mut keys = 0;
+    let mut count = 0;
     let mut immutable = false;
     let mut owns_something = false;
     for entry in managed_fields.unwrap_or_default() {
         let fields = entry.fields_v1.as_ref().map_or(&Value::Null, |fields| &fields.0);
         if is_our_update(entry) {
             owns_something = true;
-            keys += key_count(&fields["f:data"]) + key_count(&fields["f:binaryData"]);
+            let content = [&fields["f:data"], &fields["f:binaryData"]];
+            count += content.into_iter().map(|map| keys(map).count()).sum::<usize>();
             immutable |= !fields["f:immutable"].is_null();
         } else if CONTENT_FIELDS.iter().any(|field| !fields[*field].is_null()) {
             return FieldOwnership::Suspect;
         }
     }
-    if owns_something { FieldOwnership::Ours { keys, immutable } } else { FieldOwnership::Suspect }
+    if owns_something {
+        FieldOwnership::Ours { keys: count, immutable }
+    } else {
+        FieldOwnership::Suspect
+    }
+}
+
+/// The labels and annotations that our manager has set, each by its key.
+#[must_use]
+pub fn owned_metadata(
+    managed_fields: Option<&[ManagedFieldsEntry]>,
+) -> (BTreeSet<&str>, BTreeSet<&str>) {
+    let ours = managed_fields.unwrap_or_default().iter().filter(|entry| is_our_update(entry));
+    let metadata = ours.filter_map(|entry| Some(&entry.fields_v1.as_ref()?.0["f:metadata"]));
+    let (mut labels, mut annotations) = (BTreeSet::new(), BTreeSet::new());
+    for fields in metadata {
+        labels.extend(keys(&fields["f:labels"]));
+        annotations.extend(keys(&fields["f:annotations"]));
+    }
+    (labels, annotations)
 }
 
 fn is_our_update(entry: &ManagedFieldsEntry) -> bool {
@@ -52,8 +74,8 @@ fn is_our_update(entry: &ManagedFieldsEntry) -> bool {
 }
 
 /// Fields of a map are spelled `f:<key>`; the map itself is `.`.
-fn key_count(fields: &Value) -> usize {
-    fields.as_object().map_or(0, |map| map.keys().filter(|key| key.starts_with("f:")).count())
+fn keys(fields: &Value) -> impl Iterator<Item = &str> {
+    fields.as_object().into_iter().flatten().filter_map(|(key, _)| key.strip_prefix("f:"))
 }
 
 #[cfg(test)]
@@ -103,6 +125,16 @@ mod tests {
             let other = entry("kubectl-edit", "Update", json!({field: {"f:a": {}}}));
             assert_eq!(field_ownership(Some(&[ours(), other])), FieldOwnership::Suspect, "{field}");
         }
+    }
+
+    #[test]
+    fn metadata_that_we_set_is_told_from_others() {
+        let labels = |key: &str| json!({"f:metadata": {"f:labels": {".": {}, key: {}}}});
+        let entries = [
+            entry("configmapsync", "Update", labels("f:a/b")),
+            entry("x", "Update", labels("f:c")),
+        ];
+        assert_eq!(owned_metadata(Some(&entries)), (BTreeSet::from(["a/b"]), BTreeSet::new()));
     }
 
     #[test]

@@ -35,6 +35,16 @@ type Map = BTreeMap<String, String>;
 // === impl Marks ===
 
 impl Marks {
+    /// The keys of the annotations among the marks.
+    pub const ANNOTATIONS: [&str; 6] = [
+        names::ANNOTATION_SYNC,
+        names::ANNOTATION_COPY,
+        names::ANNOTATION_SOURCE,
+        names::ANNOTATION_CONTENT_HASH,
+        names::ANNOTATION_CREATED,
+        names::ANNOTATION_DELETION_POLICY,
+    ];
+
     /// The marks that a copy at `copy` should carry.
     #[must_use]
     pub fn wanted(
@@ -104,15 +114,6 @@ impl Marks {
         .into_iter()
         .filter_map(|(key, value)| value.map(|value| (key.to_owned(), value)))
         .collect()
-    }
-
-    /// Whether the state of these marks, as they stand, is what `wanted` asks for. The mark
-    /// `created` plays no part: it is never set again once it is gone.
-    #[must_use]
-    pub fn state_agrees_with(&self, wanted: &Self) -> bool {
-        self.source == wanted.source
-            && self.content_hash == wanted.content_hash
-            && self.deletion_policy == wanted.deletion_policy
     }
 }
 

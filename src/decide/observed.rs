@@ -1,6 +1,7 @@
 //! What was seen, before anything is decided.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::api::ConfigMapSyncSpec;
@@ -11,6 +12,8 @@ use crate::decide::ContentHash;
 use crate::decide::Failure;
 use crate::decide::Marks;
 use crate::decide::content::Digest;
+use crate::decide::excerpt::Excerpt;
+use crate::decide::stamp::OtherMetadata;
 use crate::names;
 use crate::names::NamespacedName;
 
@@ -21,6 +24,8 @@ pub struct Observed {
     pub sync: SyncSeen,
     /// Its source.
     pub source: SourceSeen,
+    /// The namespaces that its selector selects, if it has one.
+    pub selected: BTreeSet<String>,
     /// Every place that the spec asks for, and every place where a `ConfigMap` carries the uid of
     /// this sync.
     pub places: BTreeMap<NamespacedName, Place>,
@@ -58,7 +63,10 @@ pub struct Version {
 #[derive(Clone, Debug)]
 pub enum SourceSeen {
     /// It does not exist.
-    Absent,
+    Absent {
+        /// A live read has said so in this very round.
+        confirmed: bool,
+    },
     /// It could not be read.
     Unreadable(Failure),
     /// It exists.
@@ -83,15 +91,10 @@ pub struct Source {
 pub enum ContentSeen {
     /// Nothing: it has to be read.
     Unread,
-    /// Its hash and how many keys it has: enough to tell that nothing has to be written.
-    Known {
-        /// Hash of the content.
-        hash: ContentHash,
-        /// How many keys it has.
-        keys: usize,
-    },
-    /// All of it.
-    Read(Arc<Content>),
+    /// Enough to tell that nothing has to be written.
+    Known(Excerpt),
+    /// All of what is copied of it.
+    Read(Excerpt, Arc<Content>),
 }
 
 /// A place where a copy is, or should be.
@@ -102,7 +105,16 @@ pub struct Place {
     /// What stands there.
     pub standing: Standing,
     /// What an earlier attempt met, while it is too early for another.
-    pub held: Option<Failure>,
+    pub held: Option<Held>,
+}
+
+/// A failure of an earlier attempt that stands for the next one, while it is too early for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// What it met.
+    pub failure: Failure,
+    /// Hash of the content that it was to write.
+    pub content_hash: Option<ContentHash>,
 }
 
 /// The state of a namespace.
@@ -136,12 +148,27 @@ pub struct Occupant {
     pub deleting: bool,
     /// Our marks on it, if there are any.
     pub marks: Option<Marks>,
-    /// Whether its label `app.kubernetes.io/managed-by` names us.
-    pub managed_by_us: bool,
+    /// Who its label `app.kubernetes.io/managed-by` names.
+    pub managed_by: ManagedBy,
+    /// Whether it has owner references: it lives and dies with another object.
+    pub has_owner_references: bool,
+    /// Its labels and annotations that are not our marks.
+    pub other_metadata: OtherMetadata,
     /// The living sync whose uid the marks carry, if there is one.
     pub owner: Option<NamespacedName>,
     /// How much of its content is known.
     pub content: CopySeen,
+}
+
+/// Who the label `app.kubernetes.io/managed-by` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ManagedBy {
+    /// Nobody: there is no such label.
+    Nobody,
+    /// Us.
+    Us,
+    /// Another tool.
+    Another,
 }
 
 /// How much of a copy's content is known.
@@ -177,8 +204,22 @@ impl SourceSeen {
     #[must_use]
     pub fn into_content(self) -> Option<Arc<Content>> {
         match self {
-            Self::Present(Source { content: ContentSeen::Read(content), .. }) => Some(content),
+            Self::Present(Source { content: ContentSeen::Read(_, content), .. }) => Some(content),
             _ => None,
+        }
+    }
+}
+
+// === impl ManagedBy ===
+
+impl ManagedBy {
+    /// Reads the value of the label.
+    #[must_use]
+    pub fn of(label: Option<&str>) -> Self {
+        match label {
+            None => Self::Nobody,
+            Some(names::CONFIGMAPSYNC) => Self::Us,
+            Some(_) => Self::Another,
         }
     }
 }

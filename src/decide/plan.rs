@@ -9,10 +9,13 @@ use std::sync::Arc;
 
 pub use steps::Action;
 pub use steps::FinalizerStep;
+pub use steps::NewCopy;
 pub use steps::Plan;
 
+use crate::api::ConflictPolicy;
 use crate::api::DeletionPolicy;
 use crate::decide::Content;
+use crate::decide::ContentHash;
 use crate::decide::Desired;
 use crate::decide::Failure;
 use crate::decide::Marks;
@@ -20,71 +23,91 @@ use crate::decide::Observed;
 use crate::decide::Ownership;
 use crate::decide::desired::Wanted;
 use crate::decide::observed::CopySeen;
+use crate::decide::observed::ManagedBy;
 use crate::decide::observed::NamespaceState;
 use crate::decide::observed::Occupant;
 use crate::decide::observed::Place;
 use crate::decide::observed::Standing;
 use crate::decide::ownership;
+use crate::decide::stamp::Stamp;
 use crate::names::NamespacedName;
 use crate::names::Reason;
 
 /// Plans what has to be done.
 ///
-/// Guarantees: a place is written only if it is vacant, ours, or an orphan that names this sync
-/// and this place. The finalizer is added before any copy is written and removed after the last
-/// is gone. An old copy is retired only when its replacement is in order. `Hold` writes nothing.
+/// Guarantees: a place is written only if it is vacant, ours, an orphan that names this sync and
+/// this place, or foreign where the spec says to adopt. The finalizer is added before any copy is
+/// written and removed after the last is gone. An old copy is retired only when its replacement
+/// is in order. `Hold` writes nothing.
 #[must_use]
 pub fn plan(observed: &Observed, desired: &Desired) -> Plan {
-    let owns_copies = observed
-        .places
-        .iter()
-        .any(|(at, place)| matches!(ownership_at(observed, at, place), Some(Ownership::Ours)));
+    let sync = &observed.sync;
+    let owns_copies = owns_copies(observed);
     let may_write_copies = matches!(desired, Desired::Copies(_));
-    if !observed.sync.deleting
-        && !observed.sync.has_our_finalizer()
-        && (may_write_copies || owns_copies)
-    {
+    if !sync.deleting && !sync.has_our_finalizer() && (may_write_copies || owns_copies) {
         return Plan { finalizer: FinalizerStep::Add, ..Plan::default() };
     }
     match desired {
         Desired::Copies(wanted) => plan_copies(observed, wanted),
-        Desired::Nothing if observed.sync.has_our_finalizer() && !owns_copies => {
+        Desired::Nothing(_) if sync.deleting && sync.has_our_finalizer() && !owns_copies => {
             Plan { finalizer: FinalizerStep::Remove, ..Plan::default() }
         }
-        Desired::Nothing => plan_retirement(observed),
+        Desired::Nothing(None) => plan_retirement(observed, Retirement::ByPolicy),
+        Desired::Nothing(Some(_)) => plan_retirement(observed, Retirement::Deletion),
         Desired::Hold(_) => Plan::default(),
     }
 }
 
-fn plan_retirement(observed: &Observed) -> Plan {
+/// Whether any `ConfigMap` that was seen is ours.
+#[must_use]
+pub fn owns_copies(observed: &Observed) -> bool {
+    ours(observed).next().is_some()
+}
+
+/// What becomes of copies that are no longer wanted.
+#[derive(Clone, Copy)]
+enum Retirement {
+    /// `deletionPolicy` tells.
+    ByPolicy,
+    /// They go with their source, whatever the policy for the sync's own deletion.
+    Deletion,
+}
+
+fn plan_retirement(observed: &Observed, retirement: Retirement) -> Plan {
     let steps = ours(observed)
         .map(|(at, place, occupant)| {
-            (at.clone(), unless_held(place, retire(observed, at, occupant)))
+            let step = retire(observed, at, occupant, retirement);
+            (at.clone(), unless_held(place, None, step))
         })
         .collect();
     Plan { steps, ..Plan::default() }
 }
 
 fn plan_copies(observed: &Observed, wanted: &Wanted) -> Plan {
-    let mut plan = Plan::default();
+    let content_hash = Some(wanted.excerpt.hash.clone());
+    let mut plan = Plan { content_hash, ..Plan::default() };
+    let hash = Some(&wanted.excerpt.hash);
     for at in &wanted.destinations {
         let Some(place) = observed.places.get(at) else { continue };
         let step = plan_destination(observed, wanted, at, place);
-        plan.needs_source |= step.is_none() && place.held.is_none();
-        let step = step.unwrap_or_else(|| awaits_a_read(at));
-        plan.steps.insert(at.clone(), unless_held(place, step));
+        let needs_source = step.is_none();
+        let step = unless_held(place, hash, step.unwrap_or_else(|| awaits_a_read(at)));
+        plan.needs_source |= needs_source && is_waiting(&step);
+        plan.steps.insert(at.clone(), step);
     }
     for (at, place, occupant) in ours(observed) {
-        if !wanted.destinations.contains(at) {
-            let step = match unfinished_replacement(&plan, wanted, observed, at) {
-                Some(replacement) => Action::Leave(Failure::new(
-                    Reason::DeletionHeld,
-                    format!("{at} is kept until its replacement {replacement} is in order"),
-                )),
-                None => unless_held(place, retire(observed, at, occupant)),
-            };
-            plan.steps.insert(at.clone(), step);
+        // What the deletion of a namespace takes along is not ours to delete.
+        if wanted.destinations.contains(at) || place.namespace == NamespaceState::Terminating {
+            continue;
         }
+        let step = match unfinished_replacement(&plan, wanted, at) {
+            Some(replacement) => Action::Leave(Failure::new(
+                Reason::DeletionHeld,
+                format!("{at} is kept until its replacement {replacement} is in order"),
+            )),
+            None => unless_held(place, None, retire(observed, at, occupant, Retirement::ByPolicy)),
+        };
+        plan.steps.insert(at.clone(), step);
     }
     plan
 }
@@ -104,11 +127,11 @@ fn plan_destination(
         &observed.sync.name,
         at,
         &wanted.source,
-        &wanted.hash,
+        &wanted.excerpt.hash,
         wanted.deletion_policy,
     );
     match &place.standing {
-        Standing::Vacant => with_content(wanted, |content| Action::Create { marks, content }),
+        Standing::Vacant => new_copy(wanted, marks).map(Action::Create),
         Standing::Occupied(occupant) => plan_occupied(observed, wanted, at, occupant, marks),
     }
 }
@@ -120,8 +143,8 @@ fn plan_occupied(
     occupant: &Occupant,
     marks: Marks,
 ) -> Option<Action> {
-    let was = match may_write(observed, at, occupant) {
-        Ok(was) => was.clone(),
+    let claim = match claim(observed, wanted, at, occupant) {
+        Ok(claim) => claim,
         Err(failure) => return Some(Action::Leave(failure)),
     };
     if occupant.deleting {
@@ -131,73 +154,122 @@ fn plan_occupied(
         return Some(awaits_a_read(at));
     }
     let seen = occupant.version.clone();
-    let stamped = was.sync_uid == marks.sync_uid && was.state_agrees_with(&marks);
-    match (content_agrees(occupant, &was, wanted), stamped) {
+    let was = occupant.marks.as_ref();
+    let stamp = match claim {
+        Claim::Ours => Stamp::to,
+        Claim::Adoption => Stamp::adopt,
+    }(was, &occupant.other_metadata, &marks, &wanted.metadata);
+    match (content_agrees(occupant, wanted), stamp.is_empty()) {
+        (true, _) if claim == Claim::Adoption && occupant.is_immutable() => {
+            Some(Action::Leave(immutable(at)))
+        }
         (true, true) => Some(Action::Keep),
-        (true, false) => Some(Action::Restamp { seen, was, marks }),
+        (true, false) => Some(Action::Restamp { seen, stamp }),
         (false, _) if !occupant.is_immutable() => {
-            with_content(wanted, |content| Action::Update { seen, was, marks, content })
+            let content = wanted.content.as_ref().map(Arc::clone)?;
+            Some(Action::Update { seen, stamp, content })
         }
-        (false, _) if was.created => {
-            with_content(wanted, |content| Action::Replace { seen, marks, content })
+        (false, _) if claim == Claim::Ours && was.is_some_and(|was| was.created) => {
+            new_copy(wanted, marks).map(|copy| Action::Replace { seen, copy })
         }
-        (false, _) => Some(Action::Leave(Failure::new(
-            Reason::Conflict,
-            format!("{at} is immutable and was not created by us: delete it by hand"),
-        ))),
+        (false, _) => Some(Action::Leave(immutable(at))),
     }
 }
 
-/// The marks on an occupant that this sync may write; otherwise, whose it is.
-fn may_write<'a>(
+/// By what right something that stands at a destination may be written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// It is ours, or was, and names this sync and this place.
+    Ours,
+    /// The spec says to take over what stands there.
+    Adoption,
+}
+
+/// By what right this sync may write `occupant`; otherwise, whose it is.
+fn claim(
     observed: &Observed,
+    wanted: &Wanted,
     at: &NamespacedName,
-    occupant: &'a Occupant,
-) -> Result<&'a Marks, Failure> {
-    let conflict = |message: String| Failure::new(Reason::Conflict, message);
-    let Some(marks) = &occupant.marks else { return Err(conflict(foreign(at))) };
+    occupant: &Occupant,
+) -> Result<Claim, Failure> {
+    let conflict = |message: String| Err(Failure::new(Reason::Conflict, message));
+    let marked_sync = occupant.marks.as_ref().and_then(|marks| marks.sync.as_deref());
     match whose(observed, at, occupant) {
-        Ownership::Ours => Ok(marks),
-        Ownership::Orphan if marks.sync.as_deref() == Some(&observed.sync.name.to_string()) => {
-            Ok(marks)
+        Ownership::Ours => Ok(Claim::Ours),
+        Ownership::Orphan if marked_sync == Some(&observed.sync.name.to_string()) => {
+            Ok(Claim::Ours)
         }
-        Ownership::Orphan => Err(conflict(format!(
+        Ownership::Orphan => conflict(format!(
             "{at} is a copy left by a ConfigMapSync that no longer exists: delete it, or wait"
-        ))),
+        )),
         Ownership::Sibling(other) => {
-            Err(conflict(format!("{at} is already the copy of ConfigMapSync {other}")))
+            conflict(format!("{at} is already the copy of ConfigMapSync {other}"))
         }
-        Ownership::Foreign => Err(conflict(foreign(at))),
+        Ownership::Foreign => match wanted.conflict_policy {
+            ConflictPolicy::Refuse => conflict(format!(
+                "{at} exists and is not ours: delete it, or choose another destinationName"
+            )),
+            ConflictPolicy::Adopt if occupant.has_owner_references => conflict(format!(
+                "{at} exists and belongs to its owner references: choose another destinationName"
+            )),
+            ConflictPolicy::Adopt if occupant.managed_by == ManagedBy::Another => {
+                conflict(format!(
+                    "{at} exists and its label app.kubernetes.io/managed-by names another tool: \
+                     choose another destinationName"
+                ))
+            }
+            ConflictPolicy::Adopt => Ok(Claim::Adoption),
+        },
     }
 }
 
-fn foreign(at: &NamespacedName) -> String {
-    format!("{at} exists and is not ours: delete it, or choose another destinationName")
+fn immutable(at: &NamespacedName) -> Failure {
+    Failure::new(
+        Reason::Conflict,
+        format!("{at} is immutable and was not created by us: delete it by hand"),
+    )
 }
 
 /// Whether the content is what it should be: by its hash if it was read, otherwise by the hash
 /// that we stamped when we wrote what nobody has touched since.
-fn content_agrees(occupant: &Occupant, was: &Marks, wanted: &Wanted) -> bool {
+fn content_agrees(occupant: &Occupant, wanted: &Wanted) -> bool {
+    let excerpt = &wanted.excerpt;
     match &occupant.content {
-        CopySeen::Read(digest) => digest.hash == wanted.hash,
+        CopySeen::Read(digest) => digest.hash.with(&wanted.metadata) == excerpt.hash,
         CopySeen::Untouched { keys, .. } => {
-            was.content_hash.as_ref() == Some(&wanted.hash) && *keys == wanted.keys
+            let stamped = occupant.marks.as_ref().and_then(|marks| marks.content_hash.as_ref());
+            stamped == Some(&excerpt.hash) && *keys == excerpt.keys
         }
         CopySeen::Suspect => false,
     }
 }
 
-fn with_content(wanted: &Wanted, action: impl FnOnce(Arc<Content>) -> Action) -> Option<Action> {
-    wanted.content.as_ref().map(|content| action(Arc::clone(content)))
+/// `None` if the content of the source has to be known first.
+fn new_copy(wanted: &Wanted, marks: Marks) -> Option<NewCopy> {
+    let content: &Arc<Content> = wanted.content.as_ref()?;
+    let (metadata, content) = (Arc::clone(&wanted.metadata), Arc::clone(content));
+    Some(NewCopy { marks, metadata, content })
 }
 
-/// While it is too early for another attempt, the failure of the last one stands for it.
-fn unless_held(place: &Place, action: Action) -> Action {
-    let waits = matches!(&action, Action::Leave(failure) if failure.reason == Reason::Progressing);
+/// While it is too early for another attempt, the failure of the last one stands for it. What is
+/// too large stays so until something else is to be written.
+fn unless_held(place: &Place, hash: Option<&ContentHash>, action: Action) -> Action {
+    let applies = |failure: &Failure, attempted: Option<&ContentHash>| {
+        failure.reason != Reason::TooLarge || attempted == hash
+    };
     match &place.held {
-        Some(failure) if waits || action.is_write() => Action::Leave(failure.clone()),
+        Some(held)
+            if (is_waiting(&action) || action.is_write())
+                && applies(&held.failure, held.content_hash.as_ref()) =>
+        {
+            Action::Leave(held.failure.clone())
+        }
         _ => action,
     }
+}
+
+fn is_waiting(action: &Action) -> bool {
+    matches!(action, Action::Leave(failure) if failure.reason == Reason::Progressing)
 }
 
 fn awaits_a_read(at: &NamespacedName) -> Action {
@@ -231,37 +303,40 @@ fn unusable_namespace(at: &NamespacedName, state: NamespaceState) -> Option<Fail
 }
 
 /// The destination that replaces the old copy at `at`, if it is not in order yet.
-fn unfinished_replacement<'a>(
+fn unfinished_replacement(
     plan: &Plan,
-    wanted: &'a Wanted,
-    observed: &Observed,
+    wanted: &Wanted,
     at: &NamespacedName,
-) -> Option<&'a NamespacedName> {
-    let one_destination =
-        observed.sync.spec.as_ref().is_ok_and(|spec| spec.destination_namespace.is_some());
-    let replacement = wanted
-        .destinations
-        .iter()
-        .find(|destination| one_destination || destination.namespace == at.namespace)?;
-    (plan.steps.get(replacement) != Some(&Action::Keep)).then_some(replacement)
+) -> Option<NamespacedName> {
+    let replacement = wanted.target.place_in(&at.namespace);
+    let is_unfinished = wanted.destinations.contains(&replacement)
+        && plan.steps.get(&replacement) != Some(&Action::Keep);
+    is_unfinished.then_some(replacement)
 }
 
-/// A copy that is no longer wanted is deleted if the policy says so and we made it; otherwise it
-/// is released. Where the spec cannot be read, the mark on the copy tells the policy.
-fn retire(observed: &Observed, at: &NamespacedName, occupant: &Occupant) -> Action {
-    let Some(was) = occupant.marks.clone() else { return Action::Keep };
+/// A copy that is no longer wanted is deleted if that is what should become of it and we made it;
+/// otherwise it is released. Where the spec cannot be read, the mark on the copy tells the policy.
+fn retire(
+    observed: &Observed,
+    at: &NamespacedName,
+    occupant: &Occupant,
+    retirement: Retirement,
+) -> Action {
+    let Some(was) = &occupant.marks else { return Action::Keep };
     if occupant.deleting {
         return Action::Leave(being_deleted(at));
     }
     let seen = occupant.version.clone();
-    let policy_is_delete = match &observed.sync.spec {
-        Ok(spec) => spec.deletion_policy == DeletionPolicy::Delete,
-        Err(_) => was.asks_for_deletion(),
+    let is_deletion = match (retirement, &observed.sync.spec) {
+        (Retirement::Deletion, _) => true,
+        (Retirement::ByPolicy, Ok(spec)) => spec.deletion_policy == DeletionPolicy::Delete,
+        (Retirement::ByPolicy, Err(_)) => was.asks_for_deletion(),
     };
-    if policy_is_delete && was.created {
+    if is_deletion && was.created {
         Action::Delete { seen }
     } else {
-        Action::Release { seen, was, managed_by_us: occupant.managed_by_us }
+        let managed_by_us = occupant.managed_by == ManagedBy::Us;
+        Action::Release { seen, stamp: Stamp::release(was, managed_by_us) }
     }
 }
 
@@ -272,13 +347,6 @@ fn ours(observed: &Observed) -> impl Iterator<Item = (&NamespacedName, &Place, &
         }
         _ => None,
     })
-}
-
-fn ownership_at(observed: &Observed, at: &NamespacedName, place: &Place) -> Option<Ownership> {
-    match &place.standing {
-        Standing::Occupied(occupant) => Some(whose(observed, at, occupant)),
-        Standing::Vacant => None,
-    }
 }
 
 fn whose(observed: &Observed, at: &NamespacedName, occupant: &Occupant) -> Ownership {

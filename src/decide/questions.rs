@@ -3,6 +3,7 @@
 //! In order means silence: as long as hashes and metadata tell that nothing has changed, nothing
 //! is asked.
 
+use crate::api::SourceDeletionPolicy;
 use crate::decide::Action;
 use crate::decide::Desired;
 use crate::decide::Failure;
@@ -14,6 +15,7 @@ use crate::decide::observed::CopySeen;
 use crate::decide::observed::SourceSeen;
 use crate::decide::observed::Standing;
 use crate::decide::plan;
+use crate::decide::plan::owns_copies;
 use crate::names::NamespacedName;
 use crate::names::Reason;
 
@@ -43,9 +45,10 @@ impl Questions {
 #[must_use]
 pub fn questions(observed: &Observed) -> Questions {
     match desired(observed) {
-        Desired::Nothing => Questions::default(),
+        Desired::Nothing(_) => Questions::default(),
         Desired::Hold(failure) => {
-            Questions { source: is_unread(observed, &failure), ..Questions::default() }
+            let source = is_unread(observed, &failure) || is_unconfirmed(observed, &failure);
+            Questions { source, ..Questions::default() }
         }
         desired @ Desired::Copies(_) => {
             let plan = plan(observed, &desired);
@@ -60,6 +63,19 @@ fn is_unread(observed: &Observed, hold: &Failure) -> bool {
         SourceSeen::Present(source) if matches!(source.content, ContentSeen::Unread)
     );
     unread && hold.reason == Reason::Progressing
+}
+
+/// A source that is gone takes its copies with it only if a live read says so.
+fn is_unconfirmed(observed: &Observed, hold: &Failure) -> bool {
+    let takes_copies = observed
+        .sync
+        .spec
+        .as_ref()
+        .is_ok_and(|spec| spec.source_deletion_policy == SourceDeletionPolicy::Delete);
+    takes_copies
+        && hold.reason == Reason::SourceNotFound
+        && matches!(observed.source, SourceSeen::Absent { confirmed: false })
+        && owns_copies(observed)
 }
 
 fn suspects(observed: &Observed, plan: &Plan) -> Vec<NamespacedName> {

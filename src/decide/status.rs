@@ -22,6 +22,7 @@ use crate::decide::observed::SourceSeen;
 use crate::names;
 use crate::names::NamespacedName;
 use crate::names::Reason;
+use crate::names::Retry;
 
 /// How many failures a status lists. It never grows with the number of namespaces.
 const MAX_FAILURES: usize = 10;
@@ -63,8 +64,19 @@ impl Settled {
     /// How many places are tried again by themselves, under backoff.
     #[must_use]
     pub fn waiting_for_a_retry(&self) -> usize {
-        let is_retried = |failure: &Failure| failure.reason.is_retried_with_backoff();
+        let is_retried = |failure: &Failure| failure.reason.retry() == Retry::Backoff;
         self.failures().into_iter().filter(|(_, failure)| is_retried(failure)).count()
+    }
+
+    /// Whether something is left undone at `at`.
+    #[must_use]
+    pub fn is_left(&self, at: &NamespacedName) -> bool {
+        matches!(self.steps.get(at), Some(Action::Leave(_)))
+    }
+
+    /// How many places something stands in the way of.
+    fn failed(&self) -> usize {
+        self.failures().iter().filter(|(_, failure)| is_failure(failure)).count()
     }
 
     fn failures(&self) -> Vec<(&NamespacedName, &Failure)> {
@@ -85,12 +97,20 @@ pub fn verdict(observed: &Observed, desired: &Desired, settled: &Settled) -> Fai
     if observed.sync.deleting {
         return Failure::new(Reason::Deleting, deleting_message(&failures));
     }
-    match (desired, failures.iter().min_by_key(|(_, failure)| failure.reason)) {
-        (Desired::Hold(failure), _) => failure.clone(),
-        (_, Some((_, worst))) => Failure::new(worst.reason, worst_message(worst, failures.len())),
-        (Desired::Copies(wanted), None) => Failure::new(Reason::Synced, synced_message(wanted)),
-        (Desired::Nothing, None) => Failure::new(Reason::Progressing, "no copy is wanted"),
-    }
+    let of_destinations = failures
+        .iter()
+        .min_by_key(|(_, failure)| failure.reason)
+        .map(|(_, worst)| Failure::new(worst.reason, worst_message(worst, failures.len())));
+    let of_sync = match desired {
+        Desired::Hold(failure) => return failure.clone(),
+        Desired::Nothing(failure) => failure.clone(),
+        Desired::Copies(wanted) => keys_not_found(wanted),
+    };
+    let worst = of_sync.into_iter().chain(of_destinations).min_by_key(|failure| failure.reason);
+    worst.unwrap_or_else(|| match desired {
+        Desired::Copies(wanted) => Failure::new(Reason::Synced, synced_message(wanted)),
+        _ => Failure::new(Reason::Progressing, "no copy is wanted"),
+    })
 }
 
 /// Tells what users see.
@@ -116,8 +136,8 @@ pub fn status(
         ..before.clone()
     };
     if let Desired::Copies(wanted) = desired {
-        after.content_hash = Some(wanted.hash.to_string());
-        after.keys = i64::try_from(wanted.keys).ok();
+        after.content_hash = Some(wanted.excerpt.hash.to_string());
+        after.keys = i64::try_from(wanted.excerpt.keys).ok();
         if let SourceSeen::Present(source) = &observed.source {
             after.source = Some(source.version.clone());
         }
@@ -185,11 +205,12 @@ fn copies(
     match desired {
         Desired::Hold(_) if verdict.reason == Reason::Suspended => observed.sync.status.copies,
         Desired::Hold(_) => {
-            let asked = destinations(&observed.sync.spec).map_or(0, |places| places.len());
+            let asked = destinations(&observed.sync.spec, &observed.selected)
+                .map_or(0, |places| places.len());
             Some(CopyCount { desired: count(asked), ready: 0, failed: count(asked) })
         }
-        Desired::Nothing => {
-            let failed = count(settled.failures().len());
+        Desired::Nothing(_) => {
+            let failed = count(settled.failed());
             Some(CopyCount { desired: 0, ready: 0, failed })
         }
         Desired::Copies(wanted) => {
@@ -198,8 +219,8 @@ fn copies(
                 .iter()
                 .filter(|at| settled.steps.get(at) == Some(&Action::Keep))
                 .count();
-            let all = wanted.destinations.len();
-            Some(CopyCount { desired: count(all), ready: count(ready), failed: count(all - ready) })
+            let desired = count(wanted.destinations.len());
+            Some(CopyCount { desired, ready: count(ready), failed: count(settled.failed()) })
         }
     }
 }
@@ -208,6 +229,7 @@ fn listed_failures(settled: &Settled) -> Vec<DestinationFailure> {
     settled
         .failures()
         .into_iter()
+        .filter(|(_, failure)| is_failure(failure))
         .take(MAX_FAILURES)
         .map(|(at, failure)| DestinationFailure {
             namespace: at.namespace.clone(),
@@ -215,6 +237,11 @@ fn listed_failures(settled: &Settled) -> Vec<DestinationFailure> {
             message: cut(&failure.message),
         })
         .collect()
+}
+
+/// What is under way is not in order, but has not failed.
+fn is_failure(failure: &Failure) -> bool {
+    failure.reason != Reason::Progressing
 }
 
 fn deleting_message(failures: &[(&NamespacedName, &Failure)]) -> String {
@@ -229,6 +256,19 @@ fn worst_message(worst: &Failure, failures: usize) -> String {
         1 => cut(&worst.message),
         many => format!("{} (and {} more)", cut(&worst.message), many - 1),
     }
+}
+
+fn keys_not_found(wanted: &Wanted) -> Option<Failure> {
+    let (first, more) = wanted.excerpt.missing.split_first()?;
+    let source = &wanted.source;
+    let message = match more.len() {
+        0 => format!("ConfigMap {source} has no key {first:?}; its other keys are copied"),
+        more => format!(
+            "ConfigMap {source} has no key {first:?} (and {more} more are missing); its other keys \
+             are copied"
+        ),
+    };
+    Some(Failure::new(Reason::KeyNotFound, cut(&message)))
 }
 
 fn synced_message(wanted: &Wanted) -> String {

@@ -20,6 +20,7 @@ use crate::decide::Ownership;
 use crate::decide::observed::NamespaceState;
 use crate::decide::observed::Version;
 use crate::decide::ownership;
+use crate::decide::stamp::Stamp;
 use crate::decide::validity::is_dns_label;
 use crate::decide::validity::is_dns_subdomain;
 use crate::names::NamespacedName;
@@ -126,10 +127,8 @@ pub enum Step {
     Release {
         /// Version that this was decided on.
         seen: Version,
-        /// Marks that stand there.
-        was: Marks,
-        /// Whether the label `app.kubernetes.io/managed-by` names us, and goes too.
-        managed_by_us: bool,
+        /// What has to change in labels and annotations.
+        stamp: Stamp,
     },
     /// It is none of ours to sweep.
     Leave(Left),
@@ -166,11 +165,9 @@ impl Step {
     pub fn action(&self) -> Option<Action> {
         match self {
             Self::Delete { seen } => Some(Action::Delete { seen: seen.clone() }),
-            Self::Release { seen, was, managed_by_us } => Some(Action::Release {
-                seen: seen.clone(),
-                was: was.clone(),
-                managed_by_us: *managed_by_us,
-            }),
+            Self::Release { seen, stamp } => {
+                Some(Action::Release { seen: seen.clone(), stamp: stamp.clone() })
+            }
             Self::Wait { .. } | Self::Ask | Self::Leave(_) => None,
         }
     }
@@ -305,7 +302,7 @@ fn due(candidate: &Candidate) -> Step {
     if marks.created && marks.asks_for_deletion() {
         Step::Delete { seen }
     } else {
-        Step::Release { seen, was: marks.clone(), managed_by_us: candidate.managed_by_us }
+        Step::Release { seen, stamp: Stamp::release(marks, candidate.managed_by_us) }
     }
 }
 

@@ -3,21 +3,33 @@
 //! The API server refuses what is wrong at admission. What was stored before a rule existed is
 //! checked again here, by the same rules.
 
+use std::collections::BTreeSet;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::ParseExpressionError;
+use kube::core::Selector;
+
 use crate::api::ConfigMapSyncSpec;
-use crate::api::ConflictPolicy;
-use crate::api::SourceDeletionPolicy;
+use crate::api::DestinationMetadata;
 use crate::names;
 
 /// Length of a DNS-1123 label (RFC 1123), which a namespace's name is.
 const MAX_LABEL: usize = 63;
 /// Length of a DNS-1123 subdomain, which a `ConfigMap`'s name is.
 const MAX_SUBDOMAIN: usize = 253;
+/// How many keys a spec may list.
+const MAX_KEYS: usize = 512;
 
 /// Tells what is wrong with `spec`, in a sentence that says what to do; `Ok` if nothing is.
 pub fn check(spec: &ConfigMapSyncSpec) -> Result<(), String> {
     check_names(spec)?;
     check_destination(spec)?;
-    check_not_available_yet(spec)
+    check_keys(spec)?;
+    check_metadata(spec)?;
+    match &spec.destination_namespace_selector {
+        Some(labels) => selector(labels).map(|_| ()),
+        None => Ok(()),
+    }
 }
 
 /// Name of the copy: `destinationName`, or else the name of the source.
@@ -79,24 +91,84 @@ fn check_destination(spec: &ConfigMapSyncSpec) -> Result<(), String> {
     Ok(())
 }
 
-/// A field that does not work yet is named, never ignored in silence.
-fn check_not_available_yet(spec: &ConfigMapSyncSpec) -> Result<(), String> {
-    let unavailable = [
-        ("destinationNamespaceSelector", spec.destination_namespace_selector.is_some()),
-        ("keys", spec.keys.is_some()),
-        ("destinationMetadata", spec.destination_metadata.is_some()),
-        (
-            "sourceDeletionPolicy: Delete",
-            spec.source_deletion_policy == SourceDeletionPolicy::Delete,
-        ),
-        ("conflictPolicy: Adopt", spec.conflict_policy == ConflictPolicy::Adopt),
-    ];
-    match unavailable.iter().find(|(_, used)| *used) {
-        Some((field, _)) => {
-            Err(format!("spec.{field} is not available in this version of the operator: remove it"))
+/// The selector of namespaces, as kube evaluates it.
+pub fn selector(selector: &LabelSelector) -> Result<Selector, String> {
+    let complaint = |why: &str| {
+        format!("spec.destinationNamespaceSelector cannot be evaluated: {why}; correct it")
+    };
+    for requirement in selector.match_expressions.iter().flatten() {
+        let has_values = requirement.values.as_ref().is_some_and(|values| !values.is_empty());
+        let key = &requirement.key;
+        match (requirement.operator.as_str(), has_values) {
+            ("In" | "NotIn", true) | ("Exists" | "DoesNotExist", false) => {}
+            ("In" | "NotIn", false) => {
+                return Err(complaint(&format!("the expression on {key:?} needs values")));
+            }
+            ("Exists" | "DoesNotExist", true) => {
+                return Err(complaint(&format!("the expression on {key:?} takes no values")));
+            }
+            (operator, _) => return Err(complaint(&format!("there is no operator {operator:?}"))),
         }
+    }
+    selector.clone().try_into().map_err(|error: ParseExpressionError| complaint(&error.0))
+}
+
+fn check_keys(spec: &ConfigMapSyncSpec) -> Result<(), String> {
+    let Some(keys) = &spec.keys else { return Ok(()) };
+    let distinct: BTreeSet<_> = keys.iter().collect();
+    if keys.is_empty() || keys.len() > MAX_KEYS || distinct.len() != keys.len() {
+        return Err(format!(
+            "spec.keys must list 1 to {MAX_KEYS} different keys: correct it, or remove it to copy \
+             all keys"
+        ));
+    }
+    Ok(())
+}
+
+fn check_metadata(spec: &ConfigMapSyncSpec) -> Result<(), String> {
+    let Some(DestinationMetadata { labels, annotations }) = &spec.destination_metadata else {
+        return Ok(());
+    };
+    let fields = [("labels", labels), ("annotations", annotations)];
+    for (field, key) in
+        fields.iter().flat_map(|(field, map)| map.keys().map(move |key| (field, key)))
+    {
+        if key.starts_with(names::PREFIX) || key == names::LABEL_MANAGED_BY {
+            return Err(format!(
+                "spec.destinationMetadata.{field} may not set {key:?}, which the operator alone \
+                 sets: remove it"
+            ));
+        }
+        if !is_qualified_name(key) {
+            return Err(format!(
+                "spec.destinationMetadata.{field} {key:?} is no valid key: change it"
+            ));
+        }
+    }
+    match labels.iter().find(|(_, value)| !value.is_empty() && !is_label_value(value)) {
+        Some((key, _)) => Err(format!(
+            "spec.destinationMetadata.labels {key:?} has a value that no label can have: at most \
+             63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit"
+        )),
         None => Ok(()),
     }
+}
+
+/// `name` or `prefix/name` (Kubernetes, "Labels and Selectors", syntax).
+fn is_qualified_name(text: &str) -> bool {
+    match text.split_once('/') {
+        Some((prefix, name)) => is_dns_subdomain(prefix) && is_label_value(name),
+        None => is_label_value(text),
+    }
+}
+
+fn is_label_value(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    text.len() <= MAX_LABEL
+        && text.chars().all(inner)
+        && edge(text.chars().next())
+        && edge(text.chars().next_back())
 }
 
 /// Whether a namespace can be called `text`.
@@ -121,7 +193,9 @@ pub(super) fn is_dns_subdomain(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+    use std::collections::BTreeMap;
+
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelectorRequirement;
 
     use super::*;
 
@@ -182,8 +256,48 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_work_yet_is_named() {
-        assert!(complaint(|s| s.keys = Some(vec!["a".into()])).contains("spec.keys"));
-        assert!(complaint(|s| s.conflict_policy = ConflictPolicy::Adopt).contains("Adopt"));
+    fn a_list_of_keys_has_keys_and_none_twice() {
+        assert!(complaint(|s| s.keys = Some(vec![])).contains("spec.keys"));
+        assert!(complaint(|s| s.keys = Some(vec!["a".into(), "a".into()])).contains("spec.keys"));
+        let too_many = (0..=MAX_KEYS).map(|number| number.to_string()).collect();
+        assert!(complaint(|s| s.keys = Some(too_many)).contains("spec.keys"));
+    }
+
+    #[test]
+    fn what_the_operator_stamps_nobody_else_may() {
+        for (key, value, word) in [
+            ("apps.nishaf.info/x", "a", "apps.nishaf.info/x"),
+            ("app.kubernetes.io/managed-by", "a", "managed-by"),
+            ("no space", "a", "no space"),
+            ("a/b/c", "a", "a/b/c"),
+            ("team", "no space", "team"),
+        ] {
+            let labels = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+            let metadata = DestinationMetadata { labels, ..DestinationMetadata::default() };
+            let message = complaint(|s| s.destination_metadata = Some(metadata));
+            assert!(message.contains(word), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_selector_that_cannot_be_evaluated_is_refused() {
+        for (operator, values) in
+            [("In", None), ("NotIn", None), ("Exists", Some("a")), ("Is", None)]
+        {
+            let requirement = LabelSelectorRequirement {
+                key: "team".into(),
+                operator: operator.into(),
+                values: values.map(|value| vec![value.to_owned()]),
+            };
+            let selector = LabelSelector {
+                match_expressions: Some(vec![requirement]),
+                ..LabelSelector::default()
+            };
+            let message = complaint(|s| {
+                s.destination_namespace = None;
+                s.destination_namespace_selector = Some(selector);
+            });
+            assert!(message.contains("destinationNamespaceSelector"), "{message}");
+        }
     }
 }

@@ -4,10 +4,12 @@
 //! resourceVersion per change. Nothing else of it is real.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::api::ConfigMapSyncSpec;
 use crate::api::ConfigMapSyncStatus;
+use crate::api::DestinationMetadata;
 use crate::api::SourceVersion;
 use crate::decide::Action;
 use crate::decide::Content;
@@ -17,8 +19,10 @@ use crate::decide::Plan;
 use crate::decide::desired;
 use crate::decide::desired::destinations;
 use crate::decide::desired::source_name;
+use crate::decide::excerpt::excerpt;
 use crate::decide::observed::ContentSeen;
 use crate::decide::observed::CopySeen;
+use crate::decide::observed::ManagedBy;
 use crate::decide::observed::NamespaceState;
 use crate::decide::observed::Occupant;
 use crate::decide::observed::Place;
@@ -29,7 +33,11 @@ use crate::decide::observed::SyncSeen;
 use crate::decide::observed::Version;
 use crate::decide::plan;
 use crate::decide::plan::FinalizerStep;
+use crate::decide::plan::NewCopy;
 use crate::decide::questions;
+use crate::decide::stamp::OtherKeys;
+use crate::decide::stamp::OtherMetadata;
+use crate::decide::stamp::Stamp;
 use crate::names;
 use crate::names::NamespacedName;
 
@@ -40,10 +48,52 @@ pub const SYNC_UID: &str = "00000000-sync";
 pub struct Stored {
     pub version: Version,
     pub content: Content,
-    pub marks: Option<Marks>,
-    pub managed_by_us: bool,
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+    /// Labels and annotations that we set, by key.
+    pub ours: BTreeSet<String>,
     /// Whether somebody else may have written it since we did.
     pub touched: bool,
+}
+
+// === impl Stored ===
+
+impl Stored {
+    pub fn marks(&self) -> Option<Marks> {
+        Marks::parse(Some(&self.labels), Some(&self.annotations))
+    }
+
+    pub fn set_marks(&mut self, marks: Option<Marks>) {
+        for key in Marks::ANNOTATIONS {
+            self.annotations.remove(key);
+        }
+        self.labels.remove(names::LABEL_SYNC_UID);
+        if let Some(marks) = marks {
+            self.labels.extend(marks.labels());
+            self.annotations.extend(marks.annotations());
+        }
+    }
+
+    fn apply(&mut self, stamp: &Stamp) {
+        for (map, changes) in
+            [(&mut self.labels, &stamp.labels), (&mut self.annotations, &stamp.annotations)]
+        {
+            for key in &changes.remove {
+                assert!(map.remove(key).is_some(), "{key} is not there to be removed");
+            }
+            map.extend(changes.set.clone());
+            self.ours.extend(changes.set.keys().cloned());
+        }
+    }
+
+    fn other_metadata(&self) -> OtherMetadata {
+        let keys = |map| OtherKeys::of(Some(map), |key| self.ours.contains(key));
+        OtherMetadata { labels: keys(&self.labels), annotations: keys(&self.annotations) }
+    }
+
+    fn managed_by(&self) -> ManagedBy {
+        ManagedBy::of(self.labels.get(names::LABEL_MANAGED_BY).map(String::as_str))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -78,8 +128,15 @@ impl World {
 
     pub fn put(&mut self, at: &NamespacedName, content: Content, marks: Option<Marks>) {
         let version = self.next_version();
-        let touched = true;
-        let stored = Stored { version, content, marks, managed_by_us: false, touched };
+        let mut stored = Stored {
+            version,
+            content,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            ours: BTreeSet::new(),
+            touched: true,
+        };
+        stored.set_marks(marks);
         self.config_maps.insert(at.clone(), stored);
     }
 
@@ -123,58 +180,50 @@ impl World {
 
     fn write(&mut self, at: &NamespacedName, action: &Action) {
         match action {
-            Action::Create { marks, content } => {
+            Action::Create(copy) => {
                 assert!(!self.config_maps.contains_key(at), "POST onto {at}");
-                self.create(at, marks, content);
+                self.create(at, copy);
             }
-            Action::Update { seen, was, marks, content } => {
+            Action::Update { seen, stamp, content } => {
                 self.check(at, seen);
                 assert!(!self.config_maps[at].content.immutable, "immutable {at} changed");
-                self.stamp(at, was, marks);
-                self.change(at, |stored| stored.content = (**content).clone());
+                self.change(at, |stored| {
+                    stored.apply(stamp);
+                    stored.content = (**content).clone();
+                });
             }
-            Action::Restamp { seen, was, marks } => {
+            Action::Restamp { seen, stamp } | Action::Release { seen, stamp } => {
                 self.check(at, seen);
-                self.stamp(at, was, marks);
+                self.change(at, |stored| stored.apply(stamp));
             }
-            Action::Replace { seen, marks, content } => {
+            Action::Replace { seen, copy } => {
                 self.check(at, seen);
                 self.config_maps.remove(at);
-                self.create(at, marks, content);
-            }
-            Action::Release { seen, .. } => {
-                self.check(at, seen);
-                self.change(at, |stored| {
-                    stored.marks = None;
-                    stored.managed_by_us = false;
-                });
+                self.create(at, copy);
             }
             Action::Delete { seen } => {
                 self.check(at, seen);
                 let gone = self.config_maps.remove(at).unwrap();
-                assert!(gone.marks.unwrap().created, "{at} was not created by us");
+                assert!(gone.marks().unwrap().created, "{at} was not created by us");
             }
             Action::Keep | Action::Leave(_) => unreachable!("not a write"),
         }
     }
 
-    fn create(&mut self, at: &NamespacedName, marks: &Marks, content: &Arc<Content>) {
-        let version = self.next_version();
+    fn create(&mut self, at: &NamespacedName, copy: &NewCopy) {
+        let DestinationMetadata { mut labels, mut annotations } = (*copy.metadata).clone();
+        labels.extend(copy.marks.labels());
+        labels.insert(names::LABEL_MANAGED_BY.to_owned(), names::CONFIGMAPSYNC.to_owned());
+        annotations.extend(copy.marks.annotations());
         let stored = Stored {
-            version,
-            content: (**content).clone(),
-            marks: Some(marks.clone()),
-            managed_by_us: true,
+            version: self.next_version(),
+            content: (*copy.content).clone(),
+            ours: labels.keys().chain(annotations.keys()).cloned().collect(),
+            labels,
+            annotations,
             touched: false,
         };
         self.config_maps.insert(at.clone(), stored);
-    }
-
-    fn stamp(&mut self, at: &NamespacedName, was: &Marks, marks: &Marks) {
-        let created = was.created;
-        self.change(at, |stored| {
-            stored.marks = Some(Marks { created, ..marks.clone() });
-        });
     }
 
     fn change(&mut self, at: &NamespacedName, change: impl FnOnce(&mut Stored)) {
@@ -195,7 +244,9 @@ impl World {
 
     fn glance(&self) -> Observed {
         let spec = Ok(self.spec.clone());
-        let mut names: Vec<_> = destinations(&spec).unwrap_or_default().into_iter().collect();
+        let selected = self.selected();
+        let mut names: Vec<_> =
+            destinations(&spec, &selected).unwrap_or_default().into_iter().collect();
         names.extend(self.config_maps.iter().filter(is_marked).map(|(at, _)| at.clone()));
         let places = names.into_iter().map(|at| (at.clone(), self.place(&at))).collect();
         Observed {
@@ -213,13 +264,20 @@ impl World {
                 status: ConfigMapSyncStatus::default(),
             },
             source: self.source(),
+            selected,
             places,
         }
     }
 
+    /// Selectors match what is not lost.
+    fn selected(&self) -> BTreeSet<String> {
+        let names = ["central", "m", "n"].into_iter();
+        names.filter(|name| !self.namespaces.contains_key(*name)).map(str::to_owned).collect()
+    }
+
     fn source(&self) -> SourceSeen {
         let Some(stored) = self.config_maps.get(&source_name(&self.spec)) else {
-            return SourceSeen::Absent;
+            return SourceSeen::Absent { confirmed: false };
         };
         SourceSeen::Present(Source {
             version: SourceVersion {
@@ -238,12 +296,11 @@ impl World {
             Some(stored) => Standing::Occupied(Box::new(Occupant {
                 version: stored.version.clone(),
                 deleting: false,
-                marks: stored.marks.clone(),
-                managed_by_us: stored.managed_by_us,
-                owner: stored
-                    .marks
-                    .as_ref()
-                    .and_then(|marks| self.living.get(&marks.sync_uid).cloned()),
+                marks: stored.marks(),
+                managed_by: stored.managed_by(),
+                has_owner_references: false,
+                other_metadata: stored.other_metadata(),
+                owner: stored.marks().and_then(|marks| self.living.get(&marks.sync_uid).cloned()),
                 content: if stored.touched {
                     CopySeen::Suspect
                 } else {
@@ -258,9 +315,14 @@ impl World {
     }
 
     fn read_source(&self, observed: &mut Observed) {
-        let stored = &self.config_maps[&source_name(&self.spec)];
+        let Some(stored) = self.config_maps.get(&source_name(&self.spec)) else {
+            observed.source = SourceSeen::Absent { confirmed: true };
+            return;
+        };
         if let SourceSeen::Present(source) = &mut observed.source {
-            source.content = ContentSeen::Read(Arc::new(stored.content.clone()));
+            let content = Arc::new(stored.content.clone());
+            let (known, part) = excerpt(&content, &content.digest(), &self.spec);
+            source.content = ContentSeen::Read(known, part);
         }
     }
 
@@ -273,5 +335,5 @@ impl World {
 }
 
 fn is_marked((_, stored): &(&NamespacedName, &Stored)) -> bool {
-    stored.marks.as_ref().is_some_and(|marks| marks.sync_uid == SYNC_UID)
+    stored.marks().is_some_and(|marks| marks.sync_uid == SYNC_UID)
 }

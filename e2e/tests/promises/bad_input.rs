@@ -3,8 +3,6 @@
 mod cases;
 mod stored;
 
-use std::collections::BTreeMap;
-
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
@@ -166,19 +164,26 @@ async fn what_is_right_is_accepted() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_field_that_does_not_work_yet_is_named() -> Result<()> {
+async fn what_admission_cannot_judge_is_named() -> Result<()> {
     let world = World::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-    let selector = json!({"destinationNamespace": null, "destinationNamespaceSelector": {}});
-    let fields = BTreeMap::from([
-        ("destinationNamespaceSelector", selector),
-        ("keys", json!({"keys": ["a"]})),
-        ("destinationMetadata", json!({"destinationMetadata": {"labels": {"a": "b"}}})),
-        ("sourceDeletionPolicy: Delete", json!({"sourceDeletionPolicy": "Delete"})),
-        ("conflictPolicy: Adopt", json!({"conflictPolicy": "Adopt"})),
-    ]);
+    let expression = |operator: &str, values: Value| {
+        let expression = json!({"key": "team", "operator": operator, "values": values});
+        json!({
+            "destinationNamespace": null,
+            "destinationNamespaceSelector": {"matchExpressions": [expression]},
+        })
+    };
+    let metadata = |map: &str, entry: Value| json!({"destinationMetadata": {map: entry}});
+    let fields = [
+        ("destinationNamespaceSelector", expression("In", json!([]))),
+        ("destinationNamespaceSelector", expression("Exists", json!(["a"]))),
+        ("destinationNamespaceSelector", expression("Is", json!(["a"]))),
+        ("destinationMetadata.labels", metadata("labels", json!({"a": "no space"}))),
+        ("destinationMetadata.annotations", metadata("annotations", json!({"a/b/c": "d"}))),
+    ];
     for (number, (named, change)) in fields.iter().enumerate() {
         let name = format!("sync-{number}");
         let spec = serde_json::from_value(changed(plain(), change))?;

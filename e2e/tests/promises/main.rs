@@ -8,6 +8,7 @@ mod copy_follows_source;
 mod deletion_leaves_nothing;
 mod drift_repaired;
 mod failover;
+mod fan_out;
 mod foreign_untouched;
 mod idle_is_silent;
 mod kubectl;

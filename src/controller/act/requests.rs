@@ -1,7 +1,5 @@
 //! The requests that acting sends, as values.
 
-use std::collections::BTreeMap;
-
 use http::Request;
 use http::header;
 use json_patch::AddOperation;
@@ -21,8 +19,9 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::decide::Content;
-use crate::decide::Marks;
 use crate::decide::observed::Version;
+use crate::decide::plan::NewCopy;
+use crate::decide::stamp::Stamp;
 use crate::names;
 use crate::names::NamespacedName;
 
@@ -36,15 +35,19 @@ const ACCEPT_METADATA: header::HeaderValue = header::HeaderValue::from_static(
 
 /// The copy at `at`, as it is created.
 #[must_use]
-pub fn new_copy(at: &NamespacedName, marks: &Marks, content: &Content) -> ConfigMap {
-    let mut labels = marks.labels();
+pub fn new_copy(at: &NamespacedName, copy: &NewCopy) -> ConfigMap {
+    let NewCopy { marks, metadata, content } = copy;
+    let mut labels = metadata.labels.clone();
+    labels.extend(marks.labels());
     labels.insert(names::LABEL_MANAGED_BY.to_owned(), names::CONFIGMAPSYNC.to_owned());
+    let mut annotations = metadata.annotations.clone();
+    annotations.extend(marks.annotations());
     ConfigMap {
         metadata: ObjectMeta {
             namespace: Some(at.namespace.clone()),
             name: Some(at.name.clone()),
             labels: Some(labels),
-            annotations: Some(marks.annotations()),
+            annotations: Some(annotations),
             ..ObjectMeta::default()
         },
         data: Some(content.data.clone()).filter(|data| !data.is_empty()),
@@ -104,11 +107,11 @@ pub fn patch_parameters() -> PatchParams {
     PatchParams { field_manager: Some(names::CONFIGMAPSYNC.to_owned()), ..PatchParams::default() }
 }
 
-/// A patch that makes content and marks what they should be, if the copy is as it was `seen`.
-/// Other people's labels and annotations are left alone.
+/// A patch that makes content, marks and metadata what they should be, if the copy is as it was
+/// `seen`. Other people's labels and annotations are left alone.
 #[must_use]
-pub fn update(seen: &Version, was: &Marks, marks: &Marks, content: &Content) -> Patch {
-    let mut operations = stamp(seen, was, marks);
+pub fn update(seen: &Version, stamp: &Stamp, content: &Content) -> Patch {
+    let Patch(mut operations) = restamp(seen, stamp);
     operations.push(add(["data"], json!(content.data)));
     operations.push(add(["binaryData"], json!(content.binary_data)));
     if content.immutable {
@@ -117,22 +120,17 @@ pub fn update(seen: &Version, was: &Marks, marks: &Marks, content: &Content) -> 
     Patch(operations)
 }
 
-/// A patch that makes the marks what they should be, if the copy is as it was `seen`.
+/// A patch that changes marks and metadata alone, if the copy is as it was `seen`.
 #[must_use]
-pub fn restamp(seen: &Version, was: &Marks, marks: &Marks) -> Patch {
-    Patch(stamp(seen, was, marks))
-}
-
-/// A patch that takes our marks off, if the copy is as it was `seen`.
-#[must_use]
-pub fn release(seen: &Version, was: &Marks, managed_by_us: bool) -> Patch {
+pub fn restamp(seen: &Version, stamp: &Stamp) -> Patch {
     let mut operations = vec![only_if_still(seen)];
-    let label = managed_by_us.then(|| names::LABEL_MANAGED_BY.to_owned());
-    for key in was.labels().into_keys().chain(label) {
-        operations.push(remove(["metadata", "labels", &key]));
-    }
-    for key in was.annotations().into_keys() {
-        operations.push(remove(["metadata", "annotations", &key]));
+    for (map, changes) in [("labels", &stamp.labels), ("annotations", &stamp.annotations)] {
+        if changes.map_is_missing && !changes.set.is_empty() {
+            operations.push(add(["metadata", map], json!({})));
+        }
+        let set = changes.set.iter();
+        operations.extend(set.map(|(key, value)| add(["metadata", map, key], json!(value))));
+        operations.extend(changes.remove.iter().map(|key| remove(["metadata", map, key])));
     }
     Patch(operations)
 }
@@ -157,34 +155,6 @@ pub fn remove_finalizer(seen: &Version, present: &[String]) -> Patch {
 #[must_use]
 pub fn replace_status(seen: &Version, status: &Value) -> Patch {
     Patch(vec![only_if_still(seen), add(["status"], status.clone())])
-}
-
-/// The mark `created` is stamped by the POST and never later, so a patch leaves it as it is.
-fn stamp(seen: &Version, was: &Marks, marks: &Marks) -> Vec<PatchOperation> {
-    let mut operations = vec![only_if_still(seen)];
-    for (key, value) in differing(&was.labels(), &marks.labels()) {
-        operations.push(add(["metadata", "labels", &key], json!(value)));
-    }
-    let keep_created = |marks: &Marks| Marks { created: false, ..marks.clone() }.annotations();
-    let (before, after) = (keep_created(was), keep_created(marks));
-    for (key, value) in differing(&before, &after) {
-        operations.push(add(["metadata", "annotations", &key], json!(value)));
-    }
-    for key in before.into_keys().filter(|key| !after.contains_key(key)) {
-        operations.push(remove(["metadata", "annotations", &key]));
-    }
-    operations
-}
-
-fn differing(
-    before: &BTreeMap<String, String>,
-    after: &BTreeMap<String, String>,
-) -> Vec<(String, String)> {
-    after
-        .iter()
-        .filter(|(key, value)| before.get(*key) != Some(*value))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect()
 }
 
 /// Replacing the resourceVersion makes a patch compare-and-swap: the API server answers 409 to

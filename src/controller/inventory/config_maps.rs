@@ -1,5 +1,6 @@
 //! What is known of `ConfigMaps`, from their metadata.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -11,7 +12,11 @@ use crate::decide::Marks;
 use crate::decide::content::Digest;
 use crate::decide::drift::FieldOwnership;
 use crate::decide::drift::field_ownership;
+use crate::decide::drift::owned_metadata;
+use crate::decide::observed::ManagedBy;
 use crate::decide::observed::Version;
+use crate::decide::stamp::OtherKeys;
+use crate::decide::stamp::OtherMetadata;
 use crate::names;
 use crate::names::NamespacedName;
 
@@ -24,8 +29,13 @@ pub struct Entry {
     pub deleting: bool,
     /// Whether its owner forbids copying it.
     pub no_copy: bool,
-    /// Whether its label `app.kubernetes.io/managed-by` names us.
-    pub managed_by_us: bool,
+    /// Who its label `app.kubernetes.io/managed-by` names.
+    pub managed_by: ManagedBy,
+    /// Whether it has owner references.
+    pub has_owner_references: bool,
+    /// Its labels and annotations that are not our marks. Of what carries no mark, only whether
+    /// there are any is kept.
+    pub other_metadata: OtherMetadata,
     /// Our marks on it, if there are any.
     pub marks: Option<Marks>,
     /// What its metadata tells of its content.
@@ -68,6 +78,7 @@ impl Entry {
     fn of(metadata: &ObjectMeta) -> Option<Self> {
         let label = |key| metadata.labels.as_ref().and_then(|labels| labels.get(key));
         let annotation = |key| metadata.annotations.as_ref().and_then(|map| map.get(key));
+        let marks = Marks::parse(metadata.labels.as_ref(), metadata.annotations.as_ref());
         Some(Self {
             version: Version {
                 uid: metadata.uid.clone()?,
@@ -75,9 +86,13 @@ impl Entry {
             },
             deleting: metadata.deletion_timestamp.is_some(),
             no_copy: annotation(names::ANNOTATION_NO_COPY).is_some_and(|value| value == "true"),
-            managed_by_us: label(names::LABEL_MANAGED_BY)
-                .is_some_and(|value| value == names::CONFIGMAPSYNC),
-            marks: Marks::parse(metadata.labels.as_ref(), metadata.annotations.as_ref()),
+            managed_by: ManagedBy::of(label(names::LABEL_MANAGED_BY).map(String::as_str)),
+            has_owner_references: metadata
+                .owner_references
+                .as_ref()
+                .is_some_and(|owners| !owners.is_empty()),
+            other_metadata: other_metadata(metadata, marks.is_some()),
+            marks,
             fields: field_ownership(metadata.managed_fields.as_deref()),
             read: None,
         })
@@ -97,6 +112,21 @@ impl Entry {
         let number = |entry: &Self| entry.version.resource_version.parse::<u128>().ok();
         self.version.uid == other.version.uid
             && number(self).zip(number(other)).is_some_and(|(this, other)| this < other)
+    }
+}
+
+fn other_metadata(metadata: &ObjectMeta, is_marked: bool) -> OtherMetadata {
+    let of = |map: Option<&BTreeMap<String, String>>, ours: &BTreeSet<&str>| {
+        if is_marked {
+            OtherKeys::of(map, |key| ours.contains(key))
+        } else {
+            OtherKeys { map_is_missing: map.is_none(), ..OtherKeys::default() }
+        }
+    };
+    let (labels, annotations) = owned_metadata(metadata.managed_fields.as_deref());
+    OtherMetadata {
+        labels: of(metadata.labels.as_ref(), &labels),
+        annotations: of(metadata.annotations.as_ref(), &annotations),
     }
 }
 
@@ -163,6 +193,12 @@ impl ConfigMaps {
         }
     }
 
+    /// Drops what carries no mark and is not to be kept.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(&NamespacedName) -> bool) {
+        self.absent.retain(|at| is_kept(at));
+        self.entries.retain(|at, kept| kept.entry.marks.is_some() || is_kept(at));
+    }
+
     pub(super) fn no_longer_referred_to(&mut self, at: &NamespacedName) {
         self.absent.remove(at);
         if self.entries.get(at).is_some_and(|kept| kept.entry.marks.is_none()) {
@@ -198,10 +234,12 @@ impl ConfigMaps {
         &'a self,
         namespace: &'a str,
     ) -> impl Iterator<Item = &'a str> + 'a {
-        self.by_sync
-            .iter()
-            .filter(move |(_, places)| places.iter().any(|at| at.namespace == namespace))
-            .map(|(uid, _)| uid.as_str())
+        let first = NamespacedName::new(namespace, "");
+        let has_one = move |places: &BTreeSet<NamespacedName>| {
+            places.range(&first..).next().is_some_and(|at| at.namespace == namespace)
+        };
+        let syncs = self.by_sync.iter().filter(move |(_, places)| has_one(places));
+        syncs.map(|(uid, _)| uid.as_str())
     }
 
     /// What carries a uid that `fits`.
@@ -228,8 +266,6 @@ impl ConfigMaps {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::decide::Content;
 

@@ -1,11 +1,36 @@
 //! What is known of namespaces.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::Selector;
 
+use crate::decide::destinations::selects;
 use crate::decide::observed::NamespaceState;
+
+/// What matters of a namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamespaceFacts {
+    /// `metadata.uid`
+    pub uid: Option<String>,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+    /// `metadata.labels`
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A namespace showed up, changed, or went away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceChange {
+    /// Which.
+    pub name: String,
+    /// What was known of it, if it was there.
+    pub before: Option<NamespaceFacts>,
+    /// What is known of it now, if it is there.
+    pub after: Option<NamespaceFacts>,
+}
 
 #[derive(Debug)]
 pub(super) struct Namespaces {
@@ -14,11 +39,24 @@ pub(super) struct Namespaces {
     list: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 struct Kept {
-    uid: Option<String>,
-    terminating: bool,
+    facts: NamespaceFacts,
     list: u64,
+}
+
+// === impl NamespaceChange ===
+
+impl NamespaceChange {
+    /// Whether nothing but labels has changed.
+    #[must_use]
+    pub fn is_of_labels_only(&self) -> bool {
+        let without_labels = |facts: &NamespaceFacts| (facts.uid.clone(), facts.terminating);
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) => without_labels(before) == without_labels(after),
+            _ => false,
+        }
+    }
 }
 
 // === impl Namespaces ===
@@ -32,7 +70,7 @@ impl Namespaces {
         self.list += 1;
     }
 
-    pub(super) fn list_ends(&mut self) -> Vec<String> {
+    pub(super) fn list_ends(&mut self) -> Vec<NamespaceChange> {
         let current = self.list;
         let gone: Vec<_> = self
             .known
@@ -40,34 +78,62 @@ impl Namespaces {
             .filter(|(_, kept)| kept.list != current)
             .map(|(name, _)| name.clone())
             .collect();
-        for name in &gone {
-            self.known.remove(name);
-        }
-        gone
+        gone.iter().filter_map(|name| self.gone(name)).collect()
     }
 
-    pub(super) fn seen(&mut self, metadata: &ObjectMeta) -> bool {
-        let Some(name) = metadata.name.clone() else { return false };
-        let kept = Kept {
+    pub(super) fn seen(&mut self, metadata: &ObjectMeta) -> Option<NamespaceChange> {
+        let name = metadata.name.clone()?;
+        let facts = NamespaceFacts {
             uid: metadata.uid.clone(),
             terminating: metadata.deletion_timestamp.is_some(),
-            list: self.list,
+            labels: metadata.labels.clone().unwrap_or_default(),
         };
-        match self.known.insert(name, kept.clone()) {
-            Some(before) => Kept { list: self.list, ..before } != kept,
-            None => true,
-        }
+        let kept = Kept { facts: facts.clone(), list: self.list };
+        let before = self.known.insert(name.clone(), kept).map(|before| before.facts);
+        let after = Some(facts);
+        (before != after).then_some(NamespaceChange { name, before, after })
     }
 
-    pub(super) fn gone(&mut self, name: &str) {
-        self.known.remove(name);
+    pub(super) fn gone(&mut self, name: &str) -> Option<NamespaceChange> {
+        let kept = self.known.remove(name)?;
+        let name = name.to_owned();
+        Some(NamespaceChange { name, before: Some(kept.facts), after: None })
     }
 
     pub(super) fn state(&self, name: &str) -> NamespaceState {
-        match self.known.get(name) {
+        self.state_of(name, self.known.get(name).map(|kept| &kept.facts))
+    }
+
+    pub(super) fn uid(&self, name: &str) -> Option<String> {
+        self.known.get(name)?.facts.uid.clone()
+    }
+
+    /// Whether a namespace of these facts is selected.
+    pub(super) fn is_selected(
+        &self,
+        selector: &Selector,
+        name: &str,
+        facts: Option<&NamespaceFacts>,
+    ) -> bool {
+        facts
+            .is_some_and(|facts| selects(selector, self.state_of(name, Some(facts)), &facts.labels))
+    }
+
+    /// Whether a namespace, as it is known, is selected.
+    pub(super) fn is_selected_now(&self, selector: &Selector, name: &str) -> bool {
+        self.is_selected(selector, name, self.known.get(name).map(|kept| &kept.facts))
+    }
+
+    pub(super) fn selected(&self, selector: &Selector) -> BTreeSet<String> {
+        let names = self.known.keys().filter(|name| self.is_selected_now(selector, name));
+        names.cloned().collect()
+    }
+
+    fn state_of(&self, name: &str, facts: Option<&NamespaceFacts>) -> NamespaceState {
+        match facts {
             _ if self.protected.contains(name) => NamespaceState::Protected,
             None => NamespaceState::Absent,
-            Some(kept) if kept.terminating => NamespaceState::Terminating,
+            Some(facts) if facts.terminating => NamespaceState::Terminating,
             Some(_) => NamespaceState::Active,
         }
     }
@@ -84,9 +150,19 @@ mod tests {
     #[test]
     fn a_namespace_is_news_once_and_when_it_is_another() {
         let mut namespaces = Namespaces::new(BTreeSet::new());
-        assert!(namespaces.seen(&named("app", "1")));
-        assert!(!namespaces.seen(&named("app", "1")));
-        assert!(namespaces.seen(&named("app", "2")), "re-created under the same name");
+        assert!(namespaces.seen(&named("app", "1")).is_some());
+        assert!(namespaces.seen(&named("app", "1")).is_none());
+        assert!(namespaces.seen(&named("app", "2")).is_some(), "re-created under the same name");
+    }
+
+    #[test]
+    fn a_label_is_news_of_labels_only() {
+        let mut namespaces = Namespaces::new(BTreeSet::new());
+        assert!(!namespaces.seen(&named("app", "1")).unwrap().is_of_labels_only());
+        let labels = Some(BTreeMap::from([("team".to_owned(), "a".to_owned())]));
+        let change = namespaces.seen(&ObjectMeta { labels, ..named("app", "1") }).unwrap();
+        assert!(change.is_of_labels_only());
+        assert!(!namespaces.gone("app").unwrap().is_of_labels_only());
     }
 
     #[test]
@@ -94,7 +170,8 @@ mod tests {
         let mut namespaces = Namespaces::new(BTreeSet::new());
         namespaces.seen(&named("app", "1"));
         namespaces.list_begins();
-        assert_eq!(namespaces.list_ends(), ["app"]);
+        let gone: Vec<_> = namespaces.list_ends().into_iter().map(|change| change.name).collect();
+        assert_eq!(gone, ["app"]);
         assert_eq!(namespaces.state("app"), NamespaceState::Absent);
     }
 
@@ -103,5 +180,6 @@ mod tests {
         let mut namespaces = Namespaces::new(BTreeSet::from(["kube-system".to_owned()]));
         namespaces.seen(&named("kube-system", "1"));
         assert_eq!(namespaces.state("kube-system"), NamespaceState::Protected);
+        assert!(namespaces.selected(&Selector::default()).is_empty());
     }
 }

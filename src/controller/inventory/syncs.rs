@@ -2,27 +2,41 @@
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
+use std::hash::Hash;
+
+use kube::core::Selector;
 
 use crate::api::StoredConfigMapSync;
-use crate::decide::desired::destinations;
 use crate::decide::desired::source_name;
+use crate::decide::destinations::Target;
 use crate::names::NamespacedName;
 
 #[derive(Debug, Default)]
 pub(super) struct Syncs {
     by_name: HashMap<NamespacedName, Kept>,
     by_uid: HashMap<String, NamespacedName>,
-    /// Who refers to a name as source or as destination.
+    /// Who refers to a name as source or as the one destination.
     references: HashMap<NamespacedName, BTreeSet<NamespacedName>>,
-    /// Who has a destination in a namespace.
+    /// Who has its one destination in a namespace.
     namespaces: HashMap<String, BTreeSet<NamespacedName>>,
+    /// Who has a copy of this name in every namespace that it selects.
+    selecting: HashMap<String, BTreeSet<NamespacedName>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Kept {
     uid: String,
-    references: BTreeSet<NamespacedName>,
-    namespaces: BTreeSet<String>,
+    source: Option<NamespacedName>,
+    target: Option<Target>,
+}
+
+/// What a sync no longer refers to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Dropped {
+    /// Single names.
+    pub(super) names: Vec<NamespacedName>,
+    /// It selected namespaces: any name may be meant.
+    pub(super) selection: bool,
 }
 
 // === impl Syncs ===
@@ -34,28 +48,33 @@ impl Syncs {
         (Some(known) != sync.metadata.uid.as_ref()).then(|| known.clone())
     }
 
-    /// Notes what a sync refers to. Returns the names that it referred to before and no longer
-    /// does.
-    pub(super) fn seen(&mut self, sync: &StoredConfigMapSync) -> Vec<NamespacedName> {
-        let Some(name) = sync.namespaced_name() else { return Vec::new() };
+    /// Notes what a sync refers to, and tells what it referred to before.
+    pub(super) fn seen(&mut self, sync: &StoredConfigMapSync) -> Dropped {
+        let Some(name) = sync.namespaced_name() else { return Dropped::default() };
         let kept = Kept::of(sync);
-        let before = self.remove(&name).unwrap_or_default();
+        let before = self.remove(&name);
         self.by_uid.insert(kept.uid.clone(), name.clone());
-        for reference in &kept.references {
+        for reference in kept.references() {
             self.references.entry(reference.clone()).or_default().insert(name.clone());
         }
-        for namespace in &kept.namespaces {
-            self.namespaces.entry(namespace.clone()).or_default().insert(name.clone());
+        match &kept.target {
+            Some(Target::Place(place)) => {
+                let namespace = place.namespace.clone();
+                self.namespaces.entry(namespace).or_default().insert(name.clone());
+            }
+            Some(Target::Selected { name: copy, .. }) => {
+                self.selecting.entry(copy.clone()).or_default().insert(name.clone());
+            }
+            None => {}
         }
-        let dropped = before.references.difference(&kept.references).cloned().collect();
         self.by_name.insert(name, kept);
-        dropped
+        before.map(Kept::dropped).unwrap_or_default()
     }
 
-    /// Forgets a sync: its uid, and the names that it referred to.
-    pub(super) fn gone(&mut self, name: &NamespacedName) -> Option<(String, Vec<NamespacedName>)> {
+    /// Forgets a sync: its uid, and what it referred to.
+    pub(super) fn gone(&mut self, name: &NamespacedName) -> Option<(String, Dropped)> {
         let kept = self.remove(name)?;
-        Some((kept.uid, kept.references.into_iter().collect()))
+        Some((kept.uid.clone(), kept.dropped()))
     }
 
     pub(super) fn names(&self) -> Vec<NamespacedName> {
@@ -66,14 +85,23 @@ impl Syncs {
         self.by_uid.get(uid)
     }
 
-    pub(super) fn refers_to(&self, name: &NamespacedName) -> bool {
-        self.references.contains_key(name)
+    /// Whether a sync refers to `name`, or would if it selected its namespace.
+    pub(super) fn may_refer_to(&self, name: &NamespacedName) -> bool {
+        self.references.contains_key(name) || self.selecting.contains_key(&name.name)
     }
 
-    pub(super) fn referring_to(&self, name: &NamespacedName) -> Vec<NamespacedName> {
-        self.references.get(name).into_iter().flatten().cloned().collect()
+    /// Who refers to `name`, where `selects` tells whether a selector selects its namespace.
+    pub(super) fn referring_to(
+        &self,
+        name: &NamespacedName,
+        selects: impl Fn(&Selector) -> bool,
+    ) -> BTreeSet<NamespacedName> {
+        let selecting = self.selecting.get(&name.name).into_iter().flatten();
+        let selecting = selecting.filter(|sync| self.selector(sync).is_some_and(&selects));
+        self.references.get(name).into_iter().flatten().chain(selecting).cloned().collect()
     }
 
+    /// Who has its one destination in `namespace`.
     pub(super) fn with_destination_in(
         &self,
         namespace: &str,
@@ -81,14 +109,33 @@ impl Syncs {
         self.namespaces.get(namespace).into_iter().flatten().cloned()
     }
 
+    /// Who selects namespaces by labels, and how.
+    pub(super) fn selectors(&self) -> impl Iterator<Item = (&NamespacedName, &Selector)> {
+        let syncs = self.selecting.values().flatten();
+        syncs.filter_map(|sync| Some((sync, self.selector(sync)?)))
+    }
+
+    pub(super) fn selector(&self, sync: &NamespacedName) -> Option<&Selector> {
+        match self.by_name.get(sync)?.target.as_ref()? {
+            Target::Selected { selector, .. } => Some(selector),
+            Target::Place(_) => None,
+        }
+    }
+
     fn remove(&mut self, name: &NamespacedName) -> Option<Kept> {
         let kept = self.by_name.remove(name)?;
         self.by_uid.remove(&kept.uid);
-        for reference in &kept.references {
+        for reference in kept.references() {
             remove_from(&mut self.references, reference, name);
         }
-        for namespace in &kept.namespaces {
-            remove_from(&mut self.namespaces, namespace, name);
+        match &kept.target {
+            Some(Target::Place(place)) => {
+                remove_from(&mut self.namespaces, &place.namespace, name);
+            }
+            Some(Target::Selected { name: copy, .. }) => {
+                remove_from(&mut self.selecting, copy, name);
+            }
+            None => {}
         }
         Some(kept)
     }
@@ -98,15 +145,29 @@ impl Syncs {
 
 impl Kept {
     fn of(sync: &StoredConfigMapSync) -> Self {
-        let destinations = destinations(&sync.spec).unwrap_or_default();
-        let namespaces = destinations.iter().map(|at| at.namespace.clone()).collect();
-        let mut references = destinations;
-        references.extend(sync.spec.as_ref().ok().map(source_name));
-        Self { uid: sync.metadata.uid.clone().unwrap_or_default(), references, namespaces }
+        let spec = sync.spec.as_ref().ok();
+        Self {
+            uid: sync.metadata.uid.clone().unwrap_or_default(),
+            source: spec.map(source_name),
+            target: spec.and_then(|spec| Target::of(spec).ok()),
+        }
+    }
+
+    fn references(&self) -> impl Iterator<Item = &NamespacedName> {
+        let place = match &self.target {
+            Some(Target::Place(place)) => Some(place),
+            _ => None,
+        };
+        self.source.iter().chain(place)
+    }
+
+    fn dropped(self) -> Dropped {
+        let names = self.references().cloned().collect();
+        Dropped { names, selection: matches!(self.target, Some(Target::Selected { .. })) }
     }
 }
 
-fn remove_from<Key: std::hash::Hash + Eq>(
+fn remove_from<Key: Hash + Eq>(
     map: &mut HashMap<Key, BTreeSet<NamespacedName>>,
     key: &Key,
     name: &NamespacedName,
@@ -121,6 +182,7 @@ fn remove_from<Key: std::hash::Hash + Eq>(
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
     use serde_json::json;
 
     use super::*;
@@ -138,6 +200,18 @@ mod tests {
         .unwrap()
     }
 
+    fn selecting(uid: &str) -> StoredConfigMapSync {
+        let mut sync = sync(uid, "a");
+        let spec = sync.spec.as_mut().unwrap();
+        spec.destination_namespace = None;
+        spec.destination_namespace_selector = Some(LabelSelector::default());
+        sync
+    }
+
+    fn refers_to(syncs: &Syncs, at: &NamespacedName) -> bool {
+        !syncs.referring_to(at, |_| false).is_empty()
+    }
+
     fn name() -> NamespacedName {
         NamespacedName::new("team", "sync")
     }
@@ -146,8 +220,8 @@ mod tests {
     fn source_and_destination_are_referred_to() {
         let mut syncs = Syncs::default();
         syncs.seen(&sync("1", "a"));
-        assert_eq!(syncs.referring_to(&NamespacedName::new("central", "a")), [name()]);
-        assert_eq!(syncs.referring_to(&NamespacedName::new("app", "copy")), [name()]);
+        assert!(refers_to(&syncs, &NamespacedName::new("central", "a")));
+        assert!(refers_to(&syncs, &NamespacedName::new("app", "copy")));
         assert_eq!(syncs.with_destination_in("app").collect::<Vec<_>>(), [name()]);
     }
 
@@ -155,8 +229,22 @@ mod tests {
     fn a_changed_sync_drops_what_it_no_longer_refers_to() {
         let mut syncs = Syncs::default();
         syncs.seen(&sync("1", "a"));
-        assert_eq!(syncs.seen(&sync("1", "b")), [NamespacedName::new("central", "a")]);
-        assert!(!syncs.refers_to(&NamespacedName::new("central", "a")));
+        let source = NamespacedName::new("central", "a");
+        assert!(syncs.seen(&sync("1", "b")).names.contains(&source));
+        assert!(!syncs.may_refer_to(&source));
+    }
+
+    #[test]
+    fn a_selecting_sync_refers_to_its_copies_in_the_namespaces_that_it_selects() {
+        let mut syncs = Syncs::default();
+        syncs.seen(&selecting("1"));
+        let copy = NamespacedName::new("anywhere", "copy");
+        assert!(syncs.may_refer_to(&copy));
+        assert_eq!(syncs.referring_to(&copy, |_| true), BTreeSet::from([name()]));
+        assert!(syncs.referring_to(&copy, |_| false).is_empty());
+        assert!(syncs.gone(&name()).unwrap().1.selection);
+        assert!(!syncs.may_refer_to(&copy));
+        assert_eq!(syncs.selectors().count(), 0);
     }
 
     #[test]

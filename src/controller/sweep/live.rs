@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use futures::StreamExt as _;
 use futures::stream;
@@ -20,6 +21,7 @@ use crate::controller::error::Answer;
 use crate::controller::error::Refusal;
 use crate::controller::error::classify;
 use crate::controller::inventory::Inventory;
+use crate::controller::memory::Attempt;
 use crate::controller::sweep::candidates::Owners;
 use crate::controller::trigger;
 use crate::decide::sweep::Candidate;
@@ -120,9 +122,13 @@ pub async fn look_at_copies(context: &Context, due: &BTreeMap<NamespacedName, Ca
                 Ok(None) => context.inventory.config_map_gone(at, None),
                 Err(error) => {
                     let refusal = refusal(&format!("look at ConfigMap {at}"), &error);
-                    let (sync_uid, subject) = (&candidate.marks.sync_uid, Some(at.clone()));
-                    let now = std::time::Instant::now();
-                    context.memory.failed(sync_uid, subject, refusal, now);
+                    let attempt = Attempt {
+                        subject: Some(at.clone()),
+                        namespace_uid: context.inventory.namespace(&at.namespace).1,
+                        content_hash: None,
+                    };
+                    let sync_uid = &candidate.marks.sync_uid;
+                    context.memory.failed(sync_uid, attempt, refusal, Instant::now());
                     None
                 }
             };

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::api::DestinationMetadata;
 use crate::decide::Content;
+use crate::decide::ContentHash;
 use crate::decide::Failure;
 use crate::decide::Marks;
 use crate::decide::observed::Version;
+use crate::decide::stamp::Stamp;
 use crate::names::NamespacedName;
 
 /// What has to be done. It explains itself: places that are left alone are in it too.
@@ -18,6 +21,8 @@ pub struct Plan {
     pub steps: BTreeMap<NamespacedName, Action>,
     /// A step waits for the content of the source, of which only the hash is known.
     pub needs_source: bool,
+    /// Hash of what should be in the copies, if it is known.
+    pub content_hash: Option<ContentHash>,
 }
 
 /// What has to be done to the finalizer of the sync.
@@ -36,49 +41,36 @@ pub enum FinalizerStep {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Nothing stands there: POST.
-    Create {
-        /// Marks to stamp.
-        marks: Marks,
-        /// Content to write.
-        content: Arc<Content>,
-    },
+    Create(NewCopy),
     /// Its content differs: JSON patch, conditional on `seen`.
     Update {
         /// Version that this was decided on.
         seen: Version,
-        /// Marks that stand there.
-        was: Marks,
-        /// Marks to stamp.
-        marks: Marks,
+        /// What has to change in labels and annotations.
+        stamp: Stamp,
         /// Content to write.
         content: Arc<Content>,
     },
-    /// Its content is right, its marks are not: JSON patch, conditional on `seen`.
+    /// Its content is right, its marks or its metadata are not: JSON patch, conditional on `seen`.
     Restamp {
         /// Version that this was decided on.
         seen: Version,
-        /// Marks that stand there.
-        was: Marks,
-        /// Marks to stamp.
-        marks: Marks,
+        /// What has to change in labels and annotations.
+        stamp: Stamp,
     },
     /// Its content differs and cannot be changed: DELETE, conditional on `seen`, then POST.
     Replace {
         /// Version that this was decided on.
         seen: Version,
-        /// Marks to stamp.
-        marks: Marks,
-        /// Content to write.
-        content: Arc<Content>,
+        /// What takes its place.
+        copy: NewCopy,
     },
     /// It is no longer wanted, and must not be deleted: our marks go, conditional on `seen`.
     Release {
         /// Version that this was decided on.
         seen: Version,
-        /// Marks that stand there.
-        was: Marks,
-        /// Whether the label `app.kubernetes.io/managed-by` names us, and goes too.
-        managed_by_us: bool,
+        /// What has to change in labels and annotations.
+        stamp: Stamp,
     },
     /// It is no longer wanted, and we made it: DELETE, conditional on `seen`.
     Delete {
@@ -91,13 +83,30 @@ pub enum Action {
     Leave(Failure),
 }
 
+/// A copy to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCopy {
+    /// Marks to stamp.
+    pub marks: Marks,
+    /// Labels and annotations to stamp besides.
+    pub metadata: Arc<DestinationMetadata>,
+    /// Content to write.
+    pub content: Arc<Content>,
+}
+
 // === impl Plan ===
 
 impl Plan {
     /// Whether anything has to be written.
     #[must_use]
     pub fn asks_for_writes(&self) -> bool {
-        self.finalizer != FinalizerStep::Keep || self.steps.values().any(Action::is_write)
+        self.finalizer != FinalizerStep::Keep || self.writes() > 0
+    }
+
+    /// How many copies have to be written.
+    #[must_use]
+    pub fn writes(&self) -> usize {
+        self.steps.values().filter(|action| action.is_write()).count()
     }
 }
 
@@ -114,7 +123,7 @@ impl Action {
     #[must_use]
     pub const fn verb(&self) -> &'static str {
         match self {
-            Self::Create { .. } => "create",
+            Self::Create(_) => "create",
             Self::Update { .. } => "update",
             Self::Restamp { .. } => "restamp",
             Self::Replace { .. } => "replace",
