@@ -107,7 +107,9 @@ pub struct ConfigMapSyncSpec {
 
     /// Every namespace whose labels match gets a copy; `{}` selects all. The source itself is
     /// never a destination; terminating and protected namespaces are skipped. Set either this or
-    /// `destinationNamespace`.
+    /// `destinationNamespace`. When it changes, or the labels of a namespace do, namespaces that
+    /// are selected now get a copy, and copies in those that are no longer selected are treated
+    /// as `deletionPolicy` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "described_label_selector")]
     pub destination_namespace_selector: Option<LabelSelector>,
@@ -121,33 +123,40 @@ pub struct ConfigMapSyncSpec {
     pub destination_name: Option<String>,
 
     /// Copy only these keys. Default: all. A listed key that the source lacks is reported as
-    /// `KeyNotFound`; the others are copied.
+    /// `KeyNotFound`; the others are copied. When it changes, keys are added to and removed from
+    /// the copies accordingly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "key_set")]
     pub keys: Option<Vec<String>>,
 
     /// Labels and annotations stamped on each copy. Nothing of the source's metadata is copied.
+    /// When it changes, the copies are stamped anew; what was stamped and is no longer listed is
+    /// removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination_metadata: Option<DestinationMetadata>,
 
     /// What happens to a copy when this object is deleted, its namespace is no longer a
     /// destination, or it is renamed: `Delete` removes it, `Retain` removes our marks and leaves
-    /// the rest. Only what we created is ever deleted.
+    /// the rest. Only what we created is ever deleted. When it changes, it holds from then on,
+    /// for the copies that there are too.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// What happens to the copies when the source is gone: `Retain` keeps them as they are,
-    /// `Delete` removes them.
+    /// What happens to the copies when the source is gone, or its owner forbids copying it:
+    /// `Retain` keeps them as they are, `Delete` removes those that we created and releases the
+    /// others. When it changes to `Delete` while the source is gone, the copies go.
     #[serde(default)]
     pub source_deletion_policy: SourceDeletionPolicy,
 
     /// What happens when a ConfigMap that is not ours stands at the destination: `Refuse` leaves
     /// it alone and reports `Conflict`; `Adopt` takes it over, unless it has owner references, is
-    /// immutable, or is managed by another tool.
+    /// immutable, or is managed by another tool. What was adopted is never deleted, but released.
+    /// When it changes, what was adopted before stays adopted.
     #[serde(default)]
     pub conflict_policy: ConflictPolicy,
 
-    /// Stop writing and keep everything as it is. Deletion still cleans up.
+    /// Stop writing and keep everything as it is. Deletion still cleans up. When it changes back,
+    /// everything that has happened meanwhile is followed.
     #[serde(default)]
     pub suspend: bool,
 }
@@ -327,4 +336,22 @@ fn key_set(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         "maxItems": 512,
         "x-kubernetes-list-type": "set",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_of_the_spec_says_what_happens_when_it_changes() {
+        let definition = custom_resource_definition();
+        let schema = definition.spec.versions[0].schema.clone().unwrap();
+        let root = schema.open_api_v3_schema.unwrap();
+        let fields = root.properties.unwrap()["spec"].properties.clone().unwrap();
+        assert_eq!(fields.len(), 11);
+        for (name, field) in fields {
+            let description = field.description.unwrap_or_default();
+            assert!(description.contains("When it changes"), "{name}: {description}");
+        }
+    }
 }

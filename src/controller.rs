@@ -42,6 +42,7 @@ pub use error::Answer;
 
 use crate::controller::inventory::Inventory;
 use crate::controller::memory::Memory;
+use crate::controller::observe::View;
 use crate::controller::queue::Queue;
 use crate::controller::reader::Reader;
 use crate::controller::startup::Part;
@@ -199,6 +200,10 @@ impl Context {
                 self.queue.push(sync);
             }
         }
+    }
+
+    fn view(&self) -> View<'_> {
+        View { inventory: &self.inventory, reader: &self.reader, memory: &self.memory }
     }
 
     fn is_stopping(&self) -> bool {

@@ -4,6 +4,7 @@
 //! very different times. kube's own retries are off: `backoff` is the only layer that retries.
 
 mod count;
+mod retry_after;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use kube::Config;
 use kube::client::ClientBuilder;
 
 use crate::app::clients::count::CountRequests;
+use crate::app::clients::retry_after::KeepRetryAfter;
 use crate::cluster;
 use crate::controller;
 use crate::metrics::Metrics;
@@ -73,5 +75,6 @@ fn client(config: &Config, silence: Duration, metrics: &Arc<Metrics>) -> Result<
     let builder = ClientBuilder::try_from(config.clone()).map_err(Error::Build)?;
     let host = config.cluster_url.authority().map(ToString::to_string).unwrap_or_default();
     let count = CountRequests::new(host, Arc::clone(metrics));
-    Ok(builder.with_layer(&count).with_layer(&propagation::layer()).build())
+    let builder = builder.with_layer(&KeepRetryAfter).with_layer(&count);
+    Ok(builder.with_layer(&propagation::layer()).build())
 }

@@ -18,6 +18,7 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::Selector;
 
 pub use config_maps::Entry;
 pub use config_maps::Known;
@@ -159,12 +160,10 @@ impl Inventory {
         (inner.namespaces.state(name), inner.namespaces.uid(name))
     }
 
-    /// The namespaces that the selector of `sync` selects; none if it has no selector.
+    /// The namespaces that `selector` selects.
     #[must_use]
-    pub fn selected_by(&self, sync: &NamespacedName) -> BTreeSet<String> {
-        let inner = self.lock();
-        let selector = inner.syncs.selector(sync);
-        selector.map(|selector| inner.namespaces.selected(selector)).unwrap_or_default()
+    pub fn selected(&self, selector: &Selector) -> BTreeSet<String> {
+        self.lock().namespaces.selected(selector)
     }
 
     /// The syncs whose selector would select the namespace `name` if these were its facts.

@@ -4,6 +4,7 @@
 //! was observed.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use futures::StreamExt as _;
@@ -11,16 +12,18 @@ use futures::stream;
 
 use crate::api::ConfigMapSyncSpec;
 use crate::api::SourceVersion;
-use crate::controller::Context;
 use crate::controller::inventory::Entry;
 use crate::controller::inventory::Inventory;
 use crate::controller::inventory::Known;
 use crate::controller::memory::Attempt;
+use crate::controller::memory::Memory;
+use crate::controller::reader::Reader;
 use crate::decide::ContentHash;
 use crate::decide::Observed;
 use crate::decide::Ownership;
 use crate::decide::desired::destinations;
 use crate::decide::desired::source_name;
+use crate::decide::destinations::Target;
 use crate::decide::drift::FieldOwnership;
 use crate::decide::excerpt::Excerpt;
 use crate::decide::excerpt::excerpt;
@@ -43,10 +46,21 @@ const MAX_TURNS: usize = 4;
 /// How many copies one round reads at a time.
 const CONCURRENT_READS: usize = 8;
 
+/// What there is to look with.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// What is known.
+    pub inventory: &'a Inventory,
+    /// Reads what is not known.
+    pub reader: &'a Reader,
+    /// What earlier rounds met.
+    pub memory: &'a Memory,
+}
+
 /// Observes everything that a round of `sync` decides from. With `verify`, source and copies are
 /// read even if nothing tells that they have changed.
-pub async fn observe(context: &Context, sync: &SyncSeen, verify: bool) -> Observed {
-    let mut observed = glance(context, sync, verify);
+pub async fn observe(view: View<'_>, sync: &SyncSeen, verify: bool) -> Observed {
+    let mut observed = glance(view, sync, verify);
     for _ in 0..MAX_TURNS {
         let questions = questions(&observed);
         if questions.is_empty() {
@@ -55,25 +69,29 @@ pub async fn observe(context: &Context, sync: &SyncSeen, verify: bool) -> Observ
         if questions.source
             && let Ok(spec) = &sync.spec
         {
-            observed.source = read_source(context, sync, spec, verify).await;
+            observed.source = read_source(view, sync, spec, verify).await;
         }
         let reads: Vec<_> =
-            questions.copies.into_iter().map(|at| read_copy(context, sync, at)).collect();
+            questions.copies.into_iter().map(|at| read_copy(view, sync, at)).collect();
         let places: Vec<_> = stream::iter(reads).buffer_unordered(CONCURRENT_READS).collect().await;
         observed.places.extend(places);
     }
     observed
 }
 
-fn glance(context: &Context, sync: &SyncSeen, verify: bool) -> Observed {
-    let inventory = &context.inventory;
-    let selected = inventory.selected_by(&sync.name);
+fn glance(view: View<'_>, sync: &SyncSeen, verify: bool) -> Observed {
+    let inventory = view.inventory;
+    // By the spec that this round is about, whatever the inventory has seen since.
+    let selected = match sync.spec.as_ref().map(Target::of) {
+        Ok(Ok(Target::Selected { selector, .. })) => inventory.selected(&selector),
+        _ => BTreeSet::new(),
+    };
     let mut names = inventory.places_of(&sync.version.uid);
     names.extend(destinations(&sync.spec, &selected).unwrap_or_default());
     let mut places: BTreeMap<_, _> =
-        names.into_iter().map(|at| (at.clone(), place(context, sync, &at))).collect();
+        names.into_iter().map(|at| (at.clone(), place(view, sync, &at))).collect();
     let mut source = match &sync.spec {
-        Ok(spec) => known_source(context, sync, spec),
+        Ok(spec) => known_source(view, sync, spec),
         Err(_) => SourceSeen::Absent { confirmed: false },
     };
     if verify {
@@ -95,8 +113,8 @@ fn doubt(source: &mut SourceSeen, places: &mut BTreeMap<NamespacedName, Place>) 
 
 /// What the inventory tells of a source. One that nobody has looked at counts as present and
 /// unread, so that it is looked at.
-fn known_source(context: &Context, sync: &SyncSeen, spec: &ConfigMapSyncSpec) -> SourceSeen {
-    let (inventory, name) = (&context.inventory, source_name(spec));
+fn known_source(view: View<'_>, sync: &SyncSeen, spec: &ConfigMapSyncSpec) -> SourceSeen {
+    let (inventory, name) = (view.inventory, source_name(spec));
     match inventory.config_map(&name) {
         Known::Absent => SourceSeen::Absent { confirmed: false },
         Known::Unknown => SourceSeen::Present(Source {
@@ -106,7 +124,7 @@ fn known_source(context: &Context, sync: &SyncSeen, spec: &ConfigMapSyncSpec) ->
             content: ContentSeen::Unread,
         }),
         Known::Present(entry) => {
-            let known = known_excerpt(context, sync, spec, &entry);
+            let known = known_excerpt(view, sync, spec, &entry);
             let seen = known.map_or(ContentSeen::Unread, ContentSeen::Known);
             SourceSeen::Present(source(inventory, &name, &entry, seen))
         }
@@ -143,7 +161,7 @@ fn is_copy(inventory: &Inventory, name: &NamespacedName, entry: &Entry) -> bool 
 /// What is copied of a source, from an earlier read of this version, by this process or by the one
 /// that wrote the status.
 fn known_excerpt(
-    context: &Context,
+    view: View<'_>,
     sync: &SyncSeen,
     spec: &ConfigMapSyncSpec,
     entry: &Entry,
@@ -153,7 +171,7 @@ fn known_excerpt(
     }
     let version = source_version(entry);
     let uid = &sync.version.uid;
-    if let Some(kept) = context.memory.excerpt(uid, &version, sync.generation) {
+    if let Some(kept) = view.memory.excerpt(uid, &version, sync.generation) {
         return Some(kept);
     }
     let status = &sync.status;
@@ -165,15 +183,15 @@ fn known_excerpt(
     Excerpt::remembered(hash, keys, spec)
 }
 
-fn place(context: &Context, sync: &SyncSeen, at: &NamespacedName) -> Place {
-    let inventory = &context.inventory;
+fn place(view: View<'_>, sync: &SyncSeen, at: &NamespacedName) -> Place {
+    let inventory = view.inventory;
     let standing = match inventory.config_map(at) {
         Known::Present(entry) => Standing::Occupied(Box::new(occupant(inventory, *entry))),
         Known::Absent | Known::Unknown => Standing::Vacant,
     };
     let (namespace, namespace_uid) = inventory.namespace(&at.namespace);
     let (uid, now) = (&sync.version.uid, Instant::now());
-    let held = context.memory.held_at(uid, at, namespace_uid.as_deref(), now);
+    let held = view.memory.held_at(uid, at, namespace_uid.as_deref(), now);
     Place { namespace, standing, held }
 }
 
@@ -197,53 +215,46 @@ fn occupant(inventory: &Inventory, entry: Entry) -> Occupant {
 }
 
 async fn read_source(
-    context: &Context,
+    view: View<'_>,
     sync: &SyncSeen,
     spec: &ConfigMapSyncSpec,
     verify: bool,
 ) -> SourceSeen {
     let (uid, name) = (&sync.version.uid, source_name(spec));
-    if let Some(failure) = context.memory.held(uid, Instant::now()) {
+    if let Some(failure) = view.memory.held(uid, Instant::now()) {
         return SourceSeen::Unreadable(failure);
     }
-    let read = if verify {
-        context.reader.read(&name).await
-    } else {
-        context.reader.read_shared(&name).await
-    };
+    let read =
+        if verify { view.reader.read(&name).await } else { view.reader.read_shared(&name).await };
     match read {
         Ok(Some((whole, digest))) => {
-            context.memory.succeeded(uid, &None);
-            let Known::Present(entry) = context.inventory.config_map(&name) else {
+            view.memory.succeeded(uid, &None);
+            let Known::Present(entry) = view.inventory.config_map(&name) else {
                 return SourceSeen::Absent { confirmed: false };
             };
             let (known, part) = excerpt(&whole, &digest, spec);
             if spec.keys.is_some() {
                 let version = source_version(&entry);
-                context.memory.keep_excerpt(uid, version, sync.generation, known.clone());
+                view.memory.keep_excerpt(uid, version, sync.generation, known.clone());
             }
             let seen = ContentSeen::Read(known, part);
-            SourceSeen::Present(source(&context.inventory, &name, &entry, seen))
+            SourceSeen::Present(source(view.inventory, &name, &entry, seen))
         }
         Ok(None) => SourceSeen::Absent { confirmed: true },
         Err(refusal) => {
             let failure = refusal.failure.clone();
-            context.memory.failed(uid, Attempt::default(), refusal, Instant::now());
+            view.memory.failed(uid, Attempt::default(), refusal, Instant::now());
             SourceSeen::Unreadable(failure)
         }
     }
 }
 
-async fn read_copy(
-    context: &Context,
-    sync: &SyncSeen,
-    at: NamespacedName,
-) -> (NamespacedName, Place) {
-    if let Err(refusal) = context.reader.read(&at).await {
-        let namespace_uid = context.inventory.namespace(&at.namespace).1;
+async fn read_copy(view: View<'_>, sync: &SyncSeen, at: NamespacedName) -> (NamespacedName, Place) {
+    if let Err(refusal) = view.reader.read(&at).await {
+        let namespace_uid = view.inventory.namespace(&at.namespace).1;
         let attempt = Attempt { subject: Some(at.clone()), namespace_uid, content_hash: None };
-        context.memory.failed(&sync.version.uid, attempt, refusal, Instant::now());
+        view.memory.failed(&sync.version.uid, attempt, refusal, Instant::now());
     }
-    let place = place(context, sync, &at);
+    let place = place(view, sync, &at);
     (at, place)
 }

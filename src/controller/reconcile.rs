@@ -152,7 +152,7 @@ async fn round(context: &Context, mut sync: SyncSeen) -> Result<Action, Error> {
 
 async fn look(context: &Context, sync: &SyncSeen, verify: bool) -> (Observed, Plan) {
     let span = tracing::info_span!("observe", verify);
-    let observed = observe(context, sync, verify).instrument(span).await;
+    let observed = observe(context.view(), sync, verify).instrument(span).await;
     let plan = tracing::info_span!("plan").in_scope(|| plan(&observed, &desired(&observed)));
     (observed, plan)
 }

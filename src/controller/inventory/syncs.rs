@@ -115,7 +115,7 @@ impl Syncs {
         syncs.filter_map(|sync| Some((sync, self.selector(sync)?)))
     }
 
-    pub(super) fn selector(&self, sync: &NamespacedName) -> Option<&Selector> {
+    fn selector(&self, sync: &NamespacedName) -> Option<&Selector> {
         match self.by_name.get(sync)?.target.as_ref()? {
             Target::Selected { selector, .. } => Some(selector),
             Target::Place(_) => None,
