@@ -7,10 +7,12 @@ use std::time::Duration;
 use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
+use clap::ValueEnum;
 use clap_complete::Shell;
 use k8s_openapi::jiff::SignedDuration;
 
 use crate::names;
+use crate::names::NamespacedName;
 use crate::telemetry::LogFormat;
 
 /// Keeps copies of a ConfigMap equal to their source.
@@ -35,6 +37,12 @@ pub enum Command {
     /// needs the rights to do it: nothing is done on behalf of the operator. Exit code: 0 done, or
     /// nothing to do; 1 something failed, or was declined; 2 wrong usage.
     Sweep(Sweep),
+    /// Show what the operator would do, and why, without doing it.
+    ///
+    /// For one ConfigMapSync, for a file as if it were applied, or for all. Reads with the rights
+    /// of whoever runs this, who needs to list ConfigMapSyncs, ConfigMaps and Namespaces, and to
+    /// read the sources. Exit code: 0 nothing to do; 2 there are changes; 1 something failed.
+    Plan(Plan),
     /// Print the version.
     Version,
     /// Print completions for a shell.
@@ -66,6 +74,44 @@ pub struct Sweep {
     /// Do not ask.
     #[arg(long, short)]
     pub yes: bool,
+}
+
+/// Flags of `plan`.
+#[derive(Clone, Debug, Args)]
+pub struct Plan {
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: Cluster,
+
+    /// The ConfigMapSync; without it, all of them.
+    #[arg(value_name = "NAMESPACE/NAME", conflicts_with = "filename")]
+    pub sync: Option<NamespacedName>,
+
+    /// Manifests of ConfigMapSyncs, as if they were applied; - reads them from standard input.
+    #[arg(long, short, value_name = "FILE")]
+    pub filename: Option<PathBuf>,
+
+    /// How the plan looks.
+    #[arg(long, short, value_enum, default_value = "text")]
+    pub output: Output,
+
+    /// Namespaces that the operator never writes to, its own among them.
+    #[arg(
+        long,
+        env = "CONFIGMAPSYNC_PROTECTED_NAMESPACES",
+        value_delimiter = ',',
+        default_value = "kube-system,kube-public,kube-node-lease,configmapsync"
+    )]
+    pub protected_namespaces: Vec<String>,
+}
+
+/// How a plan looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
 }
 
 /// Flags of `run`.

@@ -2,10 +2,13 @@
 //!
 //! What is decided is decided by the code that the operator decides by.
 
+mod plan;
 mod survey;
 mod sweep;
 mod table;
 
+pub use plan::AskedError;
+pub use plan::plan;
 pub use sweep::sweep;
 
 use std::io::Write as _;
@@ -14,6 +17,7 @@ use kube::Client;
 
 use crate::args::Cluster;
 use crate::cluster;
+use crate::names::NamespacedName;
 
 /// How a command ended, for the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub enum Exit {
     Failure,
     /// Wrong usage.
     Usage,
+    /// There is something to do, and only that was asked.
+    Changes,
 }
 
 /// A command could not be carried out.
@@ -46,6 +52,20 @@ pub enum Error {
     /// The kind is not as it has to be.
     #[error("nothing can be told of orphans: {0}")]
     Kind(String),
+    /// What was asked for cannot be planned.
+    #[error(transparent)]
+    Asked(#[from] plan::AskedError),
+    /// What has to be known for a plan could not be read.
+    #[error("cannot plan for ConfigMapSync {sync}: {why}")]
+    Plan {
+        /// For which.
+        sync: NamespacedName,
+        /// Why.
+        why: String,
+    },
+    /// A plan cannot be written as JSON.
+    #[error("cannot write the plan as JSON")]
+    Json(#[from] serde_json::Error),
     /// The terminal failed.
     #[error("cannot read from or write to the terminal")]
     Terminal(#[from] std::io::Error),
@@ -60,7 +80,7 @@ impl Exit {
         match self {
             Self::Success => 0,
             Self::Failure => 1,
-            Self::Usage => 2,
+            Self::Usage | Self::Changes => 2,
         }
     }
 }
@@ -74,7 +94,9 @@ fn say(text: &str) -> std::io::Result<()> {
     }
 }
 
-async fn connect(flags: &Cluster) -> Result<Client, Error> {
+/// A client, and the namespace that is meant where none is named.
+async fn connect(flags: &Cluster) -> Result<(Client, String), Error> {
     let config = cluster::config(flags.kubeconfig.as_deref(), flags.context.as_deref()).await?;
-    Client::try_from(config).map_err(Error::Build)
+    let namespace = config.default_namespace.clone();
+    Ok((Client::try_from(config).map_err(Error::Build)?, namespace))
 }

@@ -39,12 +39,14 @@ use tokio::task::JoinSet;
 pub use act::calls;
 pub use act::requests;
 pub use error::Answer;
+pub use memory::Memory;
+pub use observe::View;
+pub use observe::observe;
+pub use reader::Reader;
+pub use reconcile::seen;
 
 use crate::controller::inventory::Inventory;
-use crate::controller::memory::Memory;
-use crate::controller::observe::View;
 use crate::controller::queue::Queue;
-use crate::controller::reader::Reader;
 use crate::controller::startup::Part;
 use crate::controller::startup::Startup;
 use crate::controller::sweep::Sweeper;

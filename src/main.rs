@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(flags) => run(*flags),
         Command::Manifests(flags) => print_manifests(&flags),
+        Command::Plan(flags) => command(commands::plan(&flags)),
         Command::Sweep(flags) => command(commands::sweep(&flags)),
         Command::Version => print(&format!("configmapsync {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Completions { shell } => {

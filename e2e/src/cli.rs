@@ -36,7 +36,7 @@ pub async fn configmapsync(kubeconfig: &Path, arguments: &[&str]) -> Result<Ende
     command.args(arguments).arg("--kubeconfig").arg(kubeconfig);
     command.stdin(Stdio::null()).kill_on_drop(true);
     let output = timeout(COMMAND, command.output()).await;
-    ended(output.with_context(|| format!("configmapsync {}", arguments.join(" ")))??)
+    ended(&output.with_context(|| format!("configmapsync {}", arguments.join(" ")))??)
 }
 
 /// As [`configmapsync`], on a terminal at which a person types `answer`.
@@ -58,10 +58,10 @@ pub async fn configmapsync_answered(
     let mut terminal = child.stdin.take().context("a child without standard input")?;
     terminal.write_all(format!("{answer}\n").as_bytes()).await?;
     let output = timeout(COMMAND, child.wait_with_output()).await;
-    ended(output.with_context(|| format!("configmapsync {typed}"))??)
+    ended(&output.with_context(|| format!("configmapsync {typed}"))??)
 }
 
-fn ended(output: Output) -> Result<Ended> {
+fn ended(output: &Output) -> Result<Ended> {
     Ok(Ended {
         code: output.status.code().with_context(|| format!("it ended by {}", output.status))?,
         printed: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -15,11 +15,12 @@ use crate::commands::Exit;
 use crate::commands::connect;
 use crate::commands::say;
 use crate::commands::survey::Survey;
-use crate::commands::survey::survey;
+use crate::commands::survey::survey_copies;
 use crate::commands::table::short;
 use crate::commands::table::table;
 use crate::controller::Answer;
 use crate::controller::calls;
+use crate::controller::inventory::Inventory;
 use crate::controller::requests;
 use crate::controller::sweep::Owners;
 use crate::controller::sweep::ask_owners;
@@ -48,7 +49,7 @@ type Steps = BTreeMap<NamespacedName, (Candidate, Step)>;
 /// What there is could not be told. What could not be written is printed, and is a
 /// [`Exit::Failure`].
 pub async fn sweep(flags: &Sweep) -> Result<Exit, Error> {
-    let client = connect(&flags.cluster).await?;
+    let (client, _) = connect(&flags.cluster).await?;
     let (survey, shown) = look(&client).await?;
     if shown.is_empty() {
         say("There are no orphans: every copy has its ConfigMapSync.\n")?;
@@ -82,8 +83,8 @@ pub async fn sweep(flags: &Sweep) -> Result<Exit, Error> {
 
 async fn look(client: &Client) -> Result<(Survey, Steps), Error> {
     ensure_established(client).await.map_err(Error::Kind)?;
-    let survey = survey(client).await?;
-    let inventory = &survey.inventory;
+    let survey = survey_copies(client).await?;
+    let inventory: &Inventory = &survey.inventory;
     let orphans = |owners: &Owners| Orphans {
         candidates: candidates(inventory, owners),
         marked_copies: inventory.marked_copies(),

@@ -6,14 +6,14 @@ use std::time::Duration;
 /// Between two columns.
 const GAP: &str = "   ";
 
-/// Lines up `rows` below `header`. What comes from the cluster cannot move the cursor: control
-/// characters are replaced.
+/// Lines up `rows` below `header`. What comes from the cluster cannot move the cursor: see
+/// [`printable`].
 #[must_use]
 pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
     let header = header.map(ToOwned::to_owned);
     let rows: Vec<[String; N]> = std::iter::once(&header)
         .chain(rows)
-        .map(|row| row.clone().map(|cell| cell.replace(char::is_control, "\u{fffd}")))
+        .map(|row| row.clone().map(|cell| printable(&cell)))
         .collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
     let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or_default());
@@ -28,6 +28,12 @@ pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String 
         text.push('\n');
     }
     text
+}
+
+/// One line of text, with control characters replaced.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 /// A time span as kubectl shows it: the largest unit alone.

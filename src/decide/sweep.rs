@@ -17,6 +17,7 @@ use crate::decide::Action;
 use crate::decide::Failure;
 use crate::decide::Marks;
 use crate::decide::Ownership;
+use crate::decide::observed::ManagedBy;
 use crate::decide::observed::NamespaceState;
 use crate::decide::observed::Version;
 use crate::decide::ownership;
@@ -59,8 +60,8 @@ pub struct Candidate {
     pub deleting: bool,
     /// Our marks on it.
     pub marks: Marks,
-    /// Whether its label `app.kubernetes.io/managed-by` names us.
-    pub managed_by_us: bool,
+    /// Who its label `app.kubernetes.io/managed-by` names.
+    pub managed_by: ManagedBy,
     /// The state of its namespace.
     pub namespace: NamespaceState,
     /// A living sync that has the name in its marks asks for a copy at this place.
@@ -302,7 +303,7 @@ fn due(candidate: &Candidate) -> Step {
     if marks.created && marks.asks_for_deletion() {
         Step::Delete { seen }
     } else {
-        Step::Release { seen, stamp: Stamp::release(marks, candidate.managed_by_us) }
+        Step::Release { seen, stamp: Stamp::release(marks, candidate.managed_by == ManagedBy::Us) }
     }
 }
 

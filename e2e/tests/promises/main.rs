@@ -13,6 +13,7 @@ mod foreign_untouched;
 mod idle_is_silent;
 mod kubectl;
 mod metrics;
+mod plan_command;
 mod suspend;
 mod sweep;
 mod sweep_command;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::controller::inventory::Entry;
 use crate::controller::inventory::Inventory;
-use crate::decide::observed::ManagedBy;
 use crate::decide::sweep::Candidate;
 use crate::decide::sweep::Owner;
 use crate::names::NamespacedName;
@@ -26,7 +25,7 @@ pub fn candidates(inventory: &Inventory, owners: &Owners) -> BTreeMap<Namespaced
         let candidate = Candidate {
             version: entry.version,
             deleting: entry.deleting,
-            managed_by_us: entry.managed_by == ManagedBy::Us,
+            managed_by: entry.managed_by,
             namespace: inventory.namespace(&at.namespace).0,
             adoptable,
             seen_alive: false,

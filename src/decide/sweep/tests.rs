@@ -28,7 +28,7 @@ fn orphan(at: &NamespacedName) -> Candidate {
         version: Version { uid: format!("uid of {at}"), resource_version: "7".into() },
         deleting: false,
         marks: marks(at),
-        managed_by_us: true,
+        managed_by: ManagedBy::Us,
         namespace: NamespaceState::Active,
         adoptable: false,
         seen_alive: false,

@@ -25,12 +25,9 @@ async fn taken_over(fixture: &Fixture, before: &ConfigMap) -> Result<()> {
     Ok(())
 }
 
-/// Longer than the sweep waits after a sync has died.
-const LONGER: Duration = Duration::from_secs(8);
-
 #[tokio::test]
 async fn a_copy_restored_long_before_its_sync_is_taken_over() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = World::start_with(1, impatient("10m")).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     let lost = fixture.sync("central", "sync").await?.context("the sync is there")?;
@@ -40,7 +37,7 @@ async fn a_copy_restored_long_before_its_sync_is_taken_over() -> Result<()> {
 
     // The leader has seen this uid alive, but not left this copy behind.
     let copy = fixture.restore_copy("app", "shared", "central/sync", &lost).await?;
-    untouched(&fixture, &copy, LONGER).await?;
+    untouched(&fixture, &copy, Duration::from_secs(8)).await?;
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
     taken_over(&fixture, &copy).await
 }
