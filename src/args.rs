@@ -41,7 +41,8 @@ pub enum Command {
     ///
     /// For one ConfigMapSync, for a file as if it were applied, or for all. Reads with the rights
     /// of whoever runs this, who needs to list ConfigMapSyncs, ConfigMaps and Namespaces, and to
-    /// read the sources. Exit code: 0 nothing to do; 2 there are changes; 1 something failed.
+    /// read the sources. Exit code: 0 nothing to do; 2 there are changes; 1 something
+    /// failed, or wrong usage.
     Plan(Plan),
     /// Print the version.
     Version,

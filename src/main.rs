@@ -22,7 +22,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    match Arguments::parse().command {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return explain(&error),
+    };
+    match arguments.command {
         Command::Run(flags) => run(*flags),
         Command::Manifests(flags) => print_manifests(&flags),
         Command::Plan(flags) => command(commands::plan(&flags)),
@@ -34,6 +38,19 @@ fn main() -> ExitCode {
             clap_complete::generate(shell, &mut command, "configmapsync", &mut completions);
             print(&String::from_utf8_lossy(&completions))
         }
+    }
+}
+
+/// Prints what is wrong with the arguments, or the help that they ask for. After `plan`, 2 means
+/// changes: wrong usage is a failure.
+fn explain(error: &clap::Error) -> ExitCode {
+    // Nowhere is left to complain to.
+    let _ = error.print();
+    let is_plan = std::env::args_os().nth(1).is_some_and(|command| command == "plan");
+    match error.exit_code() {
+        0 => ExitCode::SUCCESS,
+        _ if is_plan => ExitCode::FAILURE,
+        _ => ExitCode::from(USAGE),
     }
 }
 

@@ -57,6 +57,8 @@ struct Term {
     sighted: HashMap<(String, String), Instant>,
     /// Whether the brake holds.
     is_held: bool,
+    /// What was said last to stand in the way.
+    complaint: Option<String>,
 }
 
 /// Sweeps until the controller stops.
@@ -114,7 +116,7 @@ async fn look(context: &Context, term: &mut Term) -> Duration {
 /// Asks for what is due, decides again, and does it.
 async fn act(context: &Context, term: &mut Term, orphans: &Orphans, verdict: &Verdict) -> Verdict {
     if let Err(why) = ensure_established(&context.client).await {
-        tracing::warn!(error = why, "nothing is swept");
+        term.complain(Some(&why));
         return verdict.clone();
     }
     let due: BTreeMap<_, _> = verdict
@@ -124,6 +126,11 @@ async fn act(context: &Context, term: &mut Term, orphans: &Orphans, verdict: &Ve
     look_at_copies(context, &due).await;
     let owners = ask_owners(&context.client, &context.inventory, due.values()).await;
     let verdict = sweep(&gather(context, term, &owners, Instant::now()));
+    let unknown = verdict.steps.values().find_map(|step| match step {
+        Step::Leave(Left::OwnerUnknown(why)) => Some(why.as_str()),
+        _ => None,
+    });
+    term.complain(unknown);
     carry_out(context, &due, &verdict).await;
     verdict
 }
@@ -179,6 +186,16 @@ fn gather(context: &Context, term: &mut Term, owners: &Owners, now: Instant) -> 
 // === impl Term ===
 
 impl Term {
+    /// Says what stands in the way, once until it changes.
+    fn complain(&mut self, why: Option<&str>) {
+        if let Some(why) = why
+            && self.complaint.as_deref() != Some(why)
+        {
+            tracing::warn!(error = why, "orphans are not swept; looking again");
+        }
+        self.complaint = why.map(ToOwned::to_owned);
+    }
+
     /// Forgets what is no orphan any more, and what was remembered of its sync.
     fn forget_all_but(&mut self, orphans: &BTreeMap<NamespacedName, Candidate>, context: &Context) {
         let uids: HashSet<_> = orphans

@@ -216,7 +216,7 @@ fn any_candidate(number: usize) -> impl Strategy<Value = (NamespacedName, Candid
 
 fn any_orphans() -> impl Strategy<Value = Orphans> {
     let candidates =
-        (0..40_usize).prop_flat_map(|count| (0..count).map(any_candidate).collect::<Vec<_>>());
+        (0..25_usize).prop_flat_map(|count| (0..count).map(any_candidate).collect::<Vec<_>>());
     (candidates, 0..60_usize).prop_map(|(candidates, others)| {
         let mut orphans = orphans(candidates);
         orphans.marked_copies += others;
