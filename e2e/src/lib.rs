@@ -8,8 +8,10 @@
 //! | [`certificates`], [`kubeconfig`] | who may talk to a cluster, and how |
 //! | [`control_plane`] | a cluster without pods |
 //! | [`audit`] | who asked the API server for what |
+//! | [`oracle`] | what must be true of every run |
 //! | [`replica`] | the operator as a process with the identity of a pod |
 //! | [`cli`] | the operator's binary as a person runs it |
+//! | [`fault_proxy`] | an API server that fails on demand |
 //! | [`fixture`], [`world`] | what tests do, and what they start with |
 //! | [`sandbox`], [`debian`] | a place for a node, and what it needs of the machine |
 //! | [`node`], [`cluster`] | what makes pods run, and a cluster with pods |
@@ -24,12 +26,14 @@ pub mod command;
 pub mod control_plane;
 pub mod debian;
 pub mod demo;
+pub mod fault_proxy;
 pub mod fixture;
 pub mod helm;
 pub mod image;
 pub mod jaeger;
 pub mod kubeconfig;
 pub mod node;
+pub mod oracle;
 pub mod process;
 pub mod replica;
 pub mod run_folder;

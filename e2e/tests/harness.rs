@@ -1,5 +1,7 @@
 //! The harness keeps its own promises.
 
+mod fault_proxy;
+
 use std::fs;
 use std::io::BufRead;
 use std::io::BufReader;

@@ -28,6 +28,7 @@ use crate::controller::error::Refusal;
 use crate::controller::error::classify;
 use crate::controller::memory::Attempt;
 use crate::decide::Action;
+use crate::decide::Content;
 use crate::decide::ContentHash;
 use crate::decide::Plan;
 use crate::decide::observed::SyncSeen;
@@ -157,12 +158,11 @@ pub async fn write_copy(
         reason = tracing::field::Empty,
     );
     let Errand { sync_uid, content_hash, is_repair } = errand;
+    // Before it is sent: what is refused is refused by this namespace, not by one that follows it.
+    let namespace_uid = context.inventory.namespace(&at.namespace).1;
     let failed = |refusal| {
-        let attempt = Attempt {
-            subject: Some(at.clone()),
-            namespace_uid: context.inventory.namespace(&at.namespace).1,
-            content_hash: content_hash.cloned(),
-        };
+        let content_hash = content_hash.cloned();
+        let attempt = Attempt { subject: Some(at.clone()), namespace_uid, content_hash };
         context.memory.failed(sync_uid, attempt, refusal, Instant::now());
     };
     let result = send(context, lead, at, action).instrument(span.clone()).await?;
@@ -230,10 +230,11 @@ async fn send(
     Ok(match action {
         Action::Create(copy) => post(context, at, requests::new_copy(at, copy)).await,
         Action::Update { seen, stamp, content } => {
-            patch(context, at, requests::update(seen, stamp, content)).await
+            let request = requests::update(seen, stamp, content);
+            patch(context, at, seen, request, Some(content)).await
         }
         Action::Restamp { seen, stamp } | Action::Release { seen, stamp } => {
-            patch(context, at, requests::restamp(seen, stamp)).await
+            patch(context, at, seen, requests::restamp(seen, stamp), None).await
         }
         Action::Delete { seen } => delete(context, at, seen).await,
         Action::Replace { seen, copy } => match delete(context, at, seen).await {
@@ -253,9 +254,15 @@ async fn post(context: &Context, at: &NamespacedName, copy: ConfigMap) -> Sent {
     Ok(created.resource_version)
 }
 
-async fn patch(context: &Context, at: &NamespacedName, patch: json_patch::Patch) -> Sent {
+async fn patch(
+    context: &Context,
+    at: &NamespacedName,
+    seen: &Version,
+    patch: json_patch::Patch,
+    content: Option<&Content>,
+) -> Sent {
     let patched = calls::patch(&context.client, at, patch).await?;
-    context.inventory.config_map_seen(&patched);
+    context.inventory.config_map_written(&patched, seen, content);
     Ok(patched.resource_version)
 }
 

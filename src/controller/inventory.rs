@@ -9,6 +9,7 @@
 //! the version it speaks of: whoever acts on it does so conditionally on that version.
 
 mod config_maps;
+mod few;
 mod namespaces;
 mod syncs;
 
@@ -30,6 +31,7 @@ use crate::controller::inventory::config_maps::ConfigMaps;
 use crate::controller::inventory::namespaces::Namespaces;
 use crate::controller::inventory::syncs::Dropped;
 use crate::controller::inventory::syncs::Syncs;
+use crate::decide::Content;
 use crate::decide::content::Digest;
 use crate::decide::observed::NamespaceState;
 use crate::decide::observed::Version;
@@ -91,6 +93,17 @@ impl Inventory {
         config_maps.seen(metadata, |name| syncs.may_refer_to(name))
     }
 
+    /// Our patch of the version `seen` was answered with `metadata`; `content` is what it wrote,
+    /// if it wrote any.
+    pub fn config_map_written(
+        &self,
+        metadata: &ObjectMeta,
+        seen: &Version,
+        content: Option<&Content>,
+    ) {
+        self.lock().config_maps.written(metadata, seen, content);
+    }
+
     /// The `ConfigMap` with this uid is gone; without a uid, whichever stood there.
     pub fn config_map_gone(&self, at: &NamespacedName, uid: Option<&str>) -> Option<Change> {
         self.lock().config_maps.gone(at, uid)
@@ -122,7 +135,7 @@ impl Inventory {
     #[must_use]
     pub fn orphans(&self) -> Vec<(NamespacedName, Entry)> {
         let inner = self.lock();
-        inner.config_maps.marked_with(|uid| inner.syncs.with_uid(uid).is_none())
+        inner.config_maps.orphans(|uid| inner.syncs.with_uid(uid).is_some())
     }
 
     /// How many `ConfigMaps` carry the uid of a sync, whatever sync.

@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Api;
 use kube::Client;
+use tokio::sync::Semaphore;
 
 use crate::access::rule;
 use crate::controller::error::Answer;
@@ -32,11 +33,15 @@ pub type Read = (Arc<Content>, Digest);
 /// A content that somebody may still hold, and the version that it was read at.
 type Shared = Option<(Version, Digest, Weak<Content>)>;
 
+/// How many reads are in flight at a time. Each holds a whole `ConfigMap` and a connection.
+const CONCURRENT_READS: usize = 32;
+
 /// Reads whole `ConfigMaps`.
 pub struct Reader {
     client: Client,
     inventory: Arc<Inventory>,
     shared: Mutex<HashMap<NamespacedName, Arc<tokio::sync::Mutex<Shared>>>>,
+    permits: Semaphore,
 }
 
 // === impl Reader ===
@@ -45,7 +50,8 @@ impl Reader {
     /// A reader that notes what it sees in `inventory`.
     #[must_use]
     pub fn new(client: Client, inventory: Arc<Inventory>) -> Self {
-        Self { client, inventory, shared: Mutex::default() }
+        let permits = Semaphore::new(CONCURRENT_READS);
+        Self { client, inventory, shared: Mutex::default(), permits }
     }
 
     /// Reads the `ConfigMap` at `at`; `None` if there is none.
@@ -84,6 +90,7 @@ impl Reader {
     /// # Errors
     /// The API server refused, or did not answer.
     pub async fn look(&self, at: &NamespacedName) -> Result<(), Refusal> {
+        let _permit = self.permits.acquire().await;
         match self.api(at).get_metadata_opt(&at.name).await {
             Ok(Some(found)) => {
                 // What is known is wrong, or there would be no look: it gives way.
@@ -97,6 +104,8 @@ impl Reader {
     }
 
     async fn read_version(&self, at: &NamespacedName) -> Result<Option<(Version, Read)>, Refusal> {
+        // Never closed, so a permit always comes.
+        let _permit = self.permits.acquire().await;
         let config_map = match self.api(at).get_opt(&at.name).await {
             Ok(Some(config_map)) => config_map,
             Ok(None) => {

@@ -38,7 +38,7 @@ pub async fn syncs(context: Arc<Context>, client: Client, mut store: Writer<Stor
     let api: Api<StoredConfigMapSync> = Api::all(client);
     let events = watcher(api, watcher::Config::default()).default_backoff();
     follow(&context, Part::Syncs, events, |event| {
-        let event = event.modify(|sync| sync.metadata.managed_fields = None);
+        let event = event.modify(forget_what_no_round_needs);
         store.apply_watcher_event(&event);
         match event {
             Event::Init => {}
@@ -175,6 +175,15 @@ fn sync_seen(context: &Context, sync: &StoredConfigMapSync) {
     if let Some(uid) = context.inventory.sync_seen(sync) {
         sync_died(context, &uid);
     }
+}
+
+/// Ten thousand syncs are held: each without what is not looked at.
+fn forget_what_no_round_needs(sync: &mut StoredConfigMapSync) {
+    let metadata = &mut sync.metadata;
+    metadata.managed_fields = None;
+    metadata.annotations = None;
+    metadata.labels = None;
+    metadata.owner_references = None;
 }
 
 fn sync_gone(context: &Context, name: &NamespacedName) {

@@ -14,6 +14,7 @@ mod idle_is_silent;
 mod kubectl;
 mod metrics;
 mod plan_command;
+mod sieve;
 mod suspend;
 mod sweep;
 mod sweep_command;

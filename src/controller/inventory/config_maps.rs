@@ -1,5 +1,7 @@
 //! What is known of `ConfigMaps`, from their metadata.
 
+mod orphans;
+
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
@@ -8,6 +10,8 @@ use std::collections::HashSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::controller::inventory::Change;
+use crate::controller::inventory::few::Few;
+use crate::decide::Content;
 use crate::decide::Marks;
 use crate::decide::content::Digest;
 use crate::decide::drift::FieldOwnership;
@@ -58,7 +62,7 @@ pub enum Known {
 #[derive(Debug, Default)]
 pub(super) struct ConfigMaps {
     entries: HashMap<NamespacedName, Kept>,
-    by_sync: HashMap<String, BTreeSet<NamespacedName>>,
+    by_sync: HashMap<String, Few<NamespacedName>>,
     /// Names that a sync refers to, and where a look found nothing.
     absent: HashSet<NamespacedName>,
     marked: usize,
@@ -171,7 +175,8 @@ impl ConfigMaps {
         let before = self.remove(&at);
         sync_uids.extend(before.and_then(|before| before.sync_uid().cloned()));
         if let Some(uid) = entry.sync_uid() {
-            self.by_sync.entry(uid.clone()).or_default().insert(at.clone());
+            let places = self.by_sync.remove(uid);
+            self.by_sync.insert(uid.clone(), Few::insert(places, at.clone()));
             self.marked += 1;
         }
         self.entries.insert(at.clone(), Kept { entry, list: self.list });
@@ -214,6 +219,27 @@ impl ConfigMaps {
         }
     }
 
+    /// Our patch of the version `seen` was answered with `metadata`. It wrote `content`, or left
+    /// the content as it was: where metadata cannot tell, that is known without a read.
+    pub(super) fn written(
+        &mut self,
+        metadata: &ObjectMeta,
+        seen: &Version,
+        content: Option<&Content>,
+    ) {
+        let (Some(namespace), Some(name)) = (&metadata.namespace, &metadata.name) else { return };
+        let at = NamespacedName::new(namespace, name);
+        let before = self.entries.get(&at).filter(|kept| kept.entry.version == *seen);
+        let before = before.and_then(|kept| kept.entry.read.clone());
+        self.seen(metadata, |_| true);
+        if let Some(kept) = self.entries.get_mut(&at)
+            && kept.entry.fields == FieldOwnership::Suspect
+            && Some(&kept.entry.version.resource_version) == metadata.resource_version.as_ref()
+        {
+            kept.entry.read = content.map(Content::digest).or(before);
+        }
+    }
+
     pub(super) fn get(&self, at: &NamespacedName) -> Known {
         match self.entries.get(at) {
             Some(kept) => Known::Present(Box::new(kept.entry.clone())),
@@ -223,7 +249,7 @@ impl ConfigMaps {
     }
 
     pub(super) fn places_of(&self, sync_uid: &str) -> Vec<NamespacedName> {
-        self.by_sync.get(sync_uid).into_iter().flatten().cloned().collect()
+        self.by_sync.get(sync_uid).into_iter().flat_map(Few::iter).cloned().collect()
     }
 
     pub(super) fn marked_copies(&self) -> usize {
@@ -235,29 +261,21 @@ impl ConfigMaps {
         namespace: &'a str,
     ) -> impl Iterator<Item = &'a str> + 'a {
         let first = NamespacedName::new(namespace, "");
-        let has_one = move |places: &BTreeSet<NamespacedName>| {
-            places.range(&first..).next().is_some_and(|at| at.namespace == namespace)
+        let has_one = move |places: &Few<NamespacedName>| {
+            places.first_from(&first).is_some_and(|at| at.namespace == namespace)
         };
         let syncs = self.by_sync.iter().filter(move |(_, places)| has_one(places));
         syncs.map(|(uid, _)| uid.as_str())
     }
 
-    /// What carries a uid that `fits`.
-    pub(super) fn marked_with(&self, fits: impl Fn(&str) -> bool) -> Vec<(NamespacedName, Entry)> {
-        let places =
-            self.by_sync.iter().filter(|(uid, _)| fits(uid)).flat_map(|(_, places)| places);
-        places.filter_map(|at| Some((at.clone(), self.entries.get(at)?.entry.clone()))).collect()
-    }
-
     fn remove(&mut self, at: &NamespacedName) -> Option<Entry> {
         let kept = self.entries.remove(at)?;
         if let Some(uid) = kept.entry.sync_uid()
-            && let Some(places) = self.by_sync.get_mut(uid)
+            && let Some(places) = self.by_sync.remove(uid)
         {
-            places.remove(at);
             self.marked -= 1;
-            if places.is_empty() {
-                self.by_sync.remove(uid);
+            if let Some(left) = places.without(at) {
+                self.by_sync.insert(uid.clone(), left);
             }
         }
         Some(kept.entry)
@@ -267,7 +285,6 @@ impl ConfigMaps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::Content;
 
     fn metadata(uid: &str, resource_version: &str, sync_uid: Option<&str>) -> ObjectMeta {
         ObjectMeta {
@@ -355,6 +372,19 @@ mod tests {
         let change = config_maps.seen(&metadata("u", "2", Some("t")), |_| false).unwrap();
         assert_eq!(change.sync_uids, BTreeSet::from(["s".to_owned(), "t".to_owned()]));
         assert!(config_maps.places_of("s").is_empty());
+    }
+
+    #[test]
+    fn what_we_wrote_ourselves_need_not_be_read() {
+        let mut config_maps = ConfigMaps::default();
+        config_maps.seen(&metadata("u", "2", None), |_| true);
+        let seen = Version { uid: "u".into(), resource_version: "2".into() };
+        let content = Content { immutable: true, ..Content::default() };
+        config_maps.written(&metadata("u", "3", Some("s")), &seen, Some(&content));
+        let seen = Version { uid: "u".into(), resource_version: "3".into() };
+        config_maps.written(&metadata("u", "4", Some("s")), &seen, None);
+        let Known::Present(entry) = config_maps.get(&at()) else { panic!("it is there") };
+        assert_eq!(entry.read, Some(content.digest()));
     }
 
     #[test]

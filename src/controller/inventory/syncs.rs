@@ -7,6 +7,7 @@ use std::hash::Hash;
 use kube::core::Selector;
 
 use crate::api::StoredConfigMapSync;
+use crate::controller::inventory::few::Few;
 use crate::decide::desired::source_name;
 use crate::decide::destinations::Target;
 use crate::names::NamespacedName;
@@ -16,11 +17,11 @@ pub(super) struct Syncs {
     by_name: HashMap<NamespacedName, Kept>,
     by_uid: HashMap<String, NamespacedName>,
     /// Who refers to a name as source or as the one destination.
-    references: HashMap<NamespacedName, BTreeSet<NamespacedName>>,
+    references: HashMap<NamespacedName, Few<NamespacedName>>,
     /// Who has its one destination in a namespace.
-    namespaces: HashMap<String, BTreeSet<NamespacedName>>,
+    namespaces: HashMap<String, Few<NamespacedName>>,
     /// Who has a copy of this name in every namespace that it selects.
-    selecting: HashMap<String, BTreeSet<NamespacedName>>,
+    selecting: HashMap<String, Few<NamespacedName>>,
 }
 
 #[derive(Debug)]
@@ -55,15 +56,14 @@ impl Syncs {
         let before = self.remove(&name);
         self.by_uid.insert(kept.uid.clone(), name.clone());
         for reference in kept.references() {
-            self.references.entry(reference.clone()).or_default().insert(name.clone());
+            add_to(&mut self.references, reference, &name);
         }
         match &kept.target {
             Some(Target::Place(place)) => {
-                let namespace = place.namespace.clone();
-                self.namespaces.entry(namespace).or_default().insert(name.clone());
+                add_to(&mut self.namespaces, &place.namespace, &name);
             }
             Some(Target::Selected { name: copy, .. }) => {
-                self.selecting.entry(copy.clone()).or_default().insert(name.clone());
+                add_to(&mut self.selecting, copy, &name);
             }
             None => {}
         }
@@ -96,9 +96,10 @@ impl Syncs {
         name: &NamespacedName,
         selects: impl Fn(&Selector) -> bool,
     ) -> BTreeSet<NamespacedName> {
-        let selecting = self.selecting.get(&name.name).into_iter().flatten();
+        let selecting = self.selecting.get(&name.name).into_iter().flat_map(Few::iter);
         let selecting = selecting.filter(|sync| self.selector(sync).is_some_and(&selects));
-        self.references.get(name).into_iter().flatten().chain(selecting).cloned().collect()
+        let by_name = self.references.get(name).into_iter().flat_map(Few::iter);
+        by_name.chain(selecting).cloned().collect()
     }
 
     /// Who has its one destination in `namespace`.
@@ -106,12 +107,12 @@ impl Syncs {
         &self,
         namespace: &str,
     ) -> impl Iterator<Item = NamespacedName> + '_ {
-        self.namespaces.get(namespace).into_iter().flatten().cloned()
+        self.namespaces.get(namespace).into_iter().flat_map(Few::iter).cloned()
     }
 
     /// Who selects namespaces by labels, and how.
     pub(super) fn selectors(&self) -> impl Iterator<Item = (&NamespacedName, &Selector)> {
-        let syncs = self.selecting.values().flatten();
+        let syncs = self.selecting.values().flat_map(Few::iter);
         syncs.filter_map(|sync| Some((sync, self.selector(sync)?)))
     }
 
@@ -167,16 +168,22 @@ impl Kept {
     }
 }
 
-fn remove_from<Key: Hash + Eq>(
-    map: &mut HashMap<Key, BTreeSet<NamespacedName>>,
+fn add_to<Key: Hash + Eq + Clone>(
+    map: &mut HashMap<Key, Few<NamespacedName>>,
     key: &Key,
     name: &NamespacedName,
 ) {
-    if let Some(names) = map.get_mut(key) {
-        names.remove(name);
-        if names.is_empty() {
-            map.remove(key);
-        }
+    let names = map.remove(key);
+    map.insert(key.clone(), Few::insert(names, name.clone()));
+}
+
+fn remove_from<Key: Hash + Eq + Clone>(
+    map: &mut HashMap<Key, Few<NamespacedName>>,
+    key: &Key,
+    name: &NamespacedName,
+) {
+    if let Some(left) = map.remove(key).and_then(|names| names.without(name)) {
+        map.insert(key.clone(), left);
     }
 }
 

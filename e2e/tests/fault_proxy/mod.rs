@@ -1,0 +1,152 @@
+//! The fault proxy: what passes through it, and what does not.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::ensure;
+use e2e::control_plane::ControlPlane;
+use e2e::fault_proxy::Answer;
+use e2e::fault_proxy::Fault;
+use e2e::fault_proxy::FaultProxy;
+use e2e::fault_proxy::Hold;
+use e2e::fault_proxy::Rule;
+use e2e::fixture::Fixture;
+use e2e::fixture::SOON;
+use e2e::replica::Pod;
+use futures::Stream;
+use futures::StreamExt as _;
+use http::Method;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::Client;
+use kube::Config;
+use kube::ResourceExt as _;
+use kube::api::WatchEvent;
+use kube::api::WatchParams;
+use kube::config::KubeConfigOptions;
+use kube::config::Kubeconfig;
+use tokio::time::timeout;
+
+/// A control plane, a proxy before it, and somebody who goes through it as the operator.
+struct Setting {
+    through: Fixture,
+    past: Fixture,
+    proxy: FaultProxy,
+    _control_plane: ControlPlane,
+}
+
+async fn setting() -> Result<Setting> {
+    let control_plane = ControlPlane::start().await?;
+    control_plane.install().await?;
+    let proxy = FaultProxy::start(&control_plane)?;
+    let pod = Pod::create(&control_plane, "through", Some(&proxy.url())).await?;
+    let kubeconfig = Kubeconfig::read_from(&pod.kubeconfig)?;
+    let options = KubeConfigOptions::default();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+    config.default_retry = false;
+    let through = Fixture::new(Client::try_from(config)?);
+    let past = Fixture::new(control_plane.client());
+    Ok(Setting { through, past, proxy, _control_plane: control_plane })
+}
+
+fn creates(fault: Fault) -> Rule {
+    Rule::new(fault).method(Method::POST).resource("configmaps")
+}
+
+#[tokio::test]
+async fn a_fault_befalls_the_request_that_its_rule_says() -> Result<()> {
+    let Setting { through, past, proxy, _control_plane } = setting().await?;
+    let create = async |name: &str| through.create_config_map("default", name, &[("a", "1")]).await;
+    let exists = async |name: &str| anyhow::Ok(past.config_map("default", name).await?.is_some());
+
+    proxy.add(creates(Fault::Cut).nth(1));
+    create("first").await?;
+    ensure!(create("cut").await.is_err() && !exists("cut").await?);
+    create("third").await?;
+
+    proxy.add(creates(Fault::LoseAnswer));
+    ensure!(create("lost").await.is_err() && exists("lost").await?);
+    proxy.add(creates(Fault::TruncateAnswer));
+    ensure!(create("truncated").await.is_err() && exists("truncated").await?);
+    proxy.add(creates(Fault::Answer(Answer::failure(409))));
+    let error = format!("{:#}", create("conflict").await.err().context("no 409")?);
+    ensure!(error.contains("409") && !exists("conflict").await?, "{error}");
+    proxy.add(creates(Fault::Delay(Duration::from_millis(1))));
+    create("delayed").await?;
+
+    let hold = Hold::new();
+    proxy.add(creates(Fault::HoldBefore(hold.clone())));
+    let (created, reached) = tokio::join!(create("held"), async {
+        let reached = hold.reached(SOON).await;
+        let exists = exists("held").await;
+        hold.release();
+        reached.and(exists)
+    });
+    ensure!(!reached?, "it was sent before it was released");
+    created?;
+    let hold = Hold::new();
+    proxy.add(creates(Fault::HoldAfter(hold.clone())));
+    let (created, reached) = tokio::join!(create("committed"), async {
+        let reached = hold.reached(SOON).await;
+        let exists = exists("committed").await;
+        hold.cut();
+        reached.and(exists)
+    });
+    ensure!(reached? && created.is_err(), "it was committed, and its answer was lost");
+
+    let seen: Vec<_> = proxy.requests().iter().map(|it| (it.status, it.fault)).collect();
+    let wanted = [
+        (Some(201), None),
+        (None, Some("cut before it was sent")),
+        (Some(201), None),
+        (Some(201), Some("answer lost")),
+        (Some(201), Some("answer truncated")),
+        (None, Some("answered by the proxy")),
+        (Some(201), Some("delayed")),
+        (Some(201), Some("held before it was sent")),
+        (Some(201), Some("held after it was answered")),
+    ];
+    ensure!(seen == wanted, "{seen:#?}");
+    Ok(())
+}
+
+/// The name of the next object that a watch tells of.
+async fn next(
+    events: &mut (impl Stream<Item = kube::Result<WatchEvent<ConfigMap>>> + Unpin),
+) -> Result<String> {
+    match timeout(SOON, events.next()).await?.context("the watch has ended")?? {
+        WatchEvent::Added(map) | WatchEvent::Deleted(map) => Ok(map.name_any()),
+        other => anyhow::bail!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_watch_lags_and_is_cut() -> Result<()> {
+    let Setting { through, past, proxy, _control_plane } = setting().await?;
+    let maps: Api<ConfigMap> = Api::all(through.client());
+    let version = past.create_config_map("default", "start", &[]).await?;
+    let version = version.resource_version().unwrap_or_default();
+    let mut events = pin!(maps.watch(&WatchParams::default(), &version).await?);
+
+    past.create_config_map("default", "a", &[]).await?;
+    ensure!(next(&mut events).await? == "a");
+    proxy.lag("configmaps", 1);
+    past.create_config_map("default", "b", &[]).await?;
+    let early = timeout(Duration::from_millis(200), next(&mut events)).await;
+    ensure!(early.is_err(), "it is held back");
+    past.create_config_map("default", "c", &[]).await?;
+    ensure!(next(&mut events).await? == "b", "the newest is held back, and no other");
+    past.delete_config_map("default", "c").await?;
+    ensure!(next(&mut events).await? == "c");
+    proxy.lag("configmaps", 0);
+    ensure!(next(&mut events).await? == "c");
+
+    let seen: Vec<_> = proxy.events().into_iter().map(|it| it.change + " " + &it.name).collect();
+    ensure!(seen == ["ADDED a", "ADDED b", "ADDED c", "DELETED c"], "{seen:?}");
+    proxy.cut_watches("configmaps");
+    let cut = timeout(SOON, events.next()).await?;
+    ensure!(!matches!(cut, Some(Ok(_))), "{cut:?}");
+    Ok(())
+}

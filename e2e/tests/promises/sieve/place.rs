@@ -1,0 +1,135 @@
+//! Where one run of a scenario takes place, and what a scenario is.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use configmapsync::api::ConfigMapSyncSpec;
+use configmapsync::names;
+use e2e::fixture::Fixture;
+use e2e::fixture::SOON;
+use e2e::fixture::one_to_one;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::Value;
+use serde_json::json;
+
+/// Something that happens, and what the operator makes of it.
+pub trait Scenario {
+    /// A word for a person.
+    fn name(&self) -> &'static str;
+    /// What is there before, in order.
+    async fn set_up(&self, place: &Place) -> Result<()>;
+    /// What happens: best in one request, so that the operator cannot see half of it.
+    async fn trigger(&self, place: &Place) -> Result<()>;
+    /// Waits until the operator has made of it what it should.
+    async fn end(&self, place: &Place) -> Result<()>;
+}
+
+/// Some namespaces that are of one run alone.
+pub struct Place {
+    pub fixture: Fixture,
+    /// How the names of the namespaces begin.
+    pub prefix: String,
+}
+
+impl Place {
+    /// The full name of a namespace.
+    pub fn namespace(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// Whether a namespace is of this run.
+    pub fn holds(&self, namespace: &str) -> bool {
+        namespace.starts_with(&self.prefix)
+    }
+
+    pub async fn create_namespaces(&self, names: &[&str]) -> Result<()> {
+        let names: Vec<_> = names.iter().map(|name| self.namespace(name)).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        self.fixture.create_namespaces(&names).await
+    }
+
+    /// The label of the namespaces that are selected.
+    pub fn selected(&self) -> (String, String) {
+        ("selected-in".to_owned(), self.prefix.trim_end_matches('-').to_owned())
+    }
+
+    /// Creates namespaces that are selected from the start.
+    pub async fn create_selected(&self, names: &[&str]) -> Result<()> {
+        let namespaces = Api::<Namespace>::all(self.fixture.client());
+        for name in names {
+            let mut namespace = Namespace::default();
+            namespace.metadata.name = Some(self.namespace(name));
+            namespace.metadata.labels = Some(BTreeMap::from([self.selected()]));
+            namespaces.create(&PostParams::default(), &namespace).await?;
+        }
+        Ok(())
+    }
+
+    pub async fn create_config_map(&self, namespace: &str, name: &str, data: &str) -> Result<()> {
+        let namespace = self.namespace(namespace);
+        self.fixture.create_config_map(&namespace, name, &[("a", data), ("b", "2")]).await?;
+        Ok(())
+    }
+
+    pub async fn create_immutable(&self, namespace: &str, name: &str, data: &str) -> Result<()> {
+        let object = serde_json::from_value(json!({
+            "metadata": {"name": name},
+            "immutable": true,
+            "data": {"a": data, "b": "2"},
+        }))?;
+        let maps = Api::<ConfigMap>::namespaced(self.fixture.client(), &self.namespace(namespace));
+        maps.create(&PostParams::default(), &object).await?;
+        Ok(())
+    }
+
+    /// Copies `central/shared` to `app`.
+    pub fn spec(&self) -> ConfigMapSyncSpec {
+        one_to_one(&self.namespace("central"), "shared", &self.namespace("app"))
+    }
+
+    pub async fn create_sync(&self, spec: ConfigMapSyncSpec) -> Result<()> {
+        self.fixture.create_sync(&self.namespace("central"), "sync", spec).await?;
+        Ok(())
+    }
+
+    pub async fn patch_sync(&self, patch: &Value) -> Result<()> {
+        self.fixture.patch_sync(&self.namespace("central"), "sync", patch).await?;
+        Ok(())
+    }
+
+    /// Makes the copy somebody's own: other data, and the mark gone that proves it. The others
+    /// stay, so that a patch that has not heard of it would work.
+    pub async fn take_copy(&self) -> Result<()> {
+        let off = json!({(names::ANNOTATION_COPY): null});
+        let taken = json!({"metadata": {"annotations": off}, "data": {"a": "taken"}});
+        self.fixture.patch_config_map(&self.namespace("app"), "shared", &taken).await?;
+        Ok(())
+    }
+
+    pub async fn wait_synced(&self) -> Result<()> {
+        self.fixture.wait_reason(&self.namespace("central"), "sync", "Synced", SOON).await?;
+        Ok(())
+    }
+
+    pub async fn wait_copy(&self, namespace: &str, data: &str) -> Result<()> {
+        let namespace = self.namespace(namespace);
+        let data = [("a", data), ("b", "2")];
+        self.fixture.wait_data(&namespace, "shared", &data, SOON).await?;
+        Ok(())
+    }
+
+    pub async fn wait_no_copy(&self, namespace: &str) -> Result<()> {
+        self.fixture.wait_no_config_map(&self.namespace(namespace), "shared", SOON).await
+    }
+
+    /// Source, sync and copy, in order.
+    pub async fn one_copy(&self) -> Result<()> {
+        self.create_namespaces(&["central", "app", "elsewhere"]).await?;
+        self.create_config_map("central", "shared", "1").await?;
+        self.create_sync(self.spec()).await?;
+        self.wait_synced().await
+    }
+}

@@ -1,0 +1,243 @@
+//! One control plane, one operator behind the fault proxy, and the runs on it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use e2e::control_plane::OPERATOR;
+use e2e::fault_proxy::Fault;
+use e2e::fault_proxy::FaultProxy;
+use e2e::fault_proxy::Hold;
+use e2e::fault_proxy::Request;
+use e2e::fault_proxy::Rule;
+use e2e::fixture::SOON;
+use e2e::oracle;
+use e2e::oracle::Change;
+use e2e::oracle::Kind;
+use e2e::oracle::Recorder;
+use e2e::replica::Options;
+use e2e::replica::Replica;
+use e2e::wait::Seen;
+use e2e::wait::until;
+use e2e::world::World;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use kube::api::Patch;
+use kube::api::PatchParams;
+use serde_json::json;
+
+use crate::sieve::case::Blow;
+use crate::sieve::case::Case;
+use crate::sieve::case::Plain;
+use crate::sieve::place::Place;
+use crate::sieve::place::Scenario;
+use crate::sieve::state::state;
+
+/// How long the operator has to be silent to count as done. A round takes some milliseconds.
+const SILENCE: Duration = Duration::from_millis(150);
+/// How long to wait for a request that came in the run without faults.
+const REACHED: Duration = Duration::from_secs(5);
+/// How long a watch lags behind: long enough to decide wrongly many times.
+const LAG: Duration = Duration::from_millis(500);
+
+pub struct Stage {
+    replica: Replica,
+    recorder: Recorder,
+    proxy: FaultProxy,
+    world: World,
+    runs: usize,
+    /// Where runs have ended, and at which revision.
+    ended: Vec<(String, u64)>,
+}
+
+impl Stage {
+    pub async fn start() -> Result<Self> {
+        e2e::replica::built().await?;
+        let world = World::start(0).await?;
+        let proxy = FaultProxy::start(&world.control_plane)?;
+        let arguments = ["--leader-election-retry-period=500ms".to_owned()].to_vec();
+        let options = Options { server: Some(proxy.url()), arguments, ..Options::default() };
+        let recorder = Recorder::start(world.fixture().client()).await?;
+        let replica = Replica::start(&world.control_plane, OPERATOR, &options).await?;
+        replica.wait_ready().await?;
+        Ok(Self { replica, recorder, proxy, world, runs: 0, ended: Vec::new() })
+    }
+
+    /// Runs the scenario as it is meant to go.
+    pub async fn without_faults(&mut self, scenario: &impl Scenario) -> Result<Plain> {
+        let place = self.place();
+        let mark = self.world.audit().mark().await?;
+        scenario.set_up(&place).await?;
+        self.wait_silent(&place).await?;
+        let (requests, events) = (self.proxy.count(), self.proxy.events().len());
+        scenario.trigger(&place).await?;
+        scenario.end(&place).await?;
+        self.wait_silent(&place).await?;
+
+        let requests = self.proxy.requests_since(requests);
+        let requests = requests.into_iter().filter(|it| is_about(it, &place.prefix)).collect();
+        let mut told = BTreeMap::new();
+        for event in self.proxy.events().split_off(events) {
+            if place.holds(&event.namespace) || place.holds(&event.name) {
+                *told.entry(event.resource).or_default() += 1;
+            }
+        }
+        let state = state(&place).await?;
+        self.check(&place, mark).await?;
+        Ok(Plain { prefix: place.prefix, requests, events: told, state })
+    }
+
+    /// Runs it with a fault; a remark about it if all is well.
+    pub async fn with_fault(
+        &mut self,
+        scenario: &impl Scenario,
+        plain: &Plain,
+        case: &Case,
+    ) -> Result<String> {
+        let place = self.place();
+        let mark = self.world.audit().mark().await?;
+        scenario.set_up(&place).await?;
+        self.wait_silent(&place).await?;
+        let begin = Instant::now();
+        let remark = match case {
+            Case::Request { n, blow, .. } => self.strike(scenario, &place, *n, *blow).await?,
+            Case::Lag { resource, events } => {
+                self.proxy.lag(resource, *events);
+                scenario.trigger(&place).await?;
+                // The one wait for a time: a lag is a time.
+                tokio::time::sleep(LAG).await;
+                self.proxy.lag(resource, 0);
+                String::new()
+            }
+        };
+        let ended = until("the end is that of the run without faults", SOON, || async {
+            let state = state(&place).await?;
+            Ok(Seen::from_bool(state == plain.state, || {
+                format!("\n{state}\ninstead of\n{}", plain.state)
+            }))
+        })
+        .await;
+        self.wait_silent(&place).await?;
+        // Of an end that is wrong they often know how it came about.
+        let checked = self.check(&place, mark).await;
+        match (ended, checked) {
+            (Err(ended), Err(checked)) => bail!("{ended:#}\n{checked:#}"),
+            (ended, checked) => ended.and(checked)?,
+        }
+        Ok(format!("{remark}ok after {:.1} s", begin.elapsed().as_secs_f32()))
+    }
+
+    async fn strike(
+        &mut self,
+        scenario: &impl Scenario,
+        place: &Place,
+        n: usize,
+        blow: Blow,
+    ) -> Result<String> {
+        let hold = Hold::new();
+        let fault = match blow {
+            Blow::KillBefore => Fault::HoldBefore(hold.clone()),
+            Blow::KillAfter | Blow::LoseAnswer => Fault::HoldAfter(hold.clone()),
+        };
+        let prefix = place.prefix.clone();
+        self.proxy.add(Rule::new(fault).when(move |it| is_about(it, &prefix)).nth(n));
+        scenario.trigger(place).await?;
+        let Ok(_) = hold.reached(REACHED).await else {
+            return Ok("NOT REACHED, ".to_owned());
+        };
+        if blow != Blow::LoseAnswer {
+            self.replica.process().kill()?;
+            self.free_lease().await?;
+            hold.cut();
+            self.replica.restart()?;
+        }
+        hold.cut();
+        Ok(String::new())
+    }
+
+    /// After a run: no fault is left, and the operator runs.
+    pub async fn mend(&mut self) -> Result<()> {
+        self.proxy.clear();
+        for kind in Kind::ALL {
+            self.proxy.lag(kind.resource(), 0);
+        }
+        if self.replica.process().exit_status()?.is_some() {
+            self.free_lease().await?;
+            self.replica.restart()?;
+        }
+        Ok(())
+    }
+
+    /// What has changed in a place after the run there had ended: nothing should.
+    pub async fn later_changes(&self) -> Result<Vec<String>> {
+        let history = self.recorder.history().await?;
+        let mut found = Vec::new();
+        for (prefix, end) in &self.ended {
+            let here = history.clone().only(|it| is_in(it, prefix) && it.kind != Kind::Namespace);
+            for change in Kind::ALL.iter().flat_map(|kind| here.changes(*kind)) {
+                if change.revision > *end && change.at.name != "kube-root-ca.crt" {
+                    found.push(format!("{} changed after all was done", change.at));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Asks the oracles about a run that has ended.
+    async fn check(&mut self, place: &Place, mark: e2e::audit::Mark) -> Result<()> {
+        let history = self.recorder.history().await?.only(|it| is_in(it, &place.prefix));
+        let events = self.world.audit().since(mark).await?;
+        let events: Vec<_> = events.into_iter().filter(|it| place.holds(it.namespace())).collect();
+        oracle::ensure_all(&history, &events)?;
+        self.ended.push((place.prefix.clone(), history.end()));
+        Ok(())
+    }
+
+    fn place(&mut self) -> Place {
+        self.runs += 1;
+        Place { fixture: self.world.fixture(), prefix: format!("run-{}-", self.runs) }
+    }
+
+    /// Waits until the operator has asked nothing about a place for a while.
+    async fn wait_silent(&self, place: &Place) -> Result<()> {
+        let count = || {
+            let requests = self.proxy.requests();
+            requests.iter().filter(|it| is_about(it, &place.prefix)).count()
+        };
+        let mut last = (count(), Instant::now());
+        until("the operator has nothing left to do", SOON, || {
+            let now = count();
+            if now != last.0 {
+                last = (now, Instant::now());
+            }
+            let silent = last.1.elapsed() >= SILENCE;
+            async move { Ok(Seen::from_bool(silent, || format!("{now} requests"))) }
+        })
+        .await
+    }
+
+    /// Lets the next process lead at once, as if the Lease of the killed one had expired.
+    async fn free_lease(&self) -> Result<()> {
+        let leases = Api::<Lease>::namespaced(self.world.fixture().client(), OPERATOR);
+        let spec = json!({
+            "holderIdentity": "",
+            "leaseDurationSeconds": 1,
+            "renewTime": "2020-01-01T00:00:00.000000Z",
+        });
+        let patch = Patch::Merge(json!({"spec": spec}));
+        let freed = leases.patch(OPERATOR, &PatchParams::default(), &patch).await;
+        freed.context("freeing the Lease")?;
+        Ok(())
+    }
+}
+
+fn is_about(request: &Request, prefix: &str) -> bool {
+    request.namespace().starts_with(prefix) && !request.is_watch()
+}
+
+fn is_in(change: &Change, prefix: &str) -> bool {
+    change.at.namespace.starts_with(prefix) || change.at.name.starts_with(prefix)
+}
