@@ -9,6 +9,7 @@
 //! | [`control_plane`] | a cluster without pods |
 //! | [`audit`] | who asked the API server for what |
 //! | [`oracle`] | what must be true of every run |
+//! | [`history`] | every revision of the ConfigMaps, in the order of storage |
 //! | [`replica`] | the operator as a process with the identity of a pod |
 //! | [`cli`] | the operator's binary as a person runs it |
 //! | [`fault_proxy`] | an API server that fails on demand |
@@ -17,8 +18,10 @@
 //! | [`node`], [`cluster`] | what makes pods run, and a cluster with pods |
 //! | [`image`], [`helm`], [`jaeger`] | the operator's image and chart, and where its traces go |
 //! | [`demo`] | all of it shown to a person |
+//! | [`bench`] | all of it measured |
 
 pub mod audit;
+pub mod bench;
 pub mod certificates;
 pub mod cli;
 pub mod cluster;
@@ -29,6 +32,7 @@ pub mod demo;
 pub mod fault_proxy;
 pub mod fixture;
 pub mod helm;
+pub mod history;
 pub mod image;
 pub mod jaeger;
 pub mod kubeconfig;

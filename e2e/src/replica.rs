@@ -7,6 +7,7 @@ mod binary;
 mod lifecycle;
 mod pod;
 
+pub use crate::replica::binary::build;
 pub use crate::replica::binary::built;
 pub use crate::replica::pod::Pod;
 

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use crate::api::StoredConfigMapSync;
 use crate::commands::Error;
 use crate::controller::inventory::Inventory;
+use crate::controller::inventory::Teller;
 use crate::names;
 use crate::names::NamespacedName;
 
@@ -87,7 +88,7 @@ impl Survey {
         let api: Api<ConfigMap> = Api::all(client.clone());
         let listed = pages(attempt, which, async |page| api.list_metadata(&page).await);
         for config_map in listed.await? {
-            self.inventory.config_map_seen(&config_map.metadata);
+            self.inventory.config_map_seen(&config_map.metadata, Teller::Watch);
             let ObjectMeta { namespace, name, creation_timestamp, labels, .. } =
                 config_map.metadata;
             let is_marked = labels.is_some_and(|it| it.contains_key(names::LABEL_SYNC_UID));

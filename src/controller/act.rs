@@ -26,6 +26,7 @@ use crate::controller::error::Answer;
 use crate::controller::error::Error;
 use crate::controller::error::Refusal;
 use crate::controller::error::classify;
+use crate::controller::inventory::Teller;
 use crate::controller::memory::Attempt;
 use crate::decide::Action;
 use crate::decide::Content;
@@ -250,7 +251,7 @@ async fn send(
 
 async fn post(context: &Context, at: &NamespacedName, copy: ConfigMap) -> Sent {
     let created = calls::post(&context.client, at, copy).await?;
-    context.inventory.config_map_seen(&created);
+    context.inventory.config_map_seen(&created, Teller::Write);
     Ok(created.resource_version)
 }
 
@@ -259,17 +260,17 @@ async fn patch(
     at: &NamespacedName,
     seen: &Version,
     patch: json_patch::Patch,
-    content: Option<&Content>,
+    written: Option<&Content>,
 ) -> Sent {
     let patched = calls::patch(&context.client, at, patch).await?;
-    context.inventory.config_map_written(&patched, seen, content);
+    context.inventory.config_map_written(&patched, seen, written);
     Ok(patched.resource_version)
 }
 
 async fn delete(context: &Context, at: &NamespacedName, seen: &Version) -> Sent {
     match calls::delete(&context.client, at, seen).await? {
-        Some(left) => context.inventory.config_map_seen(&left),
-        None => context.inventory.config_map_gone(at, Some(&seen.uid)),
+        Some(left) => context.inventory.config_map_seen(&left, Teller::Write),
+        None => context.inventory.config_map_gone(at, Some(&seen.uid), Teller::Write),
     };
     Ok(None)
 }

@@ -123,29 +123,6 @@ async fn a_clone_of_a_copy_is_no_copy() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn of_two_syncs_that_want_one_copy_the_first_has_it() -> Result<()> {
-    let world = World::start(1).await?;
-    let fixture = world.fixture();
-    fixture.create_namespaces(&["central", "app"]).await?;
-    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-    fixture.create_config_map("central", "rival", &[("a", "2")]).await?;
-    fixture.create_sync("central", "first", one_to_one("central", "shared", "app")).await?;
-    fixture.wait_reason("central", "first", "Synced", SOON).await?;
-
-    let mut rival = one_to_one("central", "rival", "app");
-    rival.destination_name = Some("shared".to_owned());
-    fixture.create_sync("central", "second", rival).await?;
-    let second = fixture.wait_reason("central", "second", "Conflict", SOON).await?;
-    ensure!(message(&second).contains("central/first"), "{}", message(&second));
-    fixture.wait_data("app", "shared", &[("a", "1")], SOON).await?;
-
-    fixture.delete_sync("central", "first").await?;
-    fixture.wait_data("app", "shared", &[("a", "2")], SOON).await?;
-    fixture.wait_reason("central", "second", "Synced", SOON).await?;
-    Ok(())
-}
-
 fn message(sync: &ConfigMapSync) -> String {
     let conditions = sync.status.iter().flat_map(|status| &status.conditions);
     conditions.map(|condition| condition.message.clone()).collect::<Vec<_>>().join("; ")

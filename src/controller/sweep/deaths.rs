@@ -102,6 +102,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::controller::inventory::Teller;
 
     fn at() -> NamespacedName {
         NamespacedName::new("app", "shared")
@@ -124,7 +125,7 @@ mod tests {
             }],
         }))
         .unwrap();
-        inventory.config_map_seen(&metadata);
+        inventory.config_map_seen(&metadata, Teller::Watch);
         inventory
     }
 

@@ -21,9 +21,9 @@ use crate::controller::error::Answer;
 use crate::controller::error::Refusal;
 use crate::controller::error::classify;
 use crate::controller::inventory::Inventory;
+use crate::controller::inventory::Teller;
 use crate::controller::memory::Attempt;
 use crate::controller::sweep::candidates::Owners;
-use crate::controller::trigger;
 use crate::decide::sweep::Candidate;
 use crate::decide::sweep::Owner;
 use crate::names;
@@ -111,15 +111,18 @@ fn says_gone(status: &Status, sync: &NamespacedName) -> bool {
 }
 
 /// Looks at the copies themselves, so that what is decided is decided on the latest version.
-/// Whoever is concerned by what comes to light is woken.
 pub async fn look_at_copies(context: &Context, due: &BTreeMap<NamespacedName, Candidate>) {
     let looks: Vec<_> = due
         .iter()
         .map(async |(at, candidate)| {
             let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &at.namespace);
-            let change = match api.get_metadata_opt(&at.name).await {
-                Ok(Some(found)) => context.inventory.config_map_seen(&found.metadata),
-                Ok(None) => context.inventory.config_map_gone(at, None),
+            match api.get_metadata_opt(&at.name).await {
+                Ok(Some(found)) => {
+                    context.inventory.config_map_seen(&found.metadata, Teller::Read);
+                }
+                Ok(None) => {
+                    context.inventory.config_map_gone(at, None, Teller::Read);
+                }
                 Err(error) => {
                     let refusal = refusal(&format!("look at ConfigMap {at}"), &error);
                     let attempt = Attempt {
@@ -129,11 +132,7 @@ pub async fn look_at_copies(context: &Context, due: &BTreeMap<NamespacedName, Ca
                     };
                     let sync_uid = &candidate.marks.sync_uid;
                     context.memory.failed(sync_uid, attempt, refusal, Instant::now());
-                    None
                 }
-            };
-            if let Some(change) = change {
-                context.wake(trigger::by_config_map(&change, &context.inventory));
             }
         })
         .collect();

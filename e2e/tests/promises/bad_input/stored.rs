@@ -50,6 +50,8 @@ fn bad() -> Vec<(&'static str, Value, &'static str)> {
     vec![
         ("upper", changed(plain(), &json!({"configMapName": "Shared"})), "configMapName"),
         ("namespace", changed(plain(), &json!({"sourceNamespace": "a/b"})), "sourceNamespace"),
+        ("blank", changed(plain(), &json!({"configMapName": ""})), "configMapName"),
+        ("long", changed(plain(), &json!({"destinationName": "a".repeat(254)})), "destinationName"),
         ("nameless", changed(plain(), &json!({"configMapName": null})), "configMapName"),
         ("policy", changed(plain(), &json!({"deletionPolicy": "Keep"})), "Keep"),
         ("both", changed(plain(), &both), "exactly one of spec.destinationNamespace and"),
