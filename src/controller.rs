@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::time::Instant;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::rbac::v1::PolicyRule;
@@ -204,8 +205,9 @@ impl Context {
         }
     }
 
-    fn view(&self) -> View<'_> {
-        View { inventory: &self.inventory, reader: &self.reader, memory: &self.memory }
+    /// What a round that began then looks with.
+    fn view(&self, began: Instant) -> View<'_> {
+        View { inventory: &self.inventory, reader: &self.reader, memory: &self.memory, began }
     }
 
     fn is_stopping(&self) -> bool {

@@ -12,6 +12,7 @@
 //! | [`history`] | every revision of the ConfigMaps, in the order of storage |
 //! | [`replica`] | the operator as a process with the identity of a pod |
 //! | [`cli`] | the operator's binary as a person runs it |
+//! | [`rights`] | what the operator may do, taken away and given back |
 //! | [`fault_proxy`] | an API server that fails on demand |
 //! | [`fixture`], [`world`] | what tests do, and what they start with |
 //! | [`sandbox`], [`debian`] | a place for a node, and what it needs of the machine |
@@ -40,6 +41,7 @@ pub mod node;
 pub mod oracle;
 pub mod process;
 pub mod replica;
+pub mod rights;
 pub mod run_folder;
 pub mod sandbox;
 pub mod tools;

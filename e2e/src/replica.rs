@@ -41,6 +41,17 @@ pub struct Options {
     pub server: Option<String>,
 }
 
+impl Options {
+    /// A leader that goes on leading while the API server is restarted, or it is frozen for a
+    /// moment itself, on a machine under load.
+    #[must_use]
+    pub fn patient() -> Self {
+        let arguments =
+            ["--leader-election-lease-duration=60s", "--leader-election-renew-deadline=50s"];
+        Self { arguments: arguments.map(str::to_owned).into(), ..Self::default() }
+    }
+}
+
 /// A running replica. Dropped, it is killed.
 #[derive(Debug)]
 pub struct Replica {

@@ -10,6 +10,7 @@ pub use asked::Error as AskedError;
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use kube::Client;
 
@@ -79,7 +80,8 @@ async fn plan_one(client: &Client, survey: &Survey, asked: Asked) -> Result<Plan
     }
     let memory = Memory::new(Duration::MAX);
     let reader = Reader::new(client.clone(), Arc::clone(&survey.inventory));
-    let view = View { inventory: &survey.inventory, reader: &reader, memory: &memory };
+    let began = Instant::now();
+    let view = View { inventory: &survey.inventory, reader: &reader, memory: &memory, began };
     let observed = observe(view, &sync, false).await;
     if let Some(failure) = unread(&observed) {
         return Err(Error::Plan { sync: name, why: failure.message.clone() });

@@ -160,11 +160,10 @@ pub async fn write_copy(
     );
     let Errand { sync_uid, content_hash, is_repair } = errand;
     // Before it is sent: what is refused is refused by this namespace, not by one that follows it.
-    let namespace_uid = context.inventory.namespace(&at.namespace).1;
-    let failed = |refusal| {
-        let content_hash = content_hash.cloned();
-        let attempt = Attempt { subject: Some(at.clone()), namespace_uid, content_hash };
-        context.memory.failed(sync_uid, attempt, refusal, Instant::now());
+    let attempt = Attempt {
+        subject: Some(at.clone()),
+        namespace_uid: context.inventory.namespace(&at.namespace).1,
+        content_hash: content_hash.cloned(),
     };
     let result = send(context, lead, at, action).instrument(span.clone()).await?;
     context.metrics.wrote(verb, result.is_ok());
@@ -173,7 +172,12 @@ pub async fn write_copy(
             span.record("resource_version", resource_version.unwrap_or_default());
             context.memory.succeeded(sync_uid, &Some(at.clone()));
             if is_repair {
-                context.memory.changed_by_others(sync_uid, at, Instant::now());
+                context.memory.changed_by_others(
+                    sync_uid,
+                    at,
+                    attempt.namespace_uid,
+                    Instant::now(),
+                );
             }
             span.in_scope(|| tracing::info!(destination = %at, action = verb, "copy written"));
             Ok(true)
@@ -181,17 +185,18 @@ pub async fn write_copy(
         Err(Answer::LookAgain) => {
             span.record("reason", "LookAgain");
             if !matches!(action, Action::Create(_)) {
-                context.memory.changed_by_others(sync_uid, at, Instant::now());
+                let namespace_uid = attempt.namespace_uid.clone();
+                context.memory.changed_by_others(sync_uid, at, namespace_uid, Instant::now());
             }
             if let Err(refusal) = context.reader.look(at).instrument(span).await {
-                failed(refusal);
+                context.memory.failed(sync_uid, attempt, refusal, Instant::now());
             }
             Ok(false)
         }
         Err(Answer::Refused(refusal)) => {
             span.record("reason", refusal.failure.reason.as_str());
             span.in_scope(|| note_refusal(at, verb, &refusal));
-            failed(refusal);
+            context.memory.failed(sync_uid, attempt, refusal, Instant::now());
             Ok(false)
         }
     }

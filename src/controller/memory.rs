@@ -50,7 +50,7 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct Remembered {
     failing: HashMap<Subject, Failing>,
-    contended: HashMap<NamespacedName, Contention>,
+    contended: HashMap<NamespacedName, (Option<String>, Contention)>,
     excerpt: Option<Box<(SourceVersion, Option<i64>, Excerpt)>>,
     wrote: Option<(String, Instant)>,
     verification: Option<Instant>,
@@ -126,15 +126,29 @@ impl Memory {
         if let Some(failing) = failing {
             return Some(failing.held.clone());
         }
-        remembered.contended.get(at)?.until(now)?;
+        let (of_namespace, contention) = remembered.contended.get(at)?;
+        if of_namespace.as_deref() != namespace_uid {
+            return None;
+        }
+        contention.until(now)?;
         Some(Held { failure: contended(at), content_hash: None })
     }
 
-    /// Somebody else had changed the copy at `at`.
-    pub fn changed_by_others(&self, sync_uid: &str, at: &NamespacedName, now: Instant) {
+    /// Somebody else had changed the copy at `at`. A namespace that went and came again took its
+    /// copy along, which is no fight.
+    pub fn changed_by_others(
+        &self,
+        sync_uid: &str,
+        at: &NamespacedName,
+        namespace_uid: Option<String>,
+        now: Instant,
+    ) {
         let mut syncs = self.lock();
         let contended = &mut syncs.entry(sync_uid.to_owned()).or_default().contended;
-        contended.entry(at.clone()).or_insert_with(|| Contention::new(now)).changed(now);
+        let before = contended.remove(at).filter(|(uid, _)| *uid == namespace_uid);
+        let mut contention = before.map_or_else(|| Contention::new(now), |(_, before)| before);
+        contention.changed(now);
+        contended.insert(at.clone(), (namespace_uid, contention));
     }
 
     /// A round has ended, and `is_left` tells of which copies it left undone. A failure whose
@@ -146,7 +160,7 @@ impl Memory {
                 Some(until) => until > now,
                 None => subject.as_ref().is_some_and(&is_left),
             });
-            remembered.contended.retain(|_, contention| !contention.is_over(now));
+            remembered.contended.retain(|_, (_, contention)| !contention.is_over(now));
         }
     }
 
@@ -216,7 +230,8 @@ impl Memory {
         let syncs = self.lock();
         let Some(remembered) = syncs.get(sync_uid) else { return self.resync_period };
         let retries = remembered.failing.values().filter_map(|failing| failing.until);
-        let repairs = remembered.contended.values().filter_map(|contention| contention.until(now));
+        let contended = remembered.contended.values();
+        let repairs = contended.filter_map(|(_, contention)| contention.until(now));
         let next = retries.chain(repairs).chain(remembered.verification).min();
         next.map_or(self.resync_period, |next| next.saturating_duration_since(now))
     }
@@ -331,9 +346,10 @@ mod tests {
         let (memory, now) = (Memory::new(HOUR), Instant::now());
         for _ in 0..6 {
             assert_eq!(held(&memory, now), None);
-            memory.changed_by_others("s", &place(), now);
+            memory.changed_by_others("s", &place(), Some("n".into()), now);
         }
         assert_eq!(held(&memory, now).unwrap().failure.reason, Reason::Contended);
+        assert_eq!(memory.held_at("s", &place(), Some("m"), now), None, "another namespace");
         assert!(memory.next_look("s", now) < SECOND * 2);
         assert_eq!(held(&memory, now + SECOND * 2), None);
     }

@@ -13,6 +13,8 @@ use configmapsync::names;
 use e2e::fixture::Fixture;
 use e2e::fixture::SOON;
 use e2e::fixture::one_to_one;
+use e2e::oracle;
+use e2e::oracle::Recorder;
 use e2e::replica::Options;
 use e2e::wait::Seen;
 use e2e::wait::stays;
@@ -45,6 +47,8 @@ pub async fn untouched(fixture: &Fixture, copy: &ConfigMap, period: Duration) ->
 async fn what_a_sync_removed_by_force_leaves_is_swept_and_nothing_else() -> Result<()> {
     let mut world = World::start(1).await?;
     let fixture = world.fixture();
+    let recorder = Recorder::start(fixture.client()).await?;
+    let mark = world.audit().mark().await?;
     fixture.one_copy(&[("a", "1")]).await?;
     let copy = fixture.config_map("app", "shared").await?.context("the copy is there")?;
     let mut clone = copy.clone();
@@ -60,7 +64,7 @@ async fn what_a_sync_removed_by_force_leaves_is_swept_and_nothing_else() -> Resu
     for bystander in [clone, others] {
         untouched(&fixture, &bystander, Duration::from_secs(2)).await?;
     }
-    Ok(())
+    oracle::ensure_all(&recorder.history().await?, &world.audit().since(mark).await?)
 }
 
 #[tokio::test]
@@ -81,6 +85,8 @@ async fn what_was_left_while_no_operator_ran_is_swept_after_the_grace() -> Resul
 async fn what_we_did_not_create_or_were_to_retain_is_released() -> Result<()> {
     let mut world = World::start_with(1, impatient("1s")).await?;
     let fixture = world.fixture();
+    let recorder = Recorder::start(fixture.client()).await?;
+    let mark = world.audit().mark().await?;
     fixture.create_namespaces(&["central", "app"]).await?;
     for name in ["retained", "adopted"] {
         fixture.create_config_map("central", name, &[("a", "1")]).await?;
@@ -117,5 +123,5 @@ async fn what_we_did_not_create_or_were_to_retain_is_released() -> Result<()> {
         ensure!(!annotations.keys().any(|key| key.starts_with(names::GROUP)), "{annotations:?}");
         ensure!(annotations.contains_key("note") == (name == "adopted"), "{annotations:?}");
     }
-    Ok(())
+    oracle::ensure_all(&recorder.history().await?, &world.audit().since(mark).await?)
 }
