@@ -11,6 +11,7 @@
 //! | [`oracle`] | what must be true of every run |
 //! | [`history`] | every revision of the ConfigMaps, in the order of storage |
 //! | [`replica`] | the operator as a process with the identity of a pod |
+//! | [`cli`] | the operator's binary as a person runs it |
 //! | [`rights`] | what the operator may do, taken away and given back |
 //! | [`fault_proxy`] | an API server that fails on demand |
 //! | [`fixture`], [`world`] | what tests do, and what they start with |
@@ -23,6 +24,7 @@
 pub mod audit;
 pub mod bench;
 pub mod certificates;
+pub mod cli;
 pub mod cluster;
 pub mod command;
 pub mod control_plane;

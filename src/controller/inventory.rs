@@ -154,6 +154,13 @@ impl Inventory {
         self.lock().config_maps.places_of(sync_uid)
     }
 
+    /// The `ConfigMaps` that carry the uid of a sync which is not among the living.
+    #[must_use]
+    pub fn orphans(&self) -> Vec<(NamespacedName, Entry)> {
+        let inner = self.lock();
+        inner.config_maps.orphans(|uid| inner.syncs.with_uid(uid).is_some())
+    }
+
     /// How many `ConfigMaps` carry the uid of a sync, whatever sync.
     #[must_use]
     pub fn marked_copies(&self) -> usize {
@@ -210,11 +217,14 @@ impl Inventory {
 
     // --- ConfigMapSyncs ---
 
-    /// A sync was seen: from now on, what it refers to is kept.
-    pub fn sync_seen(&self, sync: &StoredConfigMapSync) {
+    /// A sync was seen: from now on, what it refers to is kept. The uid of the sync that had this
+    /// name before, if it was another.
+    pub fn sync_seen(&self, sync: &StoredConfigMapSync) -> Option<String> {
         let mut inner = self.lock();
+        let replaced = inner.syncs.replaced_by(sync);
         let dropped = inner.syncs.seen(sync);
         inner.drop_unreferred(dropped);
+        replaced
     }
 
     /// A sync is gone: what only it referred to is dropped. Its uid, if it was known.

@@ -233,7 +233,9 @@ async fn tell(
     Ok((reported, status))
 }
 
-fn seen(stored: &StoredConfigMapSync) -> Option<SyncSeen> {
+/// A sync as a round sees it; every object in storage has what is needed.
+#[must_use]
+pub fn seen(stored: &StoredConfigMapSync) -> Option<SyncSeen> {
     let metadata = &stored.metadata;
     Some(SyncSeen {
         name: stored.namespaced_name()?,

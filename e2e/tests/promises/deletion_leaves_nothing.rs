@@ -19,6 +19,8 @@ use e2e::fixture::one_to_one;
 use e2e::world::World;
 use serde_json::json;
 
+/// "Re-added within 5 seconds."
+const PUT_BACK: Duration = Duration::from_secs(5);
 /// "Within 60 seconds", the time included after which the new process leads.
 const AFTER_A_START: Duration = Duration::from_mins(1);
 
@@ -92,7 +94,7 @@ async fn a_finalizer_taken_off_a_living_sync_is_put_back() -> Result<()> {
     let ours = Some(vec![names::FINALIZER.to_owned()]);
     let what = "the finalizer is back";
     fixture
-        .wait_sync("central", "sync", what, SOON, |sync| sync.metadata.finalizers == ours)
+        .wait_sync("central", "sync", what, PUT_BACK, |sync| sync.metadata.finalizers == ours)
         .await?;
     let after = fixture.config_map("app", "shared").await?.context("the copy is there")?;
     ensure!(after.metadata.resource_version == before.metadata.resource_version, "no data write");

@@ -1,5 +1,7 @@
 //! What is known of `ConfigMaps`, from their metadata.
 
+mod orphans;
+
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::HashSet;

@@ -44,6 +44,12 @@ pub(super) struct Dropped {
 // === impl Syncs ===
 
 impl Syncs {
+    /// The uid of the sync that has the name of `sync`, if it is another.
+    pub(super) fn replaced_by(&self, sync: &StoredConfigMapSync) -> Option<String> {
+        let known = &self.by_name.get(&sync.namespaced_name()?)?.uid;
+        (Some(known) != sync.metadata.uid.as_ref()).then(|| known.clone())
+    }
+
     /// Notes what a sync refers to, and tells what it referred to before.
     pub(super) fn seen(&mut self, sync: &StoredConfigMapSync) -> Dropped {
         let Some(name) = sync.namespaced_name() else { return Dropped::default() };
@@ -253,6 +259,8 @@ mod tests {
     fn a_recreated_sync_is_known_by_its_new_uid_only() {
         let mut syncs = Syncs::default();
         syncs.seen(&sync("1", "a"));
+        assert_eq!(syncs.replaced_by(&sync("1", "b")), None);
+        assert_eq!(syncs.replaced_by(&sync("2", "a")).as_deref(), Some("1"));
         syncs.seen(&sync("2", "a"));
         assert_eq!(syncs.with_uid("1"), None);
         assert_eq!(syncs.with_uid("2"), Some(&name()));
