@@ -110,8 +110,8 @@ async fn round(context: &Context, mut sync: SyncSeen) -> Result<Action, Error> {
     let uid = sync.version.uid.clone();
     let is_done = sync.deleting && !sync.has_our_finalizer();
     // Its watch may have shown so since this round was handed the sync.
-    let is_gone = context.inventory.sync_with_uid(&uid).is_none();
-    if is_done || is_gone || context.is_stopping() {
+    let watch_lost_it = context.inventory.sync_with_uid(&uid).is_none();
+    if is_done || watch_lost_it || context.is_stopping() {
         return Ok(Action::await_change());
     }
     if context.memory.is_behind(&uid, &sync.version.resource_version, Instant::now()) {
