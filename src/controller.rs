@@ -6,6 +6,7 @@
 mod act;
 mod contention;
 mod error;
+mod events;
 mod inventory;
 mod memory;
 mod observe;
@@ -23,18 +24,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::time::Instant;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Client;
 use kube::runtime::applier;
 use kube::runtime::controller::Config;
-use kube::runtime::events::Recorder;
-use kube::runtime::events::Reporter;
 use kube::runtime::reflector;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::controller::events::Events;
 use crate::controller::inventory::Inventory;
 use crate::controller::memory::Memory;
 use crate::controller::observe::View;
@@ -45,7 +46,6 @@ use crate::controller::startup::Startup;
 use crate::election::Lead;
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::names;
 use crate::names::NamespacedName;
 
 /// Rounds under way at a time. Writes are bounded separately, and much tighter.
@@ -84,7 +84,7 @@ struct Context {
     queue: Queue,
     startup: Startup,
     write_permits: Semaphore,
-    recorder: Recorder,
+    events: Events,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     stopping: AtomicBool,
@@ -139,7 +139,7 @@ pub async fn run(
 /// What the controller needs, cluster-wide.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
-    [watch::access(), reader::access(), act::access(), report::access()].concat()
+    [watch::access(), reader::access(), act::access(), report::access(), events::access()].concat()
 }
 
 // === impl Context ===
@@ -155,14 +155,10 @@ impl Context {
     ) -> Self {
         let client = clients.calls.clone();
         let inventory = Arc::new(Inventory::new(settings.protected_namespaces.clone()));
-        let reporter = Reporter {
-            controller: names::EVENT_CONTROLLER.to_owned(),
-            instance: Some(settings.pod_name.clone()),
-        };
         Self {
             lead,
             reader: Reader::new(client.clone(), Arc::clone(&inventory)),
-            recorder: Recorder::new(client.clone(), reporter),
+            events: Events::new(client.clone(), settings.pod_name.clone()),
             client,
             inventory,
             memory: Memory::new(settings.resync_period),
@@ -185,8 +181,9 @@ impl Context {
         }
     }
 
-    fn view(&self) -> View<'_> {
-        View { inventory: &self.inventory, reader: &self.reader, memory: &self.memory }
+    /// What a round that began then looks with.
+    fn view(&self, began: Instant) -> View<'_> {
+        View { inventory: &self.inventory, reader: &self.reader, memory: &self.memory, began }
     }
 
     fn is_stopping(&self) -> bool {

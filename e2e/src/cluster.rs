@@ -13,6 +13,7 @@ use kube::Client;
 
 use crate::certificates::Authority;
 use crate::control_plane::ControlPlane;
+use crate::control_plane::Recorded;
 use crate::control_plane::Settings;
 use crate::debian;
 use crate::image::Image;
@@ -178,5 +179,6 @@ fn settings(sandbox: &Sandbox, authority: &Authority) -> Result<Settings> {
         ],
         controllers: "*".to_owned(),
         controller_manager_arguments: Vec::new(),
+        recorded: Recorded::default(),
     })
 }

@@ -7,7 +7,7 @@ mod copy;
 mod diagnosis;
 mod operator;
 mod samples;
-mod screen;
+pub(crate) mod screen;
 mod stage;
 mod stay;
 mod story;

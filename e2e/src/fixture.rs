@@ -1,5 +1,6 @@
 //! What a person does in a cluster, in the words of the tests.
 
+mod namespaces;
 mod shorthand;
 mod syncs;
 

@@ -9,15 +9,19 @@
 //! | [`control_plane`] | a cluster without pods |
 //! | [`audit`] | who asked the API server for what |
 //! | [`oracle`] | what must be true of every run |
+//! | [`history`] | every revision of the ConfigMaps, in the order of storage |
 //! | [`replica`] | the operator as a process with the identity of a pod |
+//! | [`rights`] | what the operator may do, taken away and given back |
 //! | [`fault_proxy`] | an API server that fails on demand |
 //! | [`fixture`], [`world`] | what tests do, and what they start with |
 //! | [`sandbox`], [`debian`] | a place for a node, and what it needs of the machine |
 //! | [`node`], [`cluster`] | what makes pods run, and a cluster with pods |
 //! | [`image`], [`helm`], [`jaeger`] | the operator's image and chart, and where its traces go |
 //! | [`demo`] | all of it shown to a person |
+//! | [`bench`] | all of it measured |
 
 pub mod audit;
+pub mod bench;
 pub mod certificates;
 pub mod cluster;
 pub mod command;
@@ -27,6 +31,7 @@ pub mod demo;
 pub mod fault_proxy;
 pub mod fixture;
 pub mod helm;
+pub mod history;
 pub mod image;
 pub mod jaeger;
 pub mod kubeconfig;
@@ -34,6 +39,7 @@ pub mod node;
 pub mod oracle;
 pub mod process;
 pub mod replica;
+pub mod rights;
 pub mod run_folder;
 pub mod sandbox;
 pub mod tools;

@@ -7,6 +7,7 @@ mod binary;
 mod lifecycle;
 mod pod;
 
+pub use crate::replica::binary::build;
 pub use crate::replica::binary::built;
 pub use crate::replica::pod::Pod;
 
@@ -40,6 +41,17 @@ pub struct Options {
     pub server: Option<String>,
 }
 
+impl Options {
+    /// A leader that goes on leading while the API server is restarted, or it is frozen for a
+    /// moment itself, on a machine under load.
+    #[must_use]
+    pub fn patient() -> Self {
+        let arguments =
+            ["--leader-election-lease-duration=60s", "--leader-election-renew-deadline=50s"];
+        Self { arguments: arguments.map(str::to_owned).into(), ..Self::default() }
+    }
+}
+
 /// A running replica. Dropped, it is killed.
 #[derive(Debug)]
 pub struct Replica {
@@ -69,7 +81,9 @@ impl Replica {
             .arguments(["--pod-uid", &pod.uid, "--http-address", "127.0.0.1:0"])
             .arguments(["--log-format", "json", "--kubeconfig"])
             .argument(&pod.kubeconfig)
-            .arguments(&options.arguments);
+            .arguments(&options.arguments)
+            // As the image sets it.
+            .environment("MIMALLOC_PURGE_DELAY", "0");
         for (name, value) in &options.environment {
             program = program.environment(name, value);
         }

@@ -43,6 +43,23 @@ impl Seen<()> {
 pub async fn until<T, Look, Looking>(
     what: impl AsRef<str>,
     deadline: Duration,
+    look: Look,
+) -> Result<T>
+where
+    Look: FnMut() -> Looking,
+    Looking: Future<Output = Result<Seen<T>>>,
+{
+    until_every(PAUSE, what, deadline, look).await
+}
+
+/// As [`until`], with a rest of `pause` between two looks: for looks that cost something.
+///
+/// # Errors
+/// As [`until`].
+pub async fn until_every<T, Look, Looking>(
+    pause: Duration,
+    what: impl AsRef<str>,
+    deadline: Duration,
     mut look: Look,
 ) -> Result<T>
 where
@@ -59,10 +76,10 @@ where
             Ok(Err(error)) => return Err(error).with_context(|| format!("waiting until {what}")),
             Err(_) => last.push_str(" (and the last look did not end)"),
         }
-        if Instant::now() + PAUSE >= end {
+        if Instant::now() + pause >= end {
             bail!("waited {deadline:?} in vain until {what}; seen instead: {last}");
         }
-        time::sleep(PAUSE).await;
+        time::sleep(pause).await;
     }
 }
 

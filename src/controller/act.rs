@@ -26,6 +26,7 @@ use crate::controller::error::Answer;
 use crate::controller::error::Error;
 use crate::controller::error::Refusal;
 use crate::controller::error::classify;
+use crate::controller::inventory::Teller;
 use crate::controller::memory::Attempt;
 use crate::decide::Action;
 use crate::decide::Content;
@@ -138,11 +139,10 @@ async fn write_copy(
         reason = tracing::field::Empty,
     );
     // Before it is sent: what is refused is refused by this namespace, not by one that follows it.
-    let namespace_uid = context.inventory.namespace(&at.namespace).1;
-    let failed = |refusal| {
-        let content_hash = plan.content_hash.clone();
-        let attempt = Attempt { subject: Some(at.clone()), namespace_uid, content_hash };
-        context.memory.failed(&sync.version.uid, attempt, refusal, Instant::now());
+    let attempt = Attempt {
+        subject: Some(at.clone()),
+        namespace_uid: context.inventory.namespace(&at.namespace).1,
+        content_hash: plan.content_hash.clone(),
     };
     let sync_uid = &sync.version.uid;
     let result = send(context, lead, at, action).instrument(span.clone()).await?;
@@ -152,7 +152,12 @@ async fn write_copy(
             span.record("resource_version", resource_version.unwrap_or_default());
             context.memory.succeeded(sync_uid, &Some(at.clone()));
             if is_repair(sync, plan, action) {
-                context.memory.changed_by_others(sync_uid, at, Instant::now());
+                context.memory.changed_by_others(
+                    sync_uid,
+                    at,
+                    attempt.namespace_uid,
+                    Instant::now(),
+                );
             }
             span.in_scope(|| tracing::info!(destination = %at, action = verb, "copy written"));
             Ok(true)
@@ -160,17 +165,18 @@ async fn write_copy(
         Err(Answer::LookAgain) => {
             span.record("reason", "LookAgain");
             if !matches!(action, Action::Create(_)) {
-                context.memory.changed_by_others(sync_uid, at, Instant::now());
+                let namespace_uid = attempt.namespace_uid.clone();
+                context.memory.changed_by_others(sync_uid, at, namespace_uid, Instant::now());
             }
             if let Err(refusal) = context.reader.look(at).instrument(span).await {
-                failed(refusal);
+                context.memory.failed(sync_uid, attempt, refusal, Instant::now());
             }
             Ok(false)
         }
         Err(Answer::Refused(refusal)) => {
             span.record("reason", refusal.failure.reason.as_str());
             span.in_scope(|| note_refusal(at, verb, &refusal));
-            failed(refusal);
+            context.memory.failed(sync_uid, attempt, refusal, Instant::now());
             Ok(false)
         }
     }
@@ -180,8 +186,7 @@ async fn write_copy(
 /// has undone it.
 fn is_repair(sync: &SyncSeen, plan: &Plan, action: &Action) -> bool {
     let status = &sync.status;
-    let was_done = status.content_hash.as_deref()
-        == plan.content_hash.as_ref().map(ContentHash::as_str)
+    let was_done = status.content_hash.as_deref().map(ContentHash::from_text) == plan.content_hash
         && status.observed_generation == sync.generation
         && ready_reason(status) != Some(Reason::Progressing.as_str());
     let writes_content = !matches!(action, Action::Delete { .. } | Action::Release { .. });
@@ -234,7 +239,7 @@ async fn post(context: &Context, at: &NamespacedName, copy: ConfigMap) -> Sent {
     let request = requests::post(&url, &copy).map_err(|error| classify(&attempt(), &error))?;
     let created: requests::MetadataOnly =
         context.client.request(request).await.map_err(|error| classify(&attempt(), &error))?;
-    context.inventory.config_map_seen(&created.metadata);
+    context.inventory.config_map_seen(&created.metadata, Teller::Write);
     Ok(created.metadata.resource_version)
 }
 
@@ -243,14 +248,14 @@ async fn patch(
     at: &NamespacedName,
     seen: &Version,
     patch: json_patch::Patch,
-    content: Option<&Content>,
+    written: Option<&Content>,
 ) -> Sent {
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &at.namespace);
     let patched = api
         .patch_metadata(&at.name, &requests::patch_parameters(), &Patch::Json::<()>(patch))
         .await
         .map_err(|error| classify(&format!("patch ConfigMap {at}"), &error))?;
-    context.inventory.config_map_written(&patched.metadata, seen, content);
+    context.inventory.config_map_written(&patched.metadata, seen, written);
     Ok(patched.metadata.resource_version)
 }
 
@@ -264,10 +269,10 @@ async fn delete(context: &Context, at: &NamespacedName, seen: &Version) -> Sent 
         Ok(either) => {
             match either.left() {
                 Some(left) if left.metadata.deletion_timestamp.is_some() => {
-                    context.inventory.config_map_seen(&left.metadata);
+                    context.inventory.config_map_seen(&left.metadata, Teller::Write);
                 }
                 _ => {
-                    context.inventory.config_map_gone(at, Some(&seen.uid));
+                    context.inventory.config_map_gone(at, Some(&seen.uid), Teller::Write);
                 }
             }
             Ok(None)

@@ -98,10 +98,12 @@ pub fn classify(attempt: &str, error: &kube::Error) -> Answer {
 }
 
 fn classify_status(attempt: &str, status: &Status) -> Answer {
-    if matches!(status.code, 404 | 409 | 410) && !names_a_namespace(status) {
+    let is_denied = is_denied_by_admission(status);
+    if matches!(status.code, 404 | 409 | 410) && !names_a_namespace(status) && !is_denied {
         return Answer::LookAgain;
     }
     let (reason, cap) = match status.code {
+        _ if is_denied => (Reason::Forbidden, CAP_REFUSED),
         404 | 409 | 410 => (Reason::DestinationNamespaceNotFound, CAP_UNAVAILABLE),
         403 if is_namespace_terminating(status) => (Reason::NamespaceTerminating, CAP_UNAVAILABLE),
         401 | 403 => (Reason::Forbidden, CAP_REFUSED),
@@ -134,6 +136,14 @@ fn is_namespace_terminating(status: &Status) -> bool {
     status.details.as_ref().is_some_and(|details| {
         details.causes.iter().any(|cause| cause.reason == "NamespaceTerminating")
     })
+}
+
+/// A policy or a webhook chooses the code of its denial, 422 and 400 as a rule; what they have in
+/// common is the sentence (k8s.io/apiserver, `validating/dispatcher.go` and `webhook/errors`).
+fn is_denied_by_admission(status: &Status) -> bool {
+    let message = &status.message;
+    message.contains("denied the request")
+        || (message.contains("ValidatingAdmissionPolicy") && message.contains("denied request"))
 }
 
 /// etcd's own limit is answered with a 500 that has no reason.
@@ -194,6 +204,19 @@ mod tests {
         ];
         for (status, expected) in rows {
             assert_eq!(reason(status.clone()), expected, "{status:?}");
+        }
+    }
+
+    #[test]
+    fn a_denial_is_one_whatever_its_code() {
+        let policy =
+            "is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no";
+        let webhook = "admission webhook \"w.example.com\" denied the request: no";
+        for code in [400, 403, 404, 409, 422, 500] {
+            for message in [policy, webhook] {
+                let expected = Some((Reason::Forbidden, CAP_REFUSED));
+                assert_eq!(reason(status(code, message)), expected, "{code} {message}");
+            }
         }
     }
 

@@ -9,8 +9,10 @@
 //! the version it speaks of: whoever acts on it does so conditionally on that version.
 
 mod config_maps;
+mod entry;
 mod few;
 mod namespaces;
+mod news;
 mod syncs;
 
 use std::collections::BTreeSet;
@@ -21,14 +23,16 @@ use std::sync::PoisonError;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::Selector;
 
-pub use config_maps::Entry;
 pub use config_maps::Known;
+pub use entry::Entry;
 pub use namespaces::NamespaceChange;
 pub use namespaces::NamespaceFacts;
+pub use news::Teller;
 
 use crate::api::StoredConfigMapSync;
 use crate::controller::inventory::config_maps::ConfigMaps;
 use crate::controller::inventory::namespaces::Namespaces;
+use crate::controller::inventory::news::News;
 use crate::controller::inventory::syncs::Dropped;
 use crate::controller::inventory::syncs::Syncs;
 use crate::decide::Content;
@@ -57,6 +61,17 @@ pub struct Change {
     pub at: NamespacedName,
     /// The uids of the syncs that its marks named before and name now.
     pub sync_uids: BTreeSet<String>,
+    /// The uid of the sync that did it in its own round, if that is so: it knows.
+    pub known_to: Option<String>,
+}
+
+// === impl Change ===
+
+impl Change {
+    /// The watch tells what a call had told before.
+    fn late(at: NamespacedName, news: News) -> Self {
+        Self { at, sync_uids: news.sync_uids, known_to: news.known_to }
+    }
 }
 
 // === impl Inventory ===
@@ -86,11 +101,12 @@ impl Inventory {
         self.lock().config_maps.list_ends()
     }
 
-    /// A `ConfigMap` was seen: by the watch, by a read, or in the answer of a write.
-    pub fn config_map_seen(&self, metadata: &ObjectMeta) -> Option<Change> {
+    /// A `ConfigMap` was seen: by the watch, by a read, or in the answer of a write. What it
+    /// means to others is told when the watch tells it.
+    pub fn config_map_seen(&self, metadata: &ObjectMeta, teller: Teller) -> Option<Change> {
         let mut inner = self.lock();
         let Inner { config_maps, syncs, .. } = &mut *inner;
-        config_maps.seen(metadata, |name| syncs.may_refer_to(name))
+        config_maps.seen(metadata, teller, |name| syncs.may_refer_to(name))
     }
 
     /// Our patch of the version `seen` was answered with `metadata`; `content` is what it wrote,
@@ -105,8 +121,15 @@ impl Inventory {
     }
 
     /// The `ConfigMap` with this uid is gone; without a uid, whichever stood there.
-    pub fn config_map_gone(&self, at: &NamespacedName, uid: Option<&str>) -> Option<Change> {
-        self.lock().config_maps.gone(at, uid)
+    pub fn config_map_gone(
+        &self,
+        at: &NamespacedName,
+        uid: Option<&str>,
+        teller: Teller,
+    ) -> Option<Change> {
+        let mut inner = self.lock();
+        let Inner { config_maps, syncs, .. } = &mut *inner;
+        config_maps.gone(at, uid, teller, |name| syncs.may_refer_to(name))
     }
 
     /// A live read found nothing at `at`, while nothing was known of it.

@@ -44,13 +44,16 @@ const CATCH_UP: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Memory {
     resync_period: Duration,
-    syncs: Mutex<HashMap<String, Remembered>>,
+    syncs: Mutex<Remembering>,
 }
+
+/// Boxed: a table has many slots that are empty.
+type Remembering = HashMap<String, Box<Remembered>>;
 
 #[derive(Debug, Default)]
 struct Remembered {
     failing: HashMap<Subject, Failing>,
-    contended: HashMap<NamespacedName, Contention>,
+    contended: HashMap<NamespacedName, (Option<String>, Contention)>,
     excerpt: Option<Box<(SourceVersion, Option<i64>, Excerpt)>>,
     wrote: Option<(String, Instant)>,
     verification: Option<Instant>,
@@ -127,15 +130,29 @@ impl Memory {
         if let Some(failing) = failing {
             return Some(failing.held.clone());
         }
-        remembered.contended.get(at)?.until(now)?;
+        let (of_namespace, contention) = remembered.contended.get(at)?;
+        if of_namespace.as_deref() != namespace_uid {
+            return None;
+        }
+        contention.until(now)?;
         Some(Held { failure: contended(at), content_hash: None })
     }
 
-    /// Somebody else had changed the copy at `at`.
-    pub fn changed_by_others(&self, sync_uid: &str, at: &NamespacedName, now: Instant) {
+    /// Somebody else had changed the copy at `at`. A namespace that went and came again took its
+    /// copy along, which is no fight.
+    pub fn changed_by_others(
+        &self,
+        sync_uid: &str,
+        at: &NamespacedName,
+        namespace_uid: Option<String>,
+        now: Instant,
+    ) {
         let mut syncs = self.lock();
         let contended = &mut syncs.entry(sync_uid.to_owned()).or_default().contended;
-        contended.entry(at.clone()).or_insert_with(|| Contention::new(now)).changed(now);
+        let before = contended.remove(at).filter(|(uid, _)| *uid == namespace_uid);
+        let mut contention = before.map_or_else(|| Contention::new(now), |(_, before)| before);
+        contention.changed(now);
+        contended.insert(at.clone(), (namespace_uid, contention));
     }
 
     /// A round has ended, and `is_left` tells of which copies it left undone. A failure whose
@@ -147,7 +164,7 @@ impl Memory {
                 Some(until) => until > now,
                 None => subject.as_ref().is_some_and(&is_left),
             });
-            remembered.contended.retain(|_, contention| !contention.is_over(now));
+            remembered.contended.retain(|_, (_, contention)| !contention.is_over(now));
         }
     }
 
@@ -186,7 +203,7 @@ impl Memory {
     /// gone is not remembered again.
     pub fn cleaned_up(&self, sync_uid: &str, now: Instant) {
         if let Some(remembered) = self.lock().get_mut(sync_uid) {
-            *remembered = Remembered { cleaned_up: Some(now), ..Remembered::default() };
+            **remembered = Remembered { cleaned_up: Some(now), ..Remembered::default() };
         }
     }
 
@@ -229,7 +246,8 @@ impl Memory {
         let syncs = self.lock();
         let Some(remembered) = syncs.get(sync_uid) else { return self.resync_period };
         let retries = remembered.failing.values().filter_map(|failing| failing.until);
-        let repairs = remembered.contended.values().filter_map(|contention| contention.until(now));
+        let contended = remembered.contended.values();
+        let repairs = contended.filter_map(|(_, contention)| contention.until(now));
         let next = retries.chain(repairs).chain(remembered.verification).min();
         next.map_or(self.resync_period, |next| next.saturating_duration_since(now))
     }
@@ -239,7 +257,7 @@ impl Memory {
         self.lock().remove(sync_uid);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
+    fn lock(&self) -> MutexGuard<'_, Remembering> {
         self.syncs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -344,9 +362,10 @@ mod tests {
         let (memory, now) = (Memory::new(HOUR), Instant::now());
         for _ in 0..6 {
             assert_eq!(held(&memory, now), None);
-            memory.changed_by_others("s", &place(), now);
+            memory.changed_by_others("s", &place(), Some("n".into()), now);
         }
         assert_eq!(held(&memory, now).unwrap().failure.reason, Reason::Contended);
+        assert_eq!(memory.held_at("s", &place(), Some("m"), now), None, "another namespace");
         assert!(memory.next_look("s", now) < SECOND * 2);
         assert_eq!(held(&memory, now + SECOND * 2), None);
     }
@@ -369,16 +388,8 @@ mod tests {
         assert!(!memory.is_behind("s", "12", now));
         assert!(!memory.is_behind("t", "9", now));
         assert!(!memory.is_behind("s", "9", now + CATCH_UP), "storage was restored");
-    }
-
-    #[test]
-    fn a_watch_that_shows_a_sync_after_its_cleanup_is_behind() {
-        let (memory, now) = (Memory::new(HOUR), Instant::now());
-        memory.wrote("s", "12".into(), now);
-        memory.failed("s", attempt(), refusal(), now);
         memory.cleaned_up("s", now);
-        assert!(memory.is_behind("s", "12", now));
-        assert_eq!(held(&memory, now), None);
+        assert!(memory.is_behind("s", "12", now), "it still shows what was cleaned up");
         assert!(!memory.is_behind("s", "12", now + CATCH_UP), "storage was restored");
         memory.forget("s");
         memory.cleaned_up("s", now);

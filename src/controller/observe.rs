@@ -55,6 +55,9 @@ pub struct View<'a> {
     pub reader: &'a Reader,
     /// What earlier rounds met.
     pub memory: &'a Memory,
+    /// When the round began. A delay that ends later is over for the next round only, so that a
+    /// round tries each copy at most once, and ends.
+    pub began: Instant,
 }
 
 /// Observes everything that a round of `sync` decides from. With `verify`, source and copies are
@@ -190,8 +193,8 @@ fn place(view: View<'_>, sync: &SyncSeen, at: &NamespacedName) -> Place {
         Known::Absent | Known::Unknown => Standing::Vacant,
     };
     let (namespace, namespace_uid) = inventory.namespace(&at.namespace);
-    let (uid, now) = (&sync.version.uid, Instant::now());
-    let held = view.memory.held_at(uid, at, namespace_uid.as_deref(), now);
+    let uid = &sync.version.uid;
+    let held = view.memory.held_at(uid, at, namespace_uid.as_deref(), view.began);
     Place { namespace, standing, held }
 }
 
@@ -221,7 +224,7 @@ async fn read_source(
     verify: bool,
 ) -> SourceSeen {
     let (uid, name) = (&sync.version.uid, source_name(spec));
-    if let Some(failure) = view.memory.held(uid, Instant::now()) {
+    if let Some(failure) = view.memory.held(uid, view.began) {
         return SourceSeen::Unreadable(failure);
     }
     let read =

@@ -22,6 +22,7 @@ use crate::controller::error::Refusal;
 use crate::controller::error::classify;
 use crate::controller::inventory::Inventory;
 use crate::controller::inventory::Known;
+use crate::controller::inventory::Teller;
 use crate::decide::Content;
 use crate::decide::content::Digest;
 use crate::decide::observed::Version;
@@ -94,8 +95,8 @@ impl Reader {
         match self.api(at).get_metadata_opt(&at.name).await {
             Ok(Some(found)) => {
                 // What is known is wrong, or there would be no look: it gives way.
-                self.inventory.config_map_gone(at, None);
-                self.inventory.config_map_seen(&found.metadata);
+                self.inventory.config_map_gone(at, None, Teller::Read);
+                self.inventory.config_map_seen(&found.metadata, Teller::Read);
             }
             Ok(None) => self.nothing_at(at),
             Err(error) => return Err(refusal(&format!("look at ConfigMap {at}"), &error)),
@@ -114,7 +115,7 @@ impl Reader {
             }
             Err(error) => return Err(refusal(&format!("read ConfigMap {at}"), &error)),
         };
-        self.inventory.config_map_seen(&config_map.metadata);
+        self.inventory.config_map_seen(&config_map.metadata, Teller::Read);
         let version = Version {
             uid: config_map.metadata.uid.clone().unwrap_or_default(),
             resource_version: config_map.metadata.resource_version.clone().unwrap_or_default(),
@@ -126,7 +127,7 @@ impl Reader {
     }
 
     fn nothing_at(&self, at: &NamespacedName) {
-        self.inventory.config_map_gone(at, None);
+        self.inventory.config_map_gone(at, None, Teller::Read);
         self.inventory.config_map_absent(at);
     }
 

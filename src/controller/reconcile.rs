@@ -74,7 +74,7 @@ pub async fn reconcile(
         outcome = tracing::field::Empty,
         reason = tracing::field::Empty,
     );
-    let result = round(&context, sync).instrument(span.clone()).await;
+    let result = round(&context, sync, began).instrument(span.clone()).await;
     let outcome = match &result {
         Ok(_) => ReconcileResult::Success,
         Err(Error::Copies { .. }) => ReconcileResult::RequeueAfter,
@@ -106,7 +106,7 @@ pub fn error_policy(
     Action::requeue(context.memory.next_look(&uid, Instant::now()))
 }
 
-async fn round(context: &Context, mut sync: SyncSeen) -> Result<Action, Error> {
+async fn round(context: &Context, mut sync: SyncSeen, began: Instant) -> Result<Action, Error> {
     let uid = sync.version.uid.clone();
     let is_done = sync.deleting && !sync.has_our_finalizer();
     // Its watch may have shown so since this round was handed the sync.
@@ -123,10 +123,10 @@ async fn round(context: &Context, mut sync: SyncSeen) -> Result<Action, Error> {
     let mut held = Vec::new();
     let mut is_announced = false;
     for _ in 0..MAX_PASSES {
-        let (observed, plan) = look(context, &sync, verify).await;
+        let (observed, plan) = look(context, &sync, verify, began).await;
         verify = false;
         if !plan.asks_for_writes() {
-            return finish(context, &observed, plan, copies_written).await;
+            return finish(context, &observed, plan, copies_written, began).await;
         }
         if plan.writes() > MANY_WRITES && !is_announced {
             is_announced = true;
@@ -147,14 +147,19 @@ async fn round(context: &Context, mut sync: SyncSeen) -> Result<Action, Error> {
         take_over(context, &mut sync, &plan, outcome);
         held.extend(observed.source.into_content());
     }
-    let (observed, plan) = look(context, &sync, false).await;
+    let (observed, plan) = look(context, &sync, false, began).await;
     context.queue.push(sync.name.clone());
-    finish(context, &observed, plan, copies_written).await
+    finish(context, &observed, plan, copies_written, began).await
 }
 
-async fn look(context: &Context, sync: &SyncSeen, verify: bool) -> (Observed, Plan) {
+async fn look(
+    context: &Context,
+    sync: &SyncSeen,
+    verify: bool,
+    began: Instant,
+) -> (Observed, Plan) {
     let span = tracing::info_span!("observe", verify);
-    let observed = observe(context.view(), sync, verify).instrument(span).await;
+    let observed = observe(context.view(began), sync, verify).instrument(span).await;
     let plan = tracing::info_span!("plan").in_scope(|| plan(&observed, &desired(&observed)));
     (observed, plan)
 }
@@ -191,6 +196,7 @@ async fn finish(
     observed: &Observed,
     plan: Plan,
     copies_written: usize,
+    began: Instant,
 ) -> Result<Action, Error> {
     let sync = &observed.sync;
     let uid = &sync.version.uid;
@@ -198,7 +204,7 @@ async fn finish(
     if tell(context, observed, &settled, copies_written).await?.0 == Reported::Stale {
         return Ok(Action::requeue(WATCH_LAG));
     }
-    context.memory.settled(uid, |at| settled.is_left(at), Instant::now());
+    context.memory.settled(uid, |at| settled.is_left(at), began);
     let failed = settled.waiting_for_a_retry();
     if failed > 0 {
         let worst = verdict(observed, &desired(observed), &settled).message;

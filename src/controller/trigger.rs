@@ -10,11 +10,17 @@ use crate::controller::inventory::NamespaceChange;
 use crate::names::NamespacedName;
 
 /// A `ConfigMap` changed, showed up or went away: it concerns the syncs that refer to its name
-/// as source or as destination, and those that its marks named before and name now.
+/// as source or as destination, and those that its marks named before and name now; not the one
+/// that did it.
 #[must_use]
 pub fn by_config_map(change: &Change, inventory: &Inventory) -> BTreeSet<NamespacedName> {
     let owners = change.sync_uids.iter().filter_map(|uid| inventory.sync_with_uid(uid));
-    inventory.syncs_referring_to(&change.at).into_iter().chain(owners).collect()
+    let mut syncs: BTreeSet<_> =
+        inventory.syncs_referring_to(&change.at).into_iter().chain(owners).collect();
+    if let Some(knows) = change.known_to.as_ref().and_then(|uid| inventory.sync_with_uid(uid)) {
+        syncs.remove(&knows);
+    }
+    syncs
 }
 
 /// A namespace changed, showed up or went away: it concerns the syncs that it joins and those it

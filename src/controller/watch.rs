@@ -26,6 +26,7 @@ use crate::api::StoredConfigMapSync;
 use crate::controller::Context;
 use crate::controller::inventory::Change;
 use crate::controller::inventory::NamespaceChange;
+use crate::controller::inventory::Teller;
 use crate::controller::startup::Part;
 use crate::controller::trigger;
 use crate::names;
@@ -80,11 +81,12 @@ pub async fn config_maps(context: Arc<Context>, client: Client) {
             }
             Event::InitDone => inventory.config_map_list_ends(),
             Event::InitApply(seen) | Event::Apply(seen) => {
-                inventory.config_map_seen(&seen.metadata).into_iter().collect()
+                inventory.config_map_seen(&seen.metadata, Teller::Watch).into_iter().collect()
             }
             Event::Delete(gone) => {
                 let at = NamespacedName::new(gone.namespace().unwrap_or_default(), gone.name_any());
-                inventory.config_map_gone(&at, gone.metadata.uid.as_deref()).into_iter().collect()
+                let uid = gone.metadata.uid.as_deref();
+                inventory.config_map_gone(&at, uid, Teller::Watch).into_iter().collect()
             }
         };
         for change in changes {

@@ -26,8 +26,11 @@ use crate::names::Retry;
 
 /// How many failures a status lists. It never grows with the number of namespaces.
 const MAX_FAILURES: usize = 10;
-/// Longest message of a failure, in characters; the rest is cut.
+/// Longest message, in bytes of JSON; the rest is cut.
 const MAX_MESSAGE: usize = 256;
+/// What the messages of all listed failures may take together, in bytes of JSON, so that a status
+/// stays below 4 KiB whatever the server says and however long names are.
+const MAX_MESSAGES: usize = 1_400;
 
 /// A plan that asks for no more writes in this round.
 #[derive(Clone, Debug)]
@@ -226,15 +229,15 @@ fn copies(
 }
 
 fn listed_failures(settled: &Settled) -> Vec<DestinationFailure> {
-    settled
-        .failures()
+    let failures = settled.failures().into_iter().filter(|(_, failure)| is_failure(failure));
+    let listed: Vec<_> = failures.take(MAX_FAILURES).collect();
+    let share = MAX_MESSAGE.min(MAX_MESSAGES / listed.len().max(1));
+    listed
         .into_iter()
-        .filter(|(_, failure)| is_failure(failure))
-        .take(MAX_FAILURES)
         .map(|(at, failure)| DestinationFailure {
             namespace: at.namespace.clone(),
             reason: failure.reason.as_str().to_owned(),
-            message: cut(&failure.message),
+            message: cut_to(share, &failure.message),
         })
         .collect()
 }
@@ -280,8 +283,48 @@ fn synced_message(wanted: &Wanted) -> String {
 }
 
 fn cut(message: &str) -> String {
-    match message.char_indices().nth(MAX_MESSAGE) {
-        Some((end, _)) => format!("{}…", &message[..end]),
-        None => message.to_owned(),
+    cut_to(MAX_MESSAGE, message)
+}
+
+/// As much of `message` as takes at most `bytes` when it is written as JSON.
+fn cut_to(bytes: usize, message: &str) -> String {
+    let mut taken = 0;
+    let mut ends = message.char_indices().map(|(start, letter)| {
+        taken += bytes_in_json(letter);
+        (start, taken)
+    });
+    let Some((fits, _)) = ends.find(|(_, taken)| *taken > bytes) else {
+        return message.to_owned();
+    };
+    format!("{}…", &message[..fits])
+}
+
+fn bytes_in_json(letter: char) -> usize {
+    match letter {
+        '"' | '\\' => 2,
+        letter if letter.is_control() => 6,
+        letter => letter.len_utf8(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fits_is_not_cut() {
+        assert_eq!(cut_to(5, "abcde"), "abcde");
+        assert_eq!(cut_to(4, "abcde"), "abcd…");
+    }
+
+    #[test]
+    fn bytes_count_as_they_are_written_and_letters_stay_whole() {
+        assert_eq!(cut_to(6, "\"\"\"\""), "\"\"\"…");
+        assert_eq!(cut_to(7, "配置不"), "配置…");
+        assert_eq!(cut_to(6, "\n\n"), "\n…");
+        for message in ["配\"\\\u{1}x".repeat(80), "é\u{1f6ab}".repeat(80)] {
+            let written = serde_json::to_string(&cut_to(100, &message)).unwrap();
+            assert!(written.len() <= 100 + "\"…\"".len(), "{written}");
+        }
     }
 }

@@ -29,3 +29,12 @@ pub fn by_operator(events: &[Event]) -> impl Iterator<Item = &Event> {
 pub fn lines(events: &[&Event]) -> String {
     events.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
+
+/// What the operator did, or tried to do, to the `ConfigMap`s of one namespace.
+#[must_use]
+pub fn copy_writes_in<'a>(events: &'a [Event], namespace: &str) -> Vec<&'a Event> {
+    writes_by_operator(events)
+        .into_iter()
+        .filter(|event| event.resource() == "configmaps" && event.namespace() == namespace)
+        .collect()
+}

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::certificates::Authority;
 use crate::certificates::KeyFiles;
 use crate::control_plane::install::OPERATOR_USER;
+use crate::control_plane::settings::Recorded;
 use crate::control_plane::settings::Settings;
 use crate::process::Program;
 use crate::tools::Tools;
@@ -40,7 +41,7 @@ impl Programs {
         names.push(settings.address.to_string());
         names.extend(settings.server_names.iter().cloned());
         let policy = folder.join("audit-policy.json");
-        fs::write(&policy, audit_policy()).context("writing the audit policy")?;
+        fs::write(&policy, audit_policy(settings.recorded)).context("writing the audit policy")?;
         Ok(Self {
             folder,
             tools: tools.clone(),
@@ -146,7 +147,11 @@ impl Programs {
 
 /// Whole requests and answers for the kinds that tests ask about; of the operator's other requests
 /// that they happened, so that rights granted can be compared with rights used; else nothing.
-fn audit_policy() -> String {
+fn audit_policy(recorded: Recorded) -> String {
+    let level = match recorded {
+        Recorded::Whole => "RequestResponse",
+        Recorded::Counted => "Metadata",
+    };
     let watched = json!([
         {"group": "", "resources": ["configmaps", "events"]},
         {"group": "apps.nishaf.info"},
@@ -159,7 +164,7 @@ fn audit_policy() -> String {
         "omitStages": ["RequestReceived"],
         "omitManagedFields": true,
         "rules": [
-            {"level": "RequestResponse", "resources": watched},
+            {"level": level, "resources": watched},
             {"level": "Metadata", "users": [OPERATOR_USER]},
             {"level": "None"},
         ],

@@ -12,6 +12,16 @@ const CONTROLLERS: &str = "namespace-controller,garbage-collector-controller,\
      serviceaccount-controller,root-ca-certificate-publisher-controller,\
      clusterrole-aggregation-controller,resourcequota-controller";
 
+/// How much of each request the audit log holds.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Recorded {
+    /// What was sent and what was answered, for the kinds that tests ask about.
+    #[default]
+    Whole,
+    /// That it happened.
+    Counted,
+}
+
 /// How to start a control plane. The default is on loopback, without pods, and needs no root.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -33,6 +43,8 @@ pub struct Settings {
     pub controllers: String,
     /// More arguments of kube-controller-manager.
     pub controller_manager_arguments: Vec<String>,
+    /// How much the audit log holds.
+    pub recorded: Recorded,
 }
 
 impl Default for Settings {
@@ -46,6 +58,7 @@ impl Default for Settings {
             api_server_arguments: Vec::new(),
             controllers: CONTROLLERS.to_owned(),
             controller_manager_arguments: Vec::new(),
+            recorded: Recorded::default(),
         }
     }
 }

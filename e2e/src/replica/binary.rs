@@ -32,14 +32,19 @@ struct Target {
 /// # Errors
 /// It does not compile: what cargo said is in the error.
 pub async fn built() -> Result<&'static Path> {
-    BUILT.get_or_try_init(build).await.map(PathBuf::as_path)
+    BUILT.get_or_try_init(|| build("dev")).await.map(PathBuf::as_path)
 }
 
-async fn build() -> Result<PathBuf> {
+/// The operator, built from this checkout with a cargo profile: only what has changed.
+///
+/// # Errors
+/// As [`built`].
+pub async fn build(profile: &str) -> Result<PathBuf> {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // All programs of the default members: then dependencies have the same features as in
     // `cargo test`, and are not compiled once more.
     command.args(["build", "--locked", "--bins", "--message-format=json-render-diagnostics"]);
+    command.args(["--profile", profile]);
     for (name, _) in env::vars_os().filter(|(name, _)| is_of_running_test(name)) {
         command.env_remove(name);
     }

@@ -33,7 +33,7 @@ pub struct Pod {
 
 impl Pod {
     /// Creates the pod, bound to a node that does not exist, so that nobody runs it; and asks for
-    /// a token of the operator's account bound to it, valid for an hour.
+    /// a token of the operator's account bound to it, valid for longer than any test takes.
     ///
     /// # Errors
     /// The API server refuses either, or the file cannot be written.
@@ -91,7 +91,7 @@ async fn token(client: Client, pod: &str, uid: &str) -> Result<String> {
     };
     let spec = TokenRequestSpec {
         bound_object_ref: Some(pod),
-        expiration_seconds: Some(3_600),
+        expiration_seconds: Some(14_400),
         ..TokenRequestSpec::default()
     };
     let request = TokenRequest { spec, ..TokenRequest::default() };

@@ -1,7 +1,7 @@
 //! Promise: bad input gets a clear error, and nothing is lost.
 
 mod cases;
-mod stored;
+pub mod stored;
 
 use anyhow::Context;
 use anyhow::Result;
@@ -25,7 +25,7 @@ const SYNCS: &str = "/apis/apps.nishaf.info/v1/namespaces/default/configmapsyncs
 const CHECK: &str = "dryRun=All&fieldValidation=Strict";
 
 /// A spec that sets nothing but what it must.
-fn plain() -> Value {
+pub fn plain() -> Value {
     json!({
         "sourceNamespace": "central",
         "configMapName": "shared",
@@ -34,7 +34,7 @@ fn plain() -> Value {
 }
 
 /// `base` with a merge patch applied: a `null` removes a field.
-fn changed(mut base: Value, change: &Value) -> Value {
+pub fn changed(mut base: Value, change: &Value) -> Value {
     json_patch::merge(&mut base, change);
     base
 }

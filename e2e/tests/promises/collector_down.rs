@@ -133,7 +133,7 @@ fn percentile(sorted: &[Duration], percent: usize) -> Duration {
 }
 
 /// Resident memory, in KiB.
-fn memory(process: &Process) -> Result<u64> {
+pub fn memory(process: &Process) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid()))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let number = line.and_then(|line| line.split_whitespace().next()).context("no VmRSS")?;

@@ -1,15 +1,11 @@
 //! Promise: what happens is counted under the names that dashboards know, and health is told.
 
-use std::path::Path;
-
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use e2e::audit::Event;
 use e2e::audit::Mark;
 use e2e::audit::by_operator;
-use e2e::control_plane::OPERATOR;
-use e2e::control_plane::OPERATOR_USER;
 use e2e::fixture::Fixture;
 use e2e::fixture::SOON;
 use e2e::fixture::one_to_one;
@@ -17,13 +13,6 @@ use e2e::replica::Replica;
 use e2e::wait::Seen;
 use e2e::wait::until;
 use e2e::world::World;
-use k8s_openapi::api::authorization::v1::ResourceAttributes;
-use k8s_openapi::api::authorization::v1::SubjectAccessReview;
-use k8s_openapi::api::authorization::v1::SubjectAccessReviewSpec;
-use k8s_openapi::api::rbac::v1::ClusterRole;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Api;
-use kube::api::PostParams;
 use serde_json::json;
 
 /// Every series whose labels have known values, apart from the buckets of histograms.
@@ -148,53 +137,6 @@ async fn create(fixture: &Fixture, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Takes a right from the operator, and waits until it is gone.
-async fn forbid(world: &World, resource: &str, subresource: &str, verb: &str) -> Result<()> {
-    let client = world.control_plane.client();
-    let whole = [resource, subresource].join("/");
-    let whole = whole.trim_end_matches('/');
-    let mut role = Api::<ClusterRole>::all(client.clone()).get(OPERATOR).await?;
-    for rule in role.rules.iter_mut().flatten() {
-        if rule.resources.iter().flatten().any(|it| it == whole) {
-            rule.verbs.retain(|it| it != verb);
-        }
-    }
-    role.rules.iter_mut().for_each(|rules| rules.retain(|rule| !rule.verbs.is_empty()));
-    role.metadata = ObjectMeta { name: role.metadata.name, ..ObjectMeta::default() };
-    world.control_plane.apply(serde_json::to_value(&role)?).await?;
-
-    let group = if resource == "configmapsyncs" { "apps.nishaf.info" } else { "" };
-    let asked = ResourceAttributes {
-        namespace: Some("app".to_owned()),
-        verb: Some(verb.to_owned()),
-        group: Some(group.to_owned()),
-        resource: Some(resource.to_owned()),
-        subresource: Some(subresource.to_owned()),
-        ..ResourceAttributes::default()
-    };
-    let review = SubjectAccessReview {
-        spec: SubjectAccessReviewSpec {
-            user: Some(OPERATOR_USER.to_owned()),
-            resource_attributes: Some(asked),
-            ..SubjectAccessReviewSpec::default()
-        },
-        ..SubjectAccessReview::default()
-    };
-    let reviews = Api::<SubjectAccessReview>::all(client);
-    until(format!("the operator may not {verb} {whole}"), SOON, || async {
-        let answer = reviews.create(&PostParams::default(), &review).await?;
-        let allowed = answer.status.is_none_or(|status| status.allowed);
-        Ok(Seen::from_bool(!allowed, || "it still may".to_owned()))
-    })
-    .await
-}
-
-/// Gives it all its rights back.
-async fn mend(world: &World) -> Result<()> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/rbac.yaml");
-    world.control_plane.apply_file(&file).await
-}
-
 fn count(events: &[Event], fits: impl Fn(&Event) -> bool) -> f64 {
     by_operator(events).filter(|event| fits(event)).fold(0.0, |sum, _| sum + 1.0)
 }
@@ -252,10 +194,10 @@ async fn a_sync_a_refused_copy_and_a_failed_round_are_counted() -> Result<()> {
     ensure!(same(metrics.transitions("Synced")?, 1.0), "{}", metrics.0);
     ensure!(same(metrics.value("configmapsync_marked_copies", &[])?, 1.0), "{}", metrics.0);
 
-    forbid(&world, "configmaps", "", "create").await?;
+    world.control_plane.forbid("configmaps", &["create"]).await?;
     create(&fixture, "refused").await?;
     fixture.wait_reason("central", "refused", "Forbidden", SOON).await?;
-    mend(&world).await?;
+    world.control_plane.permit("configmaps", &["create"]).await?;
     fixture.wait_reason("central", "refused", "Synced", SOON).await?;
     ensure_agreement(&world, begin).await?;
     let metrics = Metrics::of(&world.replicas[0]).await?;
@@ -270,14 +212,14 @@ async fn a_sync_a_refused_copy_and_a_failed_round_are_counted() -> Result<()> {
     let errors = metrics.value("controller_runtime_reconcile_errors_total", &[])?;
     ensure!(same(errors, 0.0), "a refused copy is no failed round: {errors}");
 
-    forbid(&world, "configmapsyncs", "status", "patch").await?;
+    world.control_plane.forbid("configmapsyncs/status", &["patch"]).await?;
     create(&fixture, "failed").await?;
     until("a round has failed", SOON, || async {
         let metrics = Metrics::of(&world.replicas[0]).await?;
         Ok(Seen::from_bool(metrics.reconciles("error")? >= 1.0, || metrics.0.clone()))
     })
     .await?;
-    mend(&world).await?;
+    world.control_plane.permit("configmapsyncs/status", &["patch"]).await?;
     fixture.wait_reason("central", "failed", "Synced", SOON).await?;
     ensure_agreement(&world, begin).await?;
     let metrics = Metrics::of(&world.replicas[0]).await?;

@@ -4,6 +4,10 @@
 //! it has too much to do, answers in plain text and asks for a delay in the header alone (API
 //! Priority and Fairness). So the delay is written into the body, where a `Status` has a field
 //! for it.
+//!
+//! An error is also put into one line: kube reads the answer to a watch line by line, whatever its
+//! code (kube-client 4.2, `Client::request_events`), and waits longer after each that it cannot
+//! understand. A refusal that the API server has indented would cost minutes.
 
 use std::task::Context;
 use std::task::Poll;
@@ -67,15 +71,15 @@ where
         Box::pin(async move {
             let (head, body) = answer.await.map_err(Into::into)?.into_parts();
             let is_error = head.status.is_client_error() || head.status.is_server_error();
+            if !is_error {
+                return Ok(Response::from_parts(head, Either::Left(body)));
+            }
+            let bytes = body.collect().await.map_err(Into::into)?.to_bytes();
             let body = match asked_delay(&head.headers) {
-                Some(seconds) if is_error => {
-                    let bytes = body.collect().await.map_err(Into::into)?.to_bytes();
-                    let body = with_delay(&bytes, head.status.as_u16(), seconds);
-                    Either::Right(Full::from(body))
-                }
-                _ => Either::Left(body),
+                Some(seconds) => with_delay(&bytes, head.status.as_u16(), seconds),
+                None => in_one_line(&bytes),
             };
-            Ok(Response::from_parts(head, body))
+            Ok(Response::from_parts(head, Either::Right(Full::from(body))))
         })
     }
 }
@@ -83,6 +87,12 @@ where
 /// In whole seconds. The other form of the header, a date, is not used by the API server.
 fn asked_delay(headers: &HeaderMap) -> Option<u32> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// `body` in one line, if it is JSON.
+fn in_one_line(body: &[u8]) -> Vec<u8> {
+    let parsed = serde_json::from_slice(body).map(|parsed: Value| parsed.to_string().into_bytes());
+    parsed.unwrap_or_else(|_| body.to_vec())
 }
 
 /// `body` as a `Status` that asks for the delay.
@@ -135,6 +145,13 @@ mod tests {
     async fn a_status_keeps_what_it_says() {
         let body = r#"{"kind":"Status","message":"busy","details":{"kind":"configmaps"}}"#;
         assert_eq!(delay(503, Some("3"), body).await, (3, "busy".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn an_indented_refusal_is_put_into_one_line() {
+        let indented = "{\n  \"kind\": \"Status\",\n  \"code\": 403\n}\n";
+        assert_eq!(answer(403, None, indented).await, r#"{"code":403,"kind":"Status"}"#);
+        assert_eq!(answer(200, None, indented).await, indented);
     }
 
     #[tokio::test]

@@ -1,6 +1,5 @@
 //! What is known of `ConfigMaps`, from their metadata.
 
-use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -8,43 +7,15 @@ use std::collections::HashSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::controller::inventory::Change;
+use crate::controller::inventory::Entry;
 use crate::controller::inventory::few::Few;
+use crate::controller::inventory::news::News;
+use crate::controller::inventory::news::Teller;
 use crate::decide::Content;
-use crate::decide::Marks;
 use crate::decide::content::Digest;
 use crate::decide::drift::FieldOwnership;
-use crate::decide::drift::field_ownership;
-use crate::decide::drift::owned_metadata;
-use crate::decide::observed::ManagedBy;
 use crate::decide::observed::Version;
-use crate::decide::stamp::OtherKeys;
-use crate::decide::stamp::OtherMetadata;
-use crate::names;
 use crate::names::NamespacedName;
-
-/// What is known of one `ConfigMap`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Its version.
-    pub version: Version,
-    /// Whether it is being deleted.
-    pub deleting: bool,
-    /// Whether its owner forbids copying it.
-    pub no_copy: bool,
-    /// Who its label `app.kubernetes.io/managed-by` names.
-    pub managed_by: ManagedBy,
-    /// Whether it has owner references.
-    pub has_owner_references: bool,
-    /// Its labels and annotations that are not our marks. Of what carries no mark, only whether
-    /// there are any is kept.
-    pub other_metadata: OtherMetadata,
-    /// Our marks on it, if there are any.
-    pub marks: Option<Marks>,
-    /// What its metadata tells of its content.
-    pub fields: FieldOwnership,
-    /// Its content, if it was read at this version.
-    pub read: Option<Digest>,
-}
 
 /// What is known of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +30,8 @@ pub enum Known {
 
 #[derive(Debug, Default)]
 pub(super) struct ConfigMaps {
-    entries: HashMap<NamespacedName, Kept>,
+    /// Boxed: a table has many slots that are empty.
+    entries: HashMap<NamespacedName, Box<Kept>>,
     by_sync: HashMap<String, Few<NamespacedName>>,
     /// Names that a sync refers to, and where a look found nothing.
     absent: HashSet<NamespacedName>,
@@ -72,64 +44,8 @@ struct Kept {
     entry: Entry,
     /// The list, complete or under way, during which this was last seen.
     list: u64,
-}
-
-// === impl Entry ===
-
-impl Entry {
-    fn of(metadata: &ObjectMeta) -> Option<Self> {
-        let label = |key| metadata.labels.as_ref().and_then(|labels| labels.get(key));
-        let annotation = |key| metadata.annotations.as_ref().and_then(|map| map.get(key));
-        let marks = Marks::parse(metadata.labels.as_ref(), metadata.annotations.as_ref());
-        Some(Self {
-            version: Version {
-                uid: metadata.uid.clone()?,
-                resource_version: metadata.resource_version.clone()?,
-            },
-            deleting: metadata.deletion_timestamp.is_some(),
-            no_copy: annotation(names::ANNOTATION_NO_COPY).is_some_and(|value| value == "true"),
-            managed_by: ManagedBy::of(label(names::LABEL_MANAGED_BY).map(String::as_str)),
-            has_owner_references: metadata
-                .owner_references
-                .as_ref()
-                .is_some_and(|owners| !owners.is_empty()),
-            other_metadata: other_metadata(metadata, marks.is_some()),
-            marks,
-            fields: field_ownership(metadata.managed_fields.as_deref()),
-            read: None,
-        })
-    }
-
-    fn sync_uid(&self) -> Option<&String> {
-        self.marks.as_ref().map(|marks| &marks.sync_uid)
-    }
-
-    /// Whether this is the same as, or comes before, `other`. Within one uid resourceVersions
-    /// grow (Kubernetes 1.35, "resource versions"); where they cannot be compared, the later
-    /// news is believed.
-    fn is_not_newer_than(&self, other: &Self) -> bool {
-        if self.version == other.version {
-            return true;
-        }
-        let number = |entry: &Self| entry.version.resource_version.parse::<u128>().ok();
-        self.version.uid == other.version.uid
-            && number(self).zip(number(other)).is_some_and(|(this, other)| this < other)
-    }
-}
-
-fn other_metadata(metadata: &ObjectMeta, is_marked: bool) -> OtherMetadata {
-    let of = |map: Option<&BTreeMap<String, String>>, ours: &BTreeSet<&str>| {
-        if is_marked {
-            OtherKeys::of(map, |key| ours.contains(key))
-        } else {
-            OtherKeys { map_is_missing: map.is_none(), ..OtherKeys::default() }
-        }
-    };
-    let (labels, annotations) = owned_metadata(metadata.managed_fields.as_deref());
-    OtherMetadata {
-        labels: of(metadata.labels.as_ref(), &labels),
-        annotations: of(metadata.annotations.as_ref(), &annotations),
-    }
+    /// What a call told before the watch.
+    news: Option<Box<News>>,
 }
 
 // === impl ConfigMaps ===
@@ -147,12 +63,13 @@ impl ConfigMaps {
             .filter(|(_, kept)| kept.list != current)
             .map(|(at, _)| at.clone())
             .collect();
-        unseen.iter().filter_map(|at| self.gone(at, None)).collect()
+        unseen.iter().filter_map(|at| self.gone(at, None, Teller::Watch, |_| false)).collect()
     }
 
     pub(super) fn seen(
         &mut self,
         metadata: &ObjectMeta,
+        teller: Teller,
         is_referred_to: impl FnOnce(&NamespacedName) -> bool,
     ) -> Option<Change> {
         let at = NamespacedName::new(metadata.namespace.clone()?, metadata.name.clone()?);
@@ -161,33 +78,52 @@ impl ConfigMaps {
             let first_in_this_list = kept.list != self.list;
             kept.list = self.list;
             let is_older = !first_in_this_list && entry.is_not_newer_than(&kept.entry);
+            if entry.version == kept.entry.version && teller == Teller::Watch {
+                return kept.news.take().map(|news| Change::late(at, *news));
+            }
             if is_older || entry.version == kept.entry.version {
                 return None;
             }
         }
         if entry.marks.is_none() && !is_referred_to(&at) {
-            return self.gone(&at, None);
+            return self.gone(&at, None, Teller::Read, |_| false);
         }
         let mut sync_uids = BTreeSet::from_iter(entry.sync_uid().cloned());
         self.absent.remove(&at);
         let before = self.remove(&at);
-        sync_uids.extend(before.and_then(|before| before.sync_uid().cloned()));
+        sync_uids.extend(before.as_ref().and_then(|before| before.entry.sync_uid().cloned()));
+        let old_news = before.as_ref().and_then(|before| before.news.as_deref());
+        let news = News::after(teller, &sync_uids, entry.sync_uid(), old_news);
+        sync_uids.extend(old_news.into_iter().flat_map(|news| news.sync_uids.iter().cloned()));
         if let Some(uid) = entry.sync_uid() {
             let places = self.by_sync.remove(uid);
             self.by_sync.insert(uid.clone(), Few::insert(places, at.clone()));
             self.marked += 1;
         }
-        self.entries.insert(at.clone(), Kept { entry, list: self.list });
-        Some(Change { at, sync_uids })
+        let kept = Box::new(Kept { entry, list: self.list, news });
+        self.entries.insert(at.clone(), kept);
+        Some(Change { at, sync_uids, known_to: None })
     }
 
-    pub(super) fn gone(&mut self, at: &NamespacedName, uid: Option<&str>) -> Option<Change> {
-        let known = self.entries.get(at)?;
+    pub(super) fn gone(
+        &mut self,
+        at: &NamespacedName,
+        uid: Option<&str>,
+        teller: Teller,
+        is_referred_to: impl FnOnce(&NamespacedName) -> bool,
+    ) -> Option<Change> {
+        let Some(known) = self.entries.get(at) else {
+            // Whoever deleted it, or looked, knew before: the others learn it now.
+            let concerns = teller == Teller::Watch && is_referred_to(at);
+            return concerns.then(|| Change::late(at.clone(), News::default()));
+        };
         if uid.is_some_and(|uid| uid != known.entry.version.uid) {
             return None;
         }
-        let entry = self.remove(at)?;
-        Some(Change { at: at.clone(), sync_uids: entry.sync_uid().cloned().into_iter().collect() })
+        let kept = self.remove(at)?;
+        let mut sync_uids = BTreeSet::from_iter(kept.entry.sync_uid().cloned());
+        sync_uids.extend(kept.news.into_iter().flat_map(|news| news.sync_uids));
+        Some(Change { at: at.clone(), sync_uids, known_to: None })
     }
 
     pub(super) fn absent(&mut self, at: &NamespacedName) {
@@ -229,7 +165,7 @@ impl ConfigMaps {
         let at = NamespacedName::new(namespace, name);
         let before = self.entries.get(&at).filter(|kept| kept.entry.version == *seen);
         let before = before.and_then(|kept| kept.entry.read.clone());
-        self.seen(metadata, |_| true);
+        self.seen(metadata, Teller::Write, |_| true);
         if let Some(kept) = self.entries.get_mut(&at)
             && kept.entry.fields == FieldOwnership::Suspect
             && Some(&kept.entry.version.resource_version) == metadata.resource_version.as_ref()
@@ -266,7 +202,7 @@ impl ConfigMaps {
         syncs.map(|(uid, _)| uid.as_str())
     }
 
-    fn remove(&mut self, at: &NamespacedName) -> Option<Entry> {
+    fn remove(&mut self, at: &NamespacedName) -> Option<Box<Kept>> {
         let kept = self.entries.remove(at)?;
         if let Some(uid) = kept.entry.sync_uid()
             && let Some(places) = self.by_sync.remove(uid)
@@ -276,13 +212,16 @@ impl ConfigMaps {
                 self.by_sync.insert(uid.clone(), left);
             }
         }
-        Some(kept.entry)
+        Some(kept)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::names;
 
     fn metadata(uid: &str, resource_version: &str, sync_uid: Option<&str>) -> ObjectMeta {
         ObjectMeta {
@@ -307,45 +246,49 @@ mod tests {
         }
     }
 
+    fn seen(config_maps: &mut ConfigMaps, metadata: &ObjectMeta) -> Option<Change> {
+        config_maps.seen(metadata, Teller::Watch, |_| false)
+    }
+
     #[test]
     fn within_one_uid_it_never_goes_back() {
         let mut config_maps = ConfigMaps::default();
-        assert!(config_maps.seen(&metadata("u", "10", Some("s")), |_| false).is_some());
-        assert_eq!(config_maps.seen(&metadata("u", "9", Some("s")), |_| false), None);
+        assert!(seen(&mut config_maps, &metadata("u", "10", Some("s"))).is_some());
+        assert_eq!(seen(&mut config_maps, &metadata("u", "9", Some("s"))), None);
         assert_eq!(version(&config_maps).as_deref(), Some("10"));
     }
 
     #[test]
     fn a_list_is_believed_even_if_storage_was_restored_to_an_earlier_state() {
         let mut config_maps = ConfigMaps::default();
-        config_maps.seen(&metadata("u", "10", Some("s")), |_| false);
+        seen(&mut config_maps, &metadata("u", "10", Some("s")));
         config_maps.list_begins();
-        assert!(config_maps.seen(&metadata("u", "9", Some("s")), |_| false).is_some());
+        assert!(seen(&mut config_maps, &metadata("u", "9", Some("s"))).is_some());
         assert_eq!(version(&config_maps).as_deref(), Some("9"));
     }
 
     #[test]
     fn another_uid_is_believed_whatever_its_resource_version() {
         let mut config_maps = ConfigMaps::default();
-        config_maps.seen(&metadata("u", "10", Some("s")), |_| false);
-        assert!(config_maps.seen(&metadata("v", "3", Some("s")), |_| false).is_some());
+        seen(&mut config_maps, &metadata("u", "10", Some("s")));
+        assert!(seen(&mut config_maps, &metadata("v", "3", Some("s"))).is_some());
         assert_eq!(version(&config_maps).as_deref(), Some("3"));
     }
 
     #[test]
     fn the_deletion_of_an_earlier_object_does_not_hide_the_later_one() {
         let mut config_maps = ConfigMaps::default();
-        config_maps.seen(&metadata("v", "12", Some("s")), |_| false);
-        assert_eq!(config_maps.gone(&at(), Some("u")), None);
+        seen(&mut config_maps, &metadata("v", "12", Some("s")));
+        assert_eq!(config_maps.gone(&at(), Some("u"), Teller::Watch, |_| false), None);
         assert!(version(&config_maps).is_some());
     }
 
     #[test]
     fn what_is_neither_marked_nor_referred_to_is_dropped() {
         let mut config_maps = ConfigMaps::default();
-        assert_eq!(config_maps.seen(&metadata("u", "1", None), |_| false), None);
+        assert_eq!(seen(&mut config_maps, &metadata("u", "1", None)), None);
         assert_eq!(config_maps.get(&at()), Known::Unknown);
-        assert!(config_maps.seen(&metadata("u", "1", None), |_| true).is_some());
+        assert!(config_maps.seen(&metadata("u", "1", None), Teller::Watch, |_| true).is_some());
         config_maps.no_longer_referred_to(&at());
         assert_eq!(config_maps.get(&at()), Known::Unknown);
     }
@@ -353,12 +296,15 @@ mod tests {
     #[test]
     fn a_list_takes_away_what_is_not_in_it_but_not_what_was_written_meanwhile() {
         let mut config_maps = ConfigMaps::default();
-        config_maps.seen(&metadata("u", "1", Some("s")), |_| false);
+        seen(&mut config_maps, &metadata("u", "1", Some("s")));
         config_maps.list_begins();
         let gone = config_maps.list_ends();
-        assert_eq!(gone, vec![Change { at: at(), sync_uids: BTreeSet::from(["s".to_owned()]) }]);
+        assert_eq!(
+            gone,
+            vec![Change { at: at(), sync_uids: BTreeSet::from(["s".to_owned()]), known_to: None }]
+        );
         config_maps.list_begins();
-        config_maps.seen(&metadata("v", "2", Some("s")), |_| false);
+        seen(&mut config_maps, &metadata("v", "2", Some("s")));
         assert_eq!(config_maps.list_ends(), vec![]);
         assert_eq!(config_maps.places_of("s"), vec![at()]);
     }
@@ -366,8 +312,8 @@ mod tests {
     #[test]
     fn a_change_of_owner_concerns_both() {
         let mut config_maps = ConfigMaps::default();
-        config_maps.seen(&metadata("u", "1", Some("s")), |_| false);
-        let change = config_maps.seen(&metadata("u", "2", Some("t")), |_| false).unwrap();
+        seen(&mut config_maps, &metadata("u", "1", Some("s")));
+        let change = seen(&mut config_maps, &metadata("u", "2", Some("t"))).unwrap();
         assert_eq!(change.sync_uids, BTreeSet::from(["s".to_owned(), "t".to_owned()]));
         assert!(config_maps.places_of("s").is_empty());
     }
@@ -375,7 +321,7 @@ mod tests {
     #[test]
     fn what_we_wrote_ourselves_need_not_be_read() {
         let mut config_maps = ConfigMaps::default();
-        config_maps.seen(&metadata("u", "2", None), |_| true);
+        config_maps.seen(&metadata("u", "2", None), Teller::Watch, |_| true);
         let seen = Version { uid: "u".into(), resource_version: "2".into() };
         let content = Content { immutable: true, ..Content::default() };
         config_maps.written(&metadata("u", "3", Some("s")), &seen, Some(&content));
@@ -388,7 +334,7 @@ mod tests {
     #[test]
     fn a_read_counts_only_for_the_version_that_was_read() {
         let mut config_maps = ConfigMaps::default();
-        config_maps.seen(&metadata("u", "2", Some("s")), |_| false);
+        seen(&mut config_maps, &metadata("u", "2", Some("s")));
         let digest = Content::default().digest();
         let older = Version { uid: "u".into(), resource_version: "1".into() };
         config_maps.content_read(&at(), &older, digest);

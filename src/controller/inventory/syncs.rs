@@ -14,7 +14,8 @@ use crate::names::NamespacedName;
 
 #[derive(Debug, Default)]
 pub(super) struct Syncs {
-    by_name: HashMap<NamespacedName, Kept>,
+    /// Boxed: a table has many slots that are empty.
+    by_name: HashMap<NamespacedName, Box<Kept>>,
     by_uid: HashMap<String, NamespacedName>,
     /// Who refers to a name as source or as the one destination.
     references: HashMap<NamespacedName, Few<NamespacedName>>,
@@ -46,7 +47,7 @@ impl Syncs {
     /// Notes what a sync refers to, and tells what it referred to before.
     pub(super) fn seen(&mut self, sync: &StoredConfigMapSync) -> Dropped {
         let Some(name) = sync.namespaced_name() else { return Dropped::default() };
-        let kept = Kept::of(sync);
+        let kept = Box::new(Kept::of(sync));
         let before = self.remove(&name);
         self.by_uid.insert(kept.uid.clone(), name.clone());
         for reference in kept.references() {
@@ -62,7 +63,7 @@ impl Syncs {
             None => {}
         }
         self.by_name.insert(name, kept);
-        before.map(Kept::dropped).unwrap_or_default()
+        before.map(|before| before.dropped()).unwrap_or_default()
     }
 
     /// Forgets a sync: its uid, and what it referred to.
@@ -117,7 +118,7 @@ impl Syncs {
         }
     }
 
-    fn remove(&mut self, name: &NamespacedName) -> Option<Kept> {
+    fn remove(&mut self, name: &NamespacedName) -> Option<Box<Kept>> {
         let kept = self.by_name.remove(name)?;
         self.by_uid.remove(&kept.uid);
         for reference in kept.references() {

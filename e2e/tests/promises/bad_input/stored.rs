@@ -50,6 +50,8 @@ fn bad() -> Vec<(&'static str, Value, &'static str)> {
     vec![
         ("upper", changed(plain(), &json!({"configMapName": "Shared"})), "configMapName"),
         ("namespace", changed(plain(), &json!({"sourceNamespace": "a/b"})), "sourceNamespace"),
+        ("blank", changed(plain(), &json!({"configMapName": ""})), "configMapName"),
+        ("long", changed(plain(), &json!({"destinationName": "a".repeat(254)})), "destinationName"),
         ("nameless", changed(plain(), &json!({"configMapName": null})), "configMapName"),
         ("policy", changed(plain(), &json!({"deletionPolicy": "Keep"})), "Keep"),
         ("both", changed(plain(), &both), "exactly one of spec.destinationNamespace and"),
@@ -69,7 +71,7 @@ fn worse() -> Vec<(&'static str, Value)> {
 }
 
 /// Lets the API server store anything, or go back to what is installed, and waits until it does.
-async fn check_nothing(world: &World, nothing: bool) -> Result<()> {
+pub async fn check_nothing(world: &World, nothing: bool) -> Result<()> {
     if nothing {
         let mut definition = serde_json::to_value(custom_resource_definition())?;
         definition["apiVersion"] = json!("apiextensions.k8s.io/v1");
@@ -91,7 +93,8 @@ async fn check_nothing(world: &World, nothing: bool) -> Result<()> {
     .await
 }
 
-async fn create(client: &Client, name: &str, spec: &Value) -> Result<()> {
+/// Stores a sync of `central` with this spec.
+pub async fn store(client: &Client, name: &str, spec: &Value) -> Result<()> {
     let sync = json!({
         "apiVersion": "apps.nishaf.info/v1",
         "kind": "ConfigMapSync",
@@ -116,7 +119,7 @@ async fn what_was_stored_in_spite_of_the_rules_is_told_and_harms_nobody() -> Res
     let objects = bad().into_iter().map(|(name, spec, _)| (name, spec));
     let objects: Vec<_> = objects.chain(worse()).collect();
     for (name, spec) in &objects {
-        create(&fixture.client(), name, spec).await?;
+        store(&fixture.client(), name, spec).await?;
     }
     check_nothing(&world, false).await?;
 

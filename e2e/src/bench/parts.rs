@@ -1,0 +1,73 @@
+//! What is measured.
+
+mod churn;
+mod cold;
+mod copies;
+mod fair;
+mod limit;
+mod memory;
+mod namespaces;
+mod refused;
+
+use anyhow::Context;
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::bench::ledger::Ledger;
+use crate::bench::place::Place;
+use crate::bench::place::Recorded;
+
+/// One part of the bench.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Part {
+    /// What the API server takes from a raw writer, with 1, 8, 32 and 64 requests in flight.
+    Limit,
+    /// A source copied to 1,000 namespaces: created, updated, edited to no effect, repaired, deleted.
+    Copies,
+    /// A namespace that joins the selection, leaves it, and joins it again.
+    Namespaces,
+    /// 1,000 namespaces, of which one refuses.
+    Refused,
+    /// 5,000 syncs at once; then a restart with all in order, and a time in which nothing happens.
+    Cold,
+    /// A small sync that comes while one with 5,000 namespaces is at work.
+    Fair,
+    /// What 10,000 syncs and copies need, beside 20,000 ConfigMaps of others, and under steady edits.
+    Memory,
+}
+
+// === impl Part ===
+
+impl Part {
+    /// All of them, in the order in which they are measured.
+    pub const ALL: [Self; 7] = [
+        Self::Limit,
+        Self::Copies,
+        Self::Namespaces,
+        Self::Refused,
+        Self::Cold,
+        Self::Fair,
+        Self::Memory,
+    ];
+
+    /// How much of the requests has to be recorded for it.
+    pub(crate) const fn recorded(self) -> Recorded {
+        match self {
+            Self::Memory => Recorded::Counted,
+            _ => Recorded::Whole,
+        }
+    }
+
+    pub(crate) async fn measure(self, place: &mut Place, ledger: &mut Ledger) -> Result<()> {
+        let result = match self {
+            Self::Limit => limit::measure(place, ledger).await,
+            Self::Copies => copies::measure(place, ledger).await,
+            Self::Namespaces => namespaces::measure(place, ledger).await,
+            Self::Refused => refused::measure(place, ledger).await,
+            Self::Cold => cold::measure(place, ledger).await,
+            Self::Fair => fair::measure(place, ledger).await,
+            Self::Memory => memory::measure(place, ledger).await,
+        };
+        result.with_context(|| format!("measuring {self:?}"))
+    }
+}

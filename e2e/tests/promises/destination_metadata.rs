@@ -1,0 +1,172 @@
+//! Promise: the labels and annotations that the spec asks for are on each copy, and stay there;
+//! what it no longer asks for goes; other people's stay, and none of the source's come along.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use anyhow::ensure;
+use configmapsync::api::DeletionPolicy;
+use configmapsync::api::DestinationMetadata;
+use configmapsync::names;
+use e2e::audit::copy_writes_in;
+use e2e::audit::lines;
+use e2e::fixture::Fixture;
+use e2e::fixture::SOON;
+use e2e::fixture::one_to_one;
+use e2e::world::World;
+use k8s_openapi::api::core::v1::ConfigMap;
+use serde_json::json;
+
+use crate::places::FOLLOWED;
+
+type Map = BTreeMap<String, String>;
+
+fn map(pairs: &[(&str, &str)]) -> Map {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+/// What is on a copy besides our marks.
+fn besides_marks(all: Option<&Map>) -> Map {
+    let ours = |key: &String| key.starts_with(names::PREFIX) || key == names::LABEL_MANAGED_BY;
+    all.into_iter()
+        .flatten()
+        .filter(|(key, _)| !ours(key))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect()
+}
+
+/// Waits until these labels and annotations are on the copy, and no others but our marks.
+async fn wait_stamped(
+    fixture: &Fixture,
+    labels: &[(&str, &str)],
+    annotations: &[(&str, &str)],
+) -> Result<ConfigMap> {
+    let what = format!("the copy has the labels {labels:?} and the annotations {annotations:?}");
+    fixture
+        .wait_config_map("app", "shared", &what, FOLLOWED, |copy| {
+            besides_marks(copy.metadata.labels.as_ref()) == map(labels)
+                && besides_marks(copy.metadata.annotations.as_ref()) == map(annotations)
+        })
+        .await
+}
+
+/// A copy with the labels team and tier, and the annotation note.
+async fn stamped(world: &World, deletion_policy: DeletionPolicy) -> Result<Fixture> {
+    let fixture = world.fixture();
+    let mut spec = one_to_one("central", "shared", "app");
+    spec.deletion_policy = deletion_policy;
+    spec.destination_metadata = Some(DestinationMetadata {
+        labels: map(&[("team", "a"), ("tier", "web")]),
+        annotations: map(&[("example.com/note", "by us")]),
+    });
+    fixture.one_copy_by(spec, &[("a", "1")]).await?;
+    wait_stamped(&fixture, &[("team", "a"), ("tier", "web")], &[("example.com/note", "by us")])
+        .await?;
+    Ok(fixture)
+}
+
+#[tokio::test]
+async fn what_is_stamped_stays_and_what_is_not_is_nobodys_business() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = stamped(&world, DeletionPolicy::Delete).await?;
+    let ours = [("team", "a"), ("tier", "web")];
+    for edit in [
+        json!({"labels": {"team": "b"}}),
+        json!({"labels": {"team": null, "tier": null}}),
+        json!({"annotations": {"example.com/note": "by them"}}),
+        json!({"annotations": {"example.com/note": null}}),
+    ] {
+        fixture.patch_config_map("app", "shared", &json!({"metadata": edit})).await?;
+        wait_stamped(&fixture, &ours, &[("example.com/note", "by us")]).await?;
+    }
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+
+    let mark = world.audit().mark().await?;
+    let theirs = json!({"labels": {"owner": "them"}, "annotations": {"example.com/theirs": "x"}});
+    fixture.patch_config_map("app", "shared", &json!({"metadata": theirs})).await?;
+    fixture.patch_config_map("central", "shared", &json!({"metadata": theirs})).await?;
+    fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
+    fixture.wait_data("app", "shared", &[("a", "2")], FOLLOWED).await?;
+    let both = [("owner", "them"), ("team", "a"), ("tier", "web")];
+    let notes = [("example.com/note", "by us"), ("example.com/theirs", "x")];
+    wait_stamped(&fixture, &both, &notes).await?;
+    let events = world.audit().since(mark).await?;
+    let writes = copy_writes_in(&events, "app");
+    ensure!(writes.len() == 1, "{}", lines(&writes));
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_of_the_sources_metadata_comes_along() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    fixture.create_namespaces(&["central", "app"]).await?;
+    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
+    let theirs = json!({"metadata": {
+        "labels": {"owner": "them", "app.kubernetes.io/managed-by": "Helm"},
+        "annotations": {
+            "kubectl.kubernetes.io/last-applied-configuration": "{}",
+            "argocd.argoproj.io/tracking-id": "x",
+        },
+        "finalizers": ["example.com/hold"],
+    }});
+    fixture.patch_config_map("central", "shared", &theirs).await?;
+    fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    let copy = wait_stamped(&fixture, &[], &[]).await?;
+    ensure!(copy.metadata.finalizers.is_none() && copy.metadata.owner_references.is_none());
+    let labels = copy.metadata.labels.unwrap_or_default();
+    ensure!(labels[names::LABEL_MANAGED_BY] == names::CONFIGMAPSYNC, "{labels:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn when_the_spec_changes_the_copy_is_stamped_anew() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = stamped(&world, DeletionPolicy::Delete).await?;
+    let theirs = json!({"metadata": {"labels": {"owner": "them"}}});
+    let before = fixture.patch_config_map("app", "shared", &theirs).await?;
+
+    let other = json!({"labels": {"team": "b", "tier": null, "new": "one"}, "annotations": null});
+    let spec = json!({"spec": {"destinationMetadata": other}});
+    fixture.patch_sync("central", "sync", &spec).await?;
+    let labels = [("new", "one"), ("owner", "them"), ("team", "b")];
+    wait_stamped(&fixture, &labels, &[]).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+
+    let none = json!({"spec": {"destinationMetadata": null}});
+    fixture.patch_sync("central", "sync", &none).await?;
+    let after = wait_stamped(&fixture, &[("owner", "them")], &[]).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    ensure!(after.metadata.uid == before.metadata.uid && after.data == before.data);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_spec_dropped_while_no_operator_ran_goes_too() -> Result<()> {
+    let mut world = World::start(1).await?;
+    let fixture = stamped(&world, DeletionPolicy::Delete).await?;
+    let theirs = json!({"metadata": {"labels": {"owner": "them"}}});
+    fixture.patch_config_map("app", "shared", &theirs).await?;
+    world.replica()?.terminate_and_wait().await?;
+    let fewer = json!({"labels": {"team": null}, "annotations": null});
+    let spec = json!({"spec": {"destinationMetadata": fewer}});
+    fixture.patch_sync("central", "sync", &spec).await?;
+    world.replica()?.restart()?;
+    world.wait_leader().await?;
+    wait_stamped(&fixture, &[("owner", "them"), ("tier", "web")], &[]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_retained_copy_keeps_what_was_stamped() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = stamped(&world, DeletionPolicy::Retain).await?;
+    fixture.delete_sync("central", "sync").await?;
+    fixture.wait_no_sync("central", "sync", SOON).await?;
+    let labels = [("team", "a"), ("tier", "web")];
+    let left = wait_stamped(&fixture, &labels, &[("example.com/note", "by us")]).await?;
+    let marks = left.metadata.labels.unwrap_or_default();
+    ensure!(marks.len() == 2, "{marks:?}");
+    Ok(())
+}

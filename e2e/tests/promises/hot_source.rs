@@ -1,0 +1,161 @@
+//! Promise: a source that changes ten times a second is followed without falling behind: edits
+//! that come faster than they can be written are one write, the last value is on every copy, and
+//! the API server is asked no more than once for each edit and copy.
+//!
+//! `E2E_FULL=1` takes 1,000 syncs of one source instead of 20.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::ensure;
+use configmapsync::api::ConfigMapSync;
+use e2e::audit::by_operator;
+use e2e::audit::data_reads_by_operator;
+use e2e::audit::lines;
+use e2e::fixture::Fixture;
+use e2e::fixture::SOON;
+use e2e::fixture::one_to_one;
+use e2e::wait::Seen;
+use e2e::wait::until;
+use e2e::world::World;
+use futures::StreamExt as _;
+use futures::TryStreamExt as _;
+use futures::stream;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::api::ListParams;
+use serde_json::json;
+
+use crate::at_hand::copy_writes;
+use crate::at_hand::ready;
+use crate::at_hand::size;
+use crate::at_hand::wait_syncs;
+
+/// For how long, and how often, the source changes.
+const HOT: Duration = Duration::from_secs(10);
+const BETWEEN: Duration = Duration::from_millis(100);
+const AT_ONCE: usize = 32;
+
+/// So many syncs of one source, all in order.
+async fn synced(world: &World, syncs: usize) -> Result<Fixture> {
+    let fixture = world.fixture();
+    fixture.create_namespaces(&["central", "app"]).await?;
+    fixture.create_config_map("central", "hot", &[("a", "0")]).await?;
+    stream::iter(0..syncs)
+        .map(|number| {
+            let fixture = fixture.clone();
+            let mut spec = one_to_one("central", "hot", "app");
+            let name = format!("copy-{number}");
+            spec.destination_name = Some(name.clone());
+            async move { fixture.create_sync("central", &name, spec).await }
+        })
+        .buffer_unordered(AT_ONCE)
+        .try_for_each(async |_| Ok(()))
+        .await?;
+    wait_all_synced(&fixture, syncs).await?;
+    Ok(fixture)
+}
+
+async fn wait_all_synced(fixture: &Fixture, syncs: usize) -> Result<()> {
+    let deadline = SOON + Duration::from_millis(100) * u32::try_from(syncs)?;
+    let look = |found: &BTreeMap<String, ConfigMapSync>| {
+        let synced = found.values().filter(|sync| ready(sync).0 == "Synced").count();
+        Seen::from_bool(synced == syncs, || format!("{synced} of {syncs}"))
+    };
+    wait_syncs(fixture, "central", "all are in order", deadline, look).await
+}
+
+/// Waits until every copy has this value.
+async fn wait_value(fixture: &Fixture, copies: usize, value: &str) -> Result<()> {
+    let deadline = SOON + Duration::from_millis(100) * u32::try_from(copies)?;
+    let maps = Api::<ConfigMap>::namespaced(fixture.client(), "app");
+    until(format!("{copies} copies have the value {value}"), deadline, || async {
+        let found = maps.list(&ListParams::default()).await?.items;
+        let has = |copy: &ConfigMap| {
+            copy.data
+                .as_ref()
+                .is_some_and(|data| data.len() == 1 && data.get("a").is_some_and(|it| it == value))
+        };
+        let there = found.into_iter().filter(has).count();
+        Ok(Seen::from_bool(there == copies, || format!("{there} of {copies}")))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn ten_updates_a_second_are_followed_and_the_last_value_is_on_every_copy() -> Result<()> {
+    let syncs = size(20, 1_000);
+    let world = World::start(1).await?;
+    let fixture = synced(&world, syncs).await?;
+    let mark = world.audit().mark().await?;
+    let (begin, mut edits) = (Instant::now(), 0);
+    let mut clock = tokio::time::interval(BETWEEN);
+    while begin.elapsed() < HOT {
+        clock.tick().await;
+        edits += 1;
+        let edit = json!({"data": {"a": edits.to_string()}});
+        fixture.patch_config_map("central", "hot", &edit).await?;
+    }
+    let last_edit = Instant::now();
+    wait_value(&fixture, syncs, &edits.to_string()).await?;
+    let behind = last_edit.elapsed();
+    wait_all_synced(&fixture, syncs).await?;
+
+    let events = world.audit().since(mark).await?;
+    let writes = copy_writes(&events);
+    let failed: Vec<_> = writes.iter().copied().filter(|event| !event.succeeded()).collect();
+    let reads = data_reads_by_operator(&events);
+    let calls = by_operator(&events).count();
+    eprintln!(
+        "{edits} edits of the source of {syncs} syncs: {} writes, {} failed, {} reads of data, \
+         {calls} calls; the last value was on every copy {:.1} s after the last edit",
+        writes.len(),
+        failed.len(),
+        reads.len(),
+        behind.as_secs_f32(),
+    );
+    ensure!(failed.is_empty(), "{}", lines(&failed));
+    ensure!(writes.iter().all(|event| event.verb == "patch"), "only updates");
+    ensure!(writes.len() <= edits * syncs, "{} writes", writes.len());
+    // Each copy is written at most once for each edit, and read never; the source is shared.
+    ensure!(reads.iter().all(|event| event.name() == "hot"), "{}", lines(&reads));
+    ensure!(reads.len() <= 2 * edits, "{} reads of the source", reads.len());
+    let mut values = BTreeMap::new();
+    for event in writes {
+        let sent = event.request_object.as_ref().context("a patch without a body")?.to_string();
+        let value = sent.split(r#""value":{"a":""#).nth(1).and_then(|it| it.split('"').next());
+        let value = value.and_then(|it| it.parse::<u64>().ok()).context("a patch without data")?;
+        let before = values.insert(event.name().to_owned(), value);
+        ensure!(
+            before.is_none_or(|before| before < value),
+            "{event} went from {before:?} to {value}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn edits_that_come_while_it_looks_away_are_one_write() -> Result<()> {
+    let syncs = 20;
+    let world = World::start(1).await?;
+    let fixture = synced(&world, syncs).await?;
+    let mark = world.audit().mark().await?;
+    // Shorter than a renewal of the Lease may take: it leads before and after.
+    world.replicas[0].process().freeze()?;
+    for edit in 1..=30 {
+        let edit = json!({"data": {"a": edit.to_string()}});
+        fixture.patch_config_map("central", "hot", &edit).await?;
+    }
+    world.replicas[0].process().thaw()?;
+    wait_value(&fixture, syncs, "30").await?;
+    wait_all_synced(&fixture, syncs).await?;
+    let events = world.audit().since(mark).await?;
+    let writes = copy_writes(&events);
+    ensure!(writes.len() == syncs, "{} writes:\n{}", writes.len(), lines(&writes));
+    let reads = data_reads_by_operator(&events);
+    ensure!(reads.len() <= 2, "{}", lines(&reads));
+    Ok(())
+}

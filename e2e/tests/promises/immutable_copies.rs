@@ -1,0 +1,239 @@
+//! Promise: the copy of an immutable source is immutable too, and is replaced when its source is:
+//! one deletion of what was seen, one creation. Whatever crashes or refuses in between, the copy
+//! comes back, and nothing is tried in a hot loop. What we did not create is never deleted.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::ensure;
+use configmapsync::api::ConflictPolicy;
+use configmapsync::names;
+use e2e::audit::lines;
+use e2e::fixture::Fixture;
+use e2e::fixture::SOON;
+use e2e::fixture::one_to_one;
+use e2e::wait::Seen;
+use e2e::wait::until;
+use e2e::world::World;
+use k8s_openapi::api::core::v1::ConfigMap;
+use serde_json::json;
+
+use crate::at_hand::FOLLOWED;
+use crate::at_hand::Refusal;
+use crate::at_hand::copy_writes;
+use crate::at_hand::create;
+use crate::at_hand::ready;
+use crate::at_hand::short;
+
+/// Back after a crash, the time included after which another process leads.
+const AFTER_A_CRASH: Duration = Duration::from_mins(1);
+/// How long to count attempts that are refused, and how many there may be with delays that
+/// double from about a second.
+const REFUSED_FOR: Duration = Duration::from_secs(12);
+const ATTEMPTS: usize = 6;
+
+/// Both are immutable, and in order.
+async fn synced(world: &World) -> Result<(Fixture, ConfigMap)> {
+    let fixture = world.fixture();
+    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.patch_config_map("central", "shared", &json!({"immutable": true})).await?;
+    let copy = wait_immutable(&fixture, Some(true)).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    Ok((fixture, copy))
+}
+
+async fn wait_immutable(fixture: &Fixture, wanted: Option<bool>) -> Result<ConfigMap> {
+    let what = format!("the copy is immutable: {wanted:?}");
+    let fits = |copy: &ConfigMap| copy.immutable == wanted;
+    fixture.wait_config_map("app", "shared", &what, FOLLOWED, fits).await
+}
+
+/// Deletes the source, and creates it with another value.
+async fn recreate_source(fixture: &Fixture, value: &str) -> Result<()> {
+    fixture.delete_config_map("central", "shared").await?;
+    let metadata = json!({"namespace": "central", "name": "shared"});
+    let source = json!({"metadata": metadata, "data": {"a": value}, "immutable": true});
+    create(fixture, source).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn it_is_replaced_by_a_deletion_of_what_was_seen_and_a_creation() -> Result<()> {
+    let world = World::start(1).await?;
+    let (fixture, before) = synced(&world).await?;
+    let mark = world.audit().mark().await?;
+    recreate_source(&fixture, "2").await?;
+    let after = fixture.wait_data("app", "shared", &[("a", "2")], FOLLOWED).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    ensure!(after.immutable == Some(true), "the new copy can be changed");
+    ensure!(after.metadata.uid != before.metadata.uid, "an immutable copy cannot be patched");
+
+    let events = world.audit().since(mark).await?;
+    let writes = copy_writes(&events);
+    ensure!(short(&writes) == [("delete", "app"), ("create", "app")], "{}", lines(&writes));
+    let sent = writes[0].request_object.as_ref().context("a deletion without a body")?;
+    let version = &before.metadata;
+    let seen = json!({"uid": version.uid, "resourceVersion": version.resource_version});
+    ensure!(sent["preconditions"] == seen, "{sent:#}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_crash_between_deletion_and_creation_is_made_up_for() -> Result<()> {
+    let mut world = World::start(1).await?;
+    let (fixture, before) = synced(&world).await?;
+    let refusal = Refusal::begin(&world.control_plane, "app", "CREATE").await?;
+    let mark = world.audit().mark().await?;
+    recreate_source(&fixture, "2").await?;
+    fixture.wait_no_config_map("app", "shared", SOON).await?;
+    let refused = |sync: &_| ready(sync).1.contains("refused by a policy");
+    fixture.wait_sync("central", "sync", "it says why", SOON, refused).await?;
+    // The 422 of the policy is waited for, longer each time, and not tried in a hot loop.
+    let counted = world.audit().mark().await?;
+    tokio::time::sleep(REFUSED_FOR).await;
+    let events = world.audit().since(counted).await?;
+    let attempts = copy_writes(&events);
+    ensure!(attempts.len() <= ATTEMPTS, "{}", lines(&attempts));
+    let all_422 = attempts.iter().all(|event| event.response_status.code == 422);
+    ensure!(all_422 && !attempts.is_empty(), "{}", lines(&attempts));
+
+    world.replicas[0].process().kill()?;
+    refusal.end().await?;
+    world.replica()?.restart()?;
+    let after = fixture.wait_data("app", "shared", &[("a", "2")], AFTER_A_CRASH).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    ensure!(after.metadata.uid != before.metadata.uid, "{:?}", after.metadata);
+    let events = world.audit().since(mark).await?;
+    let writes = copy_writes(&events).into_iter().filter(|event| event.succeeded());
+    let writes = short(&writes.collect::<Vec<_>>());
+    ensure!(writes == [("delete", "app"), ("create", "app")], "{writes:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_update_that_is_refused_is_not_tried_in_a_hot_loop() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    fixture.one_copy(&[("a", "1")]).await?;
+    let refusal = Refusal::begin(&world.control_plane, "app", "UPDATE").await?;
+    let mark = world.audit().mark().await?;
+    fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
+    let refused = |sync: &_| ready(sync).1.contains("refused by a policy");
+    fixture.wait_sync("central", "sync", "it says why", SOON, refused).await?;
+    tokio::time::sleep(REFUSED_FOR).await;
+    let events = world.audit().since(mark).await?;
+    let attempts = copy_writes(&events);
+    let all_422 = attempts.iter().all(|event| event.response_status.code == 422);
+    ensure!(all_422 && !attempts.is_empty(), "{}", lines(&attempts));
+    ensure!(attempts.len() <= ATTEMPTS, "{}", lines(&attempts));
+    refusal.end().await?;
+    fixture.wait_data("app", "shared", &[("a", "2")], AFTER_A_CRASH).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn immutable_set_on_a_copy_by_hand_is_drift_like_any_other() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    fixture.one_copy(&[("a", "1")]).await?;
+    for edit in [
+        json!({"immutable": true}),
+        json!({"immutable": true, "data": {"a": "by hand"}, "binaryData": {"b": "AAE="}}),
+    ] {
+        let mark = world.audit().mark().await?;
+        fixture.patch_config_map("app", "shared", &edit).await?;
+        let copy = wait_immutable(&fixture, None).await?;
+        let data = copy.data.unwrap_or_default();
+        ensure!(data.len() == 1 && data["a"] == "1", "{data:?}");
+        ensure!(copy.binary_data.is_none(), "{:?}", copy.binary_data);
+        fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+        let events = world.audit().since(mark).await?;
+        let writes = copy_writes(&events);
+        ensure!(short(&writes) == [("delete", "app"), ("create", "app")], "{}", lines(&writes));
+    }
+    // The next edit of the source is followed as ever.
+    fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
+    fixture.wait_data("app", "shared", &[("a", "2")], FOLLOWED).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_that_we_did_not_create_is_a_conflict_and_is_never_deleted() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    fixture.one_copy(&[("a", "1")]).await?;
+    let edit = json!({
+        "metadata": {"annotations": {names::ANNOTATION_CREATED: null}},
+        "immutable": true,
+        "data": {"a": "theirs"},
+    });
+    let mark = world.audit().mark().await?;
+    let theirs = fixture.patch_config_map("app", "shared", &edit).await?;
+    let sync = fixture.wait_reason("central", "sync", "Conflict", SOON).await?;
+    let message = ready(&sync).1;
+    ensure!(message.contains("app/shared is immutable"), "{message}");
+
+    fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
+    until("the edit of the source was looked at", SOON, || async {
+        let events = world.audit().since(mark).await?;
+        let reads = e2e::audit::data_reads_by_operator(&events);
+        let seen = reads.iter().any(|event| event.namespace() == "central");
+        Ok(Seen::from_bool(seen, || lines(&reads)))
+    })
+    .await?;
+    fixture.wait_reason("central", "sync", "Conflict", SOON).await?;
+    fixture.delete_sync("central", "sync").await?;
+    fixture.wait_no_sync("central", "sync", SOON).await?;
+    let left = fixture.config_map("app", "shared").await?.context("it was deleted")?;
+    ensure!(left.metadata.uid == theirs.metadata.uid, "{left:#?}");
+    ensure!(left.data == theirs.data, "{left:#?}");
+    let events = world.audit().since(mark).await?;
+    let deletes = copy_writes(&events).into_iter().filter(|event| event.verb == "delete");
+    ensure!(deletes.count() == 0, "a deletion was sent");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_adopted_is_a_conflict_too_once_it_is_immutable() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    fixture.create_namespaces(&["central", "app", "web"]).await?;
+    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
+    // One is immutable before it could be adopted, one afterwards.
+    let metadata = json!({"namespace": "app", "name": "shared"});
+    let before = json!({"metadata": metadata, "data": {"a": "theirs"}, "immutable": true});
+    let before = create(&fixture, before).await?;
+    let after = fixture.create_config_map("web", "shared", &[("a", "theirs")]).await?;
+    let mark = world.audit().mark().await?;
+    for namespace in ["app", "web"] {
+        let mut spec = one_to_one("central", "shared", namespace);
+        spec.conflict_policy = ConflictPolicy::Adopt;
+        fixture.create_sync("central", namespace, spec).await?;
+    }
+    fixture.wait_reason("central", "app", "Conflict", SOON).await?;
+    fixture.wait_reason("central", "web", "Synced", SOON).await?;
+    let adopted = fixture.wait_data("web", "shared", &[("a", "1")], SOON).await?;
+    ensure!(adopted.metadata.uid == after.metadata.uid, "adopted in place");
+    let by_hand = json!({"immutable": true, "data": {"a": "by hand"}});
+    let by_hand = fixture.patch_config_map("web", "shared", &by_hand).await?;
+    fixture.wait_reason("central", "web", "Conflict", SOON).await?;
+    fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
+    for namespace in ["app", "web"] {
+        fixture.wait_reason("central", namespace, "Conflict", SOON).await?;
+        fixture.delete_sync("central", namespace).await?;
+        fixture.wait_no_sync("central", namespace, SOON).await?;
+    }
+
+    let left = fixture.config_map("app", "shared").await?.context("it was deleted")?;
+    let version = &left.metadata.resource_version;
+    ensure!(*version == before.metadata.resource_version, "it was written: {left:#?}");
+    let left = fixture.config_map("web", "shared").await?.context("it was deleted")?;
+    ensure!(left.metadata.uid == after.metadata.uid && left.data == by_hand.data, "{left:#?}");
+    let labels = left.metadata.labels.unwrap_or_default();
+    ensure!(labels.is_empty(), "released: {labels:?}");
+    let events = world.audit().since(mark).await?;
+    let deletes = copy_writes(&events).into_iter().filter(|event| event.verb == "delete");
+    ensure!(deletes.count() == 0, "a deletion was sent");
+    Ok(())
+}

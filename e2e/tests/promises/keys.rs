@@ -1,0 +1,109 @@
+//! Promise: with `keys`, those keys are copied and no others; one that the source lacks is told,
+//! and the others are copied all the same.
+
+use anyhow::Result;
+use anyhow::ensure;
+use e2e::audit::copy_writes_in;
+use e2e::audit::lines;
+use e2e::fixture::Fixture;
+use e2e::fixture::SOON;
+use e2e::fixture::one_to_one;
+use e2e::world::World;
+use k8s_openapi::ByteString;
+use serde_json::json;
+
+use crate::conditions::message;
+use crate::places::FOLLOWED;
+
+const ALL: [(&str, &str); 3] = [("a", "1"), ("b", "2"), ("c", "3")];
+
+/// Copies these keys of a source that has a, b and c.
+async fn copy_keys(fixture: &Fixture, keys: &[&str]) -> Result<()> {
+    fixture.create_namespaces(&["central", "app"]).await?;
+    fixture.create_config_map("central", "shared", &ALL).await?;
+    let mut spec = one_to_one("central", "shared", "app");
+    spec.keys = Some(keys.iter().map(|key| (*key).to_owned()).collect());
+    fixture.create_sync("central", "sync", spec).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_the_listed_keys_are_copied_and_only_they_matter() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    copy_keys(&fixture, &["c", "a"]).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    fixture.wait_data("app", "shared", &[("a", "1"), ("c", "3")], SOON).await?;
+
+    // What is not listed may change as it likes.
+    let mark = world.audit().mark().await?;
+    fixture.patch_config_map("central", "shared", &json!({"data": {"b": "new"}})).await?;
+    fixture.patch_config_map("central", "shared", &json!({"data": {"d": "4"}})).await?;
+    fixture.patch_config_map("central", "shared", &json!({"data": {"a": "one"}})).await?;
+    fixture.wait_data("app", "shared", &[("a", "one"), ("c", "3")], FOLLOWED).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    let events = world.audit().since(mark).await?;
+    let writes = copy_writes_in(&events, "app");
+    ensure!(writes.len() == 1, "{}", lines(&writes));
+
+    // A listed key may move to binaryData; a key that was not listed is drift in the copy.
+    let moved = json!({"data": {"c": null}, "binaryData": {"c": "/w=="}});
+    fixture.patch_config_map("central", "shared", &moved).await?;
+    fixture
+        .wait_config_map("app", "shared", "c has moved", FOLLOWED, |copy| {
+            let binary = copy.binary_data.clone().unwrap_or_default();
+            let data = copy.data.clone().unwrap_or_default();
+            binary.get("c") == Some(&ByteString(vec![0xff])) && data.len() == 1
+        })
+        .await?;
+    fixture.patch_config_map("app", "shared", &json!({"data": {"b": "new"}})).await?;
+    let restored = |copy: &k8s_openapi::api::core::v1::ConfigMap| {
+        copy.data.as_ref().is_some_and(|data| !data.contains_key("b"))
+    };
+    fixture.wait_config_map("app", "shared", "b is gone again", FOLLOWED, restored).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_that_the_source_lacks_is_told_and_the_others_are_copied() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    copy_keys(&fixture, &["a", "missing"]).await?;
+    let sync = fixture.wait_reason("central", "sync", "KeyNotFound", SOON).await?;
+    ensure!(message(&sync).contains("missing"), "{}", message(&sync));
+    fixture.wait_data("app", "shared", &[("a", "1")], SOON).await?;
+    // The others are followed, and drift of theirs is repaired.
+    fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
+    fixture.wait_data("app", "shared", &[("a", "2")], FOLLOWED).await?;
+    fixture.patch_config_map("app", "shared", &json!({"data": {"a": "edited"}})).await?;
+    fixture.wait_data("app", "shared", &[("a", "2")], FOLLOWED).await?;
+
+    fixture.patch_config_map("central", "shared", &json!({"data": {"missing": "here"}})).await?;
+    fixture.wait_data("app", "shared", &[("a", "2"), ("missing", "here")], FOLLOWED).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+
+    fixture.patch_config_map("central", "shared", &json!({"data": {"missing": null}})).await?;
+    fixture.wait_data("app", "shared", &[("a", "2")], FOLLOWED).await?;
+    fixture.wait_reason("central", "sync", "KeyNotFound", SOON).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn when_the_list_changes_the_copy_follows() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    copy_keys(&fixture, &["a"]).await?;
+    let before = fixture.wait_data("app", "shared", &[("a", "1")], SOON).await?;
+    for (keys, wanted) in [
+        (json!(["a", "b"]), &ALL[..2]),
+        (json!(["c"]), &ALL[2..]),
+        (json!(null), &ALL[..]),
+        (json!(["b"]), &ALL[1..2]),
+    ] {
+        fixture.patch_sync("central", "sync", &json!({"spec": {"keys": keys}})).await?;
+        let copy = fixture.wait_data("app", "shared", wanted, FOLLOWED).await?;
+        ensure!(copy.metadata.uid == before.metadata.uid, "updated, not created again");
+        fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! Promise: a copy is never a source. Chains, rings, and copies that feed themselves cannot form.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::ensure;
+use configmapsync::api::ConfigMapSync;
+use configmapsync::names;
+use e2e::audit::lines;
+use e2e::fixture::Fixture;
+use e2e::fixture::SOON;
+use e2e::fixture::one_to_one;
+use e2e::wait::Seen;
+use e2e::world::World;
+use serde_json::json;
+
+use crate::at_hand::copy_writes;
+use crate::at_hand::ready;
+use crate::at_hand::wait_syncs;
+
+const RING: [&str; 4] = ["a", "b", "c", "d"];
+
+/// Waits until the syncs of `central` have these reasons.
+async fn wait_reasons(fixture: &Fixture, wanted: &[(&str, &str)]) -> Result<()> {
+    let what = format!("the reasons are {wanted:?}");
+    let look = |syncs: &BTreeMap<String, ConfigMapSync>| {
+        let seen = syncs.iter().map(|(name, sync)| (name.clone(), ready(sync).0));
+        let seen: BTreeMap<_, _> = seen.collect();
+        let fits =
+            wanted.iter().all(|(name, reason)| seen.get(*name).is_some_and(|it| it == reason));
+        Seen::from_bool(fits, || format!("{seen:?}"))
+    };
+    wait_syncs(fixture, "central", &what, SOON, look).await
+}
+
+#[tokio::test]
+async fn there_and_back_again_ends_at_the_first_copy() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    fixture.create_namespaces(&["central", "a", "b"]).await?;
+    let source = fixture.create_config_map("a", "shared", &[("a", "1")]).await?;
+    fixture.create_sync("central", "there", one_to_one("a", "shared", "b")).await?;
+    fixture.wait_reason("central", "there", "Synced", SOON).await?;
+
+    let mark = world.audit().mark().await?;
+    fixture.create_sync("central", "back", one_to_one("b", "shared", "a")).await?;
+    let back = fixture.wait_reason("central", "back", "SourceIsCopy", SOON).await?;
+    let message = ready(&back).1;
+    ensure!(message.contains("b/shared is itself a copy"), "{message}");
+    let stalled = back.status.iter().flat_map(|status| &status.conditions);
+    let stalled = stalled.filter(|it| it.type_ == "Stalled" && it.status == "True");
+    ensure!(stalled.count() == 1, "only a person can help: {:?}", back.status);
+    let events = world.audit().since(mark).await?;
+    let writes = copy_writes(&events);
+    ensure!(writes.is_empty(), "{}", lines(&writes));
+    // What goes in goes through once.
+    fixture.patch_config_map("a", "shared", &json!({"data": {"a": "2"}})).await?;
+    fixture.wait_data("b", "shared", &[("a", "2")], SOON).await?;
+    wait_reasons(&fixture, &[("there", "Synced"), ("back", "SourceIsCopy")]).await?;
+    let now = fixture.config_map("a", "shared").await?.context("the source is gone")?;
+    ensure!(now.metadata.uid == source.metadata.uid && now.metadata.labels.is_none(), "{now:#?}");
+    Ok(())
+}
+
+/// One sync from each namespace to the next, and from the last to the first.
+async fn create_ring(fixture: &Fixture) -> Result<()> {
+    for (at, from) in RING.iter().enumerate() {
+        let to = RING[(at + 1) % RING.len()];
+        fixture.create_sync("central", from, one_to_one(from, "shared", to)).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_ring_is_cut_after_the_first_copy_whoever_comes_first() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    fixture.create_namespaces(&["central"]).await?;
+    fixture.create_namespaces(&RING).await?;
+    create_ring(&fixture).await?;
+    wait_reasons(&fixture, &RING.map(|name| (name, "SourceNotFound"))).await?;
+
+    let mark = world.audit().mark().await?;
+    fixture.create_config_map("a", "shared", &[("a", "1")]).await?;
+    let cut = [("a", "Synced"), ("b", "SourceIsCopy"), ("c", "SourceNotFound")];
+    wait_reasons(&fixture, &cut).await?;
+    for value in ["2", "3"] {
+        fixture.patch_config_map("a", "shared", &json!({"data": {"a": value}})).await?;
+        fixture.wait_data("b", "shared", &[("a", value)], SOON).await?;
+    }
+    wait_reasons(&fixture, &cut).await?;
+    ensure!(fixture.config_map("c", "shared").await?.is_none(), "the copy was copied");
+    ensure!(fixture.config_map("d", "shared").await?.is_none(), "the copy was copied");
+    let events = world.audit().since(mark).await?;
+    let writes = copy_writes(&events);
+    let only_b = writes.iter().all(|event| event.namespace() == "b");
+    ensure!(writes.len() == 3 && only_b, "{}", lines(&writes));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_source_that_becomes_a_copy_is_copied_no_more() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    fixture.create_namespaces(&["central", "a", "b", "c"]).await?;
+    fixture.create_config_map("b", "shared", &[("a", "b's own")]).await?;
+    fixture.create_sync("central", "later", one_to_one("b", "shared", "c")).await?;
+    fixture.wait_reason("central", "later", "Synced", SOON).await?;
+    let copy = fixture.config_map("c", "shared").await?.context("no copy")?;
+
+    fixture.create_config_map("a", "shared", &[("a", "from a")]).await?;
+    fixture.create_sync("central", "first", one_to_one("a", "shared", "b")).await?;
+    wait_reasons(&fixture, &[("first", "Conflict"), ("later", "Synced")]).await?;
+    fixture.delete_config_map("b", "shared").await?;
+    wait_reasons(&fixture, &[("first", "Synced"), ("later", "SourceIsCopy")]).await?;
+    let kept = fixture.wait_data("c", "shared", &[("a", "b's own")], SOON).await?;
+    ensure!(kept.metadata.resource_version == copy.metadata.resource_version, "it was written");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_copy_that_its_sync_has_left_behind_feeds_nobody() -> Result<()> {
+    let mut world = World::start(1).await?;
+    let fixture = world.fixture();
+    fixture.create_namespaces(&["central", "a", "b"]).await?;
+    fixture.create_config_map("a", "shared", &[("a", "1")]).await?;
+    fixture.create_sync("central", "there", one_to_one("a", "shared", "b")).await?;
+    fixture.wait_reason("central", "there", "Synced", SOON).await?;
+    // Its sync goes by force while nobody looks, its source goes too, and it is to feed that.
+    world.replica()?.terminate_and_wait().await?;
+    fixture.patch_sync("central", "there", &json!({"metadata": {"finalizers": null}})).await?;
+    fixture.delete_sync("central", "there").await?;
+    fixture.delete_config_map("a", "shared").await?;
+    fixture.create_sync("central", "back", one_to_one("b", "shared", "a")).await?;
+    fixture.create_sync("central", "on", one_to_one("b", "shared", "central")).await?;
+    let mark = world.audit().mark().await?;
+    world.replica()?.restart()?;
+    wait_reasons(&fixture, &[("back", "SourceIsCopy"), ("on", "SourceIsCopy")]).await?;
+    let events = world.audit().since(mark).await?;
+    let mut writes = copy_writes(&events);
+    writes.retain(|event| event.verb != "delete");
+    ensure!(writes.is_empty(), "{}", lines(&writes));
+
+    // Taken over by a person, it is a ConfigMap like any other.
+    let released = json!({"metadata": {
+        "labels": {names::LABEL_SYNC_UID: null},
+        "annotations": {names::ANNOTATION_SYNC: null, names::ANNOTATION_COPY: null},
+    }});
+    fixture.patch_config_map("b", "shared", &released).await?;
+    fixture.wait_data("a", "shared", &[("a", "1")], SOON).await?;
+    wait_reasons(&fixture, &[("back", "Synced"), ("on", "Synced")]).await
+}

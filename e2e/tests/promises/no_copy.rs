@@ -1,0 +1,82 @@
+//! Promise: a source whose owner forbids copying it (annotation `apps.nishaf.info/no-copy`) is not
+//! copied; what was copied before is kept or deleted as `sourceDeletionPolicy` says.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use anyhow::ensure;
+use configmapsync::api::SourceDeletionPolicy;
+use configmapsync::names;
+use e2e::audit::copy_writes_in;
+use e2e::audit::lines;
+use e2e::fixture::Fixture;
+use e2e::fixture::SOON;
+use e2e::fixture::one_to_one;
+use e2e::wait::Seen;
+use e2e::wait::stays;
+use e2e::world::World;
+use serde_json::json;
+
+use crate::conditions::message;
+use crate::places::FOLLOWED;
+
+const UNCHANGED: Duration = Duration::from_secs(2);
+
+async fn forbid(fixture: &Fixture, value: Option<&str>) -> Result<()> {
+    let note = json!({"metadata": {"annotations": {names::ANNOTATION_NO_COPY: value}}});
+    fixture.patch_config_map("central", "shared", &note).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_new_is_copied_until_it_may_be_again() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    fixture.one_copy(&[("a", "1")]).await?;
+    forbid(&fixture, Some("true")).await?;
+    let sync = fixture.wait_reason("central", "sync", "SourceRefused", FOLLOWED).await?;
+    ensure!(message(&sync).contains("central/shared"), "{}", message(&sync));
+    let mark = world.audit().mark().await?;
+    fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
+    // Nor to anybody who asks for the first time.
+    let mut later = one_to_one("central", "shared", "app");
+    later.destination_name = Some("later".to_owned());
+    fixture.create_sync("central", "later", later).await?;
+    fixture.wait_reason("central", "later", "SourceRefused", SOON).await?;
+    stays("the copy is as it was", UNCHANGED, || async {
+        let copy = fixture.config_map("app", "shared").await?;
+        let data = copy.and_then(|copy| copy.data).unwrap_or_default();
+        Ok(Seen::from_bool(data["a"] == "1", || format!("{data:?}")))
+    })
+    .await?;
+    let events = world.audit().since(mark).await?;
+    let writes = copy_writes_in(&events, "app");
+    ensure!(writes.is_empty(), "{}", lines(&writes));
+
+    // Only the word itself forbids.
+    forbid(&fixture, Some("false")).await?;
+    for name in ["shared", "later"] {
+        fixture.wait_data("app", name, &[("a", "2")], FOLLOWED).await?;
+    }
+    forbid(&fixture, None).await?;
+    for name in ["sync", "later"] {
+        fixture.wait_reason("central", name, "Synced", SOON).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn with_the_policy_delete_the_copies_go() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    let mut spec = one_to_one("central", "shared", "app");
+    spec.source_deletion_policy = SourceDeletionPolicy::Delete;
+    fixture.one_copy_by(spec, &[("a", "1")]).await?;
+    forbid(&fixture, Some("true")).await?;
+    fixture.wait_no_config_map("app", "shared", FOLLOWED).await?;
+    fixture.wait_reason("central", "sync", "SourceRefused", SOON).await?;
+    forbid(&fixture, None).await?;
+    fixture.wait_data("app", "shared", &[("a", "1")], FOLLOWED).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! Promise: protected namespaces are never written into: those of the cluster, or those that the
+//! operator is told, and always its own. A sync that names one says so, and only a person can help;
+//! a selector passes them over.
+
+use anyhow::Result;
+use anyhow::ensure;
+use e2e::audit::lines;
+use e2e::control_plane::OPERATOR;
+use e2e::fixture::SOON;
+use e2e::fixture::one_to_one;
+use e2e::replica::Options;
+use e2e::world::World;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use serde_json::json;
+
+use crate::at_hand::copy_writes;
+use crate::at_hand::ready;
+
+/// Each of `protected` is refused as a destination, on create and on update; `open` is not.
+async fn are_protected(world: &World, protected: &[&str], open: &str) -> Result<()> {
+    let fixture = world.fixture();
+    fixture.create_namespaces(&["central", "app"]).await?;
+    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
+    fixture.create_sync("central", "moved", one_to_one("central", "shared", "app")).await?;
+    fixture.wait_reason("central", "moved", "Synced", SOON).await?;
+
+    let mark = world.audit().mark().await?;
+    for namespace in protected {
+        fixture
+            .create_sync("central", namespace, one_to_one("central", "shared", namespace))
+            .await?;
+        let elsewhere = json!({"spec": {"destinationNamespace": namespace}});
+        fixture.patch_sync("central", "moved", &elsewhere).await?;
+        for name in [*namespace, "moved"] {
+            let sync = fixture.wait_reason("central", name, "DestinationProtected", SOON).await?;
+            let (_, message) = ready(&sync);
+            ensure!(message.contains(&format!("namespace {namespace} is protected")), "{message}");
+            let conditions = sync.status.map(|status| status.conditions).unwrap_or_default();
+            let stalled = conditions.iter().any(|it| it.type_ == "Stalled" && it.status == "True");
+            ensure!(stalled, "only a person can help: {conditions:?}");
+        }
+    }
+    fixture.wait_data("app", "shared", &[("a", "1")], SOON).await?;
+    fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
+    for namespace in protected {
+        fixture.delete_sync("central", namespace).await?;
+        fixture.wait_no_sync("central", namespace, SOON).await?;
+    }
+    let events = world.audit().since(mark).await?;
+    let writes = copy_writes(&events);
+    ensure!(writes.is_empty(), "{}", lines(&writes));
+
+    let elsewhere = json!({"spec": {"destinationNamespace": open}});
+    fixture.patch_sync("central", "moved", &elsewhere).await?;
+    fixture.wait_reason("central", "moved", "Synced", SOON).await?;
+    fixture.wait_data(open, "shared", &[("a", "2")], SOON).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn those_of_the_cluster_and_our_own() -> Result<()> {
+    let world = World::start(1).await?;
+    let protected = ["kube-system", "kube-public", "kube-node-lease", OPERATOR];
+    are_protected(&world, &protected, "default").await
+}
+
+#[tokio::test]
+async fn those_that_the_operator_is_told_and_our_own() -> Result<()> {
+    let arguments = ["--protected-namespaces", "vault,kube-system"].map(str::to_owned).to_vec();
+    let world = World::start_with(1, Options { arguments, ..Options::default() }).await?;
+    world.fixture().create_namespaces(&["vault"]).await?;
+    are_protected(&world, &["vault", "kube-system", OPERATOR], "kube-public").await
+}
+
+#[tokio::test]
+async fn a_selector_that_selects_all_passes_them_over() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    fixture.create_namespaces(&["central", "app"]).await?;
+    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
+    let mark = world.audit().mark().await?;
+    let mut spec = one_to_one("central", "shared", "app");
+    spec.destination_namespace = None;
+    spec.destination_namespace_selector = Some(LabelSelector::default());
+    fixture.create_sync("central", "sync", spec).await?;
+    let sync = fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    let copies = sync.status.and_then(|status| status.copies).unwrap_or_default();
+    ensure!((copies.desired, copies.ready, copies.failed) == (2, 2, 0), "{copies:?}");
+    fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
+    for namespace in ["app", "default"] {
+        fixture.wait_data(namespace, "shared", &[("a", "2")], SOON).await?;
+    }
+    fixture.delete_sync("central", "sync").await?;
+    fixture.wait_no_sync("central", "sync", SOON).await?;
+    let events = world.audit().since(mark).await?;
+    let mut writes = copy_writes(&events);
+    writes.retain(|event| !["app", "default"].contains(&event.namespace()));
+    ensure!(writes.is_empty(), "{}", lines(&writes));
+    Ok(())
+}
