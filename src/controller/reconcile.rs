@@ -109,7 +109,9 @@ pub fn error_policy(
 async fn round(context: &Context, mut sync: SyncSeen, began: Instant) -> Result<Action, Error> {
     let uid = sync.version.uid.clone();
     let is_done = sync.deleting && !sync.has_our_finalizer();
-    if is_done || context.is_stopping() {
+    // Its watch may have shown so since this round was handed the sync.
+    let watch_lost_it = context.inventory.sync_with_uid(&uid).is_none();
+    if is_done || watch_lost_it || context.is_stopping() {
         return Ok(Action::await_change());
     }
     if context.memory.is_behind(&uid, &sync.version.resource_version, Instant::now()) {
@@ -139,7 +141,7 @@ async fn round(context: &Context, mut sync: SyncSeen, began: Instant) -> Result<
         }
         if plan.finalizer == FinalizerStep::Remove {
             tracing::info!(sync = %sync.name, "cleaned up");
-            context.memory.forget(&uid);
+            context.memory.cleaned_up(&uid, Instant::now());
             return Ok(Action::await_change());
         }
         take_over(context, &mut sync, &plan, outcome);
