@@ -100,7 +100,7 @@ struct Context {
     queue: Queue,
     startup: Startup,
     sweeper: Sweeper,
-    write_permits: Semaphore,
+    write_permits: Arc<Semaphore>,
     events: Events,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
@@ -151,6 +151,9 @@ pub async fn run(
         }
     });
     tokio::join!(rounds, sweep::run(Arc::clone(&context)));
+    // What a round did not wait for ends before the process does: then all permits are back.
+    let permits = u32::try_from(context.settings.max_concurrent_writes).unwrap_or(u32::MAX);
+    drop(context.write_permits.acquire_many(permits).await);
     watches.shutdown().await;
 }
 
@@ -184,7 +187,7 @@ impl Context {
             queue,
             startup: Startup::default(),
             sweeper: Sweeper::default(),
-            write_permits: Semaphore::new(settings.max_concurrent_writes),
+            write_permits: Arc::new(Semaphore::new(settings.max_concurrent_writes)),
             settings,
             health,
             metrics,

@@ -7,16 +7,16 @@
 
 pub mod calls;
 pub mod requests;
+mod writes;
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use futures::StreamExt as _;
-use futures::TryStreamExt as _;
-use futures::stream;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Api;
 use kube::api::Patch;
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
 use crate::access::rule;
@@ -54,12 +54,12 @@ pub struct Outcome {
 }
 
 /// On whose behalf a copy is written.
-#[derive(Clone, Copy, Debug)]
-pub struct Errand<'a> {
+#[derive(Clone, Debug)]
+pub struct Errand {
     /// uid of the sync.
-    pub sync_uid: &'a str,
+    pub sync_uid: String,
     /// Hash of what is to be in the copy, if anything is.
-    pub content_hash: Option<&'a ContentHash>,
+    pub content_hash: Option<ContentHash>,
     /// It does no more than an earlier round had done already: somebody else has undone that.
     pub is_repair: bool,
 }
@@ -70,7 +70,7 @@ pub struct Errand<'a> {
 /// We no longer lead, or the finalizer could not be patched. Failures of destinations are not
 /// errors: they are remembered and observed.
 pub async fn act(
-    context: &Context,
+    context: &Arc<Context>,
     lead: &Lead,
     sync: &SyncSeen,
     plan: &Plan,
@@ -84,24 +84,7 @@ pub async fn act(
             return Ok(outcome);
         }
     }
-    let writes: Vec<_> = plan
-        .steps
-        .iter()
-        .filter(|(_, action)| action.is_write())
-        .map(|(at, action)| {
-            let errand = Errand {
-                sync_uid: &sync.version.uid,
-                content_hash: plan.content_hash.as_ref(),
-                is_repair: is_repair(sync, plan, action),
-            };
-            write_copy(context, lead, errand, at, action)
-        })
-        .collect();
-    let written: Vec<bool> = stream::iter(writes)
-        .buffer_unordered(context.settings.max_concurrent_writes)
-        .try_collect()
-        .await?;
-    outcome.copies_written = written.into_iter().filter(|written| *written).count();
+    outcome.copies_written = writes::send_all(context, lead, sync, plan).await?;
     Ok(outcome)
 }
 
@@ -135,21 +118,27 @@ async fn patch_finalizer(
     }
 }
 
-/// Carries one step out. Whether a copy was written.
+/// The right to send one write more, of the few that may be in flight at a time.
 ///
 /// # Errors
-/// We no longer lead, or are about to stop.
-pub async fn write_copy(
+/// We are about to stop.
+pub async fn permit(context: &Context) -> Result<OwnedSemaphorePermit, NotLeading> {
+    let permits = Arc::clone(&context.write_permits);
+    let permit = permits.acquire_owned().await.map_err(|_| NotLeading)?;
+    if context.is_stopping() { Err(NotLeading) } else { Ok(permit) }
+}
+
+/// Carries one step out, under a [`permit`]. Whether a copy was written.
+///
+/// # Errors
+/// We no longer lead.
+pub async fn write(
     context: &Context,
     lead: &Lead,
-    errand: Errand<'_>,
+    errand: &Errand,
     at: &NamespacedName,
     action: &Action,
 ) -> Result<bool, NotLeading> {
-    let Ok(_permit) = context.write_permits.acquire().await else { return Err(NotLeading) };
-    if context.is_stopping() {
-        return Err(NotLeading);
-    }
     let verb = action.verb();
     let span = tracing::info_span!(
         "write copy",
@@ -159,11 +148,12 @@ pub async fn write_copy(
         reason = tracing::field::Empty,
     );
     let Errand { sync_uid, content_hash, is_repair } = errand;
+    let is_repair = *is_repair;
     // Before it is sent: what is refused is refused by this namespace, not by one that follows it.
     let attempt = Attempt {
         subject: Some(at.clone()),
         namespace_uid: context.inventory.namespace(&at.namespace).1,
-        content_hash: content_hash.cloned(),
+        content_hash: content_hash.clone(),
     };
     let result = send(context, lead, at, action).instrument(span.clone()).await?;
     context.metrics.wrote(verb, result.is_ok());
@@ -198,6 +188,18 @@ pub async fn write_copy(
             span.in_scope(|| note_refusal(at, verb, &refusal));
             context.memory.failed(sync_uid, attempt, refusal, Instant::now());
             Ok(false)
+        }
+    }
+}
+
+// === impl Errand ===
+
+impl Errand {
+    fn of(sync: &SyncSeen, plan: &Plan, action: &Action) -> Self {
+        Self {
+            sync_uid: sync.version.uid.clone(),
+            content_hash: plan.content_hash.clone(),
+            is_repair: is_repair(sync, plan, action),
         }
     }
 }

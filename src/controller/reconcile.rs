@@ -106,7 +106,11 @@ pub fn error_policy(
     Action::requeue(context.memory.next_look(&uid, Instant::now()))
 }
 
-async fn round(context: &Context, mut sync: SyncSeen, began: Instant) -> Result<Action, Error> {
+async fn round(
+    context: &Arc<Context>,
+    mut sync: SyncSeen,
+    began: Instant,
+) -> Result<Action, Error> {
     let uid = sync.version.uid.clone();
     let is_done = sync.deleting && !sync.has_our_finalizer();
     // Its watch may have shown so since this round was handed the sync.

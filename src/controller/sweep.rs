@@ -32,7 +32,8 @@ pub use live::ensure_established;
 
 use crate::controller::Context;
 use crate::controller::act::Errand;
-use crate::controller::act::write_copy;
+use crate::controller::act::permit;
+use crate::controller::act::write;
 use crate::controller::sweep::brake::tell;
 use crate::controller::sweep::live::look_at_copies;
 use crate::decide::sweep::Candidate;
@@ -147,10 +148,11 @@ async fn carry_out(
             let (action, candidate) = (step.action()?, due.get(at)?);
             Some(async move {
                 let verb = action.verb();
-                let sync_uid = &candidate.marks.sync_uid;
+                let sync_uid = candidate.marks.sync_uid.clone();
                 let errand = Errand { sync_uid, content_hash: None, is_repair: false };
                 // No longer leading is the end of the process, and so of this task.
-                let written = write_copy(context, &context.lead, errand, at, &action).await;
+                let Ok(_permit) = permit(context).await else { return };
+                let written = write(context, &context.lead, &errand, at, &action).await;
                 if written == Ok(true) {
                     context.metrics.swept(verb);
                     let sync = candidate.marks.sync.as_deref().unwrap_or_default();

@@ -49,7 +49,12 @@ pub fn plan(observed: &Observed, desired: &Desired) -> Plan {
     }
     match desired {
         Desired::Copies(wanted) => plan_copies(observed, wanted),
-        Desired::Nothing(_) if sync.deleting && sync.has_our_finalizer() && !owns_copies => {
+        Desired::Nothing(_)
+            if sync.deleting
+                && sync.has_our_finalizer()
+                && !owns_copies
+                && !observed.writes_in_flight =>
+        {
             Plan { finalizer: FinalizerStep::Remove, ..Plan::default() }
         }
         Desired::Nothing(None) => plan_retirement(observed, Retirement::ByPolicy),

@@ -157,7 +157,6 @@ async fn a_slow_namespace_delays_no_other_and_no_other_sync() -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "a sync has one round at a time, and a round waits for its slowest write"]
 async fn an_edit_of_the_source_does_not_wait_for_a_slow_namespace() -> Result<()> {
     let scene = Scene::start().await?;
     scene.slow_down("late");
