@@ -195,6 +195,15 @@ impl Memory {
         self.lock().entry(sync_uid.to_owned()).or_default().wrote = Some((resource_version, now));
     }
 
+    /// We have removed our finalizer from the sync as it was at this resourceVersion, so that
+    /// nothing is left to do. All else is forgotten.
+    pub fn let_go(&self, sync_uid: &str, resource_version: &str, now: Instant) {
+        let gone_at = resource_version.parse::<u128>().map_or(0, |seen| seen.saturating_add(1));
+        let remembered =
+            Remembered { wrote: Some((gone_at.to_string(), now)), ..Remembered::default() };
+        self.lock().insert(sync_uid.to_owned(), remembered);
+    }
+
     /// Whether `resource_version` is older than what we wrote a moment ago: the watch has yet to
     /// catch up. After that moment what the watch shows is believed, whatever its number: storage
     /// may have been restored to an earlier state.
@@ -372,5 +381,15 @@ mod tests {
         assert!(!memory.is_behind("s", "12", now));
         assert!(!memory.is_behind("t", "9", now));
         assert!(!memory.is_behind("s", "9", now + CATCH_UP), "storage was restored");
+    }
+
+    #[test]
+    fn a_watch_that_has_yet_to_show_that_we_let_go_is_behind() {
+        let (memory, now) = (Memory::new(HOUR), Instant::now());
+        memory.failed("s", attempt(), refusal(), now);
+        memory.let_go("s", "12", now);
+        assert!(memory.is_behind("s", "12", now));
+        assert!(!memory.is_behind("s", "13", now));
+        assert_eq!(memory.next_look("s", now), HOUR, "nothing is left to do");
     }
 }

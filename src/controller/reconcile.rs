@@ -115,6 +115,10 @@ async fn round(context: &Context, mut sync: SyncSeen, began: Instant) -> Result<
     if context.memory.is_behind(&uid, &sync.version.resource_version, Instant::now()) {
         return Ok(Action::requeue(WATCH_LAG));
     }
+    // In this order: what was let go is forgotten only after it is known to be gone.
+    if context.inventory.sync_with_uid(&uid).is_none() {
+        return Ok(Action::await_change());
+    }
     let mut verify = context.memory.verification_is_due(&uid, rand::random(), Instant::now());
     let mut copies_written = 0;
     // Held from pass to pass, so that a source that was read for one is at hand for the next.
@@ -139,7 +143,7 @@ async fn round(context: &Context, mut sync: SyncSeen, began: Instant) -> Result<
         }
         if plan.finalizer == FinalizerStep::Remove {
             tracing::info!(sync = %sync.name, "cleaned up");
-            context.memory.forget(&uid);
+            let_go(context, &sync);
             return Ok(Action::await_change());
         }
         take_over(context, &mut sync, &plan, outcome);
@@ -160,6 +164,16 @@ async fn look(
     let observed = observe(context.view(began), sync, verify).instrument(span).await;
     let plan = tracing::info_span!("plan").in_scope(|| plan(&observed, &desired(&observed)));
     (observed, plan)
+}
+
+/// Our finalizer is removed. Until the watch shows that, no other round may try it again; if it
+/// has shown the end already, nobody else will forget.
+fn let_go(context: &Context, sync: &SyncSeen) {
+    let Version { uid, resource_version } = &sync.version;
+    context.memory.let_go(uid, resource_version, Instant::now());
+    if context.inventory.sync_with_uid(uid).is_none() {
+        context.memory.forget(uid);
+    }
 }
 
 /// What we wrote to the sync ourselves is known before its watch shows it.
