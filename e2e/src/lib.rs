@@ -10,6 +10,7 @@
 //! | [`audit`] | who asked the API server for what |
 //! | [`oracle`] | what must be true of every run |
 //! | [`replica`] | the operator as a process with the identity of a pod |
+//! | [`cli`] | the operator's binary as a person runs it |
 //! | [`rights`] | what the operator may do, taken away and given back |
 //! | [`fault_proxy`] | an API server that fails on demand |
 //! | [`fixture`], [`world`] | what tests do, and what they start with |
@@ -22,6 +23,7 @@
 pub mod audit;
 pub mod bench;
 pub mod certificates;
+pub mod cli;
 pub mod cluster;
 pub mod command;
 pub mod control_plane;

@@ -5,6 +5,7 @@
 //! an answer tells goes into the inventory at once. One failing destination does not stop the
 //! others: its failure is remembered, and shows up in what is observed next.
 
+pub mod calls;
 pub mod requests;
 
 use std::time::Instant;
@@ -15,7 +16,6 @@ use futures::stream;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Api;
-use kube::Resource as _;
 use kube::api::Patch;
 use tracing::Instrument as _;
 
@@ -53,6 +53,17 @@ pub struct Outcome {
     pub sync_resource_version: Option<String>,
 }
 
+/// On whose behalf a copy is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Errand<'a> {
+    /// uid of the sync.
+    pub sync_uid: &'a str,
+    /// Hash of what is to be in the copy, if anything is.
+    pub content_hash: Option<&'a ContentHash>,
+    /// It does no more than an earlier round had done already: somebody else has undone that.
+    pub is_repair: bool,
+}
+
 /// Carries `plan` out.
 ///
 /// # Errors
@@ -77,7 +88,14 @@ pub async fn act(
         .steps
         .iter()
         .filter(|(_, action)| action.is_write())
-        .map(|(at, action)| write_copy(context, lead, sync, plan, at, action))
+        .map(|(at, action)| {
+            let errand = Errand {
+                sync_uid: &sync.version.uid,
+                content_hash: plan.content_hash.as_ref(),
+                is_repair: is_repair(sync, plan, action),
+            };
+            write_copy(context, lead, errand, at, action)
+        })
         .collect();
     let written: Vec<bool> = stream::iter(writes)
         .buffer_unordered(context.settings.max_concurrent_writes)
@@ -118,11 +136,13 @@ async fn patch_finalizer(
 }
 
 /// Carries one step out. Whether a copy was written.
-async fn write_copy(
+///
+/// # Errors
+/// We no longer lead, or are about to stop.
+pub async fn write_copy(
     context: &Context,
     lead: &Lead,
-    sync: &SyncSeen,
-    plan: &Plan,
+    errand: Errand<'_>,
     at: &NamespacedName,
     action: &Action,
 ) -> Result<bool, NotLeading> {
@@ -138,20 +158,20 @@ async fn write_copy(
         resource_version = tracing::field::Empty,
         reason = tracing::field::Empty,
     );
+    let Errand { sync_uid, content_hash, is_repair } = errand;
     // Before it is sent: what is refused is refused by this namespace, not by one that follows it.
     let attempt = Attempt {
         subject: Some(at.clone()),
         namespace_uid: context.inventory.namespace(&at.namespace).1,
-        content_hash: plan.content_hash.clone(),
+        content_hash: content_hash.cloned(),
     };
-    let sync_uid = &sync.version.uid;
     let result = send(context, lead, at, action).instrument(span.clone()).await?;
     context.metrics.wrote(verb, result.is_ok());
     match result {
         Ok(resource_version) => {
             span.record("resource_version", resource_version.unwrap_or_default());
             context.memory.succeeded(sync_uid, &Some(at.clone()));
-            if is_repair(sync, plan, action) {
+            if is_repair {
                 context.memory.changed_by_others(
                     sync_uid,
                     at,
@@ -186,8 +206,7 @@ async fn write_copy(
 /// has undone it.
 fn is_repair(sync: &SyncSeen, plan: &Plan, action: &Action) -> bool {
     let status = &sync.status;
-    let was_done = status.content_hash.as_deref()
-        == plan.content_hash.as_ref().map(ContentHash::as_str)
+    let was_done = status.content_hash.as_deref().map(ContentHash::from_text) == plan.content_hash
         && status.observed_generation == sync.generation
         && ready_reason(status) != Some(Reason::Progressing.as_str());
     let writes_content = !matches!(action, Action::Delete { .. } | Action::Release { .. });
@@ -235,13 +254,9 @@ async fn send(
 }
 
 async fn post(context: &Context, at: &NamespacedName, copy: ConfigMap) -> Sent {
-    let attempt = || format!("create ConfigMap {at}");
-    let url = ConfigMap::url_path(&(), Some(&at.namespace));
-    let request = requests::post(&url, &copy).map_err(|error| classify(&attempt(), &error))?;
-    let created: requests::MetadataOnly =
-        context.client.request(request).await.map_err(|error| classify(&attempt(), &error))?;
-    context.inventory.config_map_seen(&created.metadata, Teller::Write);
-    Ok(created.metadata.resource_version)
+    let created = calls::post(&context.client, at, copy).await?;
+    context.inventory.config_map_seen(&created, Teller::Write);
+    Ok(created.resource_version)
 }
 
 async fn patch(
@@ -251,35 +266,17 @@ async fn patch(
     patch: json_patch::Patch,
     written: Option<&Content>,
 ) -> Sent {
-    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &at.namespace);
-    let patched = api
-        .patch_metadata(&at.name, &requests::patch_parameters(), &Patch::Json::<()>(patch))
-        .await
-        .map_err(|error| classify(&format!("patch ConfigMap {at}"), &error))?;
-    context.inventory.config_map_written(&patched.metadata, seen, written);
-    Ok(patched.metadata.resource_version)
+    let patched = calls::patch(&context.client, at, patch).await?;
+    context.inventory.config_map_written(&patched, seen, written);
+    Ok(patched.resource_version)
 }
 
 async fn delete(context: &Context, at: &NamespacedName, seen: &Version) -> Sent {
-    let attempt = || format!("delete ConfigMap {at}");
-    let url = ConfigMap::url_path(&(), Some(&at.namespace));
-    let request =
-        requests::delete(&url, &at.name, seen).map_err(|error| classify(&attempt(), &error))?;
-    let answer = context.client.request_status::<requests::MetadataOnly>(request).await;
-    match answer {
-        Ok(either) => {
-            match either.left() {
-                Some(left) if left.metadata.deletion_timestamp.is_some() => {
-                    context.inventory.config_map_seen(&left.metadata, Teller::Write);
-                }
-                _ => {
-                    context.inventory.config_map_gone(at, Some(&seen.uid), Teller::Write);
-                }
-            }
-            Ok(None)
-        }
-        Err(error) => Err(classify(&attempt(), &error)),
-    }
+    match calls::delete(&context.client, at, seen).await? {
+        Some(left) => context.inventory.config_map_seen(&left, Teller::Write),
+        None => context.inventory.config_map_gone(at, Some(&seen.uid), Teller::Write),
+    };
+    Ok(None)
 }
 
 /// What acting needs: writes of copies, and of the finalizer.

@@ -44,8 +44,11 @@ const CATCH_UP: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Memory {
     resync_period: Duration,
-    syncs: Mutex<HashMap<String, Remembered>>,
+    syncs: Mutex<Remembering>,
 }
+
+/// Boxed: a table has many slots that are empty.
+type Remembering = HashMap<String, Box<Remembered>>;
 
 #[derive(Debug, Default)]
 struct Remembered {
@@ -54,6 +57,7 @@ struct Remembered {
     excerpt: Option<Box<(SourceVersion, Option<i64>, Excerpt)>>,
     wrote: Option<(String, Instant)>,
     verification: Option<Instant>,
+    cleaned_up: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -195,23 +199,26 @@ impl Memory {
         self.lock().entry(sync_uid.to_owned()).or_default().wrote = Some((resource_version, now));
     }
 
-    /// We have removed our finalizer from the sync as it was at this resourceVersion, so that
-    /// nothing is left to do. All else is forgotten.
-    pub fn let_go(&self, sync_uid: &str, resource_version: &str, now: Instant) {
-        let gone_at = resource_version.parse::<u128>().map_or(0, |seen| seen.saturating_add(1));
-        let remembered =
-            Remembered { wrote: Some((gone_at.to_string(), now)), ..Remembered::default() };
-        self.lock().insert(sync_uid.to_owned(), remembered);
+    /// Our finalizer was taken off: all else is forgotten. A sync that the watch has shown to be
+    /// gone is not remembered again.
+    pub fn cleaned_up(&self, sync_uid: &str, now: Instant) {
+        if let Some(remembered) = self.lock().get_mut(sync_uid) {
+            **remembered = Remembered { cleaned_up: Some(now), ..Remembered::default() };
+        }
     }
 
-    /// Whether `resource_version` is older than what we wrote a moment ago: the watch has yet to
-    /// catch up. After that moment what the watch shows is believed, whatever its number: storage
+    /// Whether `resource_version` is older than what we wrote a moment ago, or the sync has been
+    /// cleaned up since: the watch has yet to catch up. After that moment what the watch shows is believed, whatever its number: storage
     /// may have been restored to an earlier state.
     #[must_use]
     pub fn is_behind(&self, sync_uid: &str, resource_version: &str, now: Instant) -> bool {
         let syncs = self.lock();
-        let wrote = syncs.get(sync_uid).and_then(|remembered| remembered.wrote.as_ref());
-        let recent = wrote.filter(|(_, at)| now.saturating_duration_since(*at) < CATCH_UP);
+        let Some(remembered) = syncs.get(sync_uid) else { return false };
+        let is_recent = |at: Instant| now.saturating_duration_since(at) < CATCH_UP;
+        if remembered.cleaned_up.is_some_and(is_recent) {
+            return true;
+        }
+        let recent = remembered.wrote.as_ref().filter(|(_, at)| is_recent(*at));
         let wrote = recent.and_then(|(wrote, _)| wrote.parse::<u128>().ok());
         wrote.zip(resource_version.parse::<u128>().ok()).is_some_and(|(wrote, seen)| seen < wrote)
     }
@@ -250,7 +257,7 @@ impl Memory {
         self.lock().remove(sync_uid);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
+    fn lock(&self) -> MutexGuard<'_, Remembering> {
         self.syncs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -381,15 +388,11 @@ mod tests {
         assert!(!memory.is_behind("s", "12", now));
         assert!(!memory.is_behind("t", "9", now));
         assert!(!memory.is_behind("s", "9", now + CATCH_UP), "storage was restored");
-    }
-
-    #[test]
-    fn a_watch_that_has_yet_to_show_that_we_let_go_is_behind() {
-        let (memory, now) = (Memory::new(HOUR), Instant::now());
-        memory.failed("s", attempt(), refusal(), now);
-        memory.let_go("s", "12", now);
-        assert!(memory.is_behind("s", "12", now));
-        assert!(!memory.is_behind("s", "13", now));
-        assert_eq!(memory.next_look("s", now), HOUR, "nothing is left to do");
+        memory.cleaned_up("s", now);
+        assert!(memory.is_behind("s", "12", now), "it still shows what was cleaned up");
+        assert!(!memory.is_behind("s", "12", now + CATCH_UP), "storage was restored");
+        memory.forget("s");
+        memory.cleaned_up("s", now);
+        assert!(!memory.is_behind("s", "12", now), "gone: it would be remembered for ever");
     }
 }

@@ -109,13 +109,15 @@ pub fn error_policy(
 async fn round(context: &Context, mut sync: SyncSeen, began: Instant) -> Result<Action, Error> {
     let uid = sync.version.uid.clone();
     let is_done = sync.deleting && !sync.has_our_finalizer();
-    if is_done || context.is_stopping() {
+    // Its watch may have shown so since this round was handed the sync.
+    let watch_lost_it = context.inventory.sync_with_uid(&uid).is_none();
+    if is_done || watch_lost_it || context.is_stopping() {
         return Ok(Action::await_change());
     }
     if context.memory.is_behind(&uid, &sync.version.resource_version, Instant::now()) {
         return Ok(Action::requeue(WATCH_LAG));
     }
-    // In this order: what was let go is forgotten only after it is known to be gone.
+    // After the question above: what was cleaned up is forgotten only when it is known to be gone.
     if context.inventory.sync_with_uid(&uid).is_none() {
         return Ok(Action::await_change());
     }
@@ -143,7 +145,7 @@ async fn round(context: &Context, mut sync: SyncSeen, began: Instant) -> Result<
         }
         if plan.finalizer == FinalizerStep::Remove {
             tracing::info!(sync = %sync.name, "cleaned up");
-            let_go(context, &sync);
+            context.memory.cleaned_up(&uid, Instant::now());
             return Ok(Action::await_change());
         }
         take_over(context, &mut sync, &plan, outcome);
@@ -164,16 +166,6 @@ async fn look(
     let observed = observe(context.view(began), sync, verify).instrument(span).await;
     let plan = tracing::info_span!("plan").in_scope(|| plan(&observed, &desired(&observed)));
     (observed, plan)
-}
-
-/// Our finalizer is removed. Until the watch shows that, no other round may try it again; if it
-/// has shown the end already, nobody else will forget.
-fn let_go(context: &Context, sync: &SyncSeen) {
-    let Version { uid, resource_version } = &sync.version;
-    context.memory.let_go(uid, resource_version, Instant::now());
-    if context.inventory.sync_with_uid(uid).is_none() {
-        context.memory.forget(uid);
-    }
 }
 
 /// What we wrote to the sync ourselves is known before its watch shows it.
@@ -247,7 +239,9 @@ async fn tell(
     Ok((reported, status))
 }
 
-fn seen(stored: &StoredConfigMapSync) -> Option<SyncSeen> {
+/// A sync as a round sees it; every object in storage has what is needed.
+#[must_use]
+pub fn seen(stored: &StoredConfigMapSync) -> Option<SyncSeen> {
     let metadata = &stored.metadata;
     Some(SyncSeen {
         name: stored.namespaced_name()?,

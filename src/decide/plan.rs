@@ -330,7 +330,7 @@ fn retire(
     let is_deletion = match (retirement, &observed.sync.spec) {
         (Retirement::Deletion, _) => true,
         (Retirement::ByPolicy, Ok(spec)) => spec.deletion_policy == DeletionPolicy::Delete,
-        (Retirement::ByPolicy, Err(_)) => was.deletion_policy.as_deref() == Some("Delete"),
+        (Retirement::ByPolicy, Err(_)) => was.asks_for_deletion(),
     };
     if is_deletion && was.created {
         Action::Delete { seen }

@@ -226,8 +226,3 @@ async fn a_clone_of_a_copy_is_no_copy() -> Result<()> {
     ensure!(now.metadata.resource_version == marked.metadata.resource_version, "{now:#?}");
     Ok(())
 }
-
-fn message(sync: &ConfigMapSync) -> String {
-    let conditions = sync.status.iter().flat_map(|status| &status.conditions);
-    conditions.map(|condition| condition.message.clone()).collect::<Vec<_>>().join("; ")
-}
