@@ -9,7 +9,6 @@
 //! | [`control_plane`] | a cluster without pods |
 //! | [`audit`] | who asked the API server for what |
 //! | [`oracle`] | what must be true of every run |
-//! | [`history`] | every revision of the ConfigMaps, in the order of storage |
 //! | [`replica`] | the operator as a process with the identity of a pod |
 //! | [`cli`] | the operator's binary as a person runs it |
 //! | [`rights`] | what the operator may do, taken away and given back |
@@ -33,7 +32,6 @@ pub mod demo;
 pub mod fault_proxy;
 pub mod fixture;
 pub mod helm;
-pub mod history;
 pub mod image;
 pub mod jaeger;
 pub mod kubeconfig;

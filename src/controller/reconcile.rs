@@ -121,6 +121,10 @@ async fn round(
     if context.memory.is_behind(&uid, &sync.version.resource_version, Instant::now()) {
         return Ok(Action::requeue(WATCH_LAG));
     }
+    // After the question above: what was cleaned up is forgotten only when it is known to be gone.
+    if context.inventory.sync_with_uid(&uid).is_none() {
+        return Ok(Action::await_change());
+    }
     let mut verify = context.memory.verification_is_due(&uid, rand::random(), Instant::now());
     let mut copies_written = 0;
     // Held from pass to pass, so that a source that was read for one is at hand for the next.
