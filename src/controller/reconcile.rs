@@ -113,15 +113,14 @@ async fn round(
 ) -> Result<Action, Error> {
     let uid = sync.version.uid.clone();
     let is_done = sync.deleting && !sync.has_our_finalizer();
-    // Its watch may have shown so since this round was handed the sync.
-    let watch_lost_it = context.inventory.sync_with_uid(&uid).is_none();
-    if is_done || watch_lost_it || context.is_stopping() {
+    if is_done || context.is_stopping() {
         return Ok(Action::await_change());
     }
     if context.memory.is_behind(&uid, &sync.version.resource_version, Instant::now()) {
         return Ok(Action::requeue(WATCH_LAG));
     }
-    // After the question above: what was cleaned up is forgotten only when it is known to be gone.
+    // Its watch may have shown so since this round was handed the sync. Asked after the question
+    // above: what was cleaned up is forgotten only when it is known to be gone.
     if context.inventory.sync_with_uid(&uid).is_none() {
         return Ok(Action::await_change());
     }
