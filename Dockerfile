@@ -40,6 +40,9 @@ LABEL org.opencontainers.image.title="configmapsync" \
 COPY --from=compile --chmod=0444 /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=compile --chmod=0555 /configmapsync /configmapsync
 
+# Memory that is no longer used is given back at once: the process stays as small as what it holds.
+ENV MIMALLOC_PURGE_DELAY=0
+
 # By number: `runAsNonRoot` cannot judge a name.
 USER 65532:65532
 EXPOSE 8080

@@ -187,11 +187,15 @@ fn election_settings(flags: &Run) -> election::Settings {
 fn controller_settings(flags: Run) -> controller::Settings {
     let mut protected_namespaces: std::collections::BTreeSet<_> =
         flags.protected_namespaces.into_iter().filter(|name| !name.is_empty()).collect();
-    protected_namespaces.insert(flags.namespace);
+    protected_namespaces.insert(flags.namespace.clone());
     controller::Settings {
+        namespace: flags.namespace,
         pod_name: flags.pod_name,
+        pod_uid: flags.pod_uid,
         protected_namespaces,
         resync_period: flags.resync_period,
+        sweep_period: flags.sweep_period,
+        orphan_grace: flags.orphan_grace,
         max_concurrent_writes: usize::from(flags.max_concurrent_writes),
     }
 }

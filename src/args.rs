@@ -7,10 +7,12 @@ use std::time::Duration;
 use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
+use clap::ValueEnum;
 use clap_complete::Shell;
 use k8s_openapi::jiff::SignedDuration;
 
 use crate::names;
+use crate::names::NamespacedName;
 use crate::telemetry::LogFormat;
 
 /// Keeps copies of a ConfigMap equal to their source.
@@ -29,6 +31,19 @@ pub enum Command {
     Run(Box<Run>),
     /// Print the manifests that the operator needs: its kind and its permissions.
     Manifests(Manifests),
+    /// List the copies whose ConfigMapSync no longer exists, and delete or release them.
+    ///
+    /// The operator does so by itself, except where there are suspiciously many. Whoever runs this
+    /// needs the rights to do it: nothing is done on behalf of the operator. Exit code: 0 done, or
+    /// nothing to do; 1 something failed, or was declined; 2 wrong usage.
+    Sweep(Sweep),
+    /// Show what the operator would do, and why, without doing it.
+    ///
+    /// For one ConfigMapSync, for a file as if it were applied, or for all. Reads with the rights
+    /// of whoever runs this, who needs to list ConfigMapSyncs, ConfigMaps and Namespaces, and to
+    /// read the sources. Exit code: 0 nothing to do; 2 there are changes; 1 something
+    /// failed, or wrong usage.
+    Plan(Plan),
     /// Print the version.
     Version,
     /// Print completions for a shell.
@@ -36,6 +51,68 @@ pub enum Command {
         /// The shell.
         shell: Shell,
     },
+}
+
+/// Which cluster a command is for.
+#[derive(Clone, Debug, Args)]
+pub struct Cluster {
+    /// Kubeconfig of the cluster; without it, the one that kubectl takes.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig; without it, the current one.
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+}
+
+/// Flags of `sweep`.
+#[derive(Clone, Debug, Args)]
+pub struct Sweep {
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: Cluster,
+
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Flags of `plan`.
+#[derive(Clone, Debug, Args)]
+pub struct Plan {
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: Cluster,
+
+    /// The ConfigMapSync; without it, all of them.
+    #[arg(value_name = "NAMESPACE/NAME", conflicts_with = "filename")]
+    pub sync: Option<NamespacedName>,
+
+    /// Manifests of ConfigMapSyncs, as if they were applied; - reads them from standard input.
+    #[arg(long, short, value_name = "FILE")]
+    pub filename: Option<PathBuf>,
+
+    /// How the plan looks.
+    #[arg(long, short, value_enum, default_value = "text")]
+    pub output: Output,
+
+    /// Namespaces that the operator never writes to, its own among them.
+    #[arg(
+        long,
+        env = "CONFIGMAPSYNC_PROTECTED_NAMESPACES",
+        value_delimiter = ',',
+        default_value = "kube-system,kube-public,kube-node-lease,configmapsync"
+    )]
+    pub protected_namespaces: Vec<String>,
+}
+
+/// How a plan looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
 }
 
 /// Flags of `run`.
@@ -76,6 +153,15 @@ pub struct Run {
     /// How often each sync is verified against live data.
     #[arg(long, env = "CONFIGMAPSYNC_RESYNC_PERIOD", default_value = "1h", value_parser = duration)]
     pub resync_period: Duration,
+
+    /// How often copies whose ConfigMapSync no longer exists are looked for.
+    #[arg(long, env = "CONFIGMAPSYNC_SWEEP_PERIOD", default_value = "1m", value_parser = duration)]
+    pub sweep_period: Duration,
+
+    /// How long such a copy is kept if its ConfigMapSync was never seen alive: it may have been
+    /// restored a moment before its ConfigMapSync.
+    #[arg(long, env = "CONFIGMAPSYNC_ORPHAN_GRACE", default_value = "10m", value_parser = duration)]
+    pub orphan_grace: Duration,
 
     /// How many writes of copies are in flight at a time.
     #[arg(

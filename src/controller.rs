@@ -6,7 +6,8 @@
 mod act;
 mod contention;
 mod error;
-mod inventory;
+mod events;
+pub mod inventory;
 mod memory;
 mod observe;
 mod queue;
@@ -14,6 +15,7 @@ mod reader;
 mod reconcile;
 mod report;
 mod startup;
+pub mod sweep;
 mod trigger;
 mod watch;
 
@@ -30,23 +32,28 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Client;
 use kube::runtime::applier;
 use kube::runtime::controller::Config;
-use kube::runtime::events::Recorder;
-use kube::runtime::events::Reporter;
 use kube::runtime::reflector;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+pub use act::calls;
+pub use act::requests;
+pub use error::Answer;
+pub use memory::Memory;
+pub use observe::View;
+pub use observe::observe;
+pub use reader::Reader;
+pub use reconcile::seen;
+
+use crate::controller::events::Events;
 use crate::controller::inventory::Inventory;
-use crate::controller::memory::Memory;
-use crate::controller::observe::View;
 use crate::controller::queue::Queue;
-use crate::controller::reader::Reader;
 use crate::controller::startup::Part;
 use crate::controller::startup::Startup;
+use crate::controller::sweep::Sweeper;
 use crate::election::Lead;
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::names;
 use crate::names::NamespacedName;
 
 /// Rounds under way at a time. Writes are bounded separately, and much tighter.
@@ -55,12 +62,20 @@ const CONCURRENT_ROUNDS: u16 = 64;
 /// How the controller works.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The operator's own namespace, for Events.
+    pub namespace: String,
     /// Name of the pod, for Events.
     pub pod_name: String,
+    /// uid of the pod, for Events.
+    pub pod_uid: String,
     /// Namespaces that are never destinations.
     pub protected_namespaces: BTreeSet<String>,
     /// How often a sync is verified against live data.
     pub resync_period: Duration,
+    /// How often orphans are looked for.
+    pub sweep_period: Duration,
+    /// How long an orphan whose sync was never seen alive is kept.
+    pub orphan_grace: Duration,
     /// How many writes are in flight at a time.
     pub max_concurrent_writes: usize,
 }
@@ -84,8 +99,9 @@ struct Context {
     memory: Memory,
     queue: Queue,
     startup: Startup,
-    write_permits: Semaphore,
-    recorder: Recorder,
+    sweeper: Sweeper,
+    write_permits: Arc<Semaphore>,
+    events: Events,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     stopping: AtomicBool,
@@ -118,9 +134,10 @@ pub async fn run(
         stop.await;
         stopping.stopping.store(true, Ordering::Release);
         stopping.queue.close();
+        stopping.sweeper.wake();
     });
 
-    applier(
+    let rounds = applier(
         |sync, context| Box::pin(reconcile::reconcile(sync, context)),
         reconcile::error_policy,
         Arc::clone(&context),
@@ -132,15 +149,19 @@ pub async fn run(
         if let Err(error) = round {
             tracing::debug!(%error, "a round did not succeed");
         }
-    })
-    .await;
+    });
+    tokio::join!(rounds, sweep::run(Arc::clone(&context)));
+    // What a round did not wait for ends before the process does: then all permits are back.
+    let permits = u32::try_from(context.settings.max_concurrent_writes).unwrap_or(u32::MAX);
+    drop(context.write_permits.acquire_many(permits).await);
     watches.shutdown().await;
 }
 
 /// What the controller needs, cluster-wide.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
-    [watch::access(), reader::access(), act::access(), report::access()].concat()
+    let of_rounds = [watch::access(), reader::access(), act::access(), report::access()].concat();
+    [of_rounds, events::access(), sweep::access()].concat()
 }
 
 // === impl Context ===
@@ -156,20 +177,17 @@ impl Context {
     ) -> Self {
         let client = clients.calls.clone();
         let inventory = Arc::new(Inventory::new(settings.protected_namespaces.clone()));
-        let reporter = Reporter {
-            controller: names::EVENT_CONTROLLER.to_owned(),
-            instance: Some(settings.pod_name.clone()),
-        };
         Self {
             lead,
             reader: Reader::new(client.clone(), Arc::clone(&inventory)),
-            recorder: Recorder::new(client.clone(), reporter),
+            events: Events::new(client.clone(), settings.pod_name.clone()),
             client,
             inventory,
             memory: Memory::new(settings.resync_period),
             queue,
             startup: Startup::default(),
-            write_permits: Semaphore::new(settings.max_concurrent_writes),
+            sweeper: Sweeper::default(),
+            write_permits: Arc::new(Semaphore::new(settings.max_concurrent_writes)),
             settings,
             health,
             metrics,

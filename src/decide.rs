@@ -22,6 +22,7 @@ pub mod plan;
 pub mod questions;
 pub mod stamp;
 pub mod status;
+pub mod sweep;
 pub mod validity;
 
 #[cfg(test)]

@@ -26,15 +26,18 @@
 //! | [`backoff`] | how long to wait after the n-th failure |
 //! | [`decide`] | what should be, whose it is, what to do about it, what to say of it |
 //! | [`metrics`], [`telemetry`], [`health`] | how it is seen |
+//! | [`cluster`] | which cluster is meant |
 //! | [`election`] | who leads, and until when |
 //! | [`controller`] | events, reads and writes around `decide` |
 //! | [`args`], [`manifests`] | what can be asked of the binary, and what it needs to be granted |
+//! | [`commands`] | what a person asks for: looks, and writes as that person |
 //! | [`app`] | what starts when, and what ends it |
 //!
 //! # Invariants
 //!
 //! 1. `decide` never awaits, never asks the time, never fails.
-//! 2. In the operator, cluster writes happen only in `act`, `report` and `election`.
+//! 2. In the operator, cluster writes happen only in `act`, `report` and `election`; commands write
+//!    as the person who runs them.
 //! 3. No write without a [`Lead`](election::Lead); no update or delete without the version that it
 //!    was decided on.
 //! 4. Missing knowledge deletes nothing.
@@ -49,6 +52,8 @@ pub mod api;
 pub mod app;
 pub mod args;
 pub mod backoff;
+pub mod cluster;
+pub mod commands;
 pub mod controller;
 pub mod decide;
 pub mod election;

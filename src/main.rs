@@ -10,6 +10,7 @@ use configmapsync::args::Arguments;
 use configmapsync::args::Command;
 use configmapsync::args::Manifests;
 use configmapsync::args::Run;
+use configmapsync::commands;
 use configmapsync::manifests;
 use configmapsync::telemetry;
 
@@ -21,9 +22,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    match Arguments::parse().command {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return explain(&error),
+    };
+    match arguments.command {
         Command::Run(flags) => run(*flags),
         Command::Manifests(flags) => print_manifests(&flags),
+        Command::Plan(flags) => command(commands::plan(&flags)),
+        Command::Sweep(flags) => command(commands::sweep(&flags)),
         Command::Version => print(&format!("configmapsync {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Completions { shell } => {
             let mut completions = Vec::new();
@@ -31,6 +38,19 @@ fn main() -> ExitCode {
             clap_complete::generate(shell, &mut command, "configmapsync", &mut completions);
             print(&String::from_utf8_lossy(&completions))
         }
+    }
+}
+
+/// Prints what is wrong with the arguments, or the help that they ask for. After `plan`, 2 means
+/// changes: wrong usage is a failure.
+fn explain(error: &clap::Error) -> ExitCode {
+    // Nowhere is left to complain to.
+    let _ = error.print();
+    let is_plan = std::env::args_os().nth(1).is_some_and(|command| command == "plan");
+    match error.exit_code() {
+        0 => ExitCode::SUCCESS,
+        _ if is_plan => ExitCode::FAILURE,
+        _ => ExitCode::from(USAGE),
     }
 }
 
@@ -50,6 +70,17 @@ fn run(flags: Run) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error @ app::Error::Usage(_)) => fail(&error, ExitCode::from(USAGE)),
         Err(error) if error.is_logged() => ExitCode::FAILURE,
+        Err(error) => fail(&error, ExitCode::FAILURE),
+    }
+}
+
+fn command(command: impl Future<Output = Result<commands::Exit, commands::Error>>) -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error, ExitCode::FAILURE),
+    };
+    match runtime.block_on(command) {
+        Ok(exit) => ExitCode::from(exit.code()),
         Err(error) => fail(&error, ExitCode::FAILURE),
     }
 }

@@ -51,6 +51,11 @@ struct WriteLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ActionLabel {
+    action: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ReasonLabel {
     reason: &'static str,
 }
@@ -80,10 +85,13 @@ pub struct Metrics {
     writes: Family<WriteLabels, Counter>,
     transitions: Family<ReasonLabel, Counter>,
     marked_copies: Gauge,
+    swept: Family<ActionLabel, Counter>,
+    sweep_held: Gauge,
     last_term: Gauge<f64, AtomicU64>,
 }
 
 const CONTROLLER: ControllerLabel = ControllerLabel { controller: names::CONFIGMAPSYNC };
+const SWEEP_ACTIONS: [&str; 2] = ["delete", "release"];
 const QUEUE: NameLabel = NameLabel { name: names::CONFIGMAPSYNC };
 
 // === impl ReconcileResult ===
@@ -122,6 +130,8 @@ impl Metrics {
             writes: Family::default(),
             transitions: Family::default(),
             marked_copies: Gauge::default(),
+            swept: Family::default(),
+            sweep_held: Gauge::default(),
             last_term: Gauge::default(),
         };
         metrics.register();
@@ -200,6 +210,16 @@ impl Metrics {
         self.marked_copies.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
+    /// A copy whose sync is dead was deleted, or released.
+    pub fn swept(&self, action: &'static str) {
+        self.swept.get_or_create(&ActionLabel { action }).inc();
+    }
+
+    /// So many copies would be swept if they were not so many.
+    pub fn sweep_holds(&self, count: usize) {
+        self.sweep_held.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// Leadership began at this Unix time, in seconds.
     pub fn term_began_at(&self, unix_seconds: f64) {
         self.last_term.set(unix_seconds);
@@ -220,6 +240,8 @@ impl Metrics {
         r.register("configmapsync_writes", "Writes of copies by action and result", self.writes.clone());
         r.register("configmapsync_transitions", "Transitions of syncs by reason", self.transitions.clone());
         r.register("configmapsync_marked_copies", "Marked copies in the cluster", self.marked_copies.clone());
+        r.register("configmapsync_swept", "Copies of syncs that no longer exist, by what became of them", self.swept.clone());
+        r.register("configmapsync_sweep_held", "Copies of syncs never seen alive that are not swept, since there are too many", self.sweep_held.clone());
         r.register("configmapsync_term_start_time_seconds", "Unix time at which leadership began", self.last_term.clone());
     }
 
@@ -239,6 +261,9 @@ impl Metrics {
             for result in ["success", "error"] {
                 drop(self.writes.get_or_create(&WriteLabels { action, result }));
             }
+        }
+        for action in SWEEP_ACTIONS {
+            drop(self.swept.get_or_create(&ActionLabel { action }));
         }
         for reason in Reason::ALL {
             drop(self.transitions.get_or_create(&ReasonLabel { reason: reason.as_str() }));

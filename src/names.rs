@@ -35,6 +35,10 @@ pub const FINALIZER: &str = "apps.nishaf.info/cleanup";
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`LABEL_MANAGED_BY`], field manager of every write, and controller name in metrics.
 pub const CONFIGMAPSYNC: &str = "configmapsync";
+/// Name of the definition of our kind.
+pub const CUSTOM_RESOURCE_DEFINITION: &str = "configmapsyncs.apps.nishaf.info";
+/// Reason of the Event that tells that orphans are not swept, since there are too many.
+pub const EVENT_SWEEP_HELD: &str = "SweepHeld";
 /// Reporting controller of our Events.
 pub const EVENT_CONTROLLER: &str = "apps.nishaf.info/configmapsync";
 

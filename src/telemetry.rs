@@ -37,6 +37,8 @@ const QUIET: &str = "kube_leader_election=warn,kube_client=off,kube_runtime=off"
 
 /// Name of the span that a round is: the root of its trace.
 pub const ROUND: &str = "reconcile";
+/// Name of the span that a sweep is: the root of its trace.
+pub const SWEEP: &str = "sweep";
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -131,7 +133,7 @@ pub fn trace_id(span: &Span) -> Option<String> {
         .then(|| span_context.trace_id().to_string())
 }
 
-/// Our own spans, and those of the calls that a round makes. Renewals and watches would make a
+/// Our own spans, and those of the calls that a round or a sweep makes. Renewals and watches would make a
 /// trace of every poll, and the exporter's own calls would feed themselves.
 fn is_exported<S>(metadata: &Metadata<'_>, context: &Context<'_, S>) -> bool
 where
@@ -144,7 +146,8 @@ where
         return true;
     }
     let is_call = metadata.target().starts_with("kube_client");
-    let within_a_round = |span: SpanRef<'_, S>| span.scope().any(|span| span.name() == ROUND);
+    let within_a_round =
+        |span: SpanRef<'_, S>| span.scope().any(|span| [ROUND, SWEEP].contains(&span.name()));
     is_call && context.lookup_current().is_some_and(within_a_round)
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 /// The rooms, in order: each may name only those above it.
-const ROOMS: [&str; 13] = [
+const ROOMS: [&str; 15] = [
     "names",
     "access",
     "api",
@@ -16,10 +16,12 @@ const ROOMS: [&str; 13] = [
     "metrics",
     "health",
     "telemetry",
+    "cluster",
     "election",
     "controller",
     "args",
     "manifests",
+    "commands",
     "app",
 ];
 /// Longest file, in lines.

@@ -1,6 +1,7 @@
 //! What a person does in a cluster, in the words of the tests.
 
 mod namespaces;
+mod orphans;
 mod shorthand;
 mod syncs;
 
@@ -77,6 +78,18 @@ impl Fixture {
         let object = ConfigMap { metadata, data, ..ConfigMap::default() };
         let created = self.config_maps(namespace).create(&PostParams::default(), &object).await;
         created.with_context(|| format!("creating the ConfigMap {namespace}/{name}"))
+    }
+
+    /// Creates a `ConfigMap` that is like `original`, marks and all.
+    ///
+    /// # Errors
+    /// The API server refuses it.
+    pub async fn clone_config_map(&self, original: &ConfigMap) -> Result<ConfigMap> {
+        let ObjectMeta { namespace, name, labels, annotations, .. } = original.metadata.clone();
+        let api = self.config_maps(namespace.as_deref().unwrap_or_default());
+        let metadata = ObjectMeta { namespace, name, labels, annotations, ..ObjectMeta::default() };
+        let clone = ConfigMap { metadata, ..original.clone() };
+        api.create(&PostParams::default(), &clone).await.context("cloning a ConfigMap")
     }
 
     /// Changes a `ConfigMap` by a merge patch: `{"data": {"key": null}}` removes a key.

@@ -9,8 +9,8 @@
 //! | [`control_plane`] | a cluster without pods |
 //! | [`audit`] | who asked the API server for what |
 //! | [`oracle`] | what must be true of every run |
-//! | [`history`] | every revision of the ConfigMaps, in the order of storage |
 //! | [`replica`] | the operator as a process with the identity of a pod |
+//! | [`cli`] | the operator's binary as a person runs it |
 //! | [`rights`] | what the operator may do, taken away and given back |
 //! | [`fault_proxy`] | an API server that fails on demand |
 //! | [`fixture`], [`world`] | what tests do, and what they start with |
@@ -23,6 +23,7 @@
 pub mod audit;
 pub mod bench;
 pub mod certificates;
+pub mod cli;
 pub mod cluster;
 pub mod command;
 pub mod control_plane;
@@ -31,7 +32,6 @@ pub mod demo;
 pub mod fault_proxy;
 pub mod fixture;
 pub mod helm;
-pub mod history;
 pub mod image;
 pub mod jaeger;
 pub mod kubeconfig;

@@ -81,7 +81,9 @@ impl Replica {
             .arguments(["--pod-uid", &pod.uid, "--http-address", "127.0.0.1:0"])
             .arguments(["--log-format", "json", "--kubeconfig"])
             .argument(&pod.kubeconfig)
-            .arguments(&options.arguments);
+            .arguments(&options.arguments)
+            // As the image sets it.
+            .environment("MIMALLOC_PURGE_DELAY", "0");
         for (name, value) in &options.environment {
             program = program.environment(name, value);
         }

@@ -13,13 +13,10 @@ use std::time::Duration;
 use kube::Client;
 use kube::Config;
 use kube::client::ClientBuilder;
-use kube::config::InferConfigError;
-use kube::config::KubeConfigOptions;
-use kube::config::Kubeconfig;
-use kube::config::KubeconfigError;
 
 use crate::app::clients::count::CountRequests;
 use crate::app::clients::retry_after::KeepRetryAfter;
+use crate::cluster;
 use crate::controller;
 use crate::metrics::Metrics;
 use crate::telemetry::propagation;
@@ -43,17 +40,9 @@ pub struct Clients {
 /// The cluster's address or credentials could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The kubeconfig that was named cannot be used.
-    #[error("cannot use kubeconfig {path}: correct the file, or --kubeconfig")]
-    Kubeconfig {
-        /// Where it lies.
-        path: String,
-        /// Why.
-        source: KubeconfigError,
-    },
-    /// There is no ServiceAccount and no kubeconfig.
-    #[error("no cluster is configured: run in a pod, or name a file by --kubeconfig")]
-    Infer(#[source] InferConfigError),
+    /// There is no configuration, or none that can be used.
+    #[error(transparent)]
+    Config(#[from] cluster::Error),
     /// A client could not be built from it.
     #[error("the cluster's address or credentials cannot be used")]
     Build(#[source] kube::Error),
@@ -66,10 +55,7 @@ pub enum Error {
 /// The configuration is missing or broken. Nothing is called yet: an API server that does not
 /// answer is no error.
 pub async fn connect(kubeconfig: Option<&Path>, metrics: &Arc<Metrics>) -> Result<Clients, Error> {
-    let config = match kubeconfig {
-        Some(path) => from_file(path).await?,
-        None => Config::infer().await.map_err(Error::Infer)?,
-    };
+    let config = cluster::config(kubeconfig, None).await?;
     let client = |silence| client(&config, silence, metrics);
     Ok(Clients {
         lease: client(LEASE_SILENCE)?,
@@ -78,13 +64,6 @@ pub async fn connect(kubeconfig: Option<&Path>, metrics: &Arc<Metrics>) -> Resul
             watches: client(WATCH_SILENCE)?,
         },
     })
-}
-
-async fn from_file(path: &Path) -> Result<Config, Error> {
-    let broken = |source| Error::Kubeconfig { path: path.display().to_string(), source };
-    let kubeconfig = Kubeconfig::read_from(path).map_err(broken)?;
-    let options = KubeConfigOptions::default();
-    Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(broken)
 }
 
 fn client(config: &Config, silence: Duration, metrics: &Arc<Metrics>) -> Result<Client, Error> {

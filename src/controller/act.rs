@@ -5,18 +5,18 @@
 //! an answer tells goes into the inventory at once. One failing destination does not stop the
 //! others: its failure is remembered, and shows up in what is observed next.
 
+pub mod calls;
 pub mod requests;
+mod writes;
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use futures::StreamExt as _;
-use futures::TryStreamExt as _;
-use futures::stream;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Api;
-use kube::Resource as _;
 use kube::api::Patch;
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
 use crate::access::rule;
@@ -53,13 +53,24 @@ pub struct Outcome {
     pub sync_resource_version: Option<String>,
 }
 
+/// On whose behalf a copy is written.
+#[derive(Clone, Debug)]
+pub struct Errand {
+    /// uid of the sync.
+    pub sync_uid: String,
+    /// Hash of what is to be in the copy, if anything is.
+    pub content_hash: Option<ContentHash>,
+    /// It does no more than an earlier round had done already: somebody else has undone that.
+    pub is_repair: bool,
+}
+
 /// Carries `plan` out.
 ///
 /// # Errors
 /// We no longer lead, or the finalizer could not be patched. Failures of destinations are not
 /// errors: they are remembered and observed.
 pub async fn act(
-    context: &Context,
+    context: &Arc<Context>,
     lead: &Lead,
     sync: &SyncSeen,
     plan: &Plan,
@@ -73,17 +84,7 @@ pub async fn act(
             return Ok(outcome);
         }
     }
-    let writes: Vec<_> = plan
-        .steps
-        .iter()
-        .filter(|(_, action)| action.is_write())
-        .map(|(at, action)| write_copy(context, lead, sync, plan, at, action))
-        .collect();
-    let written: Vec<bool> = stream::iter(writes)
-        .buffer_unordered(context.settings.max_concurrent_writes)
-        .try_collect()
-        .await?;
-    outcome.copies_written = written.into_iter().filter(|written| *written).count();
+    outcome.copies_written = writes::send_all(context, lead, sync, plan).await?;
     Ok(outcome)
 }
 
@@ -117,19 +118,27 @@ async fn patch_finalizer(
     }
 }
 
-/// Carries one step out. Whether a copy was written.
-async fn write_copy(
+/// The right to send one write more, of the few that may be in flight at a time.
+///
+/// # Errors
+/// We are about to stop.
+pub async fn permit(context: &Context) -> Result<OwnedSemaphorePermit, NotLeading> {
+    let permits = Arc::clone(&context.write_permits);
+    let permit = permits.acquire_owned().await.map_err(|_| NotLeading)?;
+    if context.is_stopping() { Err(NotLeading) } else { Ok(permit) }
+}
+
+/// Carries one step out, under a [`permit`]. Whether a copy was written.
+///
+/// # Errors
+/// We no longer lead.
+pub async fn write(
     context: &Context,
     lead: &Lead,
-    sync: &SyncSeen,
-    plan: &Plan,
+    errand: &Errand,
     at: &NamespacedName,
     action: &Action,
 ) -> Result<bool, NotLeading> {
-    let Ok(_permit) = context.write_permits.acquire().await else { return Err(NotLeading) };
-    if context.is_stopping() {
-        return Err(NotLeading);
-    }
     let verb = action.verb();
     let span = tracing::info_span!(
         "write copy",
@@ -138,20 +147,21 @@ async fn write_copy(
         resource_version = tracing::field::Empty,
         reason = tracing::field::Empty,
     );
+    let Errand { sync_uid, content_hash, is_repair } = errand;
+    let is_repair = *is_repair;
     // Before it is sent: what is refused is refused by this namespace, not by one that follows it.
     let attempt = Attempt {
         subject: Some(at.clone()),
         namespace_uid: context.inventory.namespace(&at.namespace).1,
-        content_hash: plan.content_hash.clone(),
+        content_hash: content_hash.clone(),
     };
-    let sync_uid = &sync.version.uid;
     let result = send(context, lead, at, action).instrument(span.clone()).await?;
     context.metrics.wrote(verb, result.is_ok());
     match result {
         Ok(resource_version) => {
             span.record("resource_version", resource_version.unwrap_or_default());
             context.memory.succeeded(sync_uid, &Some(at.clone()));
-            if is_repair(sync, plan, action) {
+            if is_repair {
                 context.memory.changed_by_others(
                     sync_uid,
                     at,
@@ -182,12 +192,23 @@ async fn write_copy(
     }
 }
 
+// === impl Errand ===
+
+impl Errand {
+    fn of(sync: &SyncSeen, plan: &Plan, action: &Action) -> Self {
+        Self {
+            sync_uid: sync.version.uid.clone(),
+            content_hash: plan.content_hash.clone(),
+            is_repair: is_repair(sync, plan, action),
+        }
+    }
+}
+
 /// Whether a write does no more than what an earlier round had done already: then somebody else
 /// has undone it.
 fn is_repair(sync: &SyncSeen, plan: &Plan, action: &Action) -> bool {
     let status = &sync.status;
-    let was_done = status.content_hash.as_deref()
-        == plan.content_hash.as_ref().map(ContentHash::as_str)
+    let was_done = status.content_hash.as_deref().map(ContentHash::from_text) == plan.content_hash
         && status.observed_generation == sync.generation
         && ready_reason(status) != Some(Reason::Progressing.as_str());
     let writes_content = !matches!(action, Action::Delete { .. } | Action::Release { .. });
@@ -235,13 +256,9 @@ async fn send(
 }
 
 async fn post(context: &Context, at: &NamespacedName, copy: ConfigMap) -> Sent {
-    let attempt = || format!("create ConfigMap {at}");
-    let url = ConfigMap::url_path(&(), Some(&at.namespace));
-    let request = requests::post(&url, &copy).map_err(|error| classify(&attempt(), &error))?;
-    let created: requests::MetadataOnly =
-        context.client.request(request).await.map_err(|error| classify(&attempt(), &error))?;
-    context.inventory.config_map_seen(&created.metadata, Teller::Write);
-    Ok(created.metadata.resource_version)
+    let created = calls::post(&context.client, at, copy).await?;
+    context.inventory.config_map_seen(&created, Teller::Write);
+    Ok(created.resource_version)
 }
 
 async fn patch(
@@ -251,35 +268,17 @@ async fn patch(
     patch: json_patch::Patch,
     written: Option<&Content>,
 ) -> Sent {
-    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &at.namespace);
-    let patched = api
-        .patch_metadata(&at.name, &requests::patch_parameters(), &Patch::Json::<()>(patch))
-        .await
-        .map_err(|error| classify(&format!("patch ConfigMap {at}"), &error))?;
-    context.inventory.config_map_written(&patched.metadata, seen, written);
-    Ok(patched.metadata.resource_version)
+    let patched = calls::patch(&context.client, at, patch).await?;
+    context.inventory.config_map_written(&patched, seen, written);
+    Ok(patched.resource_version)
 }
 
 async fn delete(context: &Context, at: &NamespacedName, seen: &Version) -> Sent {
-    let attempt = || format!("delete ConfigMap {at}");
-    let url = ConfigMap::url_path(&(), Some(&at.namespace));
-    let request =
-        requests::delete(&url, &at.name, seen).map_err(|error| classify(&attempt(), &error))?;
-    let answer = context.client.request_status::<requests::MetadataOnly>(request).await;
-    match answer {
-        Ok(either) => {
-            match either.left() {
-                Some(left) if left.metadata.deletion_timestamp.is_some() => {
-                    context.inventory.config_map_seen(&left.metadata, Teller::Write);
-                }
-                _ => {
-                    context.inventory.config_map_gone(at, Some(&seen.uid), Teller::Write);
-                }
-            }
-            Ok(None)
-        }
-        Err(error) => Err(classify(&attempt(), &error)),
-    }
+    match calls::delete(&context.client, at, seen).await? {
+        Some(left) => context.inventory.config_map_seen(&left, Teller::Write),
+        None => context.inventory.config_map_gone(at, Some(&seen.uid), Teller::Write),
+    };
+    Ok(None)
 }
 
 /// What acting needs: writes of copies, and of the finalizer.

@@ -9,6 +9,7 @@
 //! the version it speaks of: whoever acts on it does so conditionally on that version.
 
 mod config_maps;
+mod entry;
 mod few;
 mod namespaces;
 mod news;
@@ -22,8 +23,8 @@ use std::sync::PoisonError;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::Selector;
 
-pub use config_maps::Entry;
 pub use config_maps::Known;
+pub use entry::Entry;
 pub use namespaces::NamespaceChange;
 pub use namespaces::NamespaceFacts;
 pub use news::Teller;
@@ -153,6 +154,13 @@ impl Inventory {
         self.lock().config_maps.places_of(sync_uid)
     }
 
+    /// The `ConfigMaps` that carry the uid of a sync which is not among the living.
+    #[must_use]
+    pub fn orphans(&self) -> Vec<(NamespacedName, Entry)> {
+        let inner = self.lock();
+        inner.config_maps.orphans(|uid| inner.syncs.with_uid(uid).is_some())
+    }
+
     /// How many `ConfigMaps` carry the uid of a sync, whatever sync.
     #[must_use]
     pub fn marked_copies(&self) -> usize {
@@ -209,11 +217,14 @@ impl Inventory {
 
     // --- ConfigMapSyncs ---
 
-    /// A sync was seen: from now on, what it refers to is kept.
-    pub fn sync_seen(&self, sync: &StoredConfigMapSync) {
+    /// A sync was seen: from now on, what it refers to is kept. The uid of the sync that had this
+    /// name before, if it was another.
+    pub fn sync_seen(&self, sync: &StoredConfigMapSync) -> Option<String> {
         let mut inner = self.lock();
+        let replaced = inner.syncs.replaced_by(sync);
         let dropped = inner.syncs.seen(sync);
         inner.drop_unreferred(dropped);
+        replaced
     }
 
     /// A sync is gone: what only it referred to is dropped. Its uid, if it was known.

@@ -5,6 +5,7 @@
 //! Losing all of it costs reads and early retries, never a wrong write. The time is an argument.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
@@ -44,16 +45,21 @@ const CATCH_UP: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Memory {
     resync_period: Duration,
-    syncs: Mutex<HashMap<String, Remembered>>,
+    syncs: Mutex<Remembering>,
 }
+
+/// Boxed: a table has many slots that are empty.
+type Remembering = HashMap<String, Box<Remembered>>;
 
 #[derive(Debug, Default)]
 struct Remembered {
     failing: HashMap<Subject, Failing>,
     contended: HashMap<NamespacedName, (Option<String>, Contention)>,
+    in_flight: HashSet<NamespacedName>,
     excerpt: Option<Box<(SourceVersion, Option<i64>, Excerpt)>>,
     wrote: Option<(String, Instant)>,
     verification: Option<Instant>,
+    cleaned_up: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -126,6 +132,9 @@ impl Memory {
     ) -> Option<Held> {
         let syncs = self.lock();
         let remembered = syncs.get(sync_uid)?;
+        if remembered.in_flight.contains(at) {
+            return Some(Held { failure: in_flight(at), content_hash: None });
+        }
         let failing = (!remembered.failing.is_empty())
             .then(|| remembered.failing.get(&Some(at.clone())))
             .flatten()
@@ -140,6 +149,25 @@ impl Memory {
         }
         contention.until(now)?;
         Some(Held { failure: contended(at), content_hash: None })
+    }
+
+    /// A write of the copy at `at` is sent. Until it is answered there is no other.
+    pub fn write_begins(&self, sync_uid: &str, at: &NamespacedName) {
+        let mut syncs = self.lock();
+        syncs.entry(sync_uid.to_owned()).or_default().in_flight.insert(at.clone());
+    }
+
+    /// The write of the copy at `at` was answered.
+    pub fn write_ends(&self, sync_uid: &str, at: &NamespacedName) {
+        if let Some(remembered) = self.lock().get_mut(sync_uid) {
+            remembered.in_flight.remove(at);
+        }
+    }
+
+    /// Whether any write of the sync is not answered yet.
+    #[must_use]
+    pub fn is_writing(&self, sync_uid: &str) -> bool {
+        self.lock().get(sync_uid).is_some_and(|remembered| !remembered.in_flight.is_empty())
     }
 
     /// Somebody else had changed the copy at `at`. A namespace that went and came again took its
@@ -203,14 +231,26 @@ impl Memory {
         self.lock().entry(sync_uid.to_owned()).or_default().wrote = Some((resource_version, now));
     }
 
-    /// Whether `resource_version` is older than what we wrote a moment ago: the watch has yet to
-    /// catch up. After that moment what the watch shows is believed, whatever its number: storage
+    /// Our finalizer was taken off: all else is forgotten. A sync that the watch has shown to be
+    /// gone is not remembered again.
+    pub fn cleaned_up(&self, sync_uid: &str, now: Instant) {
+        if let Some(remembered) = self.lock().get_mut(sync_uid) {
+            **remembered = Remembered { cleaned_up: Some(now), ..Remembered::default() };
+        }
+    }
+
+    /// Whether `resource_version` is older than what we wrote a moment ago, or the sync has been
+    /// cleaned up since: the watch has yet to catch up. After that moment what the watch shows is believed, whatever its number: storage
     /// may have been restored to an earlier state.
     #[must_use]
     pub fn is_behind(&self, sync_uid: &str, resource_version: &str, now: Instant) -> bool {
         let syncs = self.lock();
-        let wrote = syncs.get(sync_uid).and_then(|remembered| remembered.wrote.as_ref());
-        let recent = wrote.filter(|(_, at)| now.saturating_duration_since(*at) < CATCH_UP);
+        let Some(remembered) = syncs.get(sync_uid) else { return false };
+        let is_recent = |at: Instant| now.saturating_duration_since(at) < CATCH_UP;
+        if remembered.cleaned_up.is_some_and(is_recent) {
+            return true;
+        }
+        let recent = remembered.wrote.as_ref().filter(|(_, at)| is_recent(*at));
         let wrote = recent.and_then(|(wrote, _)| wrote.parse::<u128>().ok());
         wrote.zip(resource_version.parse::<u128>().ok()).is_some_and(|(wrote, seen)| seen < wrote)
     }
@@ -249,7 +289,7 @@ impl Memory {
         self.lock().remove(sync_uid);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
+    fn lock(&self) -> MutexGuard<'_, Remembering> {
         self.syncs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -262,6 +302,11 @@ impl Failing {
     }
 }
 
+fn in_flight(at: &NamespacedName) -> Failure {
+    let message = format!("{at} waits for the API server to answer its last write");
+    Failure::new(Reason::Progressing, message)
+}
+
 fn contended(at: &NamespacedName) -> Failure {
     let message = format!(
         "somebody else keeps changing {at}: its managedFields name who; stop them, or set \
@@ -271,124 +316,4 @@ fn contended(at: &NamespacedName) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::backoff::CAP_REFUSED;
-    use crate::names::Reason;
-
-    const HOUR: Duration = Duration::from_hours(1);
-
-    fn refusal() -> Refusal {
-        let failure = Failure::new(Reason::Forbidden, "no");
-        Refusal { failure, cap: CAP_REFUSED, retry_after: None }
-    }
-
-    fn place() -> NamespacedName {
-        NamespacedName::new("app", "shared")
-    }
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn attempt() -> Attempt {
-        let namespace_uid = Some("n".to_owned());
-        Attempt { subject: Some(place()), namespace_uid, content_hash: None }
-    }
-
-    fn held(memory: &Memory, now: Instant) -> Option<Held> {
-        memory.held_at("s", &place(), Some("n"), now)
-    }
-
-    #[test]
-    fn a_failure_holds_until_its_delay_has_passed() {
-        let (memory, now) = (Memory::new(HOUR), Instant::now());
-        memory.failed("s", attempt(), refusal(), now);
-        assert!(held(&memory, now).is_some());
-        assert!(memory.next_look("s", now) < SECOND * 2);
-        assert_eq!(held(&memory, now + SECOND * 2), None);
-    }
-
-    #[test]
-    fn failures_in_a_row_wait_longer_until_one_success() {
-        let (memory, now) = (Memory::new(HOUR), Instant::now());
-        for _ in 0..6 {
-            memory.failed("s", attempt(), refusal(), now);
-        }
-        assert!(memory.next_look("s", now) > SECOND * 20);
-        memory.succeeded("s", &Some(place()));
-        memory.failed("s", attempt(), refusal(), now);
-        assert!(memory.next_look("s", now) < SECOND * 2);
-    }
-
-    #[test]
-    fn an_attempt_is_a_retry_until_one_succeeds() {
-        let (memory, now) = (Memory::new(HOUR), Instant::now());
-        assert!(!memory.has_failed("s", &place()));
-        memory.failed("s", attempt(), refusal(), now);
-        assert!(memory.has_failed("s", &place()));
-        memory.succeeded("s", &Some(place()));
-        assert!(!memory.has_failed("s", &place()));
-    }
-
-    #[test]
-    fn one_destination_does_not_hold_another() {
-        let (memory, now) = (Memory::new(HOUR), Instant::now());
-        memory.failed("s", attempt(), refusal(), now);
-        let other = NamespacedName::new("app", "other");
-        assert_eq!(memory.held_at("s", &other, Some("n"), now), None);
-        assert_eq!(memory.held_at("t", &place(), Some("n"), now), None);
-    }
-
-    #[test]
-    fn a_failure_that_was_not_tried_again_is_forgotten_with_the_round() {
-        let (memory, now) = (Memory::new(HOUR), Instant::now());
-        memory.failed("s", attempt(), refusal(), now);
-        memory.settled("s", |_| true, now + SECOND * 2);
-        assert_eq!(memory.next_look("s", now + SECOND * 2), HOUR);
-    }
-
-    #[test]
-    fn what_only_a_change_can_help_waits_for_it_and_for_the_verification() {
-        let (memory, now) = (Memory::new(HOUR), Instant::now());
-        memory.verification_is_due("s", 0.0, now);
-        let failure = Failure::new(Reason::TooLarge, "too large");
-        memory.failed("s", attempt(), Refusal { failure, ..refusal() }, now);
-        memory.settled("s", |_| true, now + SECOND * 1000);
-        assert!(held(&memory, now + SECOND * 1000).is_some());
-        assert_eq!(memory.held_at("s", &place(), Some("m"), now), None, "another namespace");
-        memory.verification_is_due("s", 0.0, now + HOUR);
-        assert_eq!(held(&memory, now + HOUR), None);
-    }
-
-    #[test]
-    fn a_copy_that_others_keep_changing_is_left_to_them_for_a_while() {
-        let (memory, now) = (Memory::new(HOUR), Instant::now());
-        for _ in 0..6 {
-            assert_eq!(held(&memory, now), None);
-            memory.changed_by_others("s", &place(), Some("n".into()), now);
-        }
-        assert_eq!(held(&memory, now).unwrap().failure.reason, Reason::Contended);
-        assert_eq!(memory.held_at("s", &place(), Some("m"), now), None, "another namespace");
-        assert!(memory.next_look("s", now) < SECOND * 2);
-        assert_eq!(held(&memory, now + SECOND * 2), None);
-    }
-
-    #[test]
-    fn the_first_verification_comes_no_sooner_than_half_a_period() {
-        let (memory, now) = (Memory::new(HOUR), Instant::now());
-        assert!(!memory.verification_is_due("s", 0.0, now));
-        assert!(!memory.verification_is_due("s", 0.0, now + SECOND * 1799));
-        assert!(memory.verification_is_due("s", 0.0, now + HOUR / 2 + SECOND));
-        assert!(!memory.verification_is_due("s", 0.0, now + HOUR / 2 + SECOND), "once");
-    }
-
-    #[test]
-    fn a_watch_that_has_yet_to_show_our_own_write_is_behind() {
-        let memory = Memory::new(HOUR);
-        let now = Instant::now();
-        memory.wrote("s", "12".into(), now);
-        assert!(memory.is_behind("s", "9", now));
-        assert!(!memory.is_behind("s", "12", now));
-        assert!(!memory.is_behind("t", "9", now));
-        assert!(!memory.is_behind("s", "9", now + CATCH_UP), "storage was restored");
-    }
-}
+mod tests;

@@ -100,7 +100,8 @@ fn glance(view: View<'_>, sync: &SyncSeen, verify: bool) -> Observed {
     if verify {
         doubt(&mut source, &mut places);
     }
-    Observed { sync: sync.clone(), source, selected, places }
+    let writes_in_flight = view.memory.is_writing(&sync.version.uid);
+    Observed { sync: sync.clone(), source, selected, places, writes_in_flight }
 }
 
 fn doubt(source: &mut SourceSeen, places: &mut BTreeMap<NamespacedName, Place>) {

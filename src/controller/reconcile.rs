@@ -106,7 +106,11 @@ pub fn error_policy(
     Action::requeue(context.memory.next_look(&uid, Instant::now()))
 }
 
-async fn round(context: &Context, mut sync: SyncSeen, began: Instant) -> Result<Action, Error> {
+async fn round(
+    context: &Arc<Context>,
+    mut sync: SyncSeen,
+    began: Instant,
+) -> Result<Action, Error> {
     let uid = sync.version.uid.clone();
     let is_done = sync.deleting && !sync.has_our_finalizer();
     if is_done || context.is_stopping() {
@@ -114,6 +118,11 @@ async fn round(context: &Context, mut sync: SyncSeen, began: Instant) -> Result<
     }
     if context.memory.is_behind(&uid, &sync.version.resource_version, Instant::now()) {
         return Ok(Action::requeue(WATCH_LAG));
+    }
+    // Its watch may have shown so since this round was handed the sync. Asked after the question
+    // above: what was cleaned up is forgotten only when it is known to be gone.
+    if context.inventory.sync_with_uid(&uid).is_none() {
+        return Ok(Action::await_change());
     }
     let mut verify = context.memory.verification_is_due(&uid, rand::random(), Instant::now());
     let mut copies_written = 0;
@@ -139,7 +148,7 @@ async fn round(context: &Context, mut sync: SyncSeen, began: Instant) -> Result<
         }
         if plan.finalizer == FinalizerStep::Remove {
             tracing::info!(sync = %sync.name, "cleaned up");
-            context.memory.forget(&uid);
+            context.memory.cleaned_up(&uid, Instant::now());
             return Ok(Action::await_change());
         }
         take_over(context, &mut sync, &plan, outcome);
@@ -239,7 +248,9 @@ async fn tell(
     Ok((reported, status))
 }
 
-fn seen(stored: &StoredConfigMapSync) -> Option<SyncSeen> {
+/// A sync as a round sees it; every object in storage has what is needed.
+#[must_use]
+pub fn seen(stored: &StoredConfigMapSync) -> Option<SyncSeen> {
     let metadata = &stored.metadata;
     Some(SyncSeen {
         name: stored.namespaced_name()?,

@@ -110,7 +110,7 @@ async fn record_event(context: &Context, lead: &Lead, sync: &SyncSeen, verdict: 
         action: "Reconcile".to_owned(),
         secondary: None,
     };
-    if let Err(error) = context.recorder.publish(&event, &regarding).await {
+    if let Err(error) = context.events.publish(event, regarding).await {
         tracing::debug!(sync = %sync.name, %error, "an Event could not be recorded");
     }
 }
@@ -124,11 +124,8 @@ fn event_type(reason: Reason) -> EventType {
     }
 }
 
-/// What reporting needs: the status, and Events.
+/// What reporting needs: the status.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
-    vec![
-        rule(names::GROUP, "configmapsyncs/status", &["patch"]),
-        rule("events.k8s.io", "events", &["create", "patch"]),
-    ]
+    vec![rule(names::GROUP, "configmapsyncs/status", &["patch"])]
 }

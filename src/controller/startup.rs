@@ -58,6 +58,13 @@ impl Startup {
         self.listed.borrow().iter().all(|listed| *listed)
     }
 
+    /// Waits until all lists are complete.
+    pub async fn wait_until_complete(&self) {
+        let mut listed = self.listed.subscribe();
+        // The sender lives as long as `self`, so this cannot fail.
+        let _ = listed.wait_for(|listed| listed.iter().all(|listed| *listed)).await;
+    }
+
     /// Waits until the list of `part` is complete.
     pub async fn wait_for(&self, part: Part) {
         let mut listed = self.listed.subscribe();

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::Stream;
 use futures::StreamExt as _;
@@ -42,7 +43,7 @@ pub async fn syncs(context: Arc<Context>, client: Client, mut store: Writer<Stor
         store.apply_watcher_event(&event);
         match event {
             Event::Init => {}
-            Event::InitApply(sync) => context.inventory.sync_seen(&sync),
+            Event::InitApply(sync) => sync_seen(&context, &sync),
             Event::InitDone => {
                 let listed = store.as_reader().state();
                 let listed: BTreeSet<_> =
@@ -54,7 +55,7 @@ pub async fn syncs(context: Arc<Context>, client: Client, mut store: Writer<Stor
                 context.wake(listed);
             }
             Event::Apply(sync) => {
-                context.inventory.sync_seen(&sync);
+                sync_seen(&context, &sync);
                 context.wake(sync.namespaced_name());
             }
             Event::Delete(sync) => {
@@ -171,6 +172,13 @@ fn explain(part: Part, error: &watcher::Error) -> String {
     }
 }
 
+/// A sync is there; another one of the same name, if there was one, no longer is.
+fn sync_seen(context: &Context, sync: &StoredConfigMapSync) {
+    if let Some(uid) = context.inventory.sync_seen(sync) {
+        sync_died(context, &uid);
+    }
+}
+
 /// Ten thousand syncs are held: each without what is not looked at.
 fn forget_what_no_round_needs(sync: &mut StoredConfigMapSync) {
     let metadata = &mut sync.metadata;
@@ -180,13 +188,19 @@ fn forget_what_no_round_needs(sync: &mut StoredConfigMapSync) {
     metadata.owner_references = None;
 }
 
-/// A sync is gone. What its copies stood in the way of may now be done.
 fn sync_gone(context: &Context, name: &NamespacedName) {
-    let inventory = &context.inventory;
     context.queue.forget(name);
-    let Some(uid) = inventory.sync_gone(name) else { return };
-    context.memory.forget(&uid);
-    for at in inventory.places_of(&uid) {
+    if let Some(uid) = context.inventory.sync_gone(name) {
+        sync_died(context, &uid);
+    }
+}
+
+/// What it left behind is swept, and what its copies stood in the way of may now be done.
+fn sync_died(context: &Context, uid: &str) {
+    let inventory = &context.inventory;
+    context.memory.forget(uid);
+    context.sweeper.sync_died(uid, inventory, Instant::now());
+    for at in inventory.places_of(uid) {
         context.wake(inventory.syncs_referring_to(&at));
     }
 }

@@ -11,6 +11,9 @@ use sha2::Sha256;
 
 use crate::api::DestinationMetadata;
 
+/// How a hash begins; another way to compute it would begin with another number.
+const VERSION: &str = "v1:";
+
 /// What is copied: everything of a `ConfigMap` but its metadata.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Content {
@@ -25,7 +28,15 @@ pub struct Content {
 /// `v1:` and the SHA-256, in hexadecimal, of a [`Content`]. Equal if and only if the contents
 /// are; the order of keys plays no part.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ContentHash(String);
+pub struct ContentHash(Spelling);
+
+/// As many hashes are kept as there are ConfigMaps: as bytes, they take half the room.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Spelling {
+    Sha256([u8; 32]),
+    /// What is no hash of ours.
+    Text(Box<str>),
+}
 
 /// What remains of a [`Content`] once it was read: enough to tell whether it has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +79,7 @@ impl Content {
             self.binary_data.iter().map(|(key, value)| (key, value.0.as_slice())),
         );
         hasher.update([b'i', u8::from(self.immutable)]);
-        ContentHash(format!("v1:{:x}", hasher.finalize()))
+        ContentHash::of(hasher)
     }
 
     /// This content without the keys that are not among `keys`.
@@ -126,8 +137,14 @@ fn section<'a>(
 impl ContentHash {
     /// A hash as an annotation or a status spells it. Any text will do: one that is no hash
     /// equals none.
-    pub fn from_text(text: impl Into<String>) -> Self {
-        Self(text.into())
+    pub fn from_text(text: impl AsRef<str>) -> Self {
+        let text = text.as_ref();
+        let bytes = text.strip_prefix(VERSION).and_then(bytes_of);
+        Self(bytes.map_or_else(|| Spelling::Text(text.into()), Spelling::Sha256))
+    }
+
+    fn of(hasher: Sha256) -> Self {
+        Self(Spelling::Sha256(hasher.finalize().into()))
     }
 
     /// Hash of a copy as a whole: a content of this hash, and the `metadata` stamped on it.
@@ -138,24 +155,42 @@ impl ContentHash {
             return self.clone();
         }
         let mut hasher = Sha256::new();
-        hasher.update(&self.0);
+        hasher.update(self.to_string());
         let bytes = |(key, value)| (key, String::as_bytes(value));
         section(&mut hasher, b'l', metadata.labels.iter().map(bytes));
         section(&mut hasher, b'a', metadata.annotations.iter().map(bytes));
-        Self(format!("v1:{:x}", hasher.finalize()))
-    }
-
-    /// The hash as annotations and status spell it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+        Self::of(hasher)
     }
 }
 
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match &self.0 {
+            Spelling::Text(text) => f.write_str(text),
+            Spelling::Sha256(bytes) => {
+                f.write_str(VERSION)?;
+                bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
     }
+}
+
+/// The bytes that `text` spells in lower-case hexadecimal digits, as we spell them.
+fn bytes_of(text: &str) -> Option<[u8; 32]> {
+    let digit = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let mut bytes = [0; 32];
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != bytes.len() || !rest.is_empty() {
+        return None;
+    }
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -195,9 +230,20 @@ mod tests {
     #[test]
     fn the_hash_of_the_empty_content_never_changes_between_versions() {
         assert_eq!(
-            Content::default().hash().as_str(),
+            Content::default().hash().to_string(),
             "v1:5ee3bda2f4bfadf82d56bc528e2698b88a7b243e30247c802f956262a66a3e3a",
         );
+    }
+
+    #[test]
+    fn a_hash_reads_back_as_it_was_spelled() {
+        let hash = Content::default().hash();
+        assert_eq!(ContentHash::from_text(hash.to_string()), hash);
+        for text in ["", "v1:00", &hash.to_string().to_uppercase(), &format!("{hash}0")] {
+            let read = ContentHash::from_text(text);
+            assert_eq!(read.to_string(), text);
+            assert_ne!(read, hash);
+        }
     }
 
     #[test]

@@ -14,9 +14,12 @@ use crate::decide::Content;
 use crate::decide::ContentHash;
 use crate::decide::Marks;
 use crate::decide::Ownership;
+use crate::decide::desired;
 use crate::decide::desired::source_name;
 use crate::decide::observed::NamespaceState;
 use crate::decide::ownership;
+use crate::decide::plan;
+use crate::decide::plan::FinalizerStep;
 use crate::decide::world::SYNC_UID;
 use crate::decide::world::Stored;
 use crate::decide::world::World;
@@ -260,6 +263,16 @@ proptest! {
         prop_assert!(!world.config_maps.contains_key(&copy()));
         prop_assert!(!world.finalizer);
     }
+}
+
+#[test]
+fn the_finalizer_stays_while_a_write_may_still_take_effect() {
+    let mut world = World::new(ConfigMapSyncSpec::default());
+    (world.deleting, world.finalizer) = (true, true);
+    let mut observed = world.observe();
+    assert_eq!(plan(&observed, &desired(&observed)).finalizer, FinalizerStep::Remove);
+    observed.writes_in_flight = true;
+    assert_eq!(plan(&observed, &desired(&observed)).finalizer, FinalizerStep::Keep);
 }
 
 fn copy() -> NamespacedName {

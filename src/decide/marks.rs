@@ -86,6 +86,12 @@ impl Marks {
         })
     }
 
+    /// Whether they ask for the copy to be deleted once it is no longer wanted.
+    #[must_use]
+    pub fn asks_for_deletion(&self) -> bool {
+        self.deletion_policy.as_deref() == Some("Delete")
+    }
+
     /// The labels that these marks are written as.
     #[must_use]
     pub fn labels(&self) -> Map {

@@ -29,6 +29,8 @@ pub struct Observed {
     /// Every place that the spec asks for, and every place where a `ConfigMap` carries the uid of
     /// this sync.
     pub places: BTreeMap<NamespacedName, Place>,
+    /// Whether some write of this sync was sent and not answered yet: it may still take effect.
+    pub writes_in_flight: bool,
 }
 
 /// The sync as it was seen.

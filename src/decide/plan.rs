@@ -49,7 +49,12 @@ pub fn plan(observed: &Observed, desired: &Desired) -> Plan {
     }
     match desired {
         Desired::Copies(wanted) => plan_copies(observed, wanted),
-        Desired::Nothing(_) if sync.deleting && sync.has_our_finalizer() && !owns_copies => {
+        Desired::Nothing(_)
+            if sync.deleting
+                && sync.has_our_finalizer()
+                && !owns_copies
+                && !observed.writes_in_flight =>
+        {
             Plan { finalizer: FinalizerStep::Remove, ..Plan::default() }
         }
         Desired::Nothing(None) => plan_retirement(observed, Retirement::ByPolicy),
@@ -330,7 +335,7 @@ fn retire(
     let is_deletion = match (retirement, &observed.sync.spec) {
         (Retirement::Deletion, _) => true,
         (Retirement::ByPolicy, Ok(spec)) => spec.deletion_policy == DeletionPolicy::Delete,
-        (Retirement::ByPolicy, Err(_)) => was.deletion_policy.as_deref() == Some("Delete"),
+        (Retirement::ByPolicy, Err(_)) => was.asks_for_deletion(),
     };
     if is_deletion && was.created {
         Action::Delete { seen }

@@ -171,7 +171,8 @@ fn is_label_value(text: &str) -> bool {
         && edge(text.chars().next_back())
 }
 
-fn is_dns_label(text: &str) -> bool {
+/// Whether a namespace can be called `text`.
+pub(super) fn is_dns_label(text: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     (1..=MAX_LABEL).contains(&text.len())
         && text.chars().all(inner)
@@ -179,7 +180,8 @@ fn is_dns_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
-fn is_dns_subdomain(text: &str) -> bool {
+/// Whether an object can be called `text`.
+pub(super) fn is_dns_subdomain(text: &str) -> bool {
     let is_part = |part: &str| {
         !part.is_empty()
             && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')

@@ -266,6 +266,7 @@ impl World {
             source: self.source(),
             selected,
             places,
+            writes_in_flight: false,
         }
     }
 

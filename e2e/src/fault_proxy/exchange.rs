@@ -1,6 +1,7 @@
 //! One request and its answer, and what befalls them on the way.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context;
 use anyhow::Result;
@@ -120,6 +121,7 @@ impl Exchange {
 fn describe(parts: &Parts, body: &Bytes) -> Request {
     Request {
         number: 0,
+        arrived: Instant::now(),
         method: parts.method.clone(),
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().unwrap_or_default().to_owned(),

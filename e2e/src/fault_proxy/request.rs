@@ -1,6 +1,7 @@
 //! What the proxy remembers of a request.
 
 use std::fmt;
+use std::time::Instant;
 
 use http::Method;
 use hyper::body::Bytes;
@@ -10,6 +11,8 @@ use hyper::body::Bytes;
 pub struct Request {
     /// Which it was, of all that the proxy saw, from 0.
     pub number: usize,
+    /// When it arrived.
+    pub arrived: Instant,
     /// GET, POST and so on.
     pub method: Method,
     /// The path, without the query.
@@ -87,6 +90,7 @@ mod tests {
     fn get(path: &str, query: &str) -> Request {
         Request {
             number: 0,
+            arrived: Instant::now(),
             method: Method::GET,
             path: path.to_owned(),
             query: query.to_owned(),

@@ -182,13 +182,16 @@ impl Rule {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use hyper::body::Bytes;
 
     use super::*;
 
     fn request(method: Method, path: &str) -> Request {
         let (path, query, body) = (path.to_owned(), String::new(), Bytes::new());
-        Request { number: 0, method, path, query, body, status: None, fault: None }
+        let arrived = Instant::now();
+        Request { number: 0, arrived, method, path, query, body, status: None, fault: None }
     }
 
     #[test]

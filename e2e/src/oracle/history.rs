@@ -1,5 +1,7 @@
 //! What there was, revision by revision.
 
+use std::collections::BTreeSet;
+
 use configmapsync::names::NamespacedName;
 use serde_json::Value;
 
@@ -121,6 +123,23 @@ impl History {
         last.into_values().filter(|change| !change.gone).collect()
     }
 
+    /// How few of those that `count` there were right after any revision since there was one.
+    #[must_use]
+    pub fn fewest(&self, kind: Kind, count: impl Fn(&Change) -> bool) -> Option<usize> {
+        let mut present = BTreeSet::new();
+        let mut fewest: Option<usize> = None;
+        for change in self.changes(kind) {
+            if !change.gone && count(change) {
+                present.insert(&change.at);
+            } else {
+                present.remove(&change.at);
+            }
+            let now = present.len();
+            fewest = fewest.map(|before| before.min(now)).or_else(|| (now > 0).then_some(now));
+        }
+        fewest
+    }
+
     /// The living sync with this uid right after a revision; one that is being deleted lives.
     #[must_use]
     pub fn sync(&self, uid: &str, revision: u64) -> Option<&Change> {
@@ -142,4 +161,31 @@ pub(super) fn uid(object: &Value) -> &str {
 /// An object's resourceVersion, as the revision that it is.
 pub(super) fn revision(object: &Value) -> Option<u64> {
     object["metadata"]["resourceVersion"].as_str()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fewest(changes: &[(&str, bool)]) -> Option<usize> {
+        let change = |(revision, (name, gone)): (u64, &(&str, bool))| Change {
+            kind: Kind::ConfigMap,
+            at: NamespacedName::new("a", *name),
+            revision,
+            object: Value::Null,
+            gone: *gone,
+            listed: false,
+        };
+        let history = History::new((1..).zip(changes).map(change).collect());
+        history.fewest(Kind::ConfigMap, |change| change.at.name != "other")
+    }
+
+    #[test]
+    fn the_fewest_are_counted_since_the_first() {
+        assert_eq!(fewest(&[]), None);
+        assert_eq!(fewest(&[("other", false)]), None);
+        assert_eq!(fewest(&[("x", false)]), Some(1));
+        assert_eq!(fewest(&[("x", false), ("y", false), ("x", true)]), Some(1));
+        assert_eq!(fewest(&[("x", false), ("x", true), ("y", false)]), Some(0));
+    }
 }

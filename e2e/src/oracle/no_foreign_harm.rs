@@ -47,6 +47,9 @@ fn wrong(history: &History, write: &Write<'_>) -> Option<&'static str> {
     let after = history.at(write.kind, &write.at, revision);
     let is = after.and_then(|after| Identity::of(after, &write.at));
     match (was, is) {
+        (None, Some(_)) if after.is_some_and(is_created) => {
+            Some("it was adopted as if we had created it")
+        }
         (None, Some(is)) => adoption(history, revision, before, &is),
         (None, None) => Some("it did not carry our identity"),
         (Some(was), Some(is)) if was.uid != is.uid => takeover(history, revision, &was, &is),
@@ -124,10 +127,29 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_there_may_not_be_overwritten_by_creating() {
+        let mut story = Story::with_copy();
+        story.somebody_edits_copy(strip_identity);
+        story.create_copy("app");
+        assert_eq!(story.violations(violations).len(), 1);
+    }
+
+    #[test]
+    fn what_is_adopted_does_not_count_as_created_by_us() {
+        let mut story = Story::with_copy();
+        let marked = story.copy();
+        story.edit_sync(|sync| sync["spec"]["conflictPolicy"] = "Adopt".into());
+        story.somebody_edits_copy(strip_identity);
+        story.patch_copy(|copy| copy["metadata"] = marked["metadata"].clone());
+        assert_eq!(story.violations(violations).len(), 1);
+    }
+
+    #[test]
     fn adoption_needs_consent_and_an_object_without_another_owner() {
         let is_wrong = |policy: &str, edit: fn(&mut Value)| {
             let mut story = Story::with_copy();
-            let marked = story.copy();
+            let mut marked = story.copy();
+            marked["metadata"]["annotations"][names::ANNOTATION_CREATED].take();
             story.edit_sync(|sync| sync["spec"]["conflictPolicy"] = policy.into());
             story.somebody_edits_copy(strip_identity);
             story.somebody_edits_copy(edit);

@@ -17,10 +17,15 @@ use e2e::fixture::Fixture;
 use e2e::fixture::SOON;
 use e2e::fixture::one_to_one;
 use e2e::world::World;
+use futures::future::try_join_all;
 use serde_json::json;
 
+/// "Re-added within 5 seconds."
+const PUT_BACK: Duration = Duration::from_secs(5);
 /// "Within 60 seconds", the time included after which the new process leads.
 const AFTER_A_START: Duration = Duration::from_mins(1);
+/// So many that some rounds begin before the watch shows what the last ones did.
+const MANY: usize = 40;
 
 async fn synced(world: &World, deletion_policy: DeletionPolicy) -> Result<Fixture> {
     let fixture = world.fixture();
@@ -56,12 +61,39 @@ async fn deletion_while_the_operator_is_down_is_made_up_for() -> Result<()> {
     fixture.wait_no_sync("central", "sync", AFTER_A_START).await?;
     ensure!(fixture.config_map("app", "shared").await?.is_none(), "the copy goes first");
     let events = world.audit().since(mark).await?;
-    let mut writes = writes_by_operator(&events);
-    // A round that begins before the watch shows the end may find out by a 404.
-    writes.retain(|event| event.succeeded());
+    let writes = writes_by_operator(&events);
     let order: Vec<_> = writes.iter().map(|it| (it.verb.as_str(), it.resource())).collect();
     let expected = [("delete", "configmaps"), ("patch", "configmapsyncs")];
     ensure!(order == expected, "{}", lines(&writes));
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_many_that_are_deleted_at_once_each_is_let_go_once() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    fixture.create_namespaces(&["central", "app"]).await?;
+    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
+    let names: Vec<_> = (0..MANY).map(|number| format!("sync-{number}")).collect();
+    for name in &names {
+        let mut spec = one_to_one("central", "shared", "app");
+        spec.destination_name = Some(name.clone());
+        fixture.create_sync("central", name, spec).await?;
+    }
+    for name in &names {
+        fixture.wait_reason("central", name, "Synced", SOON).await?;
+    }
+    let mark = world.audit().mark().await?;
+    try_join_all(names.iter().map(|name| fixture.delete_sync("central", name))).await?;
+    for name in &names {
+        fixture.wait_no_sync("central", name, SOON).await?;
+    }
+    // Rounds that begin before the watch shows the end have nothing left to ask for.
+    let events = world.audit().since(mark).await?;
+    let mut writes = writes_by_operator(&events);
+    ensure!(writes.len() >= 2 * MANY, "{}", lines(&writes));
+    writes.retain(|event| !event.succeeded());
+    ensure!(writes.is_empty(), "{}", lines(&writes));
     Ok(())
 }
 
@@ -92,9 +124,36 @@ async fn a_finalizer_taken_off_a_living_sync_is_put_back() -> Result<()> {
     let ours = Some(vec![names::FINALIZER.to_owned()]);
     let what = "the finalizer is back";
     fixture
-        .wait_sync("central", "sync", what, SOON, |sync| sync.metadata.finalizers == ours)
+        .wait_sync("central", "sync", what, PUT_BACK, |sync| sync.metadata.finalizers == ours)
         .await?;
     let after = fixture.config_map("app", "shared").await?.context("the copy is there")?;
     ensure!(after.metadata.resource_version == before.metadata.resource_version, "no data write");
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_asked_twice() -> Result<()> {
+    let world = World::start(1).await?;
+    let fixture = world.fixture();
+    fixture.create_namespaces(&["central", "app"]).await?;
+    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
+    let names: Vec<_> = (0..30).map(|n| format!("copy-{n}")).collect();
+    for name in &names {
+        let mut spec = one_to_one("central", "shared", "app");
+        spec.destination_name = Some(name.clone());
+        fixture.create_sync("central", name, spec).await?;
+        fixture.wait_reason("central", name, "Synced", SOON).await?;
+    }
+    let mark = world.audit().mark().await?;
+    for name in &names {
+        fixture.delete_sync("central", name).await?;
+        fixture.wait_no_sync("central", name, SOON).await?;
+    }
+    let events = world.audit().since(mark).await?;
+    let writes = writes_by_operator(&events);
+    let expected = 2 * names.len();
+    let all_succeeded = writes.iter().all(|write| write.succeeded());
+    let asked = lines(&writes);
+    ensure!(writes.len() == expected && all_succeeded, "{} for {expected}\n{asked}", writes.len());
     Ok(())
 }

@@ -12,8 +12,9 @@ use e2e::audit::lines;
 use e2e::fixture::Fixture;
 use e2e::fixture::SOON;
 use e2e::fixture::one_to_one;
-use e2e::history::History;
-use e2e::history::fewest;
+use e2e::oracle::Change;
+use e2e::oracle::Kind;
+use e2e::oracle::Recorder;
 use e2e::wait::Seen;
 use e2e::wait::until;
 use e2e::world::World;
@@ -38,14 +39,14 @@ async fn synced(world: &World) -> Result<(Fixture, String)> {
 }
 
 /// There was a copy of this sync at every revision since the first, and in the end only this one.
-async fn never_without(history: History, uid: &str, left: &str) -> Result<()> {
-    let steps = history.end().await?;
-    let is_copy = |it: &_| {
-        kube::ResourceExt::labels(it).get(names::LABEL_SYNC_UID).is_some_and(|of| of == uid)
-    };
-    let (fewest, places) = fewest(&steps, is_copy).context("there never was a copy")?;
-    ensure!(fewest > 0, "there was a moment without a copy: {steps:#?}");
-    ensure!(places.iter().eq([left]), "{places:?}");
+async fn never_without(recorder: &Recorder, uid: &str, left: &str) -> Result<()> {
+    let history = recorder.history().await?;
+    let is_copy = |it: &Change| it.object["metadata"]["labels"][names::LABEL_SYNC_UID] == uid;
+    let fewest = history.fewest(Kind::ConfigMap, is_copy).context("there never was a copy")?;
+    ensure!(fewest > 0, "there was a moment without a copy: {history:#?}");
+    let present = history.present(Kind::ConfigMap, history.end()).into_iter();
+    let places: Vec<_> = present.filter(|it| is_copy(it)).map(|it| it.at.to_string()).collect();
+    ensure!(places == [left], "{places:?}");
     Ok(())
 }
 
@@ -54,7 +55,7 @@ async fn the_new_copy_is_written_before_the_old_one_goes() -> Result<()> {
     let world = World::start(1).await?;
     let (fixture, uid) = synced(&world).await?;
     fixture.create_config_map("central", "renamed", &[("a", "1")]).await?;
-    let history = History::begin(fixture.client()).await?;
+    let recorder = Recorder::start(fixture.client()).await?;
     let mut old = ("app", "shared");
     for (change, new) in [
         (json!({"destinationNamespace": "elsewhere"}), ("elsewhere", "shared")),
@@ -81,14 +82,14 @@ async fn the_new_copy_is_written_before_the_old_one_goes() -> Result<()> {
         ensure!(created < asked, "created at {created}, the deletion was sent at {asked}");
         old = new;
     }
-    never_without(history, &uid, "central/x").await
+    never_without(&recorder, &uid, "central/x").await
 }
 
 #[tokio::test]
 async fn there_and_back_at_once_ends_where_it_began() -> Result<()> {
     let world = World::start(1).await?;
     let (fixture, uid) = synced(&world).await?;
-    let history = History::begin(fixture.client()).await?;
+    let recorder = Recorder::start(fixture.client()).await?;
     let to = |namespace: &str| json!({"spec": {"destinationNamespace": namespace}});
     for round in 0..10 {
         fixture.patch_sync("central", "sync", &to("elsewhere")).await?;
@@ -105,7 +106,7 @@ async fn there_and_back_at_once_ends_where_it_began() -> Result<()> {
         }
     }
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
-    never_without(history, &uid, "app/shared").await
+    never_without(&recorder, &uid, "app/shared").await
 }
 
 /// Waits until an attempt was refused, and says so in the status.
@@ -128,7 +129,7 @@ async fn a_crash_in_between_leaves_the_old_copy_or_both() -> Result<()> {
         fixture.create_sync("central", name, one_to_one("central", "shared", from)).await?;
         fixture.wait_reason("central", name, "Synced", SOON).await?;
     }
-    let history = History::begin(fixture.client()).await?;
+    let recorder = Recorder::start(fixture.client()).await?;
     let no_create = Refusal::begin(&world.control_plane, "no-create", "CREATE").await?;
     let no_delete = Refusal::begin(&world.control_plane, "no-delete", "DELETE").await?;
     for (name, _, to) in syncs {
@@ -158,14 +159,8 @@ async fn a_crash_in_between_leaves_the_old_copy_or_both() -> Result<()> {
         let sync = fixture.sync("central", name).await?.context("the sync is there")?;
         uids.push((sync.uid().unwrap_or_default(), to));
     }
-    let steps = history.end().await?;
     for (uid, to) in uids {
-        let is_copy = |it: &k8s_openapi::api::core::v1::ConfigMap| {
-            it.labels().get(names::LABEL_SYNC_UID).is_some_and(|of| *of == uid)
-        };
-        let (fewest, places) = fewest(&steps, is_copy).context("there never was a copy")?;
-        ensure!(fewest > 0, "there was a moment without a copy: {steps:#?}");
-        ensure!(places.iter().eq([&format!("{to}/shared")]), "{places:?}");
+        never_without(&recorder, &uid, &format!("{to}/shared")).await?;
     }
     Ok(())
 }
@@ -174,7 +169,7 @@ async fn a_crash_in_between_leaves_the_old_copy_or_both() -> Result<()> {
 async fn the_old_copy_stays_as_long_as_the_new_one_cannot_be_written() -> Result<()> {
     let world = World::start(1).await?;
     let (fixture, uid) = synced(&world).await?;
-    let history = History::begin(fixture.client()).await?;
+    let recorder = Recorder::start(fixture.client()).await?;
     fixture.create_config_map("elsewhere", "shared", &[("a", "theirs")]).await?;
     for (namespace, reason) in [("elsewhere", "Conflict"), ("kube-system", "DestinationProtected")]
         .into_iter()
@@ -192,5 +187,5 @@ async fn the_old_copy_stays_as_long_as_the_new_one_cannot_be_written() -> Result
         Ok(Seen::from_bool(found.is_none(), || format!("{found:?}")))
     })
     .await?;
-    never_without(history, &uid, "missing/shared").await
+    never_without(&recorder, &uid, "missing/shared").await
 }

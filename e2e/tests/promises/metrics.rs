@@ -16,7 +16,7 @@ use e2e::world::World;
 use serde_json::json;
 
 /// Every series whose labels have known values, apart from the buckets of histograms.
-const FROM_THE_START: [&str; 31] = [
+const FROM_THE_START: [&str; 34] = [
     r#"controller_runtime_reconcile_total{controller="configmapsync",result="success"}"#,
     r#"controller_runtime_reconcile_total{controller="configmapsync",result="requeue_after"}"#,
     r#"controller_runtime_reconcile_total{controller="configmapsync",result="error"}"#,
@@ -48,6 +48,9 @@ const FROM_THE_START: [&str; 31] = [
     r#"configmapsync_transitions_total{reason="DestinationNamespaceNotFound"}"#,
     r#"configmapsync_transitions_total{reason="Suspended"}"#,
     "configmapsync_marked_copies",
+    r#"configmapsync_swept_total{action="delete"}"#,
+    r#"configmapsync_swept_total{action="release"}"#,
+    "configmapsync_sweep_held",
 ];
 
 /// The metrics at one moment.

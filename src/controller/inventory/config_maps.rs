@@ -1,6 +1,7 @@
 //! What is known of `ConfigMaps`, from their metadata.
 
-use std::collections::BTreeMap;
+mod orphans;
+
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -8,45 +9,15 @@ use std::collections::HashSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::controller::inventory::Change;
+use crate::controller::inventory::Entry;
 use crate::controller::inventory::few::Few;
 use crate::controller::inventory::news::News;
 use crate::controller::inventory::news::Teller;
 use crate::decide::Content;
-use crate::decide::Marks;
 use crate::decide::content::Digest;
 use crate::decide::drift::FieldOwnership;
-use crate::decide::drift::field_ownership;
-use crate::decide::drift::owned_metadata;
-use crate::decide::observed::ManagedBy;
 use crate::decide::observed::Version;
-use crate::decide::stamp::OtherKeys;
-use crate::decide::stamp::OtherMetadata;
-use crate::names;
 use crate::names::NamespacedName;
-
-/// What is known of one `ConfigMap`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Its version.
-    pub version: Version,
-    /// Whether it is being deleted.
-    pub deleting: bool,
-    /// Whether its owner forbids copying it.
-    pub no_copy: bool,
-    /// Who its label `app.kubernetes.io/managed-by` names.
-    pub managed_by: ManagedBy,
-    /// Whether it has owner references.
-    pub has_owner_references: bool,
-    /// Its labels and annotations that are not our marks. Of what carries no mark, only whether
-    /// there are any is kept.
-    pub other_metadata: OtherMetadata,
-    /// Our marks on it, if there are any.
-    pub marks: Option<Marks>,
-    /// What its metadata tells of its content.
-    pub fields: FieldOwnership,
-    /// Its content, if it was read at this version.
-    pub read: Option<Digest>,
-}
 
 /// What is known of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +32,8 @@ pub enum Known {
 
 #[derive(Debug, Default)]
 pub(super) struct ConfigMaps {
-    entries: HashMap<NamespacedName, Kept>,
+    /// Boxed: a table has many slots that are empty.
+    entries: HashMap<NamespacedName, Box<Kept>>,
     by_sync: HashMap<String, Few<NamespacedName>>,
     /// Names that a sync refers to, and where a look found nothing.
     absent: HashSet<NamespacedName>,
@@ -76,64 +48,6 @@ struct Kept {
     list: u64,
     /// What a call told before the watch.
     news: Option<Box<News>>,
-}
-
-// === impl Entry ===
-
-impl Entry {
-    fn of(metadata: &ObjectMeta) -> Option<Self> {
-        let label = |key| metadata.labels.as_ref().and_then(|labels| labels.get(key));
-        let annotation = |key| metadata.annotations.as_ref().and_then(|map| map.get(key));
-        let marks = Marks::parse(metadata.labels.as_ref(), metadata.annotations.as_ref());
-        Some(Self {
-            version: Version {
-                uid: metadata.uid.clone()?,
-                resource_version: metadata.resource_version.clone()?,
-            },
-            deleting: metadata.deletion_timestamp.is_some(),
-            no_copy: annotation(names::ANNOTATION_NO_COPY).is_some_and(|value| value == "true"),
-            managed_by: ManagedBy::of(label(names::LABEL_MANAGED_BY).map(String::as_str)),
-            has_owner_references: metadata
-                .owner_references
-                .as_ref()
-                .is_some_and(|owners| !owners.is_empty()),
-            other_metadata: other_metadata(metadata, marks.is_some()),
-            marks,
-            fields: field_ownership(metadata.managed_fields.as_deref()),
-            read: None,
-        })
-    }
-
-    fn sync_uid(&self) -> Option<&String> {
-        self.marks.as_ref().map(|marks| &marks.sync_uid)
-    }
-
-    /// Whether this is the same as, or comes before, `other`. Within one uid resourceVersions
-    /// grow (Kubernetes 1.35, "resource versions"); where they cannot be compared, the later
-    /// news is believed.
-    fn is_not_newer_than(&self, other: &Self) -> bool {
-        if self.version == other.version {
-            return true;
-        }
-        let number = |entry: &Self| entry.version.resource_version.parse::<u128>().ok();
-        self.version.uid == other.version.uid
-            && number(self).zip(number(other)).is_some_and(|(this, other)| this < other)
-    }
-}
-
-fn other_metadata(metadata: &ObjectMeta, is_marked: bool) -> OtherMetadata {
-    let of = |map: Option<&BTreeMap<String, String>>, ours: &BTreeSet<&str>| {
-        if is_marked {
-            OtherKeys::of(map, |key| ours.contains(key))
-        } else {
-            OtherKeys { map_is_missing: map.is_none(), ..OtherKeys::default() }
-        }
-    };
-    let (labels, annotations) = owned_metadata(metadata.managed_fields.as_deref());
-    OtherMetadata {
-        labels: of(metadata.labels.as_ref(), &labels),
-        annotations: of(metadata.annotations.as_ref(), &annotations),
-    }
 }
 
 // === impl ConfigMaps ===
@@ -188,7 +102,8 @@ impl ConfigMaps {
             self.by_sync.insert(uid.clone(), Few::insert(places, at.clone()));
             self.marked += 1;
         }
-        self.entries.insert(at.clone(), Kept { entry, list: self.list, news });
+        let kept = Box::new(Kept { entry, list: self.list, news });
+        self.entries.insert(at.clone(), kept);
         Some(Change { at, sync_uids, known_to: None })
     }
 
@@ -289,7 +204,7 @@ impl ConfigMaps {
         syncs.map(|(uid, _)| uid.as_str())
     }
 
-    fn remove(&mut self, at: &NamespacedName) -> Option<Kept> {
+    fn remove(&mut self, at: &NamespacedName) -> Option<Box<Kept>> {
         let kept = self.entries.remove(at)?;
         if let Some(uid) = kept.entry.sync_uid()
             && let Some(places) = self.by_sync.remove(uid)
@@ -305,7 +220,10 @@ impl ConfigMaps {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::names;
 
     fn metadata(uid: &str, resource_version: &str, sync_uid: Option<&str>) -> ObjectMeta {
         ObjectMeta {

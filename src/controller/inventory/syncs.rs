@@ -14,7 +14,8 @@ use crate::names::NamespacedName;
 
 #[derive(Debug, Default)]
 pub(super) struct Syncs {
-    by_name: HashMap<NamespacedName, Kept>,
+    /// Boxed: a table has many slots that are empty.
+    by_name: HashMap<NamespacedName, Box<Kept>>,
     by_uid: HashMap<String, NamespacedName>,
     /// Who refers to a name as source or as the one destination.
     references: HashMap<NamespacedName, Few<NamespacedName>>,
@@ -43,10 +44,16 @@ pub(super) struct Dropped {
 // === impl Syncs ===
 
 impl Syncs {
+    /// The uid of the sync that has the name of `sync`, if it is another.
+    pub(super) fn replaced_by(&self, sync: &StoredConfigMapSync) -> Option<String> {
+        let known = &self.by_name.get(&sync.namespaced_name()?)?.uid;
+        (Some(known) != sync.metadata.uid.as_ref()).then(|| known.clone())
+    }
+
     /// Notes what a sync refers to, and tells what it referred to before.
     pub(super) fn seen(&mut self, sync: &StoredConfigMapSync) -> Dropped {
         let Some(name) = sync.namespaced_name() else { return Dropped::default() };
-        let kept = Kept::of(sync);
+        let kept = Box::new(Kept::of(sync));
         let before = self.remove(&name);
         self.by_uid.insert(kept.uid.clone(), name.clone());
         for reference in kept.references() {
@@ -62,7 +69,7 @@ impl Syncs {
             None => {}
         }
         self.by_name.insert(name, kept);
-        before.map(Kept::dropped).unwrap_or_default()
+        before.map(|before| before.dropped()).unwrap_or_default()
     }
 
     /// Forgets a sync: its uid, and what it referred to.
@@ -117,7 +124,7 @@ impl Syncs {
         }
     }
 
-    fn remove(&mut self, name: &NamespacedName) -> Option<Kept> {
+    fn remove(&mut self, name: &NamespacedName) -> Option<Box<Kept>> {
         let kept = self.by_name.remove(name)?;
         self.by_uid.remove(&kept.uid);
         for reference in kept.references() {
@@ -252,6 +259,8 @@ mod tests {
     fn a_recreated_sync_is_known_by_its_new_uid_only() {
         let mut syncs = Syncs::default();
         syncs.seen(&sync("1", "a"));
+        assert_eq!(syncs.replaced_by(&sync("1", "b")), None);
+        assert_eq!(syncs.replaced_by(&sync("2", "a")).as_deref(), Some("1"));
         syncs.seen(&sync("2", "a"));
         assert_eq!(syncs.with_uid("1"), None);
         assert_eq!(syncs.with_uid("2"), Some(&name()));

@@ -113,7 +113,7 @@ async fn edit(place: &Place, duration: Duration) -> Result<Edits> {
         let number = edits.acknowledged.len() + 1;
         let data = four_kibibytes(u32::try_from(number)?);
         let hash = Content { data: data.clone(), ..Content::default() }.hash();
-        edits.by_hash.insert(hash.as_str().to_owned(), number);
+        edits.by_hash.insert(hash.to_string(), number);
         let patch = json!({"data": data});
         place.fixture().patch_config_map(CENTRAL, NAME, &patch).await?;
         edits.acknowledged.push(Instant::now());

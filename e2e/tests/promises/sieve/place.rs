@@ -8,8 +8,11 @@ use configmapsync::names;
 use e2e::fixture::Fixture;
 use e2e::fixture::SOON;
 use e2e::fixture::one_to_one;
+use e2e::wait::Seen;
+use e2e::wait::until;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::PostParams;
 use serde_json::Value;
@@ -109,6 +112,20 @@ impl Place {
         Ok(())
     }
 
+    /// Gives a `ConfigMap` the marks that it would have as a clone of a copy made elsewhere.
+    pub async fn mark_as_clone(&self, namespace: &str, name: &str) -> Result<()> {
+        let marks = json!({"metadata": {
+            "labels": {(names::LABEL_SYNC_UID): "another"},
+            "annotations": {
+                (names::ANNOTATION_SYNC): "another/sync",
+                (names::ANNOTATION_COPY): "another/shared",
+                (names::ANNOTATION_CREATED): "true",
+            },
+        }});
+        self.fixture.patch_config_map(&self.namespace(namespace), name, &marks).await?;
+        Ok(())
+    }
+
     pub async fn wait_synced(&self) -> Result<()> {
         self.fixture.wait_reason(&self.namespace("central"), "sync", "Synced", SOON).await?;
         Ok(())
@@ -130,6 +147,30 @@ impl Place {
         self.create_namespaces(&["central", "app", "elsewhere"]).await?;
         self.create_config_map("central", "shared", "1").await?;
         self.create_sync(self.spec()).await?;
-        self.wait_synced().await
+        self.wait_synced().await?;
+        self.wait_next_second().await
+    }
+
+    /// As [`Place::one_copy`], with a sync that does nothing: so the operator makes the same of
+    /// two changes, in however many looks it comes to know of them.
+    pub async fn one_suspended_copy(&self) -> Result<()> {
+        self.one_copy().await?;
+        self.patch_sync(&json!({"spec": {"suspend": true}})).await?;
+        let namespace = self.namespace("central");
+        self.fixture.wait_reason(&namespace, "sync", "Suspended", SOON).await?;
+        Ok(())
+    }
+
+    /// Waits until it is later than the status says, in whole seconds: a write in the same second
+    /// is no news to it, and a request would be missing.
+    pub async fn wait_next_second(&self) -> Result<()> {
+        let sync = self.fixture.sync(&self.namespace("central"), "sync").await?;
+        let last = sync.and_then(|sync| sync.status).and_then(|status| status.last_sync_time);
+        let last = last.map(|time| time.0).unwrap_or_default();
+        until("the second of the last write is over", SOON, || async {
+            let now = Timestamp::now();
+            Ok(Seen::from_bool(now.as_second() > last.as_second(), || now.to_string()))
+        })
+        .await
     }
 }

@@ -140,7 +140,8 @@ impl Scenario for Replace {
         let mut spec = place.spec();
         spec.destination_name = Some("shared".to_owned());
         place.create_sync(spec).await?;
-        place.wait_synced().await
+        place.wait_synced().await?;
+        place.wait_next_second().await
     }
 
     async fn trigger(&self, place: &Place) -> Result<()> {
@@ -163,12 +164,12 @@ impl Scenario for Taken {
     }
 
     async fn set_up(&self, place: &Place) -> Result<()> {
-        place.one_copy().await
+        place.one_suspended_copy().await
     }
 
     async fn trigger(&self, place: &Place) -> Result<()> {
         place.take_copy().await?;
-        place.patch_sync(&json!({"spec": {"deletionPolicy": "Retain"}})).await
+        place.patch_sync(&json!({"spec": {"deletionPolicy": "Retain", "suspend": false}})).await
     }
 
     async fn end(&self, place: &Place) -> Result<()> {
@@ -187,7 +188,7 @@ impl Scenario for TakenAndDeleted {
     }
 
     async fn set_up(&self, place: &Place) -> Result<()> {
-        place.one_copy().await
+        place.one_suspended_copy().await
     }
 
     async fn trigger(&self, place: &Place) -> Result<()> {
@@ -230,7 +231,33 @@ impl Scenario for Select {
     }
 }
 
-/// A sync is created that may take over what stands at its destination.
+/// A sync is created that may not take over what stands at its destination.
+pub struct Refuse;
+
+impl Scenario for Refuse {
+    fn name(&self) -> &'static str {
+        "refuse"
+    }
+
+    async fn set_up(&self, place: &Place) -> Result<()> {
+        place.create_namespaces(&["central", "app"]).await?;
+        place.create_config_map("app", "shared", "theirs").await?;
+        place.create_config_map("central", "shared", "1").await
+    }
+
+    async fn trigger(&self, place: &Place) -> Result<()> {
+        place.create_sync(place.spec()).await
+    }
+
+    async fn end(&self, place: &Place) -> Result<()> {
+        let (namespace, fixture) = (place.namespace("central"), &place.fixture);
+        fixture.wait_reason(&namespace, "sync", "Conflict", SOON).await?;
+        place.wait_copy("app", "theirs").await
+    }
+}
+
+/// A sync is created that may take over what stands at its destination: somebody's clone of a
+/// copy, marks and all.
 pub struct Adopt;
 
 impl Scenario for Adopt {
@@ -241,6 +268,7 @@ impl Scenario for Adopt {
     async fn set_up(&self, place: &Place) -> Result<()> {
         place.create_namespaces(&["central", "app"]).await?;
         place.create_config_map("app", "shared", "theirs").await?;
+        place.mark_as_clone("app", "shared").await?;
         place.create_config_map("central", "shared", "1").await
     }
 

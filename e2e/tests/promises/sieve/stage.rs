@@ -12,7 +12,6 @@ use e2e::fault_proxy::Fault;
 use e2e::fault_proxy::FaultProxy;
 use e2e::fault_proxy::Hold;
 use e2e::fault_proxy::Request;
-use e2e::fault_proxy::Rule;
 use e2e::fixture::SOON;
 use e2e::oracle;
 use e2e::oracle::Change;
@@ -32,6 +31,8 @@ use serde_json::json;
 use crate::sieve::case::Blow;
 use crate::sieve::case::Case;
 use crate::sieve::case::Plain;
+use crate::sieve::case::Which;
+use crate::sieve::case::is_about;
 use crate::sieve::place::Place;
 use crate::sieve::place::Scenario;
 use crate::sieve::state::state;
@@ -51,6 +52,13 @@ pub struct Stage {
     runs: usize,
     /// Where runs have ended, and at which revision.
     ended: Vec<(String, u64)>,
+}
+
+/// Whether a fault came to pass.
+pub enum Struck {
+    Yes,
+    /// The request never came that was to be struck; these came.
+    No(Vec<Request>),
 }
 
 impl Stage {
@@ -74,8 +82,9 @@ impl Stage {
         self.wait_silent(&place).await?;
         let (requests, events) = (self.proxy.count(), self.proxy.events().len());
         scenario.trigger(&place).await?;
-        scenario.end(&place).await?;
+        let ended = scenario.end(&place).await;
         self.wait_silent(&place).await?;
+        both(ended, self.check(&place, mark).await)?;
 
         let requests = self.proxy.requests_since(requests);
         let requests = requests.into_iter().filter(|it| is_about(it, &place.prefix)).collect();
@@ -86,31 +95,30 @@ impl Stage {
             }
         }
         let state = state(&place).await?;
-        self.check(&place, mark).await?;
         Ok(Plain { prefix: place.prefix, requests, events: told, state })
     }
 
-    /// Runs it with a fault; a remark about it if all is well.
+    /// Runs it with a fault, if it comes to that; all has to be well in either case.
     pub async fn with_fault(
         &mut self,
         scenario: &impl Scenario,
         plain: &Plain,
         case: &Case,
-    ) -> Result<String> {
+    ) -> Result<Struck> {
         let place = self.place();
         let mark = self.world.audit().mark().await?;
         scenario.set_up(&place).await?;
         self.wait_silent(&place).await?;
-        let begin = Instant::now();
-        let remark = match case {
-            Case::Request { n, blow, .. } => self.strike(scenario, &place, *n, *blow).await?,
+        let asked = self.proxy.count();
+        let struck = match case {
+            Case::Request { which, blow } => self.strike(scenario, &place, which, *blow).await?,
             Case::Lag { resource, events } => {
                 self.proxy.lag(resource, *events);
                 scenario.trigger(&place).await?;
                 // The one wait for a time: a lag is a time.
                 tokio::time::sleep(LAG).await;
                 self.proxy.lag(resource, 0);
-                String::new()
+                true
             }
         };
         let ended = until("the end is that of the run without faults", SOON, || async {
@@ -121,32 +129,30 @@ impl Stage {
         })
         .await;
         self.wait_silent(&place).await?;
-        // Of an end that is wrong they often know how it came about.
-        let checked = self.check(&place, mark).await;
-        match (ended, checked) {
-            (Err(ended), Err(checked)) => bail!("{ended:#}\n{checked:#}"),
-            (ended, checked) => ended.and(checked)?,
-        }
-        Ok(format!("{remark}ok after {:.1} s", begin.elapsed().as_secs_f32()))
+        both(ended, self.check(&place, mark).await)?;
+        let instead = self.proxy.requests_since(asked);
+        let instead = instead.iter().filter(|it| is_about(it, &place.prefix));
+        Ok(if struck { Struck::Yes } else { Struck::No(instead.cloned().collect()) })
     }
 
+    /// Whether the request came that was to be struck.
     async fn strike(
         &mut self,
         scenario: &impl Scenario,
         place: &Place,
-        n: usize,
+        which: &Which,
         blow: Blow,
-    ) -> Result<String> {
+    ) -> Result<bool> {
         let hold = Hold::new();
         let fault = match blow {
             Blow::KillBefore => Fault::HoldBefore(hold.clone()),
             Blow::KillAfter | Blow::LoseAnswer => Fault::HoldAfter(hold.clone()),
         };
-        let prefix = place.prefix.clone();
-        self.proxy.add(Rule::new(fault).when(move |it| is_about(it, &prefix)).nth(n));
+        self.proxy.add(which.rule(fault, &place.prefix));
         scenario.trigger(place).await?;
         let Ok(_) = hold.reached(REACHED).await else {
-            return Ok("NOT REACHED, ".to_owned());
+            hold.release();
+            return Ok(false);
         };
         if blow != Blow::LoseAnswer {
             self.replica.process().kill()?;
@@ -155,7 +161,7 @@ impl Stage {
             self.replica.restart()?;
         }
         hold.cut();
-        Ok(String::new())
+        Ok(true)
     }
 
     /// After a run: no fault is left, and the operator runs.
@@ -234,8 +240,12 @@ impl Stage {
     }
 }
 
-fn is_about(request: &Request, prefix: &str) -> bool {
-    request.namespace().starts_with(prefix) && !request.is_watch()
+/// What is wrong with an end, and what the oracles say: they often know how it came about.
+fn both(ended: Result<()>, checked: Result<()>) -> Result<()> {
+    match (ended, checked) {
+        (Err(ended), Err(checked)) => bail!("{ended:#}\n{checked:#}"),
+        (ended, checked) => ended.and(checked),
+    }
 }
 
 fn is_in(change: &Change, prefix: &str) -> bool {

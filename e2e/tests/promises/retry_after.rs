@@ -1,0 +1,84 @@
+//! Promise: an API server that asks for time gets it.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use anyhow::ensure;
+use e2e::control_plane::OPERATOR;
+use e2e::fault_proxy::Answer;
+use e2e::fault_proxy::Fault;
+use e2e::fault_proxy::FaultProxy;
+use e2e::fault_proxy::Rule;
+use e2e::fixture::Fixture;
+use e2e::fixture::SOON;
+use e2e::fixture::one_to_one;
+use e2e::replica::Options;
+use e2e::replica::Replica;
+use e2e::wait::Seen;
+use e2e::wait::stays;
+use e2e::world::World;
+use http::Method;
+
+/// What is asked for: longer than the first delay that is taken without being asked.
+const ASKED: Duration = Duration::from_secs(3);
+/// Later than this, something else than what was asked for has delayed it.
+const LATEST: Duration = Duration::from_secs(6);
+
+#[tokio::test]
+async fn an_api_server_that_asks_for_time_gets_it() -> Result<()> {
+    let world = World::start(0).await?;
+    let proxy = FaultProxy::start(&world.control_plane)?;
+    let options = Options { server: Some(proxy.url()), ..Options::default() };
+    let replica = Replica::start(&world.control_plane, OPERATOR, &options).await?;
+    replica.wait_ready().await?;
+    let fixture = world.fixture();
+    fixture.create_namespaces(&["central"]).await?;
+    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
+    let seconds = u32::try_from(ASKED.as_secs())?;
+    let overloaded = Answer::too_many_requests(seconds);
+    obeys(&fixture, &proxy, "asked-in-a-header", overloaded).await?;
+    let refused = Answer::failure(429).retry_after(seconds);
+    obeys(&fixture, &proxy, "asked-in-a-status", refused).await
+}
+
+/// Has the first POST of the copy in `namespace` answered so.
+async fn obeys(
+    fixture: &Fixture,
+    proxy: &FaultProxy,
+    namespace: &str,
+    answer: Answer,
+) -> Result<()> {
+    fixture.create_namespaces(&[namespace]).await?;
+    let rule = Rule::new(Fault::Answer(answer)).method(Method::POST).resource("configmaps");
+    let of = namespace.to_owned();
+    proxy.add(rule.when(move |request| request.namespace() == of));
+    let attempts = || {
+        let mut requests = proxy.requests();
+        requests.retain(|it| it.namespace() == namespace && it.resource() == "configmaps");
+        requests
+    };
+    fixture.create_sync("central", namespace, one_to_one("central", "shared", namespace)).await?;
+    fixture.wait_reason("central", namespace, "ApiError", SOON).await?;
+    let first = attempts()[0].arrived;
+    // Not to the last moment: a look takes some time.
+    let wait = ASKED.saturating_sub(first.elapsed() + Duration::from_millis(500));
+    stays("the operator waits, and says why", wait, || async {
+        let sync = fixture.sync("central", namespace).await?;
+        let conditions = sync.and_then(|sync| sync.status).unwrap_or_default().conditions;
+        let reason = conditions.first().map(|condition| condition.reason.clone());
+        let is_waiting = reason.as_deref() == Some("ApiError") && attempts().len() == 1;
+        Ok(Seen::from_bool(is_waiting, || format!("{reason:?} {:?}", attempts())))
+    })
+    .await?;
+    fixture.wait_reason("central", namespace, "Synced", SOON).await?;
+
+    let attempts = attempts();
+    let lines: Vec<_> = attempts.iter().map(ToString::to_string).collect();
+    ensure!(attempts.len() == 2, "not two attempts but {lines:?}");
+    ensure!(attempts.iter().all(|it| it.method == Method::POST), "{lines:?}");
+    ensure!(attempts[1].status == Some(201), "{lines:?}");
+    let waited = attempts[1].arrived - attempts[0].arrived;
+    eprintln!("{namespace}: asked for {ASKED:?}, tried again after {waited:?}");
+    ensure!((ASKED..LATEST).contains(&waited), "{namespace}: tried again after {waited:?}");
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! Promise: one namespace that answers late holds up no other.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Result;
+use anyhow::ensure;
+use configmapsync::api::ConfigMapSyncSpec;
+use e2e::control_plane::OPERATOR;
+use e2e::fault_proxy::Fault;
+use e2e::fault_proxy::FaultProxy;
+use e2e::fault_proxy::Rule;
+use e2e::fixture::Fixture;
+use e2e::fixture::SOON;
+use e2e::fixture::one_to_one;
+use e2e::replica::Options;
+use e2e::replica::Replica;
+use e2e::wait::Seen;
+use e2e::wait::until;
+use e2e::world::World;
+use http::Method;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::Api;
+use kube::api::ListParams;
+use kube::api::PostParams;
+use serde_json::json;
+
+const NAMESPACES: usize = 20;
+/// Below what the operator's client waits for.
+const DELAY: Duration = Duration::from_secs(10);
+/// How long everybody else may take.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+struct Scene {
+    // Dropped before the cluster.
+    _replica: Replica,
+    proxy: FaultProxy,
+    fixture: Fixture,
+    _world: World,
+}
+
+/// What was asked about each namespace, in order, without its name.
+type Calls = BTreeMap<usize, Vec<String>>;
+
+impl Scene {
+    async fn start() -> Result<Self> {
+        let world = World::start(0).await?;
+        let proxy = FaultProxy::start(&world.control_plane)?;
+        let options = Options { server: Some(proxy.url()), ..Options::default() };
+        let replica = Replica::start(&world.control_plane, OPERATOR, &options).await?;
+        replica.wait_ready().await?;
+        let fixture = world.fixture();
+        fixture.create_namespaces(&["central", "other"]).await?;
+        fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
+        Ok(Self { _replica: replica, proxy, fixture, _world: world })
+    }
+
+    /// Creates the namespaces of a team, and a sync that selects them.
+    async fn fan_out(&self, team: &str) -> Result<()> {
+        let labels = BTreeMap::from([("team".to_owned(), team.to_owned())]);
+        let namespaces = Api::<Namespace>::all(self.fixture.client());
+        for n in 0..NAMESPACES {
+            let mut namespace = Namespace::default();
+            namespace.metadata.name = Some(format!("{team}-{n}"));
+            namespace.metadata.labels = Some(labels.clone());
+            namespaces.create(&PostParams::default(), &namespace).await?;
+        }
+        let spec = ConfigMapSyncSpec {
+            destination_namespace: None,
+            destination_namespace_selector: Some(LabelSelector {
+                match_labels: Some(labels),
+                ..LabelSelector::default()
+            }),
+            ..one_to_one("central", "shared", "")
+        };
+        self.fixture.create_sync("central", team, spec).await?;
+        Ok(())
+    }
+
+    /// Delays the creation of the first copy of a team.
+    fn slow_down(&self, team: &str) {
+        let slow = format!("{team}-0");
+        let rule = Rule::new(Fault::Delay(DELAY)).method(Method::POST).resource("configmaps");
+        self.proxy.add(rule.when(move |request| request.namespace() == slow).always());
+    }
+
+    /// Waits until `count` copies of a team have this value.
+    async fn wait_copies(&self, team: &str, count: usize, value: &str) -> Result<()> {
+        let maps = Api::<ConfigMap>::all(self.fixture.client());
+        let only = ListParams::default().fields("metadata.name=shared");
+        let prefix = format!("{team}-");
+        until(format!("{count} copies of {team} have the value {value}"), SOON, || async {
+            let is_there = |map: &&ConfigMap| {
+                let of = map.metadata.namespace.as_ref().is_some_and(|it| it.starts_with(&prefix));
+                of && map.data.as_ref().is_some_and(|data| data["a"] == value)
+            };
+            let found = maps.list(&only).await?.items.iter().filter(is_there).count();
+            Ok(Seen::from_bool(found >= count, || format!("{found}")))
+        })
+        .await
+    }
+
+    fn calls(&self, team: &str) -> Calls {
+        let mut calls = Calls::new();
+        for request in self.proxy.requests() {
+            let Some(n) = request.namespace().strip_prefix(&format!("{team}-")) else { continue };
+            let Ok(n) = n.parse() else { continue };
+            let path = request.path.replace(request.namespace(), "");
+            calls.entry(n).or_default().push(format!("{} {path}", request.method));
+        }
+        calls
+    }
+
+    /// When the first copy of a team was asked for.
+    fn begin(&self, team: &str) -> Option<Instant> {
+        let requests = self.proxy.requests();
+        let prefix = format!("{team}-");
+        let first = requests.iter().find(|it| it.namespace().starts_with(&prefix));
+        first.map(|request| request.arrived)
+    }
+
+    /// When the delayed creation is over.
+    fn is_slow_one_there(&self, team: &str) -> bool {
+        let slow = format!("{team}-0");
+        let requests = self.proxy.requests();
+        requests.iter().any(|it| it.namespace() == slow && it.status.is_some())
+    }
+}
+
+#[tokio::test]
+async fn a_slow_namespace_delays_no_other_and_no_other_sync() -> Result<()> {
+    let scene = Scene::start().await?;
+    scene.fan_out("plain").await?;
+    scene.fixture.wait_reason("central", "plain", "Synced", SOON).await?;
+    scene.slow_down("late");
+    scene.fan_out("late").await?;
+    scene.wait_copies("late", NAMESPACES - 1, "1").await?;
+    let took = scene.begin("late").map(|begin| begin.elapsed()).unwrap_or_default();
+    eprintln!("{} copies after {took:?}", NAMESPACES - 1);
+    ensure!(took < AT_ONCE, "the other copies took {took:?}");
+
+    let began = Instant::now();
+    scene.fixture.create_sync("central", "one", one_to_one("central", "shared", "other")).await?;
+    scene.fixture.wait_reason("central", "one", "Synced", SOON).await?;
+    let took = began.elapsed();
+    eprintln!("another sync was Ready after {took:?}");
+    ensure!(took < AT_ONCE, "another sync took {took:?}");
+    ensure!(!scene.is_slow_one_there("late"), "nothing was slow");
+
+    scene.fixture.wait_reason("central", "late", "Synced", SOON).await?;
+    let (plain, late) = (scene.calls("plain"), scene.calls("late"));
+    ensure!(plain.len() == NAMESPACES && late == plain, "{late:?}\ninstead of\n{plain:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_edit_of_the_source_does_not_wait_for_a_slow_namespace() -> Result<()> {
+    let scene = Scene::start().await?;
+    scene.slow_down("late");
+    scene.fan_out("late").await?;
+    scene.wait_copies("late", NAMESPACES - 1, "1").await?;
+    let edit = json!({"data": {"a": "2"}});
+    let began = Instant::now();
+    scene.fixture.patch_config_map("central", "shared", &edit).await?;
+    scene.wait_copies("late", NAMESPACES - 1, "2").await?;
+    let (took, is_over) = (began.elapsed(), scene.is_slow_one_there("late"));
+    eprintln!("the edit reached the others after {took:?}; the slow one was there: {is_over}");
+    ensure!(took < AT_ONCE, "the edit reached the others after {took:?}");
+    Ok(())
+}

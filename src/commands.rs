@@ -1,0 +1,102 @@
+//! What a person asks for: each command runs to its end, and writes, if at all, as that person.
+//!
+//! What is decided is decided by the code that the operator decides by.
+
+mod plan;
+mod survey;
+mod sweep;
+mod table;
+
+pub use plan::AskedError;
+pub use plan::plan;
+pub use sweep::sweep;
+
+use std::io::Write as _;
+
+use kube::Client;
+
+use crate::args::Cluster;
+use crate::cluster;
+use crate::names::NamespacedName;
+
+/// How a command ended, for the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, or nothing to do.
+    Success,
+    /// Something failed, which the command has told; or a person declined.
+    Failure,
+    /// Wrong usage.
+    Usage,
+    /// There is something to do, and only that was asked.
+    Changes,
+}
+
+/// A command could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no cluster, or none that can be used.
+    #[error(transparent)]
+    Cluster(#[from] cluster::Error),
+    /// A client could not be built.
+    #[error("the cluster's address or credentials cannot be used")]
+    Build(#[source] kube::Error),
+    /// Something could not be read.
+    #[error("cannot {attempt}")]
+    Read {
+        /// What was attempted.
+        attempt: String,
+        /// Why it failed.
+        source: kube::Error,
+    },
+    /// The kind is not as it has to be.
+    #[error("nothing can be told of orphans: {0}")]
+    Kind(String),
+    /// What was asked for cannot be planned.
+    #[error(transparent)]
+    Asked(#[from] plan::AskedError),
+    /// What has to be known for a plan could not be read.
+    #[error("cannot plan for ConfigMapSync {sync}: {why}")]
+    Plan {
+        /// For which.
+        sync: NamespacedName,
+        /// Why.
+        why: String,
+    },
+    /// A plan cannot be written as JSON.
+    #[error("cannot write the plan as JSON")]
+    Json(#[from] serde_json::Error),
+    /// The terminal failed.
+    #[error("cannot read from or write to the terminal")]
+    Terminal(#[from] std::io::Error),
+}
+
+// === impl Exit ===
+
+impl Exit {
+    /// The exit code.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Failure => 1,
+            Self::Usage | Self::Changes => 2,
+        }
+    }
+}
+
+/// Prints `text`; a reader that has gone away, as in a pipe to `head`, is no failure.
+fn say(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A client, and the namespace that is meant where none is named.
+async fn connect(flags: &Cluster) -> Result<(Client, String), Error> {
+    let config = cluster::config(flags.kubeconfig.as_deref(), flags.context.as_deref()).await?;
+    let namespace = config.default_namespace.clone();
+    Ok((Client::try_from(config).map_err(Error::Build)?, namespace))
+}

@@ -1,0 +1,122 @@
+//! One look at a cluster, into the same inventory that the operator's watches fill.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
+use kube::Api;
+use kube::Client;
+use kube::api::ListParams;
+use kube::core::ObjectList;
+use serde::de::DeserializeOwned;
+
+use crate::api::StoredConfigMapSync;
+use crate::commands::Error;
+use crate::controller::inventory::Inventory;
+use crate::controller::inventory::Teller;
+use crate::names;
+use crate::names::NamespacedName;
+
+/// How many objects one answer holds.
+const PAGE: u32 = 500;
+
+/// What there is.
+pub struct Survey {
+    /// What the operator would know.
+    pub inventory: Arc<Inventory>,
+    /// Each sync.
+    pub syncs: BTreeMap<NamespacedName, StoredConfigMapSync>,
+    /// When each marked copy was created.
+    pub created: BTreeMap<NamespacedName, Timestamp>,
+}
+
+/// Looks at the syncs and the marked copies of the whole cluster.
+///
+/// # Errors
+/// A list is refused.
+pub async fn survey_copies(client: &Client) -> Result<Survey, Error> {
+    let mut survey = survey_syncs(client, &[]).await?;
+    let marked = ListParams::default().labels(names::LABEL_SYNC_UID);
+    survey.see_config_maps(client, "list marked ConfigMaps", marked).await?;
+    Ok(survey)
+}
+
+/// Looks at everything that the operator watches; `protected` namespaces are never destinations.
+///
+/// # Errors
+/// A list is refused.
+pub async fn survey_everything(client: &Client, protected: &[String]) -> Result<Survey, Error> {
+    let mut survey = survey_syncs(client, protected).await?;
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let namespaces = pages("list Namespaces", ListParams::default(), async |page| {
+        namespaces.list_metadata(&page).await
+    });
+    for namespace in namespaces.await? {
+        survey.inventory.namespace_seen(&namespace.metadata);
+    }
+    survey.see_config_maps(client, "list ConfigMaps", ListParams::default()).await?;
+    Ok(survey)
+}
+
+/// Syncs first: they tell which `ConfigMaps` matter.
+async fn survey_syncs(client: &Client, protected: &[String]) -> Result<Survey, Error> {
+    let inventory = Arc::new(Inventory::new(protected.iter().cloned().collect()));
+    let api: Api<StoredConfigMapSync> = Api::all(client.clone());
+    let listed =
+        pages("list ConfigMapSyncs", ListParams::default(), async |page| api.list(&page).await);
+    let mut syncs = BTreeMap::new();
+    for sync in listed.await? {
+        inventory.sync_seen(&sync);
+        syncs.extend(sync.namespaced_name().map(|name| (name, sync)));
+    }
+    Ok(Survey { inventory, syncs, created: BTreeMap::new() })
+}
+
+// === impl Survey ===
+
+impl Survey {
+    async fn see_config_maps(
+        &mut self,
+        client: &Client,
+        attempt: &str,
+        which: ListParams,
+    ) -> Result<(), Error> {
+        let api: Api<ConfigMap> = Api::all(client.clone());
+        let listed = pages(attempt, which, async |page| api.list_metadata(&page).await);
+        for config_map in listed.await? {
+            self.inventory.config_map_seen(&config_map.metadata, Teller::Watch);
+            let ObjectMeta { namespace, name, creation_timestamp, labels, .. } =
+                config_map.metadata;
+            let is_marked = labels.is_some_and(|it| it.contains_key(names::LABEL_SYNC_UID));
+            if let (Some(namespace), Some(name), Some(created), true) =
+                (namespace, name, creation_timestamp, is_marked)
+            {
+                self.created.insert(NamespacedName::new(namespace, name), created.0);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// All of a list, page by page.
+async fn pages<K: Clone + Debug + DeserializeOwned>(
+    attempt: &str,
+    parameters: ListParams,
+    list: impl AsyncFn(ListParams) -> kube::Result<ObjectList<K>>,
+) -> Result<Vec<K>, Error> {
+    let mut parameters = parameters.limit(PAGE);
+    let mut found = Vec::new();
+    loop {
+        let page = list(parameters.clone()).await;
+        let page = page.map_err(|source| Error::Read { attempt: attempt.to_owned(), source })?;
+        found.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => parameters = parameters.continue_token(&token),
+            None => return Ok(found),
+        }
+    }
+}

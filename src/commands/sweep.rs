@@ -1,0 +1,160 @@
+//! `configmapsync sweep`: lists orphans, asks, and deletes or releases them as who asks.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream;
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+
+use crate::args::Sweep;
+use crate::commands::Error;
+use crate::commands::Exit;
+use crate::commands::connect;
+use crate::commands::say;
+use crate::commands::survey::Survey;
+use crate::commands::survey::survey_copies;
+use crate::commands::table::short;
+use crate::commands::table::table;
+use crate::controller::Answer;
+use crate::controller::calls;
+use crate::controller::inventory::Inventory;
+use crate::controller::requests;
+use crate::controller::sweep::Owners;
+use crate::controller::sweep::ask_owners;
+use crate::controller::sweep::candidates;
+use crate::controller::sweep::ensure_established;
+use crate::decide::sweep::Candidate;
+use crate::decide::sweep::Left;
+use crate::decide::sweep::Orphans;
+use crate::decide::sweep::Patience;
+use crate::decide::sweep::Step;
+use crate::decide::sweep::sweep as decide;
+use crate::names::NamespacedName;
+
+/// Writes under way at a time.
+const CONCURRENT_WRITES: usize = 8;
+
+/// What would become of each orphan.
+type Steps = BTreeMap<NamespacedName, (Candidate, Step)>;
+
+/// Lists the orphans, asks, and deletes or releases them.
+///
+/// Between the question and the answer the cluster goes on: what is done then is what was shown
+/// and is still so.
+///
+/// # Errors
+/// What there is could not be told. What could not be written is printed, and is a
+/// [`Exit::Failure`].
+pub async fn sweep(flags: &Sweep) -> Result<Exit, Error> {
+    let (client, _) = connect(&flags.cluster).await?;
+    let (survey, shown) = look(&client).await?;
+    if shown.is_empty() {
+        say("There are no orphans: every copy has its ConfigMapSync.\n")?;
+        return Ok(Exit::Success);
+    }
+    say(&list(&survey, &shown, Timestamp::now()))?;
+    let count = |verb| shown.values().filter(|(_, step)| step.verb() == verb).count();
+    let (deletes, releases) = (count("delete"), count("release"));
+    if deletes + releases == 0 {
+        say("There is nothing to do.\n")?;
+        return Ok(Exit::Success);
+    }
+    let mut steps = shown;
+    if !flags.yes {
+        if !std::io::stdin().is_terminal() {
+            eprintln!("configmapsync: nothing was done: say --yes where nobody can be asked");
+            return Ok(Exit::Usage);
+        }
+        if !confirmed(deletes, releases)? {
+            say("Nothing was done.\n")?;
+            return Ok(Exit::Failure);
+        }
+        let (_, now) = look(&client).await?;
+        steps.retain(|at, (_, step)| now.get(at).is_some_and(|(_, now)| now == step));
+    }
+    let done = carry_out(&client, &steps).await;
+    let undone = deletes + releases - done;
+    say(&format!("{done} done, {undone} not done.\n"))?;
+    Ok(if undone == 0 { Exit::Success } else { Exit::Failure })
+}
+
+async fn look(client: &Client) -> Result<(Survey, Steps), Error> {
+    ensure_established(client).await.map_err(Error::Kind)?;
+    let survey = survey_copies(client).await?;
+    let inventory: &Inventory = &survey.inventory;
+    let orphans = |owners: &Owners| Orphans {
+        candidates: candidates(inventory, owners),
+        marked_copies: inventory.marked_copies(),
+        patience: Patience::Person,
+    };
+    let unasked = orphans(&Owners::default());
+    let verdict = decide(&unasked);
+    let due = verdict.asks().filter_map(|at| unasked.candidates.get(at));
+    let owners = ask_owners(client, inventory, due).await;
+    let mut orphans = orphans(&owners);
+    let steps = decide(&orphans).steps.into_iter();
+    // A clone of a copy belongs to whoever made it: it is no orphan.
+    let orphaned = steps.filter(|(_, step)| *step != Step::Leave(Left::NotOurs));
+    let steps = orphaned
+        .filter_map(|(at, step)| Some((at.clone(), (orphans.candidates.remove(&at)?, step))))
+        .collect();
+    Ok((survey, steps))
+}
+
+fn list(survey: &Survey, steps: &Steps, now: Timestamp) -> String {
+    let age = |at| {
+        let created = survey.created.get(at)?;
+        Some(short(Duration::try_from(now.duration_since(*created)).unwrap_or_default()))
+    };
+    let rows: Vec<_> = steps
+        .iter()
+        .map(|(at, (candidate, step))| {
+            [
+                at.to_string(),
+                candidate.marks.sync.clone().unwrap_or_default(),
+                candidate.marks.sync_uid.clone(),
+                age(at).unwrap_or_default(),
+                step.verb().to_owned(),
+                step.why(candidate),
+            ]
+        })
+        .collect();
+    table(["COPY", "CONFIGMAPSYNC", "UID", "AGE", "ACTION", "WHY"], &rows)
+}
+
+fn confirmed(deletes: usize, releases: usize) -> std::io::Result<bool> {
+    say(&format!("Delete {deletes} and release {releases} of these ConfigMaps? [y/N] "))?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Carries out what is to be done; how much was.
+async fn carry_out(client: &Client, steps: &Steps) -> usize {
+    let writes: Vec<_> = steps.iter().map(|(at, (_, step))| write(client, at, step)).collect();
+    let written: Vec<bool> =
+        stream::iter(writes).buffer_unordered(CONCURRENT_WRITES).collect().await;
+    written.into_iter().filter(|written| *written).count()
+}
+
+async fn write(client: &Client, at: &NamespacedName, step: &Step) -> bool {
+    let written = match step {
+        Step::Delete { seen } => calls::delete(client, at, seen).await.map(drop),
+        Step::Release { seen, stamp } => {
+            let patch = requests::restamp(seen, stamp);
+            calls::patch(client, at, patch).await.map(drop)
+        }
+        Step::Wait { .. } | Step::Ask | Step::Leave(_) => return false,
+    };
+    let why = match written {
+        // Whoever does not listen misses nothing that matters.
+        Ok(()) => return say(&format!("{at}: {}d\n", step.verb())).is_ok(),
+        Err(Answer::LookAgain) => format!("{at} has changed meanwhile: look again"),
+        Err(Answer::Refused(refusal)) => refusal.failure.message,
+    };
+    eprintln!("configmapsync: {why}");
+    false
+}

@@ -1,0 +1,65 @@
+//! The calls that write a copy: one way to create, to patch and to delete, whoever does it.
+//!
+//! Knows neither who leads nor what is known: the caller sees to both.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Api;
+use kube::Client;
+use kube::Resource as _;
+use kube::api::Patch;
+
+use crate::controller::act::requests;
+use crate::controller::error::Answer;
+use crate::controller::error::classify;
+use crate::decide::observed::Version;
+use crate::names::NamespacedName;
+
+/// Creates `copy` at `at`.
+///
+/// # Errors
+/// The API server refused, or did not answer.
+pub async fn post(
+    client: &Client,
+    at: &NamespacedName,
+    copy: ConfigMap,
+) -> Result<ObjectMeta, Answer> {
+    let failed = |error| classify(&format!("create ConfigMap {at}"), &error);
+    let url = ConfigMap::url_path(&(), Some(&at.namespace));
+    let request = requests::post(&url, &copy).map_err(failed)?;
+    let created: requests::MetadataOnly = client.request(request).await.map_err(failed)?;
+    Ok(created.metadata)
+}
+
+/// Patches the copy at `at`; the patch itself says which version it is meant for.
+///
+/// # Errors
+/// The API server refused, or did not answer.
+pub async fn patch(
+    client: &Client,
+    at: &NamespacedName,
+    patch: json_patch::Patch,
+) -> Result<ObjectMeta, Answer> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), &at.namespace);
+    let patch = Patch::Json::<()>(patch);
+    let patched = api.patch_metadata(&at.name, &requests::patch_parameters(), &patch).await;
+    let failed = |error| classify(&format!("patch ConfigMap {at}"), &error);
+    Ok(patched.map_err(failed)?.metadata)
+}
+
+/// Deletes the copy at `at` if it is as it was `seen`. What is left of it, if a finalizer holds it.
+///
+/// # Errors
+/// The API server refused, or did not answer.
+pub async fn delete(
+    client: &Client,
+    at: &NamespacedName,
+    seen: &Version,
+) -> Result<Option<ObjectMeta>, Answer> {
+    let failed = |error| classify(&format!("delete ConfigMap {at}"), &error);
+    let url = ConfigMap::url_path(&(), Some(&at.namespace));
+    let request = requests::delete(&url, &at.name, seen).map_err(failed)?;
+    let answer = client.request_status::<requests::MetadataOnly>(request).await.map_err(failed)?;
+    let left = answer.left().map(|left| left.metadata);
+    Ok(left.filter(|left| left.deletion_timestamp.is_some()))
+}
