@@ -65,6 +65,12 @@ impl Startup {
         let _ = listed.wait_for(|listed| listed.iter().all(|listed| *listed)).await;
     }
 
+    /// Whether the list of `part` is complete.
+    #[must_use]
+    pub fn is_listed(&self, part: Part) -> bool {
+        self.listed.borrow()[part as usize]
+    }
+
     /// Waits until the list of `part` is complete.
     pub async fn wait_for(&self, part: Part) {
         let mut listed = self.listed.subscribe();

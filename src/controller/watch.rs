@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 use std::time::Instant;
 
 use futures::Stream;
@@ -21,6 +22,7 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher;
 use kube::runtime::watcher::Event;
+use tokio::time::timeout;
 
 use crate::access::rule;
 use crate::api::StoredConfigMapSync;
@@ -123,6 +125,10 @@ pub async fn namespaces(context: Arc<Context>, client: Client) {
 }
 
 /// Hands every event to `handle`, and keeps health and startup informed. Ends with the stream.
+///
+/// A watch that was begun again after an error says nothing until something happens, while one
+/// that fails again says so. So a silence that is longer than the pause before the next attempt
+/// counts as success.
 async fn follow<K: Debug>(
     context: &Context,
     part: Part,
@@ -130,9 +136,20 @@ async fn follow<K: Debug>(
     mut handle: impl FnMut(Event<K>),
 ) {
     let mut events = std::pin::pin!(events);
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(event) => {
+    let mut errors = 0;
+    loop {
+        let next = match errors {
+            0 => Ok(events.next().await),
+            errors => timeout(longest_pause(errors), events.next()).await,
+        };
+        match next {
+            Ok(None) => return,
+            Ok(Some(Err(error))) => {
+                errors += 1;
+                complain(context, part, &error);
+            }
+            Ok(Some(Ok(event))) => {
+                errors = 0;
                 let is_list_complete = matches!(event, Event::InitDone);
                 if !matches!(event, Event::Init) {
                     context.health.set(part.health_part(), Ok(()));
@@ -142,9 +159,21 @@ async fn follow<K: Debug>(
                     context.wake(context.inventory.syncs());
                 }
             }
-            Err(error) => complain(context, part, &error),
+            Err(_silence) => {
+                errors = 0;
+                if context.startup.is_listed(part) {
+                    context.health.set(part.health_part(), Ok(()));
+                }
+            }
         }
     }
+}
+
+/// How long the next attempt after so many errors in a row may be in coming: kube's pause doubles
+/// from 0.8 s to 30 s, and may be as long again; then there is the attempt itself.
+fn longest_pause(errors: u32) -> Duration {
+    let pause = Duration::from_millis(800).saturating_mul(2_u32.saturating_pow(errors));
+    pause.min(Duration::from_secs(30)) * 2 + Duration::from_secs(20)
 }
 
 fn complain(context: &Context, part: Part, error: &watcher::Error) {

@@ -48,3 +48,4 @@ mod sweep;
 mod sweep_command;
 mod traces;
 mod troubles_at_start;
+mod watch_recovers;

@@ -1,0 +1,48 @@
+//! Promise: a leader whose watch fails for a moment is not ready for a moment, even if nothing
+//! happens that the watch could tell.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use anyhow::ensure;
+use e2e::control_plane::OPERATOR;
+use e2e::fault_proxy::Answer;
+use e2e::fault_proxy::Fault;
+use e2e::fault_proxy::FaultProxy;
+use e2e::fault_proxy::Rule;
+use e2e::fixture::SOON;
+use e2e::replica::Options;
+use e2e::replica::Replica;
+use e2e::wait::Seen;
+use e2e::wait::until;
+use e2e::world::World;
+
+/// The longest pause after a first error, and an attempt.
+const RECOVERED: Duration = Duration::from_secs(40);
+
+#[tokio::test]
+async fn a_watch_that_was_refused_once_is_trusted_again_in_silence() -> Result<()> {
+    let world = World::start(0).await?;
+    let proxy = FaultProxy::start(&world.control_plane)?;
+    // As an API server answers that has yet to prepare the storage of a kind.
+    let refused = Fault::Answer(Answer::too_many_requests(1));
+    proxy.add(Rule::new(refused).resource("configmapsyncs").when(|request| request.is_watch()));
+    let options = Options { server: Some(proxy.url()), ..Options::default() };
+    let replica = Replica::start(&world.control_plane, OPERATOR, &options).await?;
+    replica.wait_ready().await?;
+    until("the watch was refused", SOON, || async {
+        let refused = replica.logs().iter().any(|line| line.to_string().contains("fails; trying"));
+        Ok(Seen::from_bool(refused, || format!("{:?}", replica.logs())))
+    })
+    .await?;
+    until("the leader is ready again", RECOVERED, || async {
+        Ok(Seen::from_bool(replica.is_ready().await?, || "it is not".to_owned()))
+    })
+    .await?;
+    let watches = proxy
+        .requests()
+        .into_iter()
+        .filter(|request| request.is_watch() && request.resource() == "configmapsyncs");
+    ensure!(watches.count() == 2, "it was watched again once");
+    Ok(())
+}
