@@ -9,6 +9,7 @@ use e2e::control_plane::OPERATOR;
 use e2e::fault_proxy::Answer;
 use e2e::fault_proxy::Fault;
 use e2e::fault_proxy::FaultProxy;
+use e2e::fault_proxy::Request;
 use e2e::fault_proxy::Rule;
 use e2e::fixture::SOON;
 use e2e::replica::Options;
@@ -26,7 +27,7 @@ async fn a_watch_that_was_refused_once_is_trusted_again_in_silence() -> Result<(
     let proxy = FaultProxy::start(&world.control_plane)?;
     // As an API server answers that has yet to prepare the storage of a kind.
     let refused = Fault::Answer(Answer::too_many_requests(1));
-    proxy.add(Rule::new(refused).resource("configmapsyncs").when(|request| request.is_watch()));
+    proxy.add(Rule::new(refused).resource("configmapsyncs").when(Request::is_watch));
     let options = Options { server: Some(proxy.url()), ..Options::default() };
     let replica = Replica::start(&world.control_plane, OPERATOR, &options).await?;
     replica.wait_ready().await?;
