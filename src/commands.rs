@@ -86,7 +86,10 @@ impl Exit {
 }
 
 /// Prints `text`; a reader that has gone away, as in a pipe to `head`, is no failure.
-fn say(text: &str) -> std::io::Result<()> {
+///
+/// # Errors
+/// The terminal failed.
+pub fn say(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error),

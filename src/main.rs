@@ -1,6 +1,5 @@
 //! The operator's binary: reads the arguments, and does what they ask.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
@@ -96,13 +95,10 @@ fn print_manifests(flags: &Manifests) -> ExitCode {
     }
 }
 
-/// Prints `text`; a reader that has gone away, as in a pipe to `head`, is no failure.
 fn print(text: &str) -> ExitCode {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            fail(&error, ExitCode::FAILURE)
-        }
-        _ => ExitCode::SUCCESS,
+    match commands::say(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, ExitCode::FAILURE),
     }
 }
 

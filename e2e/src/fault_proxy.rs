@@ -10,7 +10,8 @@
 //! ```
 //!
 //! # How to use it
-//! * Start: [`FaultProxy::start`], then a replica with `Options { server: Some(proxy.url()), .. }`.
+//! * Start: [`FaultProxy::start`], then [`FaultProxy::replica`], or a replica of your own with
+//!   `Options { server: Some(proxy.url()), .. }`.
 //! * Single requests: [`FaultProxy::add`] a [`Rule`], which says which requests, which of them
 //!   (the n-th), and what [`Fault`] befalls them. The first rule that applies decides.
 //! * Crash points: [`Fault::HoldBefore`] and [`Fault::HoldAfter`] with a [`Hold`]: wait until it
@@ -52,9 +53,12 @@ use anyhow::Result;
 use tokio::sync::oneshot;
 
 use crate::control_plane::ControlPlane;
+use crate::control_plane::OPERATOR;
 use crate::fault_proxy::listener::Listener;
 use crate::fault_proxy::upstream::Upstream;
 use crate::fault_proxy::watches::Watches;
+use crate::replica::Options;
+use crate::replica::Replica;
 
 /// A running proxy. Dropped, it is gone, and with it every connection through it.
 pub struct FaultProxy {
@@ -99,6 +103,17 @@ impl FaultProxy {
             });
         })?;
         Ok(Self { shared, address, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Starts the one replica of a cluster, behind this proxy, and waits until it is ready.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn replica(&self, control_plane: &ControlPlane) -> Result<Replica> {
+        let options = Options { server: Some(self.url()), ..Options::default() };
+        let replica = Replica::start(control_plane, OPERATOR, &options).await?;
+        replica.wait_ready().await?;
+        Ok(replica)
     }
 
     /// The URL that the replica should reach the API server by.

@@ -22,6 +22,10 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
 }
 
+/// What to say where the API server does not serve the kind.
+pub const KIND_IS_MISSING: &str =
+    "the kind ConfigMapSync is not installed: apply its CustomResourceDefinition";
+
 /// Why a round as a whole failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -78,6 +82,15 @@ impl Refusal {
     pub fn transient(message: String) -> Self {
         let failure = Failure::new(Reason::ApiError, message);
         Self { failure, cap: CAP_UNAVAILABLE, retry_after: None }
+    }
+
+    /// What came of a read, which has no version that could be out of date: any error refuses it.
+    #[must_use]
+    pub fn of_read(attempt: &str, error: &kube::Error) -> Self {
+        match classify(attempt, error) {
+            Answer::Refused(refusal) => refusal,
+            Answer::LookAgain => Self::transient(format!("cannot {attempt}: it is changing")),
+        }
     }
 }
 

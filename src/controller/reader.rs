@@ -17,9 +17,7 @@ use kube::Client;
 use tokio::sync::Semaphore;
 
 use crate::access::rule;
-use crate::controller::error::Answer;
 use crate::controller::error::Refusal;
-use crate::controller::error::classify;
 use crate::controller::inventory::Inventory;
 use crate::controller::inventory::Known;
 use crate::controller::inventory::Teller;
@@ -99,7 +97,7 @@ impl Reader {
                 self.inventory.config_map_seen(&found.metadata, Teller::Read);
             }
             Ok(None) => self.nothing_at(at),
-            Err(error) => return Err(refusal(&format!("look at ConfigMap {at}"), &error)),
+            Err(error) => return Err(Refusal::of_read(&format!("look at ConfigMap {at}"), &error)),
         }
         Ok(())
     }
@@ -113,7 +111,7 @@ impl Reader {
                 self.nothing_at(at);
                 return Ok(None);
             }
-            Err(error) => return Err(refusal(&format!("read ConfigMap {at}"), &error)),
+            Err(error) => return Err(Refusal::of_read(&format!("read ConfigMap {at}"), &error)),
         };
         self.inventory.config_map_seen(&config_map.metadata, Teller::Read);
         let version = Version {
@@ -146,14 +144,6 @@ impl Reader {
         };
         shared.retain(|_, slot| in_use(slot));
         Arc::clone(shared.entry(at.clone()).or_default())
-    }
-}
-
-/// A read has no version that could be out of date: any error refuses it.
-fn refusal(attempt: &str, error: &kube::Error) -> Refusal {
-    match classify(attempt, error) {
-        Answer::Refused(refusal) => refusal,
-        Answer::LookAgain => Refusal::transient(format!("cannot {attempt}: it is changing")),
     }
 }
 

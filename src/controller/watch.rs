@@ -27,6 +27,7 @@ use tokio::time::timeout;
 use crate::access::rule;
 use crate::api::StoredConfigMapSync;
 use crate::controller::Context;
+use crate::controller::error::KIND_IS_MISSING;
 use crate::controller::inventory::Change;
 use crate::controller::inventory::NamespaceChange;
 use crate::controller::inventory::Teller;
@@ -193,9 +194,7 @@ fn explain(part: Part, error: &watcher::Error) -> String {
         other => return describe(other),
     };
     match (status.code, part) {
-        (404, Part::Syncs) => "the kind ConfigMapSync is not installed: apply its \
-                               CustomResourceDefinition"
-            .to_owned(),
+        (404, Part::Syncs) => KIND_IS_MISSING.to_owned(),
         (401 | 403, _) => format!("{}: grant it to the operator's ServiceAccount", status.message),
         _ => status.message.clone(),
     }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::control_plane::OPERATOR;
 use e2e::fault_proxy::Answer;
 use e2e::fault_proxy::Fault;
 use e2e::fault_proxy::FaultProxy;
@@ -12,8 +11,6 @@ use e2e::fault_proxy::Rule;
 use e2e::fixture::Fixture;
 use e2e::fixture::SOON;
 use e2e::fixture::one_to_one;
-use e2e::replica::Options;
-use e2e::replica::Replica;
 use e2e::wait::Seen;
 use e2e::wait::stays;
 use e2e::world::World;
@@ -28,9 +25,7 @@ const LATEST: Duration = Duration::from_secs(6);
 async fn an_api_server_that_asks_for_time_gets_it() -> Result<()> {
     let world = World::start(0).await?;
     let proxy = FaultProxy::start(&world.control_plane)?;
-    let options = Options { server: Some(proxy.url()), ..Options::default() };
-    let replica = Replica::start(&world.control_plane, OPERATOR, &options).await?;
-    replica.wait_ready().await?;
+    let _replica = proxy.replica(&world.control_plane).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;

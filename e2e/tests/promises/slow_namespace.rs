@@ -7,14 +7,12 @@ use std::time::Instant;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConfigMapSyncSpec;
-use e2e::control_plane::OPERATOR;
 use e2e::fault_proxy::Fault;
 use e2e::fault_proxy::FaultProxy;
 use e2e::fault_proxy::Rule;
 use e2e::fixture::Fixture;
 use e2e::fixture::SOON;
 use e2e::fixture::one_to_one;
-use e2e::replica::Options;
 use e2e::replica::Replica;
 use e2e::wait::Seen;
 use e2e::wait::until;
@@ -49,9 +47,7 @@ impl Scene {
     async fn start() -> Result<Self> {
         let world = World::start(0).await?;
         let proxy = FaultProxy::start(&world.control_plane)?;
-        let options = Options { server: Some(proxy.url()), ..Options::default() };
-        let replica = Replica::start(&world.control_plane, OPERATOR, &options).await?;
-        replica.wait_ready().await?;
+        let replica = proxy.replica(&world.control_plane).await?;
         let fixture = world.fixture();
         fixture.create_namespaces(&["central", "other"]).await?;
         fixture.create_config_map("central", "shared", &[("a", "1")]).await?;

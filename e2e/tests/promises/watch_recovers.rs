@@ -5,15 +5,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::control_plane::OPERATOR;
 use e2e::fault_proxy::Answer;
 use e2e::fault_proxy::Fault;
 use e2e::fault_proxy::FaultProxy;
 use e2e::fault_proxy::Request;
 use e2e::fault_proxy::Rule;
 use e2e::fixture::SOON;
-use e2e::replica::Options;
-use e2e::replica::Replica;
 use e2e::wait::Seen;
 use e2e::wait::until;
 use e2e::world::World;
@@ -28,9 +25,7 @@ async fn a_watch_that_was_refused_once_is_trusted_again_in_silence() -> Result<(
     // As an API server answers that has yet to prepare the storage of a kind.
     let refused = Fault::Answer(Answer::too_many_requests(1));
     proxy.add(Rule::new(refused).resource("configmapsyncs").when(Request::is_watch));
-    let options = Options { server: Some(proxy.url()), ..Options::default() };
-    let replica = Replica::start(&world.control_plane, OPERATOR, &options).await?;
-    replica.wait_ready().await?;
+    let replica = proxy.replica(&world.control_plane).await?;
     until("the watch was refused", SOON, || async {
         let refused = replica.logs().iter().any(|line| line.to_string().contains("fails; trying"));
         Ok(Seen::from_bool(refused, || format!("{:?}", replica.logs())))

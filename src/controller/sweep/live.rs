@@ -17,9 +17,8 @@ use kube::core::Status;
 use crate::access::rule;
 use crate::api::ConfigMapSync;
 use crate::controller::Context;
-use crate::controller::error::Answer;
+use crate::controller::error::KIND_IS_MISSING;
 use crate::controller::error::Refusal;
-use crate::controller::error::classify;
 use crate::controller::inventory::Inventory;
 use crate::controller::inventory::Teller;
 use crate::controller::memory::Attempt;
@@ -41,11 +40,7 @@ pub async fn ensure_established(client: &Client) -> Result<(), String> {
     let name = names::CUSTOM_RESOURCE_DEFINITION;
     let definition = match api.get_opt(name).await {
         Ok(Some(definition)) => definition,
-        Ok(None) => {
-            return Err("the kind ConfigMapSync is not installed: apply its \
-                        CustomResourceDefinition"
-                .to_owned());
-        }
+        Ok(None) => return Err(KIND_IS_MISSING.to_owned()),
         Err(error) => {
             return Err(explain(&format!("read CustomResourceDefinition {name}"), &error));
         }
@@ -124,7 +119,7 @@ pub async fn look_at_copies(context: &Context, due: &BTreeMap<NamespacedName, Ca
                     context.inventory.config_map_gone(at, None, Teller::Read);
                 }
                 Err(error) => {
-                    let refusal = refusal(&format!("look at ConfigMap {at}"), &error);
+                    let refusal = Refusal::of_read(&format!("look at ConfigMap {at}"), &error);
                     let attempt = Attempt {
                         subject: Some(at.clone()),
                         namespace_uid: context.inventory.namespace(&at.namespace).1,
@@ -139,19 +134,12 @@ pub async fn look_at_copies(context: &Context, due: &BTreeMap<NamespacedName, Ca
     stream::iter(looks).buffer_unordered(CONCURRENT_LOOKS).collect::<()>().await;
 }
 
-fn refusal(attempt: &str, error: &kube::Error) -> Refusal {
-    match classify(attempt, error) {
-        Answer::Refused(refusal) => refusal,
-        Answer::LookAgain => Refusal::transient(format!("cannot {attempt}: it is changing")),
-    }
-}
-
 fn explain(attempt: &str, error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if status.code == 404 => {
             format!("cannot {attempt}: HTTP 404, but not for the object")
         }
-        error => refusal(attempt, error).failure.message,
+        error => Refusal::of_read(attempt, error).failure.message,
     }
 }
 
