@@ -37,6 +37,14 @@ pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const CONFIGMAPSYNC: &str = "configmapsync";
 /// Name of the definition of our kind.
 pub const CUSTOM_RESOURCE_DEFINITION: &str = "configmapsyncs.apps.nishaf.info";
+/// Name of the policy, and of its binding, that lets only the announced pod write copies.
+pub const POLICY_FENCE: &str = "configmapsync-fence";
+/// Name of the policy, and of its binding, that lets nobody borrow the operator's rights.
+pub const POLICY_CONSENT: &str = "configmapsync-consent";
+/// Name of the policy, and of its binding, that says who may put our marks on a `ConfigMap`.
+pub const POLICY_MARKS: &str = "configmapsync-marks";
+/// Name of the policy, and of its binding, that keeps the operator to its own copies.
+pub const POLICY_BOUNDS: &str = "configmapsync-bounds";
 /// Reason of the Event that tells that orphans are not swept, since there are too many.
 pub const EVENT_SWEEP_HELD: &str = "SweepHeld";
 /// Reporting controller of our Events.
