@@ -22,8 +22,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
+pub mod leader;
 mod stored;
 
+pub use leader::ConfigMapSyncLeader;
+pub use leader::ConfigMapSyncLeaderSpec;
 pub use stored::StoredConfigMapSync;
 
 /// What to copy, and where to.
@@ -295,12 +298,14 @@ pub struct DestinationFailure {
 }
 
 /// The definition of the kind `ConfigMapSync`, as it is installed.
-///
-/// No field is nullable: the API server then prunes a `null`, instead of storing one. Helm keeps
-/// it when the release goes: with it would go every ConfigMapSync.
 #[must_use]
 pub fn custom_resource_definition() -> CustomResourceDefinition {
-    let mut definition = ConfigMapSync::crd();
+    as_installed(ConfigMapSync::crd())
+}
+
+/// No field is nullable: the API server then prunes a `null`, instead of storing one. Helm keeps
+/// the definition when the release goes: with it would go every object of the kind.
+fn as_installed(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {
     definition.annotations_mut().insert("helm.sh/resource-policy".to_owned(), "keep".to_owned());
     for version in &mut definition.spec.versions {
         let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());

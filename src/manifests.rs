@@ -16,6 +16,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 
 use crate::api::custom_resource_definition;
+use crate::api::leader;
 use crate::controller;
 use crate::election;
 use crate::names;
@@ -58,12 +59,14 @@ pub struct Manifest {
 /// # Errors
 /// A manifest cannot be written as YAML.
 pub fn all() -> Result<Vec<Manifest>, Error> {
-    let definition = custom_resource_definition();
+    let (syncs, leaders) = (custom_resource_definition(), leader::custom_resource_definition());
     let (cluster_rules, rules) = (merged(controller::access()), merged(election::access()));
     Ok(vec![
-        document("deploy/crds/configmapsyncs.yaml", &definition)?,
+        document("deploy/crds/configmapsyncs.yaml", &syncs)?,
+        document("deploy/crds/configmapsyncleaders.yaml", &leaders)?,
         rbac(cluster_rules.clone(), rules.clone())?,
-        document("chart/files/crds/configmapsyncs.yaml", &definition)?,
+        document("chart/files/crds/configmapsyncs.yaml", &syncs)?,
+        document("chart/files/crds/configmapsyncleaders.yaml", &leaders)?,
         document("chart/files/cluster-role-rules.yaml", &cluster_rules)?,
         document("chart/files/role-rules.yaml", &rules)?,
     ])
@@ -226,10 +229,14 @@ mod tests {
 
     #[test]
     fn every_field_is_described() {
-        let definition = serde_json::to_value(custom_resource_definition()).unwrap();
-        let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-        for part in ["spec", "status"] {
-            assert_described(&schema["properties"][part], part);
+        let (syncs, leaders) = (custom_resource_definition(), leader::custom_resource_definition());
+        for (definition, parts) in [(syncs, &["spec", "status"][..]), (leaders, &["spec"])] {
+            let definition = serde_json::to_value(definition).unwrap();
+            let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+            assert!(schema["description"].is_string());
+            for part in parts {
+                assert_described(&schema["properties"][part], part);
+            }
         }
     }
 

@@ -27,14 +27,14 @@ pub const OPERATOR: &str = "configmapsync";
 /// How the API server knows the operator.
 pub const OPERATOR_USER: &str = "system:serviceaccount:configmapsync:configmapsync";
 const FIELD_MANAGER: &str = "e2e";
-const KIND: &str = "/apis/apps.nishaf.info/v1/configmapsyncs";
+const KINDS: [&str; 2] = ["configmapsyncs", "configmapsyncleaders"];
 
 impl ControlPlane {
-    /// Installs everything but the operator itself from `deploy/`, and waits until the kind is
+    /// Installs everything but the operator itself from `deploy/`, and waits until its kinds are
     /// served.
     ///
     /// # Errors
-    /// A manifest cannot be read or is refused, or the kind is not served in time.
+    /// A manifest cannot be read or is refused, or a kind is not served in time.
     pub async fn install(&self) -> Result<()> {
         for file in manifests()? {
             self.apply_file(&file).await?;
@@ -95,12 +95,16 @@ fn manifests() -> Result<Vec<PathBuf>> {
 }
 
 async fn wait_served(client: &Client) -> Result<()> {
-    until("the API server serves ConfigMapSyncs", Duration::from_secs(30), || async {
-        let request = Request::get(format!("{KIND}?limit=1")).body(Vec::new())?;
-        Ok(match client.request_text(request).await {
-            Ok(_) => Seen::Done(()),
-            Err(error) => Seen::NotYet(error.to_string()),
+    for kind in KINDS {
+        until(format!("the API server serves {kind}"), Duration::from_secs(30), || async {
+            let path = format!("/apis/apps.nishaf.info/v1/{kind}?limit=1");
+            let request = Request::get(path).body(Vec::new())?;
+            Ok(match client.request_text(request).await {
+                Ok(_) => Seen::Done(()),
+                Err(error) => Seen::NotYet(error.to_string()),
+            })
         })
-    })
-    .await
+        .await?;
+    }
+    Ok(())
 }
