@@ -100,7 +100,12 @@ async fn operate(flags: Run) -> Result<(), Error> {
     serve(&flags, &health, &metrics).await?;
 
     let settings = election_settings(&flags);
-    let election = Election::new(clients.lease, settings, Arc::clone(&health));
+    let election = Arc::new(Election::new(
+        clients.election,
+        settings,
+        Arc::clone(&health),
+        Arc::clone(&metrics),
+    ));
     let lead = tokio::select! {
         biased;
         () = signals::stopped(&mut stop) => return Ok(()),
@@ -110,14 +115,19 @@ async fn operate(flags: Run) -> Result<(), Error> {
     metrics.term_began_at(Timestamp::now().as_duration().as_secs_f64());
     let term = tracing::info_span!(parent: None, "leadership term");
     let settings = controller_settings(flags);
-    let controller = tokio::spawn(controller::run(
+    let controller = controller::run(
         lead.clone(),
         clients.controller,
         settings,
         health,
         Arc::clone(&metrics),
         stopped_by(stop.clone()),
-    ));
+    );
+    let settling = Arc::clone(&election);
+    let controller = tokio::spawn(async move {
+        settling.settle().await;
+        controller.await;
+    });
     let result = lead_until_stopped(&election, &lead, controller, stop).instrument(term).await;
     metrics.set_leading(false);
     result

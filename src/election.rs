@@ -1,29 +1,31 @@
 //! Who leads, and until when.
 //!
-//! Flow: a standby polls the Lease until it wins it and gets a [`Lead`]; the leader renews until
-//! it loses the Lease or its own deadline passes; on shutdown it steps down.
+//! Flow: a standby polls the Lease, and looks at once when it is given back, until it wins it and
+//! gets a [`Lead`]; the leader renews until it loses the Lease or its own deadline passes; on
+//! shutdown it steps down.
 //!
 //! Guarantees: a [`Lead`] is given only if the Lease came back with our own holder identity, and
 //! it lasts no longer than the renew deadline from *before* the call that renewed it, on the
 //! boot-time clock. Assumption: lease duration > renew deadline > retry period.
 //!
-//! Caveat: `kube-leader-election` reads and then patches without a resourceVersion, and judges
-//! expiry by the wall clock of the machine that wrote the Lease.
+//! `kube-leader-election` reads and then patches without a resourceVersion, and judges expiry by
+//! the wall clock of the machine that wrote the Lease: [`lease_guard`] keeps it from both.
 
 pub mod clock;
 mod identity;
 mod lead;
+mod lease;
+pub mod lease_guard;
+pub mod limit;
+mod standby;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Client;
-use kube_leader_election::LeaseLock;
-use kube_leader_election::LeaseLockParams;
-use kube_leader_election::LeaseLockResult;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio::time::timeout;
 
@@ -33,15 +35,18 @@ pub use lead::NotLeading;
 
 use crate::access::rule;
 use crate::election::clock::boot_time;
+use crate::election::lease::Answer;
+use crate::election::lease::Lease;
 use crate::health::Health;
+use crate::metrics::LeaseFailure;
+use crate::metrics::Metrics;
 use crate::names;
-use crate::telemetry::describe;
 
 /// Part of [`Health`] that tells whether the Lease can be reached.
 pub const HEALTH_PART: &str = "lease";
 
-/// How long one call for the Lease may take.
-const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a new leader waits after it took over from one that may not know yet.
+const SETTLE: Duration = Duration::from_secs(1);
 /// The deadline is looked at no less often than this, whatever a call is waiting for.
 const DEADLINE_CHECK: Duration = Duration::from_millis(250);
 
@@ -62,6 +67,15 @@ pub struct Settings {
     pub retry_period: Duration,
 }
 
+/// The connections that an election uses.
+#[derive(Clone)]
+pub struct Clients {
+    /// For the Lease: its own, since calls for it must never wait behind others.
+    pub lease: Client,
+    /// For a standby's watch, which may stay silent for minutes.
+    pub watches: Client,
+}
+
 /// Why leadership ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lost {
@@ -74,15 +88,10 @@ pub enum Lost {
 /// One candidate for leadership.
 pub struct Election {
     settings: Settings,
-    lock: LeaseLock,
+    lease: Lease,
+    watches: Client,
     health: Arc<Health>,
-}
-
-/// What one call for the Lease came to.
-enum Answer {
-    Ours,
-    Held(String),
-    Failed(String),
+    metrics: Arc<Metrics>,
 }
 
 // === impl Lost ===
@@ -99,40 +108,57 @@ impl fmt::Display for Lost {
 // === impl Election ===
 
 impl Election {
-    /// A candidate that calls for the Lease by `client`, which should be its own: calls for the
-    /// Lease must never wait behind others.
+    /// A candidate that calls by `clients`.
     #[must_use]
-    pub fn new(client: Client, settings: Settings, health: Arc<Health>) -> Self {
-        let params = LeaseLockParams {
-            lease_name: settings.lease_name.clone(),
-            holder_id: settings.holder.to_string(),
-            lease_ttl: settings.lease_duration,
-        };
-        let lock = LeaseLock::new(client, &settings.namespace, params);
-        Self { settings, lock, health }
+    pub fn new(
+        clients: Clients,
+        settings: Settings,
+        health: Arc<Health>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let lease = Lease::new(clients.lease, &settings);
+        Self { settings, lease, watches: clients.watches, health, metrics }
     }
 
     /// Waits until we lead. An API server that cannot be reached is waited for, not died of.
     pub async fn win(&self) -> Lead {
+        let Settings { namespace, lease_name, retry_period, .. } = &self.settings;
+        let freed = Notify::new();
+        let client = self.watches.clone();
+        let watching = standby::watch(client, namespace, lease_name, *retry_period, &freed);
+        tokio::select! {
+            lead = self.campaign(&freed) => lead,
+            never = watching => match never {},
+        }
+    }
+
+    async fn campaign(&self, freed: &Notify) -> Lead {
         let mut held_by = None;
         loop {
             let asked_at = boot_time();
             match self.ask().await {
                 Answer::Ours => {
-                    self.note_reached();
+                    self.lease.leads();
                     tracing::info!(holder = %self.settings.holder, "leading");
                     return Lead::until(asked_at + self.settings.renew_deadline);
                 }
                 Answer::Held(holder) => {
-                    self.note_reached();
                     if held_by.as_ref() != Some(&holder) {
                         tracing::info!(%holder, "standing by: the Lease is held");
                         held_by = Some(holder);
                     }
                 }
-                Answer::Failed(why) => self.note_failure(&why),
+                Answer::Changed | Answer::Failed(..) => {}
             }
-            sleep(self.settings.retry_period).await;
+            // Either way it is time to look.
+            let _ = timeout(self.settings.retry_period, freed.notified()).await;
+        }
+    }
+
+    /// Waits until a leader that did not give the Lease back has had time to notice.
+    pub async fn settle(&self) {
+        if !self.lease.was_released() {
+            sleep(SETTLE).await;
         }
     }
 
@@ -153,16 +179,15 @@ impl Election {
     /// What stood in the way; the Lease then expires by itself.
     pub async fn step_down(&self, lead: &Lead) -> Result<(), String> {
         lead.end();
-        let attempt = || async {
-            match timeout(CALL_TIMEOUT, self.lock.step_down()).await {
-                Ok(result) => result.map_err(|error| error.to_string()),
-                Err(_) => Err(format!("no answer within {CALL_TIMEOUT:?}")),
-            }
-        };
-        match attempt().await {
-            Ok(()) => Ok(()),
-            Err(_) => attempt().await,
+        let mut result = self.lease.give_back().await;
+        if result == Err(Answer::Changed) {
+            result = self.lease.give_back().await;
         }
+        result.map_err(|answer| match answer {
+            Answer::Held(holder) => Lost::To(holder).to_string(),
+            Answer::Failed(_, why) => why,
+            Answer::Changed | Answer::Ours => "it keeps changing".to_owned(),
+        })
     }
 
     async fn renew(&self, lead: &Lead) -> Lost {
@@ -170,38 +195,27 @@ impl Election {
             sleep(self.settings.retry_period).await;
             let asked_at = boot_time();
             match self.ask().await {
-                Answer::Ours => {
-                    self.note_reached();
-                    lead.extend(asked_at + self.settings.renew_deadline);
-                }
+                Answer::Ours => lead.extend(asked_at + self.settings.renew_deadline),
                 Answer::Held(holder) => return Lost::To(holder),
-                Answer::Failed(why) => self.note_failure(&why),
+                Answer::Changed | Answer::Failed(..) => {}
             }
         }
     }
 
     async fn ask(&self) -> Answer {
         self.health.beat();
-        match timeout(CALL_TIMEOUT, self.lock.try_acquire_or_renew()).await {
-            Err(_) => Answer::Failed(format!("no answer within {CALL_TIMEOUT:?}")),
-            Ok(Err(error)) => Answer::Failed(describe(&error)),
-            Ok(Ok(LeaseLockResult::NotAcquired(lease))) => Answer::Held(holder_of(&lease)),
-            Ok(Ok(LeaseLockResult::Acquired(lease))) => {
-                let holder = holder_of(&lease);
-                if holder == self.settings.holder.as_str() {
-                    Answer::Ours
-                } else {
-                    Answer::Held(holder)
-                }
+        let answer = self.lease.ask().await;
+        match &answer {
+            Answer::Failed(failure, why) => self.note_failure(*failure, why),
+            Answer::Ours | Answer::Held(_) | Answer::Changed => {
+                self.health.set(HEALTH_PART, Ok(()));
             }
         }
+        answer
     }
 
-    fn note_reached(&self) {
-        self.health.set(HEALTH_PART, Ok(()));
-    }
-
-    fn note_failure(&self, why: &str) {
+    fn note_failure(&self, failure: LeaseFailure, why: &str) {
+        self.metrics.lease_failed(failure);
         let Settings { namespace, lease_name, .. } = &self.settings;
         if self.health.set(HEALTH_PART, Err(why.to_owned())) {
             tracing::warn!(
@@ -218,17 +232,13 @@ async fn deadline(lead: &Lead) {
     }
 }
 
-fn holder_of(lease: &Lease) -> String {
-    lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone()).unwrap_or_default()
-}
-
 /// What the election needs in the operator's own namespace. RBAC cannot limit `create` to a name.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
     let leases = |verbs| rule("coordination.k8s.io", "leases", verbs);
     let ours = PolicyRule {
         resource_names: Some(vec![names::CONFIGMAPSYNC.to_owned()]),
-        ..leases(&["get", "patch"])
+        ..leases(&["get", "patch", "watch"])
     };
     vec![ours, leases(&["create"])]
 }

@@ -27,6 +27,19 @@ pub enum ReconcileResult {
     Error,
 }
 
+/// Why a call for the Lease failed: the label `reason` of `configmapsync_lease_failures_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseFailure {
+    /// We may not.
+    Forbidden,
+    /// The API server refused for another reason.
+    Refused,
+    /// It did not answer in time.
+    Timeout,
+    /// It could not be reached, or its answer could not be used.
+    Unavailable,
+}
+
 /// Labels that tell which controller is meant: there is one.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ControllerLabel {
@@ -88,6 +101,7 @@ pub struct Metrics {
     swept: Family<ActionLabel, Counter>,
     sweep_held: Gauge,
     last_term: Gauge<f64, AtomicU64>,
+    lease_failures: Family<ReasonLabel, Counter>,
 }
 
 const CONTROLLER: ControllerLabel = ControllerLabel { controller: names::CONFIGMAPSYNC };
@@ -106,6 +120,23 @@ impl ReconcileResult {
             Self::Success => "success",
             Self::RequeueAfter => "requeue_after",
             Self::Error => "error",
+        }
+    }
+}
+
+// === impl LeaseFailure ===
+
+impl LeaseFailure {
+    const ALL: [Self; 4] = [Self::Forbidden, Self::Refused, Self::Timeout, Self::Unavailable];
+
+    /// The failure as the metric spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Forbidden => "forbidden",
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+            Self::Unavailable => "unavailable",
         }
     }
 }
@@ -133,6 +164,7 @@ impl Metrics {
             swept: Family::default(),
             sweep_held: Gauge::default(),
             last_term: Gauge::default(),
+            lease_failures: Family::default(),
         };
         metrics.register();
         metrics.start_at_zero(write_actions);
@@ -225,6 +257,11 @@ impl Metrics {
         self.last_term.set(unix_seconds);
     }
 
+    /// A call for the Lease has failed.
+    pub fn lease_failed(&self, failure: LeaseFailure) {
+        self.lease_failures.get_or_create(&ReasonLabel { reason: failure.as_str() }).inc();
+    }
+
     #[rustfmt::skip]
     fn register(&mut self) {
         let r = &mut self.registry;
@@ -242,6 +279,7 @@ impl Metrics {
         r.register("configmapsync_marked_copies", "Marked copies in the cluster", self.marked_copies.clone());
         r.register("configmapsync_swept", "Copies of syncs that no longer exist, by what became of them", self.swept.clone());
         r.register("configmapsync_sweep_held", "Copies of syncs never seen alive that are not swept, since there are too many", self.sweep_held.clone());
+        r.register("configmapsync_lease_failures", "Calls for the Lease that failed, by reason", self.lease_failures.clone());
         r.register("configmapsync_term_start_time_seconds", "Unix time at which leadership began", self.last_term.clone());
     }
 
@@ -264,6 +302,9 @@ impl Metrics {
         }
         for action in SWEEP_ACTIONS {
             drop(self.swept.get_or_create(&ActionLabel { action }));
+        }
+        for failure in LeaseFailure::ALL {
+            drop(self.lease_failures.get_or_create(&ReasonLabel { reason: failure.as_str() }));
         }
         for reason in Reason::ALL {
             drop(self.transitions.get_or_create(&ReasonLabel { reason: reason.as_str() }));

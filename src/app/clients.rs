@@ -18,6 +18,7 @@ use crate::app::clients::count::CountRequests;
 use crate::app::clients::retry_after::KeepRetryAfter;
 use crate::cluster;
 use crate::controller;
+use crate::election;
 use crate::metrics::Metrics;
 use crate::telemetry::propagation;
 
@@ -32,7 +33,7 @@ const WATCH_SILENCE: Duration = Duration::from_mins(5);
 /// The connections of the process.
 pub struct Clients {
     /// For the Lease.
-    pub lease: Client,
+    pub election: election::Clients,
     /// For everything else.
     pub controller: controller::Clients,
 }
@@ -57,12 +58,10 @@ pub enum Error {
 pub async fn connect(kubeconfig: Option<&Path>, metrics: &Arc<Metrics>) -> Result<Clients, Error> {
     let config = cluster::config(kubeconfig, None).await?;
     let client = |silence| client(&config, silence, metrics);
+    let watches = client(WATCH_SILENCE)?;
     Ok(Clients {
-        lease: client(LEASE_SILENCE)?,
-        controller: controller::Clients {
-            calls: client(CALL_SILENCE)?,
-            watches: client(WATCH_SILENCE)?,
-        },
+        election: election::Clients { lease: client(LEASE_SILENCE)?, watches: watches.clone() },
+        controller: controller::Clients { calls: client(CALL_SILENCE)?, watches },
     })
 }
 

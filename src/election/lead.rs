@@ -31,9 +31,10 @@ impl Lead {
     /// Moves the deadline to a later time. A deadline that has passed stays passed, and one that
     /// is later already is kept.
     pub(super) fn extend(&self, deadline: Duration) {
-        if self.remaining().is_ok() {
-            self.deadline.fetch_max(nanoseconds(deadline), Ordering::AcqRel);
-        }
+        let (now, later) = (nanoseconds(boot_time()), nanoseconds(deadline));
+        // In one step: somebody else may end it meanwhile. What has passed is left as it is.
+        let moved = |deadline: u64| (deadline > now).then(|| deadline.max(later));
+        let _ = self.deadline.fetch_update(Ordering::AcqRel, Ordering::Acquire, moved);
     }
 
     /// Ends it now.

@@ -31,7 +31,8 @@ const KINDS: [&str; 2] = ["configmapsyncs", "configmapsyncleaders"];
 
 impl ControlPlane {
     /// Installs everything but the operator itself from `deploy/`, and waits until its kinds are
-    /// served.
+    /// served. The Lease is there too, as a leader leaves it that was asked to stop: where it has
+    /// never been, the first leader waits until that is no accident.
     ///
     /// # Errors
     /// A manifest cannot be read or is refused, or a kind is not served in time.
@@ -42,6 +43,7 @@ impl ControlPlane {
         let metadata = json!({"name": OPERATOR, "namespace": OPERATOR});
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata});
         self.apply(account).await?;
+        self.apply(released_lease()).await?;
         wait_served(&self.client()).await
     }
 
@@ -75,6 +77,15 @@ impl ControlPlane {
             .await
             .with_context(|| format!("applying the {} {name}", types.kind))
     }
+}
+
+fn released_lease() -> Value {
+    json!({
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": OPERATOR, "namespace": OPERATOR},
+        "spec": {"holderIdentity": "", "leaseDurationSeconds": 1},
+    })
 }
 
 /// The CRDs, the namespace, then the rights.

@@ -1,0 +1,278 @@
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use http_body_util::BodyExt as _;
+use kube_leader_election::LeaseLock;
+use kube_leader_election::LeaseLockParams;
+use kube_leader_election::LeaseLockResult;
+use serde_json::json;
+use tower::service_fn;
+use tower::util::BoxService;
+
+use super::*;
+
+const TTL: Duration = Duration::from_secs(15);
+
+/// One Lease, as an API server keeps it, and the clock of everybody.
+#[derive(Clone, Default)]
+struct Server {
+    lease: Arc<Mutex<Option<Value>>>,
+    version: Arc<AtomicU64>,
+    seconds: Arc<AtomicU64>,
+}
+
+impl Server {
+    fn put(&self, spec: &Value) {
+        let version = self.version.fetch_add(1, Ordering::SeqCst) + 1;
+        *self.lease.lock().unwrap() = Some(json!({
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": "lease", "uid": "u", "resourceVersion": version.to_string()},
+            "spec": spec,
+        }));
+    }
+
+    fn spec(&self) -> Value {
+        self.lease.lock().unwrap().as_ref().map(|lease| lease["spec"].clone()).unwrap_or_default()
+    }
+
+    fn wait(&self, seconds: u64) {
+        self.seconds.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    fn answer(&self, method: &Method, sent: &Value) -> (u16, Value) {
+        let stored = self.lease.lock().unwrap().clone();
+        match (method, stored) {
+            (&Method::GET, Some(lease)) => (200, lease),
+            (&Method::POST, None) => {
+                self.put(&sent["spec"]);
+                (201, self.lease.lock().unwrap().clone().unwrap())
+            }
+            (&Method::POST, Some(_)) => (409, json!({"code": 409, "reason": "AlreadyExists"})),
+            (&Method::PATCH, Some(lease)) => {
+                let version = &sent["metadata"]["resourceVersion"];
+                if !version.is_null() && *version != lease["metadata"]["resourceVersion"] {
+                    return (409, json!({"code": 409, "reason": "Conflict"}));
+                }
+                let mut spec = lease["spec"].clone();
+                for (field, value) in sent["spec"].as_object().unwrap() {
+                    spec[field] = value.clone();
+                }
+                if spec != lease["spec"] {
+                    self.put(&spec);
+                }
+                (200, self.lease.lock().unwrap().clone().unwrap())
+            }
+            _ => {
+                let details = json!({"kind": "leases", "name": "lease"});
+                (404, json!({"code": 404, "reason": "NotFound", "details": details}))
+            }
+        }
+    }
+
+    /// This server without a guard.
+    fn service(&self) -> BoxService<Request<Body>, Response<Body>, BoxError> {
+        let server = self.clone();
+        let service = service_fn(move |request: Request<Body>| {
+            let server = server.clone();
+            async move {
+                let method = request.method().clone();
+                let sent = request.into_body().collect().await?.to_bytes();
+                let sent = serde_json::from_slice(&sent).unwrap_or_default();
+                let (status, body) = server.answer(&method, &sent);
+                let mut status_or_lease = body;
+                if status >= 400 {
+                    status_or_lease["kind"] = json!("Status");
+                    status_or_lease["status"] = json!("Failure");
+                }
+                let body = Body::from(status_or_lease.to_string().into_bytes());
+                Ok::<_, BoxError>(Response::builder().status(status).body(body)?)
+            }
+        });
+        BoxService::new(service)
+    }
+
+    fn candidate(&self, holder: &str) -> Candidate {
+        let seconds = Arc::clone(&self.seconds);
+        let clock: Clock = Arc::new(move || Duration::from_secs(seconds.load(Ordering::SeqCst)));
+        let guard = LeaseGuard::new("lease", TTL, Duration::from_secs(2), clock);
+        let client = Client::new(guard.layer(self.service()), "ns");
+        Candidate { lock: lock(client, holder), guard }
+    }
+}
+
+struct Candidate {
+    lock: LeaseLock,
+    guard: LeaseGuard,
+}
+
+impl Candidate {
+    /// The holder that the crate reports after it has acquired or renewed; `None` if it did not.
+    async fn ask(&self) -> Option<String> {
+        match self.lock.try_acquire_or_renew().await {
+            Ok(LeaseLockResult::Acquired(lease)) => lease.spec?.holder_identity,
+            Ok(LeaseLockResult::NotAcquired(_)) | Err(_) => None,
+        }
+    }
+}
+
+fn lock(client: Client, holder: &str) -> LeaseLock {
+    let (lease_name, holder_id) = ("lease".to_owned(), holder.to_owned());
+    LeaseLock::new(client, "ns", LeaseLockParams { holder_id, lease_name, lease_ttl: TTL })
+}
+
+#[tokio::test]
+async fn a_lease_is_taken_renewed_and_given_back() {
+    let server = Server::default();
+    server.put(&json!({}));
+    let (a, b) = (server.candidate("a"), server.candidate("b"));
+    assert_eq!(a.ask().await.as_deref(), Some("a"));
+    assert!(!a.guard.was_released(), "an empty Lease is not one that was given back");
+    assert_eq!(b.ask().await, None);
+    assert_eq!(a.ask().await.as_deref(), Some("a"));
+    a.lock.step_down().await.unwrap();
+    assert_eq!(b.ask().await.as_deref(), Some("b"));
+    assert!(b.guard.was_released());
+}
+
+#[tokio::test]
+async fn it_is_created_only_after_it_was_missing_for_long() {
+    let server = Server::default();
+    let a = server.candidate("a");
+    assert_eq!(a.ask().await, None);
+    server.wait(14);
+    assert_eq!(a.ask().await, None);
+    server.wait(1);
+    assert_eq!(a.ask().await.as_deref(), Some("a"));
+}
+
+#[tokio::test]
+async fn a_leader_is_replaced_only_after_it_was_silent_for_long() {
+    let server = Server::default();
+    server.put(&json!({"holderIdentity": "gone", "renewTime": "1999-01-01T00:00:00.000000Z"}));
+    let b = server.candidate("b");
+    for _ in 0..2 {
+        assert_eq!(b.ask().await, None, "whatever the clock of the other says");
+        server.wait(7);
+    }
+    server.wait(1);
+    assert_eq!(b.ask().await.as_deref(), Some("b"));
+}
+
+#[tokio::test]
+async fn nothing_that_can_be_stored_locks_everybody_out() {
+    let far = "9999-12-31T23:59:59.999999Z";
+    for spec in [
+        json!({"holderIdentity": "gone"}),
+        json!({"holderIdentity": "gone", "renewTime": far, "acquireTime": far}),
+        json!({"holderIdentity": "gone", "leaseTransitions": i32::MAX}),
+        json!({"holderIdentity": "gone", "leaseDurationSeconds": 1_000_000}),
+    ] {
+        let server = Server::default();
+        server.put(&spec);
+        let b = server.candidate("b");
+        assert_eq!(b.ask().await, None, "{spec}");
+        server.wait(60);
+        assert_eq!(b.ask().await.as_deref(), Some("b"), "{spec}");
+        assert_eq!(b.ask().await.as_deref(), Some("b"), "{spec}: renewed");
+    }
+}
+
+#[tokio::test]
+async fn of_two_that_saw_the_same_lease_only_one_takes_it() {
+    let server = Server::default();
+    server.put(&json!({}));
+    let (a, b) = (server.candidate("a"), server.candidate("b"));
+    // Both have read it before either writes.
+    let read = async |candidate: &Candidate| {
+        let request = Request::get("/leases/lease").body(Body::empty()).unwrap();
+        let mut guarded = candidate.guard.layer(server.service());
+        drop(guarded.call(request).await.unwrap());
+    };
+    read(&a).await;
+    read(&b).await;
+    let take = async |candidate: &Candidate, holder: &str| {
+        let patch = json!({"spec": {"holderIdentity": holder}}).to_string().into_bytes();
+        let request = Request::patch("/leases/lease").body(Body::from(patch)).unwrap();
+        let mut guarded = candidate.guard.layer(server.service());
+        guarded.call(request).await.unwrap().status()
+    };
+    assert_eq!(take(&a, "a").await, StatusCode::OK);
+    assert_eq!(take(&b, "b").await, StatusCode::CONFLICT);
+    assert_eq!(server.spec()["holderIdentity"], "a");
+}
+
+#[tokio::test]
+async fn a_write_needs_a_read_of_its_own() {
+    let server = Server::default();
+    server.put(&json!({}));
+    let a = server.candidate("a");
+    assert_eq!(a.ask().await.as_deref(), Some("a"));
+    for (method, expected) in [
+        (Method::PATCH, Error::NotRead),
+        (Method::POST, Error::NotRead),
+        (Method::PUT, Error::Unexpected(Method::PUT)),
+        (Method::DELETE, Error::Unexpected(Method::DELETE)),
+    ] {
+        let request = Request::builder().method(method).uri("/x").body(Body::empty()).unwrap();
+        let refused = a.guard.layer(server.service()).call(request).await.unwrap_err();
+        assert_eq!(refused.downcast_ref(), Some(&expected));
+    }
+}
+
+#[tokio::test]
+async fn a_renewal_that_changes_nothing_is_none() {
+    let server = Server::default();
+    server.put(&json!({"holderIdentity": "a", "renewTime": "x"}));
+    let a = server.candidate("a");
+    let mut guarded = a.guard.layer(server.service());
+    let read = Request::get("/leases/lease").body(Body::empty()).unwrap();
+    drop(guarded.call(read).await.unwrap());
+    let patch = json!({"spec": {"renewTime": "x"}}).to_string().into_bytes();
+    let patch = Request::patch("/leases/lease").body(Body::from(patch)).unwrap();
+    let error = guarded.call(patch).await.unwrap_err();
+    assert_eq!(error.downcast_ref(), Some(&Error::NotRenewed));
+}
+
+#[tokio::test]
+async fn a_leader_that_finds_its_lease_gone_emptied_or_taken_does_not_take_it_anew() {
+    for spec in [None, Some(json!({})), Some(json!({"holderIdentity": "b"}))] {
+        let server = Server::default();
+        server.put(&json!({}));
+        let a = server.candidate("a");
+        assert_eq!(a.ask().await.as_deref(), Some("a"));
+        a.guard.leads();
+        match &spec {
+            Some(spec) => server.put(spec),
+            None => *server.lease.lock().unwrap() = None,
+        }
+        server.wait(100);
+        assert_eq!(a.ask().await, None, "{spec:?}");
+        assert_eq!(server.spec(), spec.unwrap_or_default());
+    }
+}
+
+#[tokio::test]
+async fn a_404_about_something_else_is_no_missing_lease() {
+    let lost = service_fn(|_: Request<Body>| async {
+        let body = Body::from(br#"{"code":404,"details":{}}"#.to_vec());
+        Ok::<_, BoxError>(Response::builder().status(404).body(body)?)
+    });
+    let guard = Server::default().candidate("a").guard;
+    let request = Request::get("/leases/lease").body(Body::empty()).unwrap();
+    let error = guard.layer(lost).call(request).await.unwrap_err();
+    assert_eq!(error.downcast_ref(), Some(&Error::NoLease(StatusCode::NOT_FOUND)));
+}
+
+#[tokio::test]
+async fn a_write_carries_how_long_it_may_take() {
+    let server = Server::default();
+    server.put(&json!({}));
+    let guard = server.candidate("a").guard;
+    let read = Request::get("/leases/lease").body(Body::empty()).unwrap();
+    drop(guard.layer(server.service()).call(read).await.unwrap());
+    let patch = Request::patch("/leases/lease?fieldManager=a").body(Body::from(b"{}".to_vec()));
+    let (patch, version) = guard.permitted(patch.unwrap()).unwrap();
+    assert_eq!(patch.uri(), "/leases/lease?fieldManager=a&timeout=2000ms");
+    assert_eq!(version.as_deref(), Some("1"));
+}
