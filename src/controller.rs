@@ -14,6 +14,8 @@ mod queue;
 mod reader;
 mod reconcile;
 mod report;
+mod resync;
+mod rounds;
 mod startup;
 pub mod sweep;
 mod trigger;
@@ -27,12 +29,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-use futures::StreamExt as _;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Client;
-use kube::runtime::applier;
-use kube::runtime::controller::Config;
-use kube::runtime::reflector;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -43,11 +41,11 @@ pub use memory::Memory;
 pub use observe::View;
 pub use observe::observe;
 pub use reader::Reader;
-pub use reconcile::seen;
 
 use crate::controller::events::Events;
 use crate::controller::inventory::Inventory;
 use crate::controller::queue::Queue;
+use crate::controller::reconcile::reconcile;
 use crate::controller::startup::Part;
 use crate::controller::startup::Startup;
 use crate::controller::sweep::Sweeper;
@@ -55,9 +53,6 @@ use crate::election::Lead;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::names::NamespacedName;
-
-/// Rounds under way at a time. Writes are bounded separately, and much tighter.
-const CONCURRENT_ROUNDS: u16 = 64;
 
 /// How the controller works.
 #[derive(Clone, Debug)]
@@ -122,10 +117,9 @@ pub async fn run(
     }
     let (queue, requests) = Queue::new(Arc::clone(&metrics));
     let context = Arc::new(Context::new(lead, &clients, settings, queue, health, metrics));
-    let (store, writer) = reflector::store();
 
     let mut watches = JoinSet::new();
-    watches.spawn(watch::syncs(Arc::clone(&context), clients.watches.clone(), writer));
+    watches.spawn(watch::syncs(Arc::clone(&context), clients.watches.clone()));
     watches.spawn(watch::config_maps(Arc::clone(&context), clients.watches.clone()));
     watches.spawn(watch::namespaces(Arc::clone(&context), clients.watches));
 
@@ -137,20 +131,14 @@ pub async fn run(
         stopping.sweeper.wake();
     });
 
-    let rounds = applier(
-        |sync, context| Box::pin(reconcile::reconcile(sync, context)),
-        reconcile::error_policy,
-        Arc::clone(&context),
-        store,
-        requests.map(Ok::<_, std::convert::Infallible>),
-        Config::default().concurrency(CONCURRENT_ROUNDS),
-    )
-    .for_each(|round| async move {
-        if let Err(error) = round {
-            tracing::debug!(%error, "a round did not succeed");
-        }
-    });
-    tokio::join!(rounds, sweep::run(Arc::clone(&context)));
+    let work = async {
+        let rounds = rounds::run(requests, |sync| reconcile(&context, sync));
+        tokio::join!(rounds, sweep::run(Arc::clone(&context)));
+    };
+    tokio::select! {
+        () = work => {}
+        () = resync::run(&context) => {}
+    }
     // What a round did not wait for ends before the process does: then all permits are back.
     let permits = u32::try_from(context.settings.max_concurrent_writes).unwrap_or(u32::MAX);
     drop(context.write_permits.acquire_many(permits).await);

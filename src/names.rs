@@ -6,6 +6,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Deserialize;
+use serde::Serialize;
+
 /// API group of our kinds.
 pub const GROUP: &str = "apps.nishaf.info";
 
@@ -59,7 +62,7 @@ pub const CONDITION_READY: &str = "Ready";
 pub const CONDITION_STALLED: &str = "Stalled";
 
 /// Namespace and name of a namespaced object, written `namespace/name`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NamespacedName {
     /// `metadata.namespace`
     pub namespace: String,

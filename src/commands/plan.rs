@@ -32,10 +32,10 @@ use crate::controller::Memory;
 use crate::controller::Reader;
 use crate::controller::View;
 use crate::controller::observe;
-use crate::controller::seen;
 use crate::decide::Failure;
 use crate::decide::Observed;
 use crate::decide::observed::SourceSeen;
+use crate::decide::observed::SyncSeen;
 use crate::names;
 use crate::names::NamespacedName;
 
@@ -71,8 +71,8 @@ pub async fn plan(flags: &Plan) -> Result<Exit, Error> {
 async fn plan_one(client: &Client, survey: &Survey, asked: Asked) -> Result<Planned, Error> {
     let name = asked.name;
     let nothing = || Error::Plan { sync: name.clone(), why: "it has no uid".to_owned() };
-    let mut sync = seen(&asked.stored).ok_or_else(nothing)?;
-    survey.inventory.sync_seen(&asked.stored);
+    let mut sync = SyncSeen::of(&asked.stored).ok_or_else(nothing)?;
+    survey.inventory.sync_seen(&sync);
     // The operator adds its finalizer first, and then looks again.
     let lacks_finalizer = !sync.deleting && !sync.has_our_finalizer();
     if lacks_finalizer {

@@ -18,6 +18,7 @@ use crate::api::StoredConfigMapSync;
 use crate::commands::Error;
 use crate::controller::inventory::Inventory;
 use crate::controller::inventory::Teller;
+use crate::decide::observed::SyncSeen;
 use crate::names;
 use crate::names::NamespacedName;
 
@@ -70,7 +71,9 @@ async fn survey_syncs(client: &Client, protected: &[String]) -> Result<Survey, E
         pages("list ConfigMapSyncs", ListParams::default(), async |page| api.list(&page).await);
     let mut syncs = BTreeMap::new();
     for sync in listed.await? {
-        inventory.sync_seen(&sync);
+        if let Some(seen) = SyncSeen::of(&sync) {
+            inventory.sync_seen(&seen);
+        }
         syncs.extend(sync.namespaced_name().map(|name| (name, sync)));
     }
     Ok(Survey { inventory, syncs, created: BTreeMap::new() })

@@ -11,8 +11,10 @@
 mod config_maps;
 mod entry;
 mod few;
+mod key;
 mod namespaces;
 mod news;
+mod packed;
 mod syncs;
 
 use std::collections::BTreeSet;
@@ -29,7 +31,6 @@ pub use namespaces::NamespaceChange;
 pub use namespaces::NamespaceFacts;
 pub use news::Teller;
 
-use crate::api::StoredConfigMapSync;
 use crate::controller::inventory::config_maps::ConfigMaps;
 use crate::controller::inventory::namespaces::Namespaces;
 use crate::controller::inventory::news::News;
@@ -38,6 +39,7 @@ use crate::controller::inventory::syncs::Syncs;
 use crate::decide::Content;
 use crate::decide::content::Digest;
 use crate::decide::observed::NamespaceState;
+use crate::decide::observed::SyncSeen;
 use crate::decide::observed::Version;
 use crate::names::NamespacedName;
 
@@ -158,7 +160,7 @@ impl Inventory {
     #[must_use]
     pub fn orphans(&self) -> Vec<(NamespacedName, Entry)> {
         let inner = self.lock();
-        inner.config_maps.orphans(|uid| inner.syncs.with_uid(uid).is_some())
+        inner.config_maps.orphans(|uid| inner.syncs.is_alive(uid))
     }
 
     /// How many `ConfigMaps` carry the uid of a sync, whatever sync.
@@ -210,16 +212,26 @@ impl Inventory {
         facts: Option<&NamespaceFacts>,
     ) -> BTreeSet<NamespacedName> {
         let inner = self.lock();
-        let selects = |selector| inner.namespaces.is_selected(selector, name, facts);
-        let selecting = inner.syncs.selectors().filter(|(_, selector)| selects(selector));
-        selecting.map(|(sync, _)| sync.clone()).collect()
+        let selects = |selector: &_| inner.namespaces.is_selected(selector, name, facts);
+        inner.syncs.selecting(selects).collect()
     }
 
     // --- ConfigMapSyncs ---
 
+    /// A complete list of syncs begins.
+    pub fn sync_list_begins(&self) {
+        self.lock().syncs.list_begins();
+    }
+
+    /// The syncs that the list under way has not shown: where it is complete, they are gone.
+    #[must_use]
+    pub fn syncs_not_listed(&self) -> Vec<NamespacedName> {
+        self.lock().syncs.not_listed()
+    }
+
     /// A sync was seen: from now on, what it refers to is kept. The uid of the sync that had this
     /// name before, if it was another.
-    pub fn sync_seen(&self, sync: &StoredConfigMapSync) -> Option<String> {
+    pub fn sync_seen(&self, sync: &SyncSeen) -> Option<String> {
         let mut inner = self.lock();
         let replaced = inner.syncs.replaced_by(sync);
         let dropped = inner.syncs.seen(sync);
@@ -235,6 +247,12 @@ impl Inventory {
         Some(uid)
     }
 
+    /// The sync of this name, as it was last seen.
+    #[must_use]
+    pub fn sync(&self, name: &NamespacedName) -> Option<SyncSeen> {
+        self.lock().syncs.get(name)
+    }
+
     /// The names of all syncs.
     #[must_use]
     pub fn syncs(&self) -> Vec<NamespacedName> {
@@ -244,7 +262,7 @@ impl Inventory {
     /// The living sync with this uid.
     #[must_use]
     pub fn sync_with_uid(&self, uid: &str) -> Option<NamespacedName> {
-        self.lock().syncs.with_uid(uid).cloned()
+        self.lock().syncs.with_uid(uid)
     }
 
     /// The syncs that refer to `at` as source or as destination.
@@ -261,7 +279,7 @@ impl Inventory {
         let inner = self.lock();
         let mut syncs: BTreeSet<_> = inner.syncs.with_destination_in(namespace).collect();
         let owners = inner.config_maps.sync_uids_in(namespace);
-        syncs.extend(owners.filter_map(|uid| inner.syncs.with_uid(uid)).cloned());
+        syncs.extend(owners.filter_map(|uid| inner.syncs.with_uid(uid)));
         syncs
     }
 

@@ -48,18 +48,24 @@ pub struct Memory {
     syncs: Mutex<Remembering>,
 }
 
-/// Boxed: a table has many slots that are empty.
-type Remembering = HashMap<String, Box<Remembered>>;
+type Remembering = HashMap<Box<str>, Remembered>;
 
 #[derive(Debug, Default)]
 struct Remembered {
+    /// Boxed: nearly all syncs have none, nearly always.
+    unsettled: Option<Box<Unsettled>>,
+    excerpt: Option<Box<(SourceVersion, Option<i64>, Excerpt)>>,
+    wrote: Option<(Box<str>, Instant)>,
+    verification: Option<Instant>,
+    cleaned_up: Option<Instant>,
+}
+
+/// What stands in the way of some of its copies, or of the sync as a whole.
+#[derive(Debug, Default)]
+struct Unsettled {
     failing: HashMap<Subject, Failing>,
     contended: HashMap<NamespacedName, (Option<String>, Contention)>,
     in_flight: HashSet<NamespacedName>,
-    excerpt: Option<Box<(SourceVersion, Option<i64>, Excerpt)>>,
-    wrote: Option<(String, Instant)>,
-    verification: Option<Instant>,
-    cleaned_up: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -84,7 +90,7 @@ impl Memory {
     /// or, where only a change can help, until there is one.
     pub fn failed(&self, sync_uid: &str, attempt: Attempt, refusal: Refusal, now: Instant) {
         let mut syncs = self.lock();
-        let failing = &mut syncs.entry(sync_uid.to_owned()).or_default().failing;
+        let failing = &mut unsettled(&mut syncs, sync_uid).failing;
         let Attempt { subject, namespace_uid, content_hash } = attempt;
         let needs_a_change = subject.is_some() && refusal.failure.reason.retry() == Retry::OnChange;
         let held = Held { failure: refusal.failure, content_hash };
@@ -100,7 +106,9 @@ impl Memory {
     /// `subject` is in order: its failures are forgotten.
     pub fn succeeded(&self, sync_uid: &str, subject: &Subject) {
         if let Some(remembered) = self.lock().get_mut(sync_uid) {
-            remembered.failing.remove(subject);
+            remembered.settle(|unsettled| {
+                unsettled.failing.remove(subject);
+            });
         }
     }
 
@@ -108,7 +116,7 @@ impl Memory {
     #[must_use]
     pub fn held(&self, sync_uid: &str, now: Instant) -> Option<Failure> {
         let syncs = self.lock();
-        let failing = syncs.get(sync_uid)?.failing.get(&None)?;
+        let failing = syncs.get(sync_uid)?.unsettled.as_ref()?.failing.get(&None)?;
         failing.is_waiting(now).then(|| failing.held.failure.clone())
     }
 
@@ -116,8 +124,8 @@ impl Memory {
     #[must_use]
     pub fn has_failed(&self, sync_uid: &str, at: &NamespacedName) -> bool {
         let syncs = self.lock();
-        let failing = syncs.get(sync_uid).map(|remembered| &remembered.failing);
-        failing.is_some_and(|failing| failing.contains_key(&Some(at.clone())))
+        let unsettled = syncs.get(sync_uid).and_then(|remembered| remembered.unsettled.as_ref());
+        unsettled.is_some_and(|unsettled| unsettled.failing.contains_key(&Some(at.clone())))
     }
 
     /// What stands for another attempt on the copy at `at`, while it is too early for one. What
@@ -131,19 +139,19 @@ impl Memory {
         now: Instant,
     ) -> Option<Held> {
         let syncs = self.lock();
-        let remembered = syncs.get(sync_uid)?;
-        if remembered.in_flight.contains(at) {
+        let unsettled = syncs.get(sync_uid)?.unsettled.as_ref()?;
+        if unsettled.in_flight.contains(at) {
             return Some(Held { failure: in_flight(at), content_hash: None });
         }
-        let failing = (!remembered.failing.is_empty())
-            .then(|| remembered.failing.get(&Some(at.clone())))
-            .flatten()
+        let failing = unsettled
+            .failing
+            .get(&Some(at.clone()))
             .filter(|failing| failing.is_waiting(now))
             .filter(|failing| failing.namespace_uid.as_deref() == namespace_uid);
         if let Some(failing) = failing {
             return Some(failing.held.clone());
         }
-        let (of_namespace, contention) = remembered.contended.get(at)?;
+        let (of_namespace, contention) = unsettled.contended.get(at)?;
         if of_namespace.as_deref() != namespace_uid {
             return None;
         }
@@ -154,20 +162,24 @@ impl Memory {
     /// A write of the copy at `at` is sent. Until it is answered there is no other.
     pub fn write_begins(&self, sync_uid: &str, at: &NamespacedName) {
         let mut syncs = self.lock();
-        syncs.entry(sync_uid.to_owned()).or_default().in_flight.insert(at.clone());
+        unsettled(&mut syncs, sync_uid).in_flight.insert(at.clone());
     }
 
     /// The write of the copy at `at` was answered.
     pub fn write_ends(&self, sync_uid: &str, at: &NamespacedName) {
         if let Some(remembered) = self.lock().get_mut(sync_uid) {
-            remembered.in_flight.remove(at);
+            remembered.settle(|unsettled| {
+                unsettled.in_flight.remove(at);
+            });
         }
     }
 
     /// Whether any write of the sync is not answered yet.
     #[must_use]
     pub fn is_writing(&self, sync_uid: &str) -> bool {
-        self.lock().get(sync_uid).is_some_and(|remembered| !remembered.in_flight.is_empty())
+        let syncs = self.lock();
+        let unsettled = syncs.get(sync_uid).and_then(|remembered| remembered.unsettled.as_ref());
+        unsettled.is_some_and(|unsettled| !unsettled.in_flight.is_empty())
     }
 
     /// Somebody else had changed the copy at `at`. A namespace that went and came again took its
@@ -180,7 +192,7 @@ impl Memory {
         now: Instant,
     ) {
         let mut syncs = self.lock();
-        let contended = &mut syncs.entry(sync_uid.to_owned()).or_default().contended;
+        let contended = &mut unsettled(&mut syncs, sync_uid).contended;
         let before = contended.remove(at).filter(|(uid, _)| *uid == namespace_uid);
         let mut contention = before.map_or_else(|| Contention::new(now), |(_, before)| before);
         contention.changed(now);
@@ -192,11 +204,13 @@ impl Memory {
     /// forgotten; so is one that waits for a change, where nothing is left undone.
     pub fn settled(&self, sync_uid: &str, is_left: impl Fn(&NamespacedName) -> bool, now: Instant) {
         if let Some(remembered) = self.lock().get_mut(sync_uid) {
-            remembered.failing.retain(|subject, failing| match failing.until {
-                Some(until) => until > now,
-                None => subject.as_ref().is_some_and(&is_left),
+            remembered.settle(|unsettled| {
+                unsettled.failing.retain(|subject, failing| match failing.until {
+                    Some(until) => until > now,
+                    None => subject.as_ref().is_some_and(&is_left),
+                });
+                unsettled.contended.retain(|_, (_, contention)| !contention.is_over(now));
             });
-            remembered.contended.retain(|_, (_, contention)| !contention.is_over(now));
         }
     }
 
@@ -223,19 +237,19 @@ impl Memory {
         excerpt: Excerpt,
     ) {
         let kept = Some(Box::new((source, generation, excerpt)));
-        self.lock().entry(sync_uid.to_owned()).or_default().excerpt = kept;
+        remembered(&mut self.lock(), sync_uid).excerpt = kept;
     }
 
     /// The sync itself was written and is now at this resourceVersion.
     pub fn wrote(&self, sync_uid: &str, resource_version: String, now: Instant) {
-        self.lock().entry(sync_uid.to_owned()).or_default().wrote = Some((resource_version, now));
+        remembered(&mut self.lock(), sync_uid).wrote = Some((resource_version.into(), now));
     }
 
     /// Our finalizer was taken off: all else is forgotten. A sync that the watch has shown to be
     /// gone is not remembered again.
     pub fn cleaned_up(&self, sync_uid: &str, now: Instant) {
         if let Some(remembered) = self.lock().get_mut(sync_uid) {
-            **remembered = Remembered { cleaned_up: Some(now), ..Remembered::default() };
+            *remembered = Remembered { cleaned_up: Some(now), ..Remembered::default() };
         }
     }
 
@@ -260,28 +274,40 @@ impl Memory {
     /// number from 0 to 1.
     pub fn verification_is_due(&self, sync_uid: &str, spread: f64, now: Instant) -> bool {
         let mut syncs = self.lock();
-        let remembered = syncs.entry(sync_uid.to_owned()).or_default();
+        let remembered = remembered(&mut syncs, sync_uid);
         let is_due = remembered.verification.is_some_and(|due| due <= now);
         if is_due || remembered.verification.is_none() {
             let wait = self.resync_period.mul_f64(0.5 + spread.clamp(0.0, 1.0));
             remembered.verification = Some(now + wait);
         }
         if is_due {
-            remembered.failing.retain(|_, failing| failing.until.is_some());
+            remembered.settle(|unsettled| {
+                unsettled.failing.retain(|_, failing| failing.until.is_some());
+            });
         }
         is_due
     }
 
-    /// How long until the sync has to be looked at again, if no event comes.
+    /// The uids of the syncs that are due for a look at live data.
     #[must_use]
-    pub fn next_look(&self, sync_uid: &str, now: Instant) -> Duration {
+    pub fn due_for_verification(&self, now: Instant) -> Vec<String> {
         let syncs = self.lock();
-        let Some(remembered) = syncs.get(sync_uid) else { return self.resync_period };
-        let retries = remembered.failing.values().filter_map(|failing| failing.until);
-        let contended = remembered.contended.values();
+        let due = syncs.iter().filter(|(_, remembered)| {
+            remembered.verification.is_some_and(|verification| verification <= now)
+        });
+        due.map(|(uid, _)| uid.to_string()).collect()
+    }
+
+    /// How long until something of the sync is to be tried again, if anything is.
+    #[must_use]
+    pub fn next_retry(&self, sync_uid: &str, now: Instant) -> Option<Duration> {
+        let syncs = self.lock();
+        let unsettled = syncs.get(sync_uid)?.unsettled.as_ref()?;
+        let retries = unsettled.failing.values().filter_map(|failing| failing.until);
+        let contended = unsettled.contended.values();
         let repairs = contended.filter_map(|(_, contention)| contention.until(now));
-        let next = retries.chain(repairs).chain(remembered.verification).min();
-        next.map_or(self.resync_period, |next| next.saturating_duration_since(now))
+        let next = retries.chain(repairs).min()?;
+        Some(next.saturating_duration_since(now))
     }
 
     /// The sync is gone, or another one has taken its name.
@@ -294,12 +320,34 @@ impl Memory {
     }
 }
 
+// === impl Remembered ===
+
+impl Remembered {
+    /// Takes things off what is unsettled, and forgets that there was any once all is settled.
+    fn settle(&mut self, settle: impl FnOnce(&mut Unsettled)) {
+        let Some(unsettled) = &mut self.unsettled else { return };
+        settle(unsettled);
+        let Unsettled { failing, contended, in_flight } = &**unsettled;
+        if failing.is_empty() && contended.is_empty() && in_flight.is_empty() {
+            self.unsettled = None;
+        }
+    }
+}
+
 // === impl Failing ===
 
 impl Failing {
     fn is_waiting(&self, now: Instant) -> bool {
         self.until.is_none_or(|until| until > now)
     }
+}
+
+fn remembered<'a>(syncs: &'a mut Remembering, sync_uid: &str) -> &'a mut Remembered {
+    syncs.entry(sync_uid.into()).or_default()
+}
+
+fn unsettled<'a>(syncs: &'a mut Remembering, sync_uid: &str) -> &'a mut Unsettled {
+    remembered(syncs, sync_uid).unsettled.get_or_insert_default()
 }
 
 fn in_flight(at: &NamespacedName) -> Failure {

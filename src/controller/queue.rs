@@ -1,8 +1,6 @@
 //! The queue between events and rounds.
 //!
-//! kube's scheduler takes what comes out of it: it merges repeated requests and runs one round
-//! per sync at a time. Nothing is merged here: a round that is about to begin has looked its sync
-//! up already, so a request that comes then must lead to another round.
+//! kube's scheduler takes what comes out of it, and merges requests for the same sync.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,16 +11,16 @@ use std::time::Duration;
 use std::time::Instant;
 
 use futures::channel::mpsc;
-use kube::runtime::controller::ReconcileReason;
-use kube::runtime::controller::ReconcileRequest;
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::scheduler::ScheduleRequest;
 
-use crate::api::StoredConfigMapSync;
 use crate::metrics::Metrics;
 use crate::names::NamespacedName;
 
+/// What a burst of thousands took is given back when the last of them is done, down to this.
+const FEW: usize = 64;
+
 /// A request to look at a sync.
-pub type Request = ReconcileRequest<StoredConfigMapSync>;
+pub type Request = ScheduleRequest<NamespacedName>;
 
 /// Syncs that wait for a round, and since when.
 #[derive(Debug)]
@@ -44,10 +42,7 @@ impl Queue {
 
     /// Asks for a round of `sync`.
     pub fn push(&self, sync: NamespacedName) {
-        let request = Request {
-            obj_ref: ObjectRef::new(&sync.name).within(&sync.namespace),
-            reason: ReconcileReason::Unknown,
-        };
+        let request = Request { message: sync.clone(), run_at: Instant::now().into() };
         let mut waiting = self.waiting();
         if self.sender.unbounded_send(request).is_ok() {
             waiting.entry(sync).or_insert_with(Instant::now);
@@ -55,10 +50,20 @@ impl Queue {
         }
     }
 
+    /// Asks for a round of `sync` after `delay`, if none is asked for sooner.
+    pub fn push_later(&self, sync: NamespacedName, delay: Duration) {
+        let request = Request { message: sync, run_at: (Instant::now() + delay).into() };
+        // Whoever has closed the queue wants no more rounds.
+        let _ = self.sender.unbounded_send(request);
+    }
+
     /// A round of `sync` begins; how long it has waited.
     pub fn pop(&self, sync: &NamespacedName) -> Duration {
         let mut waiting = self.waiting();
         let since = waiting.remove(sync);
+        if waiting.is_empty() {
+            waiting.shrink_to(FEW);
+        }
         self.metrics.queue_depth_is(waiting.len());
         since.map_or(Duration::ZERO, |since| since.elapsed())
     }
@@ -90,6 +95,17 @@ mod tests {
         queue.push(sync.clone());
         assert!(requests.try_recv().is_ok());
         assert!(requests.try_recv().is_ok(), "the first may be about to begin");
+    }
+
+    #[test]
+    fn what_is_asked_for_later_does_not_wait_yet() {
+        let (queue, mut requests) = Queue::new(Arc::new(Metrics::new(&[])));
+        let sync = NamespacedName::new("team", "sync");
+        queue.push_later(sync.clone(), Duration::from_hours(1));
+        assert!(queue.waiting().is_empty());
+        let request = requests.try_recv().unwrap();
+        assert_eq!(request.message, sync);
+        assert!(request.run_at > (Instant::now() + Duration::from_mins(59)).into());
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! Flow: a round makes passes until a plan asks for nothing, so that what it reports is what it
 //! saw afterwards. Guarantees: level-triggered, so nobody asks why it was called; one round per
 //! sync at a time; nothing is written without a `Lead`. Assumption: the three lists are complete.
-//! Errors: a round that leaves something undone ends with one, after it has reported.
+//! A round that leaves something undone is followed by another, after the delay that its failures
+//! call for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +16,10 @@ use std::time::Instant;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use kube::runtime::controller::Action;
 use tracing::Instrument as _;
 use tracing::Span;
 
 use crate::api::ConfigMapSyncStatus;
-use crate::api::StoredConfigMapSync;
 use crate::controller::Context;
 use crate::controller::act::Outcome;
 use crate::controller::act::act;
@@ -33,7 +32,6 @@ use crate::decide::Observed;
 use crate::decide::Plan;
 use crate::decide::desired;
 use crate::decide::observed::SyncSeen;
-use crate::decide::observed::Version;
 use crate::decide::plan;
 use crate::decide::plan::FinalizerStep;
 use crate::decide::status;
@@ -42,6 +40,7 @@ use crate::decide::status::Wrote;
 use crate::decide::status::verdict;
 use crate::metrics::ReconcileResult;
 use crate::names;
+use crate::names::NamespacedName;
 use crate::telemetry;
 use crate::telemetry::trace_id;
 
@@ -52,16 +51,19 @@ const MANY_WRITES: usize = 50;
 /// How long to wait for a watch to show what we know has changed.
 const WATCH_LAG: Duration = Duration::from_secs(5);
 
-/// Runs one round, and tells when to look again if no event comes.
-///
-/// # Errors
-/// Something was left undone; see [`Error`].
-pub async fn reconcile(
-    stored: Arc<StoredConfigMapSync>,
-    context: Arc<Context>,
-) -> Result<Action, Error> {
-    let Some(sync) = seen(&stored) else { return Ok(Action::await_change()) };
-    let queued = context.queue.pop(&sync.name);
+/// Runs one round, and asks for another after the delay that its failures call for.
+pub async fn reconcile(context: &Arc<Context>, name: NamespacedName) {
+    if let Some(delay) = measured_round(context, &name).await {
+        context.queue.push_later(name, delay);
+    }
+}
+
+/// Runs one round, and tells after what time to look again if no event comes.
+async fn measured_round(context: &Arc<Context>, name: &NamespacedName) -> Option<Duration> {
+    // First: whoever asks from here on gets another round.
+    let queued = context.queue.pop(name);
+    let sync = context.inventory.sync(name)?;
+    let uid = sync.version.uid.clone();
     context.metrics.reconcile_begins(queued);
     let began = Instant::now();
     let span = tracing::info_span!(
@@ -74,7 +76,7 @@ pub async fn reconcile(
         outcome = tracing::field::Empty,
         reason = tracing::field::Empty,
     );
-    let result = round(&context, sync, began).instrument(span.clone()).await;
+    let result = round(context, sync, began).instrument(span.clone()).await;
     let outcome = match &result {
         Ok(_) => ReconcileResult::Success,
         Err(Error::Copies { .. }) => ReconcileResult::RequeueAfter,
@@ -82,47 +84,40 @@ pub async fn reconcile(
     };
     span.record("outcome", outcome.as_str());
     context.metrics.reconcile_ends(outcome, began.elapsed());
-    result
+    result.unwrap_or_else(|error| after(&error, &uid, context))
 }
 
-/// When to look again after a round that has failed.
-#[must_use]
-#[expect(clippy::needless_pass_by_value, reason = "the signature is kube's")]
-pub fn error_policy(
-    stored: Arc<StoredConfigMapSync>,
-    error: &Error,
-    context: Arc<Context>,
-) -> Action {
-    let uid = stored.metadata.uid.clone().unwrap_or_default();
+/// After what time to look again, when a round has failed.
+fn after(error: &Error, uid: &str, context: &Context) -> Option<Duration> {
     match error {
-        Error::NotLeading(_) => return Action::await_change(),
-        Error::Copies { .. } => {}
+        Error::NotLeading(_) => return None,
+        Error::Copies { .. } => tracing::debug!(%error, "the round left something undone"),
         Error::PatchFinalizer { refusal, .. } | Error::PatchStatus { refusal, .. } => {
             tracing::warn!(%error, "the round failed; it is tried again");
             let (attempt, refusal) = (Attempt::default(), refusal.clone());
-            context.memory.failed(&uid, attempt, refusal, Instant::now());
+            context.memory.failed(uid, attempt, refusal, Instant::now());
         }
     }
-    Action::requeue(context.memory.next_look(&uid, Instant::now()))
+    context.memory.next_retry(uid, Instant::now())
 }
 
 async fn round(
     context: &Arc<Context>,
     mut sync: SyncSeen,
     began: Instant,
-) -> Result<Action, Error> {
+) -> Result<Option<Duration>, Error> {
     let uid = sync.version.uid.clone();
     let is_done = sync.deleting && !sync.has_our_finalizer();
     if is_done || context.is_stopping() {
-        return Ok(Action::await_change());
+        return Ok(None);
     }
     if context.memory.is_behind(&uid, &sync.version.resource_version, Instant::now()) {
-        return Ok(Action::requeue(WATCH_LAG));
+        return Ok(Some(WATCH_LAG));
     }
-    // Its watch may have shown so since this round was handed the sync. Asked after the question
-    // above: what was cleaned up is forgotten only when it is known to be gone.
+    // Its watch may have shown so since this round looked it up. Asked after the question above:
+    // what was cleaned up is forgotten only when it is known to be gone.
     if context.inventory.sync_with_uid(&uid).is_none() {
-        return Ok(Action::await_change());
+        return Ok(None);
     }
     let mut verify = context.memory.verification_is_due(&uid, rand::random(), Instant::now());
     let mut copies_written = 0;
@@ -138,18 +133,18 @@ async fn round(
         if !is_announced && first_attempts(context, &uid, &plan) > MANY_WRITES {
             is_announced = true;
             if announce(context, &observed, &plan, &mut sync).await? == Reported::Stale {
-                return Ok(Action::requeue(WATCH_LAG));
+                return Ok(Some(WATCH_LAG));
             }
         }
         let outcome = act(context, &context.lead, &sync, &plan).await?;
         copies_written += outcome.copies_written;
         if outcome.sync_is_stale {
-            return Ok(Action::requeue(WATCH_LAG));
+            return Ok(Some(WATCH_LAG));
         }
         if plan.finalizer == FinalizerStep::Remove {
             tracing::info!(sync = %sync.name, "cleaned up");
             context.memory.cleaned_up(&uid, Instant::now());
-            return Ok(Action::await_change());
+            return Ok(None);
         }
         take_over(context, &mut sync, &plan, outcome);
         held.extend(observed.source.into_content());
@@ -210,12 +205,12 @@ async fn finish(
     plan: Plan,
     copies_written: usize,
     began: Instant,
-) -> Result<Action, Error> {
+) -> Result<Option<Duration>, Error> {
     let sync = &observed.sync;
     let uid = &sync.version.uid;
     let settled = Settled::of(plan);
     if tell(context, observed, &settled, copies_written).await?.0 == Reported::Stale {
-        return Ok(Action::requeue(WATCH_LAG));
+        return Ok(Some(WATCH_LAG));
     }
     context.memory.settled(uid, |at| settled.is_left(at), began);
     let failed = settled.waiting_for_a_retry();
@@ -223,7 +218,7 @@ async fn finish(
         let worst = verdict(observed, &desired(observed), &settled).message;
         return Err(Error::Copies { sync: sync.name.clone(), failed, worst });
     }
-    Ok(Action::requeue(context.memory.next_look(uid, Instant::now())))
+    Ok(context.memory.next_retry(uid, Instant::now()))
 }
 
 /// Reports what was seen, as far as it is news.
@@ -246,22 +241,4 @@ async fn tell(
         context.memory.wrote(&sync.version.uid, resource_version.clone(), Instant::now());
     }
     Ok((reported, status))
-}
-
-/// A sync as a round sees it; every object in storage has what is needed.
-#[must_use]
-pub fn seen(stored: &StoredConfigMapSync) -> Option<SyncSeen> {
-    let metadata = &stored.metadata;
-    Some(SyncSeen {
-        name: stored.namespaced_name()?,
-        version: Version {
-            uid: metadata.uid.clone()?,
-            resource_version: metadata.resource_version.clone()?,
-        },
-        generation: metadata.generation,
-        deleting: metadata.deletion_timestamp.is_some(),
-        finalizers: metadata.finalizers.clone().unwrap_or_default(),
-        spec: stored.spec.clone(),
-        status: stored.status.clone(),
-    })
 }

@@ -3,7 +3,6 @@
 //! Each keeps its share of the inventory, and wakes the syncs that an event concerns. A watch that
 //! fails is tried again under backoff for as long as we lead; health tells why.
 
-use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +18,6 @@ use kube::Client;
 use kube::ResourceExt as _;
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
-use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher;
 use kube::runtime::watcher::Event;
 use tokio::time::timeout;
@@ -33,38 +31,31 @@ use crate::controller::inventory::NamespaceChange;
 use crate::controller::inventory::Teller;
 use crate::controller::startup::Part;
 use crate::controller::trigger;
+use crate::decide::observed::SyncSeen;
 use crate::names;
 use crate::names::NamespacedName;
 use crate::telemetry::describe;
 
-/// Watches `ConfigMapSyncs`, whole. What our rounds look up is kept in `store`.
-pub async fn syncs(context: Arc<Context>, client: Client, mut store: Writer<StoredConfigMapSync>) {
+/// Watches `ConfigMapSyncs`, whole.
+pub async fn syncs(context: Arc<Context>, client: Client) {
     let api: Api<StoredConfigMapSync> = Api::all(client);
     let events = watcher(api, watcher::Config::default()).default_backoff();
-    follow(&context, Part::Syncs, events, |event| {
-        let event = event.modify(forget_what_no_round_needs);
-        store.apply_watcher_event(&event);
-        match event {
-            Event::Init => {}
-            Event::InitApply(sync) => sync_seen(&context, &sync),
-            Event::InitDone => {
-                let listed = store.as_reader().state();
-                let listed: BTreeSet<_> =
-                    listed.iter().filter_map(|sync| sync.namespaced_name()).collect();
-                let known = context.inventory.syncs();
-                for name in known.iter().filter(|name| !listed.contains(name)) {
-                    sync_gone(&context, name);
-                }
-                context.wake(listed);
+    follow(&context, Part::Syncs, events, |event| match event {
+        Event::Init => context.inventory.sync_list_begins(),
+        Event::InitApply(sync) => sync_seen(&context, &sync),
+        Event::InitDone => {
+            for name in context.inventory.syncs_not_listed() {
+                sync_gone(&context, &name);
             }
-            Event::Apply(sync) => {
-                sync_seen(&context, &sync);
-                context.wake(sync.namespaced_name());
-            }
-            Event::Delete(sync) => {
-                if let Some(name) = sync.namespaced_name() {
-                    sync_gone(&context, &name);
-                }
+            context.wake(context.inventory.syncs());
+        }
+        Event::Apply(sync) => {
+            sync_seen(&context, &sync);
+            context.wake(sync.namespaced_name());
+        }
+        Event::Delete(sync) => {
+            if let Some(name) = sync.namespaced_name() {
+                sync_gone(&context, &name);
             }
         }
     })
@@ -201,19 +192,11 @@ fn explain(part: Part, error: &watcher::Error) -> String {
 }
 
 /// A sync is there; another one of the same name, if there was one, no longer is.
-fn sync_seen(context: &Context, sync: &StoredConfigMapSync) {
-    if let Some(uid) = context.inventory.sync_seen(sync) {
+fn sync_seen(context: &Context, stored: &StoredConfigMapSync) {
+    let Some(sync) = SyncSeen::of(stored) else { return };
+    if let Some(uid) = context.inventory.sync_seen(&sync) {
         sync_died(context, &uid);
     }
-}
-
-/// Ten thousand syncs are held: each without what is not looked at.
-fn forget_what_no_round_needs(sync: &mut StoredConfigMapSync) {
-    let metadata = &mut sync.metadata;
-    metadata.managed_fields = None;
-    metadata.annotations = None;
-    metadata.labels = None;
-    metadata.owner_references = None;
 }
 
 fn sync_gone(context: &Context, name: &NamespacedName) {

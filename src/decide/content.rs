@@ -6,6 +6,8 @@ use std::fmt;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
+use serde::Deserialize;
+use serde::Serialize;
 use sha2::Digest as _;
 use sha2::Sha256;
 
@@ -27,11 +29,11 @@ pub struct Content {
 
 /// `v1:` and the SHA-256, in hexadecimal, of a [`Content`]. Equal if and only if the contents
 /// are; the order of keys plays no part.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ContentHash(Spelling);
 
 /// As many hashes are kept as there are ConfigMaps: as bytes, they take half the room.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 enum Spelling {
     Sha256([u8; 32]),
     /// What is no hash of ours.
@@ -39,7 +41,7 @@ enum Spelling {
 }
 
 /// What remains of a [`Content`] once it was read: enough to tell whether it has changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
     /// Hash of the content.
     pub hash: ContentHash,

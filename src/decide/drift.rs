@@ -8,12 +8,14 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use serde::Deserialize;
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::names;
 
 /// What metadata alone tells of the content of a `ConfigMap`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FieldOwnership {
     /// Our manager alone owns every content field.
     Ours {

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
+use serde::Serialize;
+
 use crate::api::DeletionPolicy;
 use crate::decide::ContentHash;
 use crate::names;
@@ -12,7 +15,7 @@ use crate::names::NamespacedName;
 /// `sync_uid`, `sync` and `copy` are *identity*: one of them missing or different, and the
 /// `ConfigMap` is not ours. The others are *state*: missing or different, they are repaired like
 /// data, [`created`](Self::created) excepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marks {
     /// uid of the `ConfigMapSync`.
     pub sync_uid: String,

@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde::Deserialize;
+use serde::Serialize;
+
 use crate::api::ConfigMapSyncSpec;
 use crate::api::ConfigMapSyncStatus;
 use crate::api::SourceVersion;
+use crate::api::StoredConfigMapSync;
 use crate::decide::Content;
 use crate::decide::ContentHash;
 use crate::decide::Failure;
@@ -34,7 +38,7 @@ pub struct Observed {
 }
 
 /// The sync as it was seen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SyncSeen {
     /// Namespace and name.
     pub name: NamespacedName,
@@ -53,7 +57,7 @@ pub struct SyncSeen {
 }
 
 /// One version of one object: what every conditional write is conditional on.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Version {
     /// `metadata.uid`
     pub uid: String,
@@ -163,7 +167,7 @@ pub struct Occupant {
 }
 
 /// Who the label `app.kubernetes.io/managed-by` names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ManagedBy {
     /// Nobody: there is no such label.
     Nobody,
@@ -192,6 +196,24 @@ pub enum CopySeen {
 // === impl SyncSeen ===
 
 impl SyncSeen {
+    /// A sync as it was seen; every object in storage has what is needed.
+    #[must_use]
+    pub fn of(stored: &StoredConfigMapSync) -> Option<Self> {
+        let metadata = &stored.metadata;
+        Some(Self {
+            name: stored.namespaced_name()?,
+            version: Version {
+                uid: metadata.uid.clone()?,
+                resource_version: metadata.resource_version.clone()?,
+            },
+            generation: metadata.generation,
+            deleting: metadata.deletion_timestamp.is_some(),
+            finalizers: metadata.finalizers.clone().unwrap_or_default(),
+            spec: stored.spec.clone(),
+            status: stored.status.clone(),
+        })
+    }
+
     /// Whether it carries our finalizer.
     #[must_use]
     pub fn has_our_finalizer(&self) -> bool {

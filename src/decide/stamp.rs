@@ -7,6 +7,9 @@ use std::hash::DefaultHasher;
 use std::hash::Hash as _;
 use std::hash::Hasher as _;
 
+use serde::Deserialize;
+use serde::Serialize;
+
 use crate::api::DestinationMetadata;
 use crate::decide::Marks;
 use crate::names;
@@ -34,7 +37,7 @@ pub struct Changes {
 }
 
 /// Labels and annotations of a `ConfigMap` that are not our marks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OtherMetadata {
     /// Labels, without `app.kubernetes.io/managed-by`.
     pub labels: OtherKeys,
@@ -43,7 +46,7 @@ pub struct OtherMetadata {
 }
 
 /// Keys of one map of strings that are not our marks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OtherKeys {
     /// There is no such map.
     pub map_is_missing: bool,
@@ -53,7 +56,7 @@ pub struct OtherKeys {
 
 /// What is known of the value of a label or annotation. The value itself, which may be long, is
 /// not kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Value {
     hash: u64,
     /// Whether our manager set it, by `managedFields`.

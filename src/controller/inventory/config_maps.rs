@@ -11,8 +11,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use crate::controller::inventory::Change;
 use crate::controller::inventory::Entry;
 use crate::controller::inventory::few::Few;
+use crate::controller::inventory::key::Key;
 use crate::controller::inventory::news::News;
 use crate::controller::inventory::news::Teller;
+use crate::controller::inventory::packed::Packed;
 use crate::decide::Content;
 use crate::decide::content::Digest;
 use crate::decide::drift::FieldOwnership;
@@ -32,18 +34,18 @@ pub enum Known {
 
 #[derive(Debug, Default)]
 pub(super) struct ConfigMaps {
-    /// Boxed: a table has many slots that are empty.
-    entries: HashMap<NamespacedName, Box<Kept>>,
-    by_sync: HashMap<String, Few<NamespacedName>>,
+    entries: HashMap<Key, Kept>,
+    by_sync: HashMap<Box<str>, Few<Key>>,
     /// Names that a sync refers to, and where a look found nothing.
-    absent: HashSet<NamespacedName>,
+    absent: HashSet<Key>,
     marked: usize,
     list: u64,
 }
 
 #[derive(Debug)]
 struct Kept {
-    entry: Entry,
+    entry: Packed<Entry>,
+    is_marked: bool,
     /// The list, complete or under way, during which this was last seen.
     list: u64,
     /// What a call told before the watch.
@@ -58,13 +60,8 @@ impl ConfigMaps {
     }
 
     pub(super) fn list_ends(&mut self) -> Vec<Change> {
-        let current = self.list;
-        let unseen: Vec<_> = self
-            .entries
-            .iter()
-            .filter(|(_, kept)| kept.list != current)
-            .map(|(at, _)| at.clone())
-            .collect();
+        let unseen = self.entries.iter().filter(|(_, kept)| kept.list != self.list);
+        let unseen: Vec<_> = unseen.map(|(at, _)| at.name()).collect();
         unseen.iter().filter_map(|at| self.gone(at, None, Teller::Watch, |_| false)).collect()
     }
 
@@ -75,35 +72,40 @@ impl ConfigMaps {
         is_referred_to: impl FnOnce(&NamespacedName) -> bool,
     ) -> Option<Change> {
         let at = NamespacedName::new(metadata.namespace.clone()?, metadata.name.clone()?);
+        let key = Key::from(&at);
         let entry = Entry::of(metadata)?;
-        if let Some(kept) = self.entries.get_mut(&at) {
+        if let Some(kept) = self.entries.get_mut(&key) {
+            let known = kept.entry.unpack();
             let first_in_this_list = kept.list != self.list;
             kept.list = self.list;
-            let is_older = !first_in_this_list && entry.is_not_newer_than(&kept.entry);
-            if entry.version == kept.entry.version && teller == Teller::Watch {
+            let is_same = known.as_ref().is_some_and(|known| known.version == entry.version);
+            let is_older = known.is_some_and(|known| entry.is_not_newer_than(&known));
+            if is_same && teller == Teller::Watch {
                 return kept.news.take().map(|news| Change::late(at, *news));
             }
-            if is_older || entry.version == kept.entry.version {
+            if is_same || (is_older && !first_in_this_list) {
                 return None;
             }
         }
         if entry.marks.is_none() && !is_referred_to(&at) {
             return self.gone(&at, None, Teller::Read, |_| false);
         }
+        let packed = Packed::of(&entry)?;
         let mut sync_uids = BTreeSet::from_iter(entry.sync_uid().cloned());
-        self.absent.remove(&at);
-        let before = self.remove(&at);
-        sync_uids.extend(before.as_ref().and_then(|before| before.entry.sync_uid().cloned()));
-        let old_news = before.as_ref().and_then(|before| before.news.as_deref());
-        let news = News::after(teller, &sync_uids, entry.sync_uid(), old_news);
-        sync_uids.extend(old_news.into_iter().flat_map(|news| news.sync_uids.iter().cloned()));
+        self.absent.remove(&key);
+        let before = self.remove(&key);
+        let (known, old_news) = before.unzip();
+        sync_uids.extend(known.as_ref().and_then(|known| known.sync_uid().cloned()));
+        let old_news = old_news.flatten();
+        let news = News::after(teller, &sync_uids, entry.sync_uid(), old_news.as_deref());
+        sync_uids.extend(old_news.into_iter().flat_map(|news| news.sync_uids));
         if let Some(uid) = entry.sync_uid() {
-            let places = self.by_sync.remove(uid);
-            self.by_sync.insert(uid.clone(), Few::insert(places, at.clone()));
+            let places = self.by_sync.remove(uid.as_str());
+            self.by_sync.insert(uid.as_str().into(), Few::insert(places, key.clone()));
             self.marked += 1;
         }
-        let kept = Box::new(Kept { entry, list: self.list, news });
-        self.entries.insert(at.clone(), kept);
+        let is_marked = entry.marks.is_some();
+        self.entries.insert(key, Kept { entry: packed, is_marked, list: self.list, news });
         Some(Change { at, sync_uids, known_to: None })
     }
 
@@ -114,44 +116,51 @@ impl ConfigMaps {
         teller: Teller,
         is_referred_to: impl FnOnce(&NamespacedName) -> bool,
     ) -> Option<Change> {
-        let Some(known) = self.entries.get(at) else {
+        let key = Key::from(at);
+        let Some(kept) = self.entries.get(&key) else {
             // Whoever deleted it, or looked, knew before: the others learn it now.
             let concerns = teller == Teller::Watch && is_referred_to(at);
             return concerns.then(|| Change::late(at.clone(), News::default()));
         };
-        if uid.is_some_and(|uid| uid != known.entry.version.uid) {
+        if let Some((uid, known)) = uid.zip(kept.entry.unpack())
+            && known.version.uid != uid
+        {
             return None;
         }
-        let kept = self.remove(at)?;
-        let mut sync_uids = BTreeSet::from_iter(kept.entry.sync_uid().cloned());
-        sync_uids.extend(kept.news.into_iter().flat_map(|news| news.sync_uids));
+        let (known, news) = self.remove(&key)?;
+        let mut sync_uids = BTreeSet::from_iter(known.sync_uid().cloned());
+        sync_uids.extend(news.into_iter().flat_map(|news| news.sync_uids));
         Some(Change { at: at.clone(), sync_uids, known_to: None })
     }
 
     pub(super) fn absent(&mut self, at: &NamespacedName) {
-        if !self.entries.contains_key(at) {
-            self.absent.insert(at.clone());
+        let key = Key::from(at);
+        if !self.entries.contains_key(&key) {
+            self.absent.insert(key);
         }
     }
 
     /// Drops what carries no mark and is not to be kept.
     pub(super) fn retain(&mut self, is_kept: impl Fn(&NamespacedName) -> bool) {
-        self.absent.retain(|at| is_kept(at));
-        self.entries.retain(|at, kept| kept.entry.marks.is_some() || is_kept(at));
+        self.absent.retain(|at| is_kept(&at.name()));
+        self.entries.retain(|at, kept| kept.is_marked || is_kept(&at.name()));
     }
 
     pub(super) fn no_longer_referred_to(&mut self, at: &NamespacedName) {
-        self.absent.remove(at);
-        if self.entries.get(at).is_some_and(|kept| kept.entry.marks.is_none()) {
-            self.entries.remove(at);
+        let key = Key::from(at);
+        self.absent.remove(&key);
+        if self.entries.get(&key).is_some_and(|kept| !kept.is_marked) {
+            self.entries.remove(&key);
         }
     }
 
     pub(super) fn content_read(&mut self, at: &NamespacedName, version: &Version, read: Digest) {
-        if let Some(kept) = self.entries.get_mut(at)
-            && kept.entry.version == *version
+        if let Some(kept) = self.entries.get_mut(&Key::from(at))
+            && let Some(mut entry) = kept.entry.unpack()
+            && entry.version == *version
         {
-            kept.entry.read = Some(read);
+            entry.read = Some(read);
+            kept.keep(&entry);
         }
     }
 
@@ -164,28 +173,31 @@ impl ConfigMaps {
         content: Option<&Content>,
     ) {
         let (Some(namespace), Some(name)) = (&metadata.namespace, &metadata.name) else { return };
-        let at = NamespacedName::new(namespace, name);
-        let before = self.entries.get(&at).filter(|kept| kept.entry.version == *seen);
-        let before = before.and_then(|kept| kept.entry.read.clone());
+        let key = Key::from(&NamespacedName::new(namespace, name));
+        let before = self.entry(&key).filter(|before| before.version == *seen);
+        let before = before.and_then(|before| before.read);
         self.seen(metadata, Teller::Write, |_| true);
-        if let Some(kept) = self.entries.get_mut(&at)
-            && kept.entry.fields == FieldOwnership::Suspect
-            && Some(&kept.entry.version.resource_version) == metadata.resource_version.as_ref()
+        if let Some(kept) = self.entries.get_mut(&key)
+            && let Some(mut entry) = kept.entry.unpack()
+            && entry.fields == FieldOwnership::Suspect
+            && Some(&entry.version.resource_version) == metadata.resource_version.as_ref()
         {
-            kept.entry.read = content.map(Content::digest).or(before);
+            entry.read = content.map(Content::digest).or(before);
+            kept.keep(&entry);
         }
     }
 
     pub(super) fn get(&self, at: &NamespacedName) -> Known {
-        match self.entries.get(at) {
-            Some(kept) => Known::Present(Box::new(kept.entry.clone())),
-            None if self.absent.contains(at) => Known::Absent,
+        let key = Key::from(at);
+        match self.entry(&key) {
+            Some(entry) => Known::Present(Box::new(entry)),
+            None if self.absent.contains(&key) => Known::Absent,
             None => Known::Unknown,
         }
     }
 
     pub(super) fn places_of(&self, sync_uid: &str) -> Vec<NamespacedName> {
-        self.by_sync.get(sync_uid).into_iter().flat_map(Few::iter).cloned().collect()
+        self.by_sync.get(sync_uid).into_iter().flat_map(Few::iter).map(Key::name).collect()
     }
 
     pub(super) fn marked_copies(&self) -> usize {
@@ -196,25 +208,41 @@ impl ConfigMaps {
         &'a self,
         namespace: &'a str,
     ) -> impl Iterator<Item = &'a str> + 'a {
-        let first = NamespacedName::new(namespace, "");
-        let has_one = move |places: &Few<NamespacedName>| {
-            places.first_from(&first).is_some_and(|at| at.namespace == namespace)
+        let first = Key::from(&NamespacedName::new(namespace, ""));
+        let has_one = move |places: &Few<Key>| {
+            places.first_from(&first).is_some_and(|at| at.is_in(namespace))
         };
         let syncs = self.by_sync.iter().filter(move |(_, places)| has_one(places));
-        syncs.map(|(uid, _)| uid.as_str())
+        syncs.map(|(uid, _)| &**uid)
     }
 
-    fn remove(&mut self, at: &NamespacedName) -> Option<Box<Kept>> {
-        let kept = self.entries.remove(at)?;
-        if let Some(uid) = kept.entry.sync_uid()
-            && let Some(places) = self.by_sync.remove(uid)
+    fn entry(&self, key: &Key) -> Option<Entry> {
+        self.entries.get(key)?.entry.unpack()
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<(Entry, Option<Box<News>>)> {
+        let kept = self.entries.remove(key)?;
+        let entry = kept.entry.unpack()?;
+        if let Some(uid) = entry.sync_uid()
+            && let Some(places) = self.by_sync.remove(uid.as_str())
         {
             self.marked -= 1;
-            if let Some(left) = places.without(at) {
-                self.by_sync.insert(uid.clone(), left);
+            if let Some(left) = places.without(key) {
+                self.by_sync.insert(uid.as_str().into(), left);
             }
         }
-        Some(kept)
+        Some((entry, kept.news))
+    }
+}
+
+// === impl Kept ===
+
+impl Kept {
+    /// Keeps more of the same version.
+    fn keep(&mut self, entry: &Entry) {
+        if let Some(packed) = Packed::of(entry) {
+            self.entry = packed;
+        }
     }
 }
 

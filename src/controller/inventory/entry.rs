@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Deserialize;
+use serde::Serialize;
 
 use crate::decide::Marks;
 use crate::decide::content::Digest;
@@ -17,7 +19,7 @@ use crate::decide::stamp::OtherMetadata;
 use crate::names;
 
 /// What is known of one `ConfigMap`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Its version.
     pub version: Version,

@@ -1,33 +1,47 @@
-//! Which sync refers to which names.
+//! The syncs, and which of them refer to which names.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::Arc;
 
 use kube::core::Selector;
 
-use crate::api::StoredConfigMapSync;
 use crate::controller::inventory::few::Few;
+use crate::controller::inventory::key::Key;
 use crate::decide::desired::source_name;
 use crate::decide::destinations::Target;
+use crate::decide::observed::SyncSeen;
 use crate::names::NamespacedName;
 
 #[derive(Debug, Default)]
 pub(super) struct Syncs {
-    /// Boxed: a table has many slots that are empty.
-    by_name: HashMap<NamespacedName, Box<Kept>>,
-    by_uid: HashMap<String, NamespacedName>,
+    by_name: HashMap<Key, Kept>,
+    by_uid: HashMap<Arc<str>, Key>,
     /// Who refers to a name as source or as the one destination.
-    references: HashMap<NamespacedName, Few<NamespacedName>>,
+    references: HashMap<Key, Few<Key>>,
     /// Who has its one destination in a namespace.
-    namespaces: HashMap<String, Few<NamespacedName>>,
+    namespaces: HashMap<Box<str>, Few<Key>>,
     /// Who has a copy of this name in every namespace that it selects.
-    selecting: HashMap<String, Few<NamespacedName>>,
+    selecting: HashMap<Box<str>, Few<Key>>,
+    list: u64,
 }
 
 #[derive(Debug)]
 struct Kept {
-    uid: String,
+    uid: Arc<str>,
+    /// The sync as JSON: what Kubernetes says of it can be read back from no terser format.
+    seen: Box<[u8]>,
+    /// How it selects namespaces, if it does: asked for each namespace that changes.
+    selector: Option<Box<Selector>>,
+    /// The list, complete or under way, during which it was last seen.
+    list: u64,
+}
+
+/// What a sync refers to.
+#[derive(Debug, Default)]
+struct References {
     source: Option<NamespacedName>,
     target: Option<Target>,
 }
@@ -44,51 +58,75 @@ pub(super) struct Dropped {
 // === impl Syncs ===
 
 impl Syncs {
-    /// The uid of the sync that has the name of `sync`, if it is another.
-    pub(super) fn replaced_by(&self, sync: &StoredConfigMapSync) -> Option<String> {
-        let known = &self.by_name.get(&sync.namespaced_name()?)?.uid;
-        (Some(known) != sync.metadata.uid.as_ref()).then(|| known.clone())
+    pub(super) fn list_begins(&mut self) {
+        self.list += 1;
     }
 
-    /// Notes what a sync refers to, and tells what it referred to before.
-    pub(super) fn seen(&mut self, sync: &StoredConfigMapSync) -> Dropped {
-        let Some(name) = sync.namespaced_name() else { return Dropped::default() };
-        let kept = Box::new(Kept::of(sync));
-        let before = self.remove(&name);
-        self.by_uid.insert(kept.uid.clone(), name.clone());
-        for reference in kept.references() {
-            add_to(&mut self.references, reference, &name);
+    /// Those that the list under way has not shown.
+    pub(super) fn not_listed(&self) -> Vec<NamespacedName> {
+        let unseen = self.by_name.iter().filter(|(_, kept)| kept.list != self.list);
+        unseen.map(|(name, _)| name.name()).collect()
+    }
+
+    /// The uid of the sync that has the name of `sync`, if it is another.
+    pub(super) fn replaced_by(&self, sync: &SyncSeen) -> Option<String> {
+        let known = &self.by_name.get(&Key::from(&sync.name))?.uid;
+        (**known != *sync.version.uid).then(|| known.to_string())
+    }
+
+    /// Notes a sync and what it refers to, and tells what it referred to before.
+    pub(super) fn seen(&mut self, sync: &SyncSeen) -> Dropped {
+        let name = Key::from(&sync.name);
+        let before = self.remove(&name).map(|(_, before)| before.dropped()).unwrap_or_default();
+        // A sync is plain data, which can be written down.
+        let Ok(seen) = serde_json::to_vec(sync) else { return before };
+        let references = References::of(sync);
+        for reference in references.names() {
+            add_to(&mut self.references, Key::from(reference), &name);
         }
-        match &kept.target {
+        let mut selector = None;
+        match references.target {
             Some(Target::Place(place)) => {
-                add_to(&mut self.namespaces, &place.namespace, &name);
+                add_to(&mut self.namespaces, place.namespace.into(), &name);
             }
-            Some(Target::Selected { name: copy, .. }) => {
-                add_to(&mut self.selecting, copy, &name);
+            Some(Target::Selected { name: copy, selector: by }) => {
+                add_to(&mut self.selecting, copy.into(), &name);
+                selector = Some(Box::new(by));
             }
             None => {}
         }
-        self.by_name.insert(name, kept);
-        before.map(|before| before.dropped()).unwrap_or_default()
+        let uid = Arc::from(sync.version.uid.as_str());
+        self.by_uid.insert(Arc::clone(&uid), name.clone());
+        self.by_name.insert(name, Kept { uid, seen: seen.into(), selector, list: self.list });
+        before
     }
 
     /// Forgets a sync: its uid, and what it referred to.
     pub(super) fn gone(&mut self, name: &NamespacedName) -> Option<(String, Dropped)> {
-        let kept = self.remove(name)?;
-        Some((kept.uid.clone(), kept.dropped()))
+        let (kept, references) = self.remove(&Key::from(name))?;
+        Some((kept.uid.to_string(), references.dropped()))
+    }
+
+    pub(super) fn get(&self, name: &NamespacedName) -> Option<SyncSeen> {
+        self.by_name.get(&Key::from(name))?.unpack()
     }
 
     pub(super) fn names(&self) -> Vec<NamespacedName> {
-        self.by_name.keys().cloned().collect()
+        self.by_name.keys().map(Key::name).collect()
     }
 
-    pub(super) fn with_uid(&self, uid: &str) -> Option<&NamespacedName> {
-        self.by_uid.get(uid)
+    pub(super) fn with_uid(&self, uid: &str) -> Option<NamespacedName> {
+        self.by_uid.get(uid).map(Key::name)
+    }
+
+    pub(super) fn is_alive(&self, uid: &str) -> bool {
+        self.by_uid.contains_key(uid)
     }
 
     /// Whether a sync refers to `name`, or would if it selected its namespace.
     pub(super) fn may_refer_to(&self, name: &NamespacedName) -> bool {
-        self.references.contains_key(name) || self.selecting.contains_key(&name.name)
+        self.selecting.contains_key(name.name.as_str())
+            || self.references.contains_key(&Key::from(name))
     }
 
     /// Who refers to `name`, where `selects` tells whether a selector selects its namespace.
@@ -97,10 +135,10 @@ impl Syncs {
         name: &NamespacedName,
         selects: impl Fn(&Selector) -> bool,
     ) -> BTreeSet<NamespacedName> {
-        let selecting = self.selecting.get(&name.name).into_iter().flat_map(Few::iter);
+        let selecting = self.selecting.get(name.name.as_str()).into_iter().flat_map(Few::iter);
         let selecting = selecting.filter(|sync| self.selector(sync).is_some_and(&selects));
-        let by_name = self.references.get(name).into_iter().flat_map(Few::iter);
-        by_name.chain(selecting).cloned().collect()
+        let by_name = self.references.get(&Key::from(name)).into_iter().flat_map(Few::iter);
+        by_name.chain(selecting).map(Key::name).collect()
     }
 
     /// Who has its one destination in `namespace`.
@@ -108,54 +146,59 @@ impl Syncs {
         &self,
         namespace: &str,
     ) -> impl Iterator<Item = NamespacedName> + '_ {
-        self.namespaces.get(namespace).into_iter().flat_map(Few::iter).cloned()
+        self.namespaces.get(namespace).into_iter().flat_map(Few::iter).map(Key::name)
     }
 
-    /// Who selects namespaces by labels, and how.
-    pub(super) fn selectors(&self) -> impl Iterator<Item = (&NamespacedName, &Selector)> {
+    /// Those that select a namespace, where `selects` tells whether a selector does.
+    pub(super) fn selecting(
+        &self,
+        selects: impl Fn(&Selector) -> bool,
+    ) -> impl Iterator<Item = NamespacedName> {
         let syncs = self.selecting.values().flat_map(Few::iter);
-        syncs.filter_map(|sync| Some((sync, self.selector(sync)?)))
+        syncs.filter(move |sync| self.selector(sync).is_some_and(&selects)).map(Key::name)
     }
 
-    fn selector(&self, sync: &NamespacedName) -> Option<&Selector> {
-        match self.by_name.get(sync)?.target.as_ref()? {
-            Target::Selected { selector, .. } => Some(selector),
-            Target::Place(_) => None,
-        }
+    fn selector(&self, sync: &Key) -> Option<&Selector> {
+        self.by_name.get(sync)?.selector.as_deref()
     }
 
-    fn remove(&mut self, name: &NamespacedName) -> Option<Box<Kept>> {
+    fn remove(&mut self, name: &Key) -> Option<(Kept, References)> {
         let kept = self.by_name.remove(name)?;
         self.by_uid.remove(&kept.uid);
-        for reference in kept.references() {
-            remove_from(&mut self.references, reference, name);
+        let references = kept.unpack().as_ref().map(References::of).unwrap_or_default();
+        for reference in references.names() {
+            remove_from(&mut self.references, &Key::from(reference), name);
         }
-        match &kept.target {
+        match &references.target {
             Some(Target::Place(place)) => {
-                remove_from(&mut self.namespaces, &place.namespace, name);
+                remove_from(&mut self.namespaces, place.namespace.as_str(), name);
             }
             Some(Target::Selected { name: copy, .. }) => {
-                remove_from(&mut self.selecting, copy, name);
+                remove_from(&mut self.selecting, copy.as_str(), name);
             }
             None => {}
         }
-        Some(kept)
+        Some((kept, references))
     }
 }
 
 // === impl Kept ===
 
 impl Kept {
-    fn of(sync: &StoredConfigMapSync) -> Self {
+    fn unpack(&self) -> Option<SyncSeen> {
+        serde_json::from_slice(&self.seen).ok()
+    }
+}
+
+// === impl References ===
+
+impl References {
+    fn of(sync: &SyncSeen) -> Self {
         let spec = sync.spec.as_ref().ok();
-        Self {
-            uid: sync.metadata.uid.clone().unwrap_or_default(),
-            source: spec.map(source_name),
-            target: spec.and_then(|spec| Target::of(spec).ok()),
-        }
+        Self { source: spec.map(source_name), target: spec.and_then(|spec| Target::of(spec).ok()) }
     }
 
-    fn references(&self) -> impl Iterator<Item = &NamespacedName> {
+    fn names(&self) -> impl Iterator<Item = &NamespacedName> {
         let place = match &self.target {
             Some(Target::Place(place)) => Some(place),
             _ => None,
@@ -164,27 +207,25 @@ impl Kept {
     }
 
     fn dropped(self) -> Dropped {
-        let names = self.references().cloned().collect();
+        let names = self.names().cloned().collect();
         Dropped { names, selection: matches!(self.target, Some(Target::Selected { .. })) }
     }
 }
 
-fn add_to<Key: Hash + Eq + Clone>(
-    map: &mut HashMap<Key, Few<NamespacedName>>,
-    key: &Key,
-    name: &NamespacedName,
-) {
-    let names = map.remove(key);
-    map.insert(key.clone(), Few::insert(names, name.clone()));
+fn add_to<Of: Hash + Eq>(table: &mut HashMap<Of, Few<Key>>, of: Of, name: &Key) {
+    let names = table.remove(&of);
+    table.insert(of, Few::insert(names, name.clone()));
 }
 
-fn remove_from<Key: Hash + Eq + Clone>(
-    map: &mut HashMap<Key, Few<NamespacedName>>,
-    key: &Key,
-    name: &NamespacedName,
-) {
-    if let Some(left) = map.remove(key).and_then(|names| names.without(name)) {
-        map.insert(key.clone(), left);
+fn remove_from<Of, Text>(table: &mut HashMap<Of, Few<Key>>, of: &Text, name: &Key)
+where
+    Of: Hash + Eq + Borrow<Text>,
+    Text: Hash + Eq + ?Sized,
+{
+    if let Some((of, names)) = table.remove_entry(of)
+        && let Some(left) = names.without(name)
+    {
+        table.insert(of, left);
     }
 }
 
@@ -194,10 +235,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::StoredConfigMapSync;
 
-    fn sync(uid: &str, source: &str) -> StoredConfigMapSync {
-        serde_json::from_value(json!({
-            "metadata": {"namespace": "team", "name": "sync", "uid": uid},
+    fn sync(uid: &str, source: &str) -> SyncSeen {
+        let stored: StoredConfigMapSync = serde_json::from_value(json!({
+            "metadata": {"namespace": "team", "name": "sync", "uid": uid, "resourceVersion": "1"},
             "spec": {
                 "sourceNamespace": "central",
                 "configMapName": source,
@@ -205,10 +247,11 @@ mod tests {
                 "destinationName": "copy",
             },
         }))
-        .unwrap()
+        .unwrap();
+        SyncSeen::of(&stored).unwrap()
     }
 
-    fn selecting(uid: &str) -> StoredConfigMapSync {
+    fn selecting(uid: &str) -> SyncSeen {
         let mut sync = sync(uid, "a");
         let spec = sync.spec.as_mut().unwrap();
         spec.destination_namespace = None;
@@ -252,7 +295,7 @@ mod tests {
         assert!(syncs.referring_to(&copy, |_| false).is_empty());
         assert!(syncs.gone(&name()).unwrap().1.selection);
         assert!(!syncs.may_refer_to(&copy));
-        assert_eq!(syncs.selectors().count(), 0);
+        assert_eq!(syncs.selecting(|_| true).count(), 0);
     }
 
     #[test]
@@ -263,6 +306,6 @@ mod tests {
         assert_eq!(syncs.replaced_by(&sync("2", "a")).as_deref(), Some("1"));
         syncs.seen(&sync("2", "a"));
         assert_eq!(syncs.with_uid("1"), None);
-        assert_eq!(syncs.with_uid("2"), Some(&name()));
+        assert_eq!(syncs.with_uid("2"), Some(name()));
     }
 }

@@ -29,7 +29,7 @@ fn a_failure_holds_until_its_delay_has_passed() {
     let (memory, now) = (Memory::new(HOUR), Instant::now());
     memory.failed("s", attempt(), refusal(), now);
     assert!(held(&memory, now).is_some());
-    assert!(memory.next_look("s", now) < SECOND * 2);
+    assert!(memory.next_retry("s", now).unwrap() < SECOND * 2);
     assert_eq!(held(&memory, now + SECOND * 2), None);
 }
 
@@ -39,10 +39,10 @@ fn failures_in_a_row_wait_longer_until_one_success() {
     for _ in 0..6 {
         memory.failed("s", attempt(), refusal(), now);
     }
-    assert!(memory.next_look("s", now) > SECOND * 20);
+    assert!(memory.next_retry("s", now).unwrap() > SECOND * 20);
     memory.succeeded("s", &Some(place()));
     memory.failed("s", attempt(), refusal(), now);
-    assert!(memory.next_look("s", now) < SECOND * 2);
+    assert!(memory.next_retry("s", now).unwrap() < SECOND * 2);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_failure_that_was_not_tried_again_is_forgotten_with_the_round() {
     let (memory, now) = (Memory::new(HOUR), Instant::now());
     memory.failed("s", attempt(), refusal(), now);
     memory.settled("s", |_| true, now + SECOND * 2);
-    assert_eq!(memory.next_look("s", now + SECOND * 2), HOUR);
+    assert_eq!(memory.next_retry("s", now + SECOND * 2), None);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_copy_that_others_keep_changing_is_left_to_them_for_a_while() {
     }
     assert_eq!(held(&memory, now).unwrap().failure.reason, Reason::Contended);
     assert_eq!(memory.held_at("s", &place(), Some("m"), now), None, "another namespace");
-    assert!(memory.next_look("s", now) < SECOND * 2);
+    assert!(memory.next_retry("s", now).unwrap() < SECOND * 2);
     assert_eq!(held(&memory, now + SECOND * 2), None);
 }
 
@@ -114,7 +114,10 @@ fn the_first_verification_comes_no_sooner_than_half_a_period() {
     let (memory, now) = (Memory::new(HOUR), Instant::now());
     assert!(!memory.verification_is_due("s", 0.0, now));
     assert!(!memory.verification_is_due("s", 0.0, now + SECOND * 1799));
+    assert_eq!(memory.due_for_verification(now + SECOND * 1799), Vec::<String>::new());
+    assert_eq!(memory.due_for_verification(now + HOUR / 2 + SECOND), ["s"]);
     assert!(memory.verification_is_due("s", 0.0, now + HOUR / 2 + SECOND));
+    assert_eq!(memory.due_for_verification(now + HOUR / 2 + SECOND), Vec::<String>::new());
     assert!(!memory.verification_is_due("s", 0.0, now + HOUR / 2 + SECOND), "once");
 }
 

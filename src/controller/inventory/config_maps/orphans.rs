@@ -11,7 +11,7 @@ impl ConfigMaps {
     pub fn orphans(&self, is_alive: impl Fn(&str) -> bool) -> Vec<(NamespacedName, Entry)> {
         let dead = self.by_sync.iter().filter(|(uid, _)| !is_alive(uid));
         dead.flat_map(|(_, places)| places.iter())
-            .filter_map(|at| Some((at.clone(), self.entries.get(at)?.entry.clone())))
+            .filter_map(|at| Some((at.name(), self.entry(at)?)))
             .collect()
     }
 }
