@@ -13,7 +13,8 @@ use configmapsync::commands;
 use configmapsync::manifests;
 use configmapsync::telemetry;
 
-/// musl's own allocator is slow under many threads.
+/// musl's own allocator is slow under many threads. Version 2 of this one gave back more than
+/// version 3 after ten thousand rounds.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -36,10 +36,13 @@ use crate::names;
 use crate::names::NamespacedName;
 use crate::telemetry::describe;
 
+/// How many objects one answer to a list holds.
+const PAGE: u32 = 100;
+
 /// Watches `ConfigMapSyncs`, whole.
 pub async fn syncs(context: Arc<Context>, client: Client) {
     let api: Api<StoredConfigMapSync> = Api::all(client);
-    let events = watcher(api, watcher::Config::default()).default_backoff();
+    let events = watcher(api, in_small_pages()).default_backoff();
     follow(&context, Part::Syncs, events, |event| match event {
         Event::Init => context.inventory.sync_list_begins(),
         Event::InitApply(sync) => sync_seen(&context, &sync),
@@ -66,7 +69,7 @@ pub async fn syncs(context: Arc<Context>, client: Client) {
 pub async fn config_maps(context: Arc<Context>, client: Client) {
     context.startup.wait_for(Part::Syncs).await;
     let api: Api<PartialObjectMeta<ConfigMap>> = Api::all(client);
-    let events = watcher(api, watcher::Config::default()).default_backoff();
+    let events = watcher(api, in_small_pages()).default_backoff();
     follow(&context, Part::ConfigMaps, events, |event| {
         let inventory = &context.inventory;
         let changes: Vec<Change> = match event {
@@ -95,7 +98,7 @@ pub async fn config_maps(context: Arc<Context>, client: Client) {
 /// Watches the metadata of namespaces.
 pub async fn namespaces(context: Arc<Context>, client: Client) {
     let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
-    let events = watcher(api, watcher::Config::default()).default_backoff();
+    let events = watcher(api, in_small_pages()).default_backoff();
     follow(&context, Part::Namespaces, events, |event| {
         let inventory = &context.inventory;
         let changes: Vec<NamespaceChange> = match event {
@@ -114,6 +117,11 @@ pub async fn namespaces(context: Arc<Context>, client: Client) {
         }
     })
     .await;
+}
+
+/// A page is unpacked as a whole, with all of its `managedFields`, before any of it is looked at.
+fn in_small_pages() -> watcher::Config {
+    watcher::Config::default().page_size(PAGE)
 }
 
 /// Hands every event to `handle`, and keeps health and startup informed. Ends with the stream.
