@@ -71,9 +71,9 @@ async fn delayed_requests_of_the_old_one_are_refused() -> Result<()> {
     let fixture = world.fixture();
     let mark = world.audit().mark().await?;
     fixture.one_copy(&[("a", "1")]).await?;
-    fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
-    fixture.wait_data("app", "shared", &[("a", "2")], SOON).await?;
-    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    let edit = json!({"data": {"a": "2"}});
+    let source = fixture.patch_config_map("central", "shared", &edit).await?;
+    fixture.wait_source_version("central", "sync", &source, SOON).await?;
     fixture.delete_sync("central", "sync").await?;
     fixture.wait_no_sync("central", "sync", SOON).await?;
     let old = world.audit().since(mark).await?;
@@ -91,9 +91,10 @@ async fn delayed_requests_are_refused_too_if_the_new_one_took_the_old_copy_over(
     let fixture = world.fixture();
     let mark = world.audit().mark().await?;
     fixture.one_copy(&[("a", "1")]).await?;
-    fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
+    let edit = json!({"data": {"a": "2"}});
+    let source = fixture.patch_config_map("central", "shared", &edit).await?;
     let left = fixture.wait_data("app", "shared", &[("a", "2")], SOON).await?;
-    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    fixture.wait_source_version("central", "sync", &source, SOON).await?;
     let old = world.audit().since(mark).await?;
     world.replica()?.terminate_and_wait().await?;
     fixture.delete_sync("central", "sync").await?;
