@@ -177,7 +177,7 @@ pub struct Run {
         long,
         env = "CONFIGMAPSYNC_PROTECTED_NAMESPACES",
         value_delimiter = ',',
-        default_value = "kube-system,kube-public,kube-node-lease"
+        default_value = names::PROTECTED_NAMESPACES
     )]
     pub protected_namespaces: Vec<String>,
 }

@@ -29,7 +29,8 @@
 //! | [`cluster`] | which cluster is meant |
 //! | [`election`] | who leads, and until when |
 //! | [`controller`] | events, reads and writes around `decide` |
-//! | [`args`], [`manifests`] | what can be asked of the binary, and what it needs to be granted |
+//! | [`args`] | what can be asked of the binary |
+//! | [`policies`], [`manifests`] | what the API server refuses, and what it needs to be told |
 //! | [`commands`] | what a person asks for: looks, and writes as that person |
 //! | [`app`] | what starts when, and what ends it |
 //!
@@ -61,4 +62,5 @@ pub mod health;
 pub mod manifests;
 pub mod metrics;
 pub mod names;
+pub mod policies;
 pub mod telemetry;

@@ -40,6 +40,13 @@ pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const CONFIGMAPSYNC: &str = "configmapsync";
 /// Name of the definition of our kind.
 pub const CUSTOM_RESOURCE_DEFINITION: &str = "configmapsyncs.apps.nishaf.info";
+/// What the API server knows of a caller whose token is bound to a pod: the pod's uid.
+pub const EXTRA_POD_UID: &str = "authentication.kubernetes.io/pod-uid";
+/// Verb on `configmapsyncs` that allows putting our marks on a `ConfigMap`. Nothing is asked for by
+/// it: it only exists to be granted.
+pub const VERB_STAMP: &str = "stamp";
+/// Namespaces that are never written to, unless somebody says otherwise.
+pub const PROTECTED_NAMESPACES: &str = "kube-system,kube-public,kube-node-lease";
 /// Name of the policy, and of its binding, that lets only the announced pod write copies.
 pub const POLICY_FENCE: &str = "configmapsync-fence";
 /// Name of the policy, and of its binding, that lets nobody borrow the operator's rights.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 /// The rooms, in order: each may name only those above it.
-const ROOMS: [&str; 15] = [
+const ROOMS: [&str; 16] = [
     "names",
     "access",
     "api",
@@ -20,6 +20,7 @@ const ROOMS: [&str; 15] = [
     "election",
     "controller",
     "args",
+    "policies",
     "manifests",
     "commands",
     "app",

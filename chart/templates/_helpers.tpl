@@ -67,3 +67,15 @@ Takes a list: the root, the path below the chart.
 {{- $path := index . 1 -}}
 {{- $root.Files.Get $path | required (printf "%s is missing from the chart: generate it with `configmapsync manifests --write .`" $path) | trim -}}
 {{- end -}}
+
+{{/*
+Not empty if ValidatingAdmissionPolicies can be installed. Without a cluster to ask, as in
+"helm template", no kinds are known, only API versions: then they are taken to be served, as they
+are by default in every version that the chart is for.
+*/}}
+{{- define "configmapsync.servesPolicies" -}}
+{{- $served := .Capabilities.APIVersions -}}
+{{- if or ($served.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy") (not ($served.Has "v1/ConfigMap")) -}}
+true
+{{- end -}}
+{{- end -}}

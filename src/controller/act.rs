@@ -281,11 +281,11 @@ async fn delete(context: &Context, at: &NamespacedName, seen: &Version) -> Sent 
     Ok(None)
 }
 
-/// What acting needs: writes of copies, and of the finalizer.
+/// What acting needs: writes of copies, of their marks, and of the finalizer.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
     vec![
         rule("", "configmaps", &["create", "delete", "patch"]),
-        rule(names::GROUP, "configmapsyncs", &["patch"]),
+        rule(names::GROUP, "configmapsyncs", &["patch", names::VERB_STAMP]),
     ]
 }

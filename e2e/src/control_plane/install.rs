@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use anyhow::Result;
+use configmapsync::names::POLICY_BOUNDS;
 use http::Request;
 use kube::Api;
 use kube::Client;
@@ -31,11 +32,11 @@ const KINDS: [&str; 2] = ["configmapsyncs", "configmapsyncleaders"];
 
 impl ControlPlane {
     /// Installs everything but the operator itself from `deploy/`, and waits until its kinds are
-    /// served. The Lease is there too, as a leader leaves it that was asked to stop: where it has
-    /// never been, the first leader waits until that is no accident.
+    /// served and the policies enforced. The Lease is there too, as a leader leaves it that was
+    /// asked to stop: where it has never been, the first leader waits until that is no accident.
     ///
     /// # Errors
-    /// A manifest cannot be read or is refused, or a kind is not served in time.
+    /// A manifest cannot be read or is refused, or is not followed in time.
     pub async fn install(&self) -> Result<()> {
         for file in manifests()? {
             self.apply_file(&file).await?;
@@ -44,7 +45,29 @@ impl ControlPlane {
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata});
         self.apply(account).await?;
         self.apply(released_lease()).await?;
-        wait_served(&self.client()).await
+        wait_served(&self.client()).await?;
+        self.wait_bounds().await
+    }
+
+    /// Waits until the operator is kept within its bounds. The API server looks for new policies
+    /// once a second, and takes up all that it finds.
+    ///
+    /// # Errors
+    /// It is not in time.
+    pub async fn wait_bounds(&self) -> Result<()> {
+        let unmarked = json!({"metadata": {"generateName": "e2e-bounds-"}}).to_string();
+        until("the operator is kept within its bounds", Duration::from_secs(30), || async {
+            let request = Request::post("/api/v1/namespaces/default/configmaps?dryRun=All")
+                .header("Content-Type", "application/json")
+                .header("Impersonate-User", OPERATOR_USER)
+                .body(unmarked.clone().into_bytes())?;
+            Ok(match self.client().request_text(request).await {
+                Ok(_) => Seen::NotYet("it may write anything".to_owned()),
+                Err(error) if error.to_string().contains(POLICY_BOUNDS) => Seen::Done(()),
+                Err(error) => Seen::NotYet(error.to_string()),
+            })
+        })
+        .await
     }
 
     /// Applies every object in a YAML file.
@@ -88,7 +111,7 @@ fn released_lease() -> Value {
     })
 }
 
-/// The CRDs, the namespace, then the rights.
+/// The CRDs, the namespace, the rights, then what is refused whatever the rights.
 fn manifests() -> Result<Vec<PathBuf>> {
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
     let crds = deploy.join("crds");
@@ -101,7 +124,8 @@ fn manifests() -> Result<Vec<PathBuf>> {
         }
     }
     files.sort();
-    files.extend(["namespace.yaml", "rbac.yaml"].map(|name| deploy.join(name)));
+    let others = ["namespace.yaml", "rbac.yaml", "policies.yaml", "flow-schema.yaml"];
+    files.extend(others.map(|name| deploy.join(name)));
     Ok(files)
 }
 

@@ -4,6 +4,8 @@
 
 use anyhow::Result;
 use anyhow::ensure;
+use configmapsync::policies::Operator;
+use configmapsync::policies::bounds;
 use e2e::audit::lines;
 use e2e::control_plane::OPERATOR;
 use e2e::fixture::SOON;
@@ -69,6 +71,10 @@ async fn those_that_the_operator_is_told_and_our_own() -> Result<()> {
     let arguments = ["--protected-namespaces", "vault,kube-system"].map(str::to_owned).to_vec();
     let world = World::start_with(1, Options { arguments, ..Options::default() }).await?;
     world.fixture().create_namespaces(&["vault"]).await?;
+    // The policy has the same list: what the operator takes for open, the API server would refuse.
+    let protected_namespaces = format!("vault,kube-system,{OPERATOR}");
+    let told = Operator { protected_namespaces, ..Operator::default() };
+    world.control_plane.apply(serde_json::to_value(bounds(&told).policy)?).await?;
     are_protected(&world, &["vault", "kube-system", OPERATOR], "kube-public").await
 }
 

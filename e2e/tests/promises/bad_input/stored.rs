@@ -8,6 +8,7 @@ use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::StoredConfigMapSync;
 use configmapsync::api::custom_resource_definition;
+use configmapsync::names::POLICY_CONSENT;
 use e2e::audit::lines;
 use e2e::audit::writes_by_operator;
 use e2e::fixture::SOON;
@@ -17,6 +18,7 @@ use e2e::wait::Seen;
 use e2e::wait::until;
 use e2e::world::World;
 use http::Request;
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use kube::Api;
 use kube::Client;
 use kube::api::DeleteParams;
@@ -72,6 +74,8 @@ fn worse() -> Vec<(&'static str, Value)> {
 
 /// Lets the API server store anything, or go back to what is installed, and waits until it does.
 pub async fn check_nothing(world: &World, nothing: bool) -> Result<()> {
+    let client = world.control_plane.client();
+    let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(client.clone());
     if nothing {
         let mut definition = serde_json::to_value(custom_resource_definition())?;
         definition["apiVersion"] = json!("apiextensions.k8s.io/v1");
@@ -80,12 +84,14 @@ pub async fn check_nothing(world: &World, nothing: bool) -> Result<()> {
         definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"] =
             json!({"type": "object", "properties": {"spec": free, "status": free}});
         world.control_plane.apply(definition).await?;
+        // Nor may the policy be asked, which refuses what it cannot make sense of.
+        bindings.delete(POLICY_CONSENT, &DeleteParams::default()).await?;
     } else {
-        let file = "../deploy/crds/configmapsyncs.yaml";
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-        world.control_plane.apply_file(&file).await?;
+        for file in ["crds/configmapsyncs.yaml", "policies.yaml"] {
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(file);
+            world.control_plane.apply_file(&file).await?;
+        }
     }
-    let client = world.control_plane.client();
     until(format!("the API server accepts nonsense: {nothing}"), SOON, || async {
         let said = complaint_about_spec(&client, &json!({"destinationNamespace": 7})).await?;
         Ok(Seen::from_bool(said.is_none() == nothing, || format!("{said:?}")))
