@@ -193,6 +193,17 @@ pub enum CopySeen {
     Read(Digest),
 }
 
+// === impl Version ===
+
+impl Version {
+    /// The resourceVersion as a number, by which versions of one kind are ordered (Kubernetes
+    /// 1.35, "resource versions"); `None` for a server that counts in another way.
+    #[must_use]
+    pub fn number(&self) -> Option<u128> {
+        self.resource_version.parse().ok()
+    }
+}
+
 // === impl SyncSeen ===
 
 impl SyncSeen {

@@ -84,9 +84,8 @@ impl Entry {
         if self.version == other.version {
             return true;
         }
-        let number = |entry: &Self| entry.version.resource_version.parse::<u128>().ok();
-        self.version.uid == other.version.uid
-            && number(self).zip(number(other)).is_some_and(|(this, other)| this < other)
+        let numbers = self.version.number().zip(other.version.number());
+        self.version.uid == other.version.uid && numbers.is_some_and(|(this, other)| this < other)
     }
 }
 
