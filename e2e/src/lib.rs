@@ -12,6 +12,7 @@
 //! | [`replica`] | the operator as a process with the identity of a pod |
 //! | [`cli`] | the operator's binary as a person runs it |
 //! | [`rights`] | what the operator may do, taken away and given back |
+//! | [`people`], [`attempt`] | what others may do, and what they try |
 //! | [`fault_proxy`] | an API server that fails on demand |
 //! | [`fixture`], [`world`] | what tests do, and what they start with |
 //! | [`sandbox`], [`debian`] | a place for a node, and what it needs of the machine |
@@ -20,6 +21,7 @@
 //! | [`demo`] | all of it shown to a person |
 //! | [`bench`] | all of it measured |
 
+pub mod attempt;
 pub mod audit;
 pub mod bench;
 pub mod certificates;
@@ -37,6 +39,7 @@ pub mod jaeger;
 pub mod kubeconfig;
 pub mod node;
 pub mod oracle;
+pub mod people;
 pub mod process;
 pub mod replica;
 pub mod rights;

@@ -127,6 +127,8 @@ impl Programs {
                 "--service-account-private-key-file={}",
                 self.token_key.key.display()
             ))
+            // As in any cluster: each controller has the rights of its own account, and no more.
+            .argument("--use-service-account-credentials=true")
             .argument("--leader-elect=false")
             .argument("--secure-port=0")
             .argument("--kube-api-qps=200")

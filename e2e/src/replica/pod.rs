@@ -46,7 +46,7 @@ impl Pod {
         let uid = create(client.clone(), name)
             .await
             .with_context(|| format!("creating the pod {OPERATOR}/{name}"))?;
-        let token = token(client, name, &uid)
+        let token = token(client, Some((name, &uid)))
             .await
             .with_context(|| format!("asking for a token bound to the pod {OPERATOR}/{name}"))?;
         let kubeconfig = control_plane.folder().join(format!("{name}.kubeconfig"));
@@ -57,6 +57,14 @@ impl Pod {
         fs::write(&kubeconfig, text)
             .with_context(|| format!("writing {}", kubeconfig.display()))?;
         Ok(Self { name: name.to_owned(), uid, kubeconfig })
+    }
+
+    /// A client that acts as the pod.
+    ///
+    /// # Errors
+    /// Its file cannot be read.
+    pub async fn client(&self) -> Result<Client> {
+        kubeconfig::client(&self.kubeconfig).await
     }
 }
 
@@ -82,15 +90,16 @@ async fn create(client: Client, name: &str) -> Result<String> {
     pod.metadata.uid.context("the API server gave it no uid")
 }
 
-async fn token(client: Client, pod: &str, uid: &str) -> Result<String> {
-    let pod = BoundObjectReference {
+/// Bound to a pod, by its name and uid, or to none.
+async fn token(client: Client, pod: Option<(&str, &str)>) -> Result<String> {
+    let pod = pod.map(|(name, uid)| BoundObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some("Pod".to_owned()),
-        name: Some(pod.to_owned()),
+        name: Some(name.to_owned()),
         uid: Some(uid.to_owned()),
-    };
+    });
     let spec = TokenRequestSpec {
-        bound_object_ref: Some(pod),
+        bound_object_ref: pod,
         expiration_seconds: Some(14_400),
         ..TokenRequestSpec::default()
     };
@@ -98,4 +107,18 @@ async fn token(client: Client, pod: &str, uid: &str) -> Result<String> {
     let accounts = Api::<ServiceAccount>::namespaced(client, OPERATOR);
     let answer = accounts.create_token_request(OPERATOR, &PostParams::default(), &request).await?;
     Ok(answer.status.context("the API server gave no token")?.token)
+}
+
+impl ControlPlane {
+    /// A client that acts as the operator by a token that is bound to no pod.
+    ///
+    /// # Errors
+    /// The API server refuses the token, or the file cannot be written.
+    pub async fn unbound_operator(&self) -> Result<Client> {
+        let token = token(self.client(), None).await.context("asking for a token of no pod")?;
+        let text = self.kubeconfig_for(&Credential::Token(token))?;
+        let file = self.folder().join("unbound.kubeconfig");
+        fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+        kubeconfig::client(&file).await
+    }
 }

@@ -1,0 +1,130 @@
+//! People and programs who are not the administrator, and what they may do.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::Result;
+use k8s_openapi::api::authorization::v1::ResourceAttributes;
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use k8s_openapi::api::authorization::v1::SubjectAccessReviewSpec;
+use kube::Api;
+use kube::Client;
+use kube::api::PostParams;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::control_plane::ControlPlane;
+use crate::kubeconfig;
+use crate::kubeconfig::Credential;
+use crate::wait::Seen;
+use crate::wait::until;
+
+const RBAC: &str = "rbac.authorization.k8s.io";
+/// The rights of the cluster's own roles are collected by a controller, on a machine under load.
+const GRANTED: Duration = Duration::from_mins(1);
+
+/// One thing that somebody may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Right<'a> {
+    /// Where; `None`: everywhere.
+    pub namespace: Option<&'a str>,
+    /// API group; empty for the core group.
+    pub group: &'a str,
+    /// The plural.
+    pub resource: &'a str,
+    /// The verb.
+    pub verb: &'a str,
+}
+
+impl ControlPlane {
+    /// A client of somebody who is in no group, and may do nothing yet.
+    ///
+    /// # Errors
+    /// The certificate or the kubeconfig cannot be written.
+    pub async fn person(&self, user: &str) -> Result<Client> {
+        let files = self.authority().issue_client(user, user, &[])?;
+        let text = self.kubeconfig_for(&Credential::Certificate(files))?;
+        let file = self.folder().join(format!("{user}.kubeconfig"));
+        fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+        kubeconfig::client(&file).await
+    }
+
+    /// Gives `user` these rules (as in a `Role`) in one namespace, or everywhere, and waits until
+    /// `last` is allowed.
+    ///
+    /// # Errors
+    /// The API server refuses, or does not follow in time.
+    pub async fn grant(
+        &self,
+        user: &str,
+        namespace: Option<&str>,
+        rules: Value,
+        last: Right<'_>,
+    ) -> Result<()> {
+        let name = format!("e2e-{user}");
+        let kind = if namespace.is_some() { "Role" } else { "ClusterRole" };
+        let metadata = json!({"name": name, "namespace": namespace});
+        let version = format!("{RBAC}/v1");
+        let role = json!({
+            "apiVersion": version, "kind": kind, "metadata": metadata, "rules": rules,
+        });
+        self.apply(role).await?;
+        self.bind(user, namespace, kind, &name, last).await
+    }
+
+    /// Gives `user` a role that there is, and waits until `last` is allowed.
+    ///
+    /// # Errors
+    /// The API server refuses, or does not follow in time.
+    pub async fn bind(
+        &self,
+        user: &str,
+        namespace: Option<&str>,
+        kind: &str,
+        role: &str,
+        last: Right<'_>,
+    ) -> Result<()> {
+        let binding = if namespace.is_some() { "RoleBinding" } else { "ClusterRoleBinding" };
+        let name = format!("e2e-{user}-{role}");
+        self.apply(json!({
+            "apiVersion": format!("{RBAC}/v1"),
+            "kind": binding,
+            "metadata": {"name": name, "namespace": namespace},
+            "roleRef": {"apiGroup": RBAC, "kind": kind, "name": role},
+            "subjects": [{"apiGroup": RBAC, "kind": "User", "name": user}],
+        }))
+        .await?;
+        until(format!("{user} may {last:?}"), GRANTED, || async {
+            let allowed = self.may(user, last).await?;
+            Ok(Seen::from_bool(allowed, || "not allowed".to_owned()))
+        })
+        .await
+    }
+
+    /// Whether RBAC lets `user` do that.
+    ///
+    /// # Errors
+    /// The API server does not answer.
+    pub async fn may(&self, user: &str, right: Right<'_>) -> Result<bool> {
+        let (resource, subresource) =
+            right.resource.split_once('/').unwrap_or((right.resource, ""));
+        let asked = ResourceAttributes {
+            namespace: right.namespace.map(str::to_owned),
+            verb: Some(right.verb.to_owned()),
+            group: Some(right.group.to_owned()),
+            resource: Some(resource.to_owned()),
+            subresource: Some(subresource.to_owned()),
+            ..ResourceAttributes::default()
+        };
+        let spec = SubjectAccessReviewSpec {
+            user: Some(user.to_owned()),
+            resource_attributes: Some(asked),
+            ..SubjectAccessReviewSpec::default()
+        };
+        let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
+        let reviews = Api::<SubjectAccessReview>::all(self.client());
+        let answer = reviews.create(&PostParams::default(), &review).await?;
+        Ok(answer.status.is_some_and(|status| status.allowed))
+    }
+}

@@ -1,0 +1,176 @@
+//! Promise: only ConfigMapSync marks a ConfigMap as its copy. Nobody else puts a mark on, or changes
+//! one, whatever may be done to ConfigMaps in a namespace; taking marks off is free. Administrators,
+//! and tools that restore backups with their rights, are not held up.
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::ensure;
+use configmapsync::decide::Marks;
+use configmapsync::names::ANNOTATION_NO_COPY;
+use configmapsync::names::LABEL_SYNC_UID;
+use configmapsync::names::POLICY_MARKS;
+use e2e::attempt::Attempt;
+use e2e::attempt::config_maps;
+use e2e::people::Right;
+use e2e::world::World;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Client;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::tries::Expected;
+use crate::tries::Expected::Passes;
+use crate::tries::Expected::RefusedBy;
+use crate::tries::Tries;
+
+const REFUSED: Expected<'static> = RefusedBy(POLICY_MARKS);
+
+/// A cluster without an operator, that would repair what is tried, and the copy `tenant/copy`.
+async fn stage() -> Result<(World, ConfigMap)> {
+    let world = World::start(0).await?;
+    let fixture = world.fixture();
+    fixture.create_namespaces(&["tenant"]).await?;
+    fixture.create_config_map("tenant", "own", &[("key", "mine")]).await?;
+    let copy = fixture.restore_copy("tenant", "copy", "central/sync", "1-2").await?;
+    Ok((world, copy))
+}
+
+/// Somebody with these verbs on ConfigMaps in the namespace `tenant`.
+async fn tenant(world: &World, name: &str, verbs: &[&str]) -> Result<Client> {
+    let client = world.control_plane.person(name).await?;
+    let rules = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": verbs}]);
+    let right =
+        Right { namespace: Some("tenant"), group: "", resource: "configmaps", verb: "patch" };
+    world.control_plane.grant(name, Some("tenant"), rules, right).await?;
+    Ok(client)
+}
+
+/// Metadata with one mark, for each of them.
+fn one_mark(value: &Value) -> Vec<(&'static str, Value)> {
+    let annotations = Marks::ANNOTATIONS.map(|key| (key, json!({"annotations": {key: value}})));
+    let label = (LABEL_SYNC_UID, json!({"labels": {LABEL_SYNC_UID: value}}));
+    [vec![label], annotations.to_vec()].concat()
+}
+
+fn config_map(name: &str, metadata: &Value) -> Value {
+    let mut whole = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name},
+        "data": {"key": "forged"},
+    });
+    json_patch::merge(&mut whole["metadata"], metadata);
+    whole
+}
+
+#[tokio::test]
+async fn nobody_else_adds_or_changes_a_mark() -> Result<()> {
+    let (world, copy) = stage().await?;
+    // All rights in one namespace, wildcards included; and no more than an update.
+    let owner = tenant(&world, "owner", &["*"]).await?;
+    let editor = tenant(&world, "editor", &["get", "update", "patch"]).await?;
+    let (owner, editor) = (("owner of a namespace", &owner), ("editor", &editor));
+    let all = config_maps("tenant");
+    let (own, copied) = (format!("{all}/own"), format!("{all}/copy"));
+    let mut tries = Tries::default();
+    for (key, metadata) in one_mark(&json!("forged")) {
+        let create =
+            Attempt::create(format!("create with {key}"), &all, config_map("forged", &metadata));
+        tries.add(owner, &create, REFUSED).await?;
+        let apply = Attempt::apply(
+            format!("apply with {key}"),
+            format!("{all}/forged"),
+            config_map("forged", &metadata),
+        );
+        tries.add(owner, &apply, REFUSED).await?;
+        for who in [owner, editor] {
+            let patch = json!({"metadata": metadata});
+            let add = Attempt::merge(format!("add {key}"), &own, patch.clone());
+            tries.add(who, &add, REFUSED).await?;
+            let change = Attempt::merge(format!("change {key} of a copy"), &copied, patch);
+            tries.add(who, &change, REFUSED).await?;
+        }
+        let put = Attempt::replace(format!("put {key}"), &own, config_map("own", &metadata));
+        tries.add(editor, &put, REFUSED).await?;
+    }
+
+    let mut clone = config_map("clone", &json!({}));
+    clone["metadata"]["labels"] = json!(copy.metadata.labels);
+    clone["metadata"]["annotations"] = json!(copy.metadata.annotations);
+    let answer = tries.add(owner, &Attempt::create("clone a copy", &all, clone), REFUSED).await?;
+    for key in [&[LABEL_SYNC_UID], &Marks::ANNOTATIONS[..]].concat() {
+        ensure!(answer.message.contains(key), "which keys to leave out: {answer}");
+    }
+    tries.finish()
+}
+
+#[tokio::test]
+async fn everything_else_is_left_to_whoever_may_do_it() -> Result<()> {
+    let (world, _) = stage().await?;
+    let owner = tenant(&world, "owner", &["*"]).await?;
+    let owner = ("owner of a namespace", &owner);
+    let all = config_maps("tenant");
+    let copy = format!("{all}/copy");
+    let mut tries = Tries::default();
+    let no_copy = json!({"annotations": {ANNOTATION_NO_COPY: "true"}});
+    let of_the_prefix = json!({"labels": {"apps.nishaf.info/team": "a"}});
+    for (what, metadata) in [("no-copy", no_copy), ("another key of the prefix", of_the_prefix)] {
+        let name = what.replace(' ', "-");
+        let create =
+            Attempt::create(format!("create with {what}"), &all, config_map(&name, &metadata));
+        tries.add(owner, &create, Passes).await?;
+        let add = Attempt::merge(format!("add {what}"), &copy, json!({"metadata": metadata}));
+        tries.add(owner, &add, Passes).await?;
+    }
+    for (what, patch) in [
+        ("edit the data of a copy", json!({"data": {"a": "edited"}})),
+        ("label a copy", json!({"metadata": {"labels": {"a": "b"}}})),
+        ("annotate a copy", json!({"metadata": {"annotations": {"a": "b"}}})),
+    ] {
+        tries.add(owner, &Attempt::merge(what, &copy, patch), Passes).await?;
+    }
+    let found = world.fixture().config_map("tenant", "copy").await?.context("no copy")?;
+    let put = Attempt::replace("put a copy as it is", &copy, serde_json::to_value(&found)?);
+    tries.add(owner, &put, Passes).await?;
+
+    for (key, metadata) in one_mark(&Value::Null) {
+        let remove = json!({"metadata": metadata});
+        let remove = Attempt::merge(format!("remove {key} from a copy"), &copy, remove);
+        tries.add(owner, &remove, Passes).await?;
+    }
+    let back = Attempt::merge(
+        "put the label back",
+        &copy,
+        json!({"metadata": {"labels": {LABEL_SYNC_UID: "1-2"}}}),
+    );
+    tries.add(owner, &back, REFUSED).await?;
+    world.fixture().restore_copy("tenant", "second", "central/sync", "1-2").await?;
+    let second = format!("{all}/second");
+    tries.add(owner, &Attempt::delete("delete a copy", second), Passes).await?;
+    tries.finish()
+}
+
+#[tokio::test]
+async fn whoever_may_stamp_in_the_whole_cluster_is_let_through() -> Result<()> {
+    let (world, copy) = stage().await?;
+    let control_plane = &world.control_plane;
+    let right = Right { namespace: None, group: "", resource: "configmaps", verb: "create" };
+    let maps = json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]});
+    let stamp = json!({"apiGroups": ["apps.nishaf.info"], "resources": ["configmapsyncs"], "verbs": ["stamp"]});
+    let all = json!({"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]});
+    let mut tries = Tries::default();
+    for (name, rules, expected) in [
+        ("writer", json!([maps]), REFUSED),
+        ("stamper", json!([maps, stamp]), Passes),
+        ("backup", json!([all]), Passes),
+    ] {
+        let client = control_plane.person(name).await?;
+        control_plane.grant(name, None, rules, right).await?;
+        let mut restored = config_map(&format!("by-{name}"), &json!({}));
+        restored["metadata"]["labels"] = json!(copy.metadata.labels);
+        restored["metadata"]["annotations"] = json!(copy.metadata.annotations);
+        let attempt = Attempt::create("restore a copy", config_maps("tenant"), restored);
+        tries.add((name, &client), &attempt, expected).await?;
+    }
+    tries.finish()
+}
