@@ -44,6 +44,15 @@ pub enum Command {
     /// read the sources. Exit code: 0 nothing to do; 2 there are changes; 1 something
     /// failed, or wrong usage.
     Plan(Plan),
+    /// Stop the operator, and undo what it has left in the cluster, so that it can be removed.
+    ///
+    /// Scales the operator's Deployment to 0 and waits until none of its pods is left; takes the
+    /// mark off all copies that asks for their deletion; then lifts our finalizer from every
+    /// ConfigMapSync. Copies and ConfigMapSyncs stay, and an operator that is installed again goes
+    /// on with them. Run again, it goes on where it stopped. Whoever runs this needs the rights to
+    /// do it. Exit code: 0 done, or nothing to do; 1 something failed, or was declined; 2 wrong
+    /// usage.
+    Uninstall(Uninstall),
     /// Print the version.
     Version,
     /// Print completions for a shell.
@@ -71,6 +80,35 @@ pub struct Sweep {
     /// Which cluster.
     #[command(flatten)]
     pub cluster: Cluster,
+
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Flags of `uninstall`.
+#[derive(Clone, Debug, Args)]
+pub struct Uninstall {
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: Cluster,
+
+    /// The operator's namespace.
+    #[arg(long, short, value_name = "NAME", default_value = names::CONFIGMAPSYNC)]
+    pub namespace: String,
+
+    /// The operator's Deployment. It may be gone already, and its namespace, too.
+    #[arg(long, value_name = "NAME", default_value = names::CONFIGMAPSYNC)]
+    pub deployment: String,
+
+    /// Delete the copies that the operator made, except where a ConfigMapSync says to retain them;
+    /// those, and what it has taken over, lose our marks and stay.
+    #[arg(long)]
+    pub delete_copies: bool,
+
+    /// How long all of it may take.
+    #[arg(long, default_value = "5m", value_parser = duration)]
+    pub timeout: Duration,
 
     /// Do not ask.
     #[arg(long, short)]

@@ -1,4 +1,6 @@
-//! Which cluster is meant, and as whom we talk to it.
+//! Which cluster is meant, as whom we talk to it, and how a list is read whole.
+
+mod pages;
 
 use std::path::Path;
 
@@ -7,6 +9,8 @@ use kube::config::InferConfigError;
 use kube::config::KubeConfigOptions;
 use kube::config::Kubeconfig;
 use kube::config::KubeconfigError;
+
+pub use pages::each_page;
 
 /// The cluster's address or credentials could not be read.
 #[derive(Debug, thiserror::Error)]

@@ -2,14 +2,17 @@
 //!
 //! What is decided is decided by the code that the operator decides by.
 
+mod consent;
 mod plan;
 mod survey;
 mod sweep;
 mod table;
+mod uninstall;
 
 pub use plan::AskedError;
 pub use plan::plan;
 pub use sweep::sweep;
+pub use uninstall::uninstall;
 
 use std::io::Write as _;
 
@@ -18,6 +21,7 @@ use kube::Client;
 use crate::args::Cluster;
 use crate::cluster;
 use crate::names::NamespacedName;
+use crate::uninstall::Error as UninstallError;
 
 /// How a command ended, for the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +70,17 @@ pub enum Error {
     /// A plan cannot be written as JSON.
     #[error("cannot write the plan as JSON")]
     Json(#[from] serde_json::Error),
+    /// What there is to undo could not be told.
+    #[error(transparent)]
+    Look(#[from] UninstallError),
+    /// The operator could not be stopped, or not all of it be undone.
+    #[error("{why}. Nothing is lost: run this again to go on, or {back}")]
+    Uninstall {
+        /// What failed.
+        why: String,
+        /// How to go back.
+        back: String,
+    },
     /// The terminal failed.
     #[error("cannot read from or write to the terminal")]
     Terminal(#[from] std::io::Error),

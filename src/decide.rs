@@ -23,6 +23,7 @@ pub mod questions;
 pub mod stamp;
 pub mod status;
 pub mod sweep;
+pub mod uninstall;
 pub mod validity;
 
 #[cfg(test)]

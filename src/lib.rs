@@ -29,6 +29,7 @@
 //! | [`cluster`] | which cluster is meant |
 //! | [`election`] | who leads, and until when |
 //! | [`controller`] | events, reads and writes around `decide` |
+//! | [`uninstall`] | what the operator leaves in a cluster, undone |
 //! | [`args`] | what can be asked of the binary |
 //! | [`policies`], [`manifests`] | what the API server refuses, and what it needs to be told |
 //! | [`commands`] | what a person asks for: looks, and writes as that person |
@@ -37,8 +38,8 @@
 //! # Invariants
 //!
 //! 1. `decide` never awaits, never asks the time, never fails.
-//! 2. In the operator, cluster writes happen only in `act`, `report` and `election`; commands write
-//!    as the person who runs them.
+//! 2. In the operator, cluster writes happen only in `act`, `report` and `election`; commands, and
+//!    `uninstall` for them, write as the person who runs them.
 //! 3. No write without a [`Lead`](election::Lead); no update or delete without the version that it
 //!    was decided on.
 //! 4. Missing knowledge deletes nothing.
@@ -64,3 +65,4 @@ pub mod metrics;
 pub mod names;
 pub mod policies;
 pub mod telemetry;
+pub mod uninstall;

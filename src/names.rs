@@ -34,6 +34,8 @@ pub const ANNOTATION_NO_COPY: &str = "apps.nishaf.info/no-copy";
 /// Finalizer on a `ConfigMapSync`: its copies are not cleaned up yet.
 pub const FINALIZER: &str = "apps.nishaf.info/cleanup";
 
+/// Recommended label naming the application that an object belongs to; on the operator's pods.
+pub const LABEL_NAME: &str = "app.kubernetes.io/name";
 /// Recommended label naming the tool that manages an object; set on create, for people.
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`LABEL_MANAGED_BY`], field manager of every write, and controller name in metrics.

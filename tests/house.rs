@@ -7,7 +7,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 /// The rooms, in order: each may name only those above it.
-const ROOMS: [&str; 16] = [
+const ROOMS: [&str; 17] = [
     "names",
     "access",
     "api",
@@ -19,6 +19,7 @@ const ROOMS: [&str; 16] = [
     "cluster",
     "election",
     "controller",
+    "uninstall",
     "args",
     "policies",
     "manifests",

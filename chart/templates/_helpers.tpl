@@ -49,6 +49,31 @@ app.kubernetes.io/component: operator
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end -}}
 
+{{- define "configmapsync.uninstallName" -}}
+{{- printf "%s-uninstall" (include "configmapsync.fullname" . | trunc 53 | trimSuffix "-") -}}
+{{- end -}}
+
+{{/*
+The labels of what is made to uninstall. Not the selector's: its pod is none of the operator's, and
+waits for those to end.
+*/}}
+{{- define "configmapsync.uninstallLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}-uninstall
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: uninstall
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+{{- end -}}
+
+{{/*
+Made before an uninstallation, and gone after one that succeeded. Takes the weight: what has less
+is made earlier.
+*/}}
+{{- define "configmapsync.uninstallHook" -}}
+helm.sh/hook: pre-delete
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
+
 {{- define "configmapsync.image" -}}
 {{- if .Values.image.digest -}}
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}

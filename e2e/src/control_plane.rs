@@ -12,6 +12,7 @@ mod settings;
 
 pub use crate::control_plane::install::OPERATOR;
 pub use crate::control_plane::install::OPERATOR_USER;
+pub use crate::control_plane::install::UNINSTALL_USER;
 pub use crate::control_plane::settings::Recorded;
 pub use crate::control_plane::settings::Settings;
 

@@ -73,6 +73,17 @@ impl Helm {
         Ok(())
     }
 
+    /// Makes the release what it was at its first revision, as after an uninstallation that failed.
+    ///
+    /// # Errors
+    /// Helm fails: its words are in the error.
+    pub async fn go_back(&self) -> Result<()> {
+        let mut helm = self.command();
+        helm.args(["rollback", RELEASE, "1", "--namespace", RELEASE]);
+        command::run(&mut helm).await.context("rolling the chart back")?;
+        Ok(())
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command

@@ -1,6 +1,7 @@
 //! Real pods: the demo from beginning to end, and a cluster that leaves nothing behind.
 
 mod held;
+mod removal;
 
 use std::time::Duration;
 
@@ -35,6 +36,13 @@ async fn the_demo_shows_the_whole_path() {
         assert!(report.spans.iter().any(|span| span == name), "no {name} in {:?}", report.spans);
     }
     held::assert_nothing_remains(&report.footprint.unwrap());
+}
+
+#[tokio::test]
+async fn the_operator_goes_and_comes_back_without_losing_or_wedging_anything() {
+    if !held::skipped() {
+        removal::the_operator_goes_and_comes_back().await.unwrap();
+    }
 }
 
 #[test]

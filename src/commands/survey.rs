@@ -1,7 +1,6 @@
 //! One look at a cluster, into the same inventory that the operator's watches fill.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -12,18 +11,15 @@ use kube::Api;
 use kube::Client;
 use kube::api::ListParams;
 use kube::core::ObjectList;
-use serde::de::DeserializeOwned;
 
 use crate::api::StoredConfigMapSync;
+use crate::cluster::each_page;
 use crate::commands::Error;
 use crate::controller::inventory::Inventory;
 use crate::controller::inventory::Teller;
 use crate::decide::observed::SyncSeen;
 use crate::names;
 use crate::names::NamespacedName;
-
-/// How many objects one answer holds.
-const PAGE: u32 = 500;
 
 /// What there is.
 pub struct Survey {
@@ -106,20 +102,13 @@ impl Survey {
 }
 
 /// All of a list, page by page.
-async fn pages<K: Clone + Debug + DeserializeOwned>(
+async fn pages<K: Clone>(
     attempt: &str,
     parameters: ListParams,
     list: impl AsyncFn(ListParams) -> kube::Result<ObjectList<K>>,
 ) -> Result<Vec<K>, Error> {
-    let mut parameters = parameters.limit(PAGE);
     let mut found = Vec::new();
-    loop {
-        let page = list(parameters.clone()).await;
-        let page = page.map_err(|source| Error::Read { attempt: attempt.to_owned(), source })?;
-        found.extend(page.items);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => parameters = parameters.continue_token(&token),
-            None => return Ok(found),
-        }
-    }
+    let listed = each_page(parameters, list, async |page| found.extend(page)).await;
+    listed.map_err(|source| Error::Read { attempt: attempt.to_owned(), source })?;
+    Ok(found)
 }

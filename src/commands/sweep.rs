@@ -1,7 +1,6 @@
 //! `configmapsync sweep`: lists orphans, asks, and deletes or releases them as who asks.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -13,6 +12,7 @@ use crate::args::Sweep;
 use crate::commands::Error;
 use crate::commands::Exit;
 use crate::commands::connect;
+use crate::commands::consent::unless_agreed;
 use crate::commands::say;
 use crate::commands::survey::Survey;
 use crate::commands::survey::survey_copies;
@@ -21,7 +21,6 @@ use crate::commands::table::table;
 use crate::controller::Answer;
 use crate::controller::calls;
 use crate::controller::inventory::Inventory;
-use crate::controller::requests;
 use crate::controller::sweep::Owners;
 use crate::controller::sweep::ask_owners;
 use crate::controller::sweep::candidates;
@@ -64,13 +63,9 @@ pub async fn sweep(flags: &Sweep) -> Result<Exit, Error> {
     }
     let mut steps = shown;
     if !flags.yes {
-        if !std::io::stdin().is_terminal() {
-            eprintln!("configmapsync: nothing was done: say --yes where nobody can be asked");
-            return Ok(Exit::Usage);
-        }
-        if !confirmed(deletes, releases)? {
-            say("Nothing was done.\n")?;
-            return Ok(Exit::Failure);
+        let question = format!("Delete {deletes} and release {releases} of these ConfigMaps?");
+        if let Some(exit) = unless_agreed(&question)? {
+            return Ok(exit);
         }
         let (_, now) = look(&client).await?;
         steps.retain(|at, (_, step)| now.get(at).is_some_and(|(_, now)| now == step));
@@ -125,13 +120,6 @@ fn list(survey: &Survey, steps: &Steps, now: Timestamp) -> String {
     table(["COPY", "CONFIGMAPSYNC", "UID", "AGE", "ACTION", "WHY"], &rows)
 }
 
-fn confirmed(deletes: usize, releases: usize) -> std::io::Result<bool> {
-    say(&format!("Delete {deletes} and release {releases} of these ConfigMaps? [y/N] "))?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-}
-
 /// Carries out what is to be done; how much was.
 async fn carry_out(client: &Client, steps: &Steps) -> usize {
     let writes: Vec<_> = steps.iter().map(|(at, (_, step))| write(client, at, step)).collect();
@@ -141,15 +129,8 @@ async fn carry_out(client: &Client, steps: &Steps) -> usize {
 }
 
 async fn write(client: &Client, at: &NamespacedName, step: &Step) -> bool {
-    let written = match step {
-        Step::Delete { seen } => calls::delete(client, at, seen).await.map(drop),
-        Step::Release { seen, stamp } => {
-            let patch = requests::restamp(seen, stamp);
-            calls::patch(client, at, patch).await.map(drop)
-        }
-        Step::Wait { .. } | Step::Ask | Step::Leave(_) => return false,
-    };
-    let why = match written {
+    let Some(action) = step.action() else { return false };
+    let why = match calls::retire(client, at, &action).await {
         // Whoever does not listen misses nothing that matters.
         Ok(()) => return say(&format!("{at}: {}d\n", step.verb())).is_ok(),
         Err(Answer::LookAgain) => format!("{at} has changed meanwhile: look again"),

@@ -14,18 +14,14 @@ use std::time::Instant;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use kube::Api;
-use kube::api::Patch;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
 use crate::access::rule;
-use crate::api::ConfigMapSync;
 use crate::controller::Context;
 use crate::controller::error::Answer;
 use crate::controller::error::Error;
 use crate::controller::error::Refusal;
-use crate::controller::error::classify;
 use crate::controller::inventory::Teller;
 use crate::controller::memory::Attempt;
 use crate::decide::Action;
@@ -98,7 +94,6 @@ async fn patch_finalizer(
 ) -> Result<Option<String>, Error> {
     lead.remaining()?;
     let name = &sync.name;
-    let api: Api<ConfigMapSync> = Api::namespaced(context.client.clone(), &name.namespace);
     let patch = match step {
         FinalizerStep::Add => requests::add_finalizer(&sync.version, &sync.finalizers),
         FinalizerStep::Keep | FinalizerStep::Remove => {
@@ -106,15 +101,10 @@ async fn patch_finalizer(
         }
     };
     let span = tracing::info_span!("patch finalizer", sync = %name, ?step);
-    let parameters = requests::patch_parameters();
-    let patch = Patch::Json::<()>(patch);
-    let answer = api.patch_metadata(&name.name, &parameters, &patch).instrument(span).await;
-    match answer {
-        Ok(patched) => Ok(Some(patched.metadata.resource_version.unwrap_or_default())),
-        Err(error) => match classify(&format!("patch ConfigMapSync {name}"), &error) {
-            Answer::LookAgain => Ok(None),
-            Answer::Refused(refusal) => Err(Error::PatchFinalizer { sync: name.clone(), refusal }),
-        },
+    match calls::patch_finalizers(&context.client, name, patch).instrument(span).await {
+        Ok(patched) => Ok(Some(patched.resource_version.unwrap_or_default())),
+        Err(Answer::LookAgain) => Ok(None),
+        Err(Answer::Refused(refusal)) => Err(Error::PatchFinalizer { sync: name.clone(), refusal }),
     }
 }
 

@@ -122,6 +122,15 @@ impl Stamp {
         Self { labels: remove(labels), annotations: remove(annotations) }
     }
 
+    /// Takes the mark off that asks for deletion, and nothing else.
+    #[must_use]
+    pub fn spare(was: &Marks) -> Self {
+        let mark = || names::ANNOTATION_DELETION_POLICY.to_owned();
+        let remove = was.deletion_policy.iter().map(|_| mark()).collect();
+        let annotations = Changes { remove, ..Changes::default() };
+        Self { annotations, ..Self::default() }
+    }
+
     /// Whether nothing has to change.
     #[must_use]
     pub fn is_empty(&self) -> bool {

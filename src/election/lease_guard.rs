@@ -17,6 +17,8 @@ mod tests;
 
 use std::time::Duration;
 
+pub use rewrite::record;
+
 /// A duration that a Lease declares counts up to this: nobody can lock everybody out for days.
 pub const MAX_DECLARED: Duration = Duration::from_mins(1);
 /// What stands for the holder of a Lease that is not there.

@@ -27,6 +27,8 @@ use crate::wait::until;
 pub const OPERATOR: &str = "configmapsync";
 /// How the API server knows the operator.
 pub const OPERATOR_USER: &str = "system:serviceaccount:configmapsync:configmapsync";
+/// How the API server knows who runs `uninstall` for Helm.
+pub const UNINSTALL_USER: &str = "system:serviceaccount:configmapsync:configmapsync-uninstall";
 const FIELD_MANAGER: &str = "e2e";
 const KINDS: [&str; 2] = ["configmapsyncs", "configmapsyncleaders"];
 

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::certificates::Authority;
 use crate::certificates::KeyFiles;
 use crate::control_plane::install::OPERATOR_USER;
+use crate::control_plane::install::UNINSTALL_USER;
 use crate::control_plane::settings::Recorded;
 use crate::control_plane::settings::Settings;
 use crate::process::Program;
@@ -167,7 +168,7 @@ fn audit_policy(recorded: Recorded) -> String {
         "omitManagedFields": true,
         "rules": [
             {"level": level, "resources": watched},
-            {"level": "Metadata", "users": [OPERATOR_USER]},
+            {"level": "Metadata", "users": [OPERATOR_USER, UNINSTALL_USER]},
             {"level": "None"},
         ],
     })

@@ -54,4 +54,5 @@ mod sweep_command;
 mod traces;
 mod tries;
 mod troubles_at_start;
+mod uninstall_command;
 mod watch_recovers;

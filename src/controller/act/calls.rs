@@ -1,4 +1,5 @@
-//! The calls that write a copy: one way to create, to patch and to delete, whoever does it.
+//! The calls that write a copy, or a finalizer: one way to create, to patch and to delete, whoever
+//! does it.
 //!
 //! Knows neither who leads nor what is known: the caller sees to both.
 
@@ -9,9 +10,11 @@ use kube::Client;
 use kube::Resource as _;
 use kube::api::Patch;
 
+use crate::api::ConfigMapSync;
 use crate::controller::act::requests;
 use crate::controller::error::Answer;
 use crate::controller::error::classify;
+use crate::decide::Action;
 use crate::decide::observed::Version;
 use crate::names::NamespacedName;
 
@@ -62,4 +65,39 @@ pub async fn delete(
     let answer = client.request_status::<requests::MetadataOnly>(request).await.map_err(failed)?;
     let left = answer.left().map(|left| left.metadata);
     Ok(left.filter(|left| left.deletion_timestamp.is_some()))
+}
+
+/// Carries out what needs no content: restamps, releases or deletes the copy at `at`. Any other
+/// action is for those who lead, and does nothing here.
+///
+/// # Errors
+/// The API server refused, or did not answer.
+pub async fn retire(client: &Client, at: &NamespacedName, action: &Action) -> Result<(), Answer> {
+    match action {
+        Action::Restamp { seen, stamp } | Action::Release { seen, stamp } => {
+            patch(client, at, requests::restamp(seen, stamp)).await.map(drop)
+        }
+        Action::Delete { seen } => delete(client, at, seen).await.map(drop),
+        Action::Create(_)
+        | Action::Update { .. }
+        | Action::Replace { .. }
+        | Action::Keep
+        | Action::Leave(_) => Ok(()),
+    }
+}
+
+/// Patches the finalizers of the sync `name`; the patch itself says which version it is meant for.
+///
+/// # Errors
+/// The API server refused, or did not answer.
+pub async fn patch_finalizers(
+    client: &Client,
+    name: &NamespacedName,
+    patch: json_patch::Patch,
+) -> Result<ObjectMeta, Answer> {
+    let api: Api<ConfigMapSync> = Api::namespaced(client.clone(), &name.namespace);
+    let patch = Patch::Json::<()>(patch);
+    let patched = api.patch_metadata(&name.name, &requests::patch_parameters(), &patch).await;
+    let failed = |error| classify(&format!("patch ConfigMapSync {name}"), &error);
+    Ok(patched.map_err(failed)?.metadata)
 }

@@ -13,6 +13,7 @@ const LONG_AGO: &str = "1970-01-01T00:00:01.000000Z";
 const FAR_FUTURE: &str = "9000-01-01T00:00:00.000000Z";
 
 /// A Lease as it came from the API server.
+#[must_use]
 pub fn record(lease: &Value) -> Record {
     let (metadata, spec) = (&lease["metadata"], &lease["spec"]);
     let text = |value: &Value| value.as_str().map(ToOwned::to_owned);

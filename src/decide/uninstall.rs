@@ -1,0 +1,199 @@
+//! What becomes of copies when the operator itself is removed.
+//!
+//! Whatever an operator that comes back would take for a copy is dealt with, and nothing else: the
+//! identity in the marks must agree, as everywhere.
+
+use crate::api::DeletionPolicy;
+use crate::decide::Action;
+use crate::decide::Marks;
+use crate::decide::Ownership;
+use crate::decide::observed::ManagedBy;
+use crate::decide::observed::Version;
+use crate::decide::ownership;
+use crate::decide::stamp::Stamp;
+use crate::names::NamespacedName;
+
+/// What a person wants done with the copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copies {
+    /// They stay as they are, and ours; only what asks for their deletion is taken off, so that no
+    /// later sweep deletes them.
+    Keep,
+    /// Those that we made go, except where their sync says to retain them; the others are released.
+    Delete,
+}
+
+/// A `ConfigMap` that carries our uid label.
+#[derive(Clone, Debug)]
+pub struct MarkedCopy {
+    /// Its version.
+    pub version: Version,
+    /// Whether it is being deleted, and held by somebody's finalizer.
+    pub deleting: bool,
+    /// Our marks on it.
+    pub marks: Marks,
+    /// Who its label `app.kubernetes.io/managed-by` names.
+    pub managed_by: ManagedBy,
+    /// The sync that has the uid in its marks, if there is one and somebody has looked.
+    pub owner: Option<Owner>,
+}
+
+/// A sync whose uid is in the marks of a copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Namespace and name.
+    pub name: NamespacedName,
+    /// What its spec says of copies that are no longer wanted, if it can be read.
+    pub policy: Option<DeletionPolicy>,
+}
+
+/// What has to be done to the `ConfigMap` at `at`, if anything. Done once, it is not asked for
+/// again.
+#[must_use]
+pub fn part(at: &NamespacedName, copy: &MarkedCopy, copies: Copies) -> Option<Action> {
+    let MarkedCopy { version, deleting, marks, managed_by, owner } = copy;
+    // Nobody asks on behalf of a sync here: no uid, and no name, is "ours".
+    let nobody = NamespacedName::new("", "");
+    let owner_name = owner.as_ref().map(|owner| &owner.name);
+    if *deleting || ownership(at, Some(marks), "", &nobody, owner_name) == Ownership::Foreign {
+        return None;
+    }
+    let seen = version.clone();
+    match copies {
+        Copies::Keep => {
+            let stamp = Stamp::spare(marks);
+            (!stamp.is_empty()).then_some(Action::Restamp { seen, stamp })
+        }
+        Copies::Delete if marks.created && is_to_be_deleted(marks, owner.as_ref()) => {
+            Some(Action::Delete { seen })
+        }
+        Copies::Delete => {
+            let stamp = Stamp::release(marks, *managed_by == ManagedBy::Us);
+            Some(Action::Release { seen, stamp })
+        }
+    }
+}
+
+/// The spec says so, since the mark may have been taken off by an earlier removal that kept the
+/// copies. Where there is no sync, or none that can be read, the mark is all there is.
+fn is_to_be_deleted(marks: &Marks, owner: Option<&Owner>) -> bool {
+    match owner.and_then(|owner| owner.policy) {
+        Some(policy) => policy == DeletionPolicy::Delete,
+        None => marks.asks_for_deletion(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::decide::ContentHash;
+    use crate::decide::marks::tests::any_marks;
+    use crate::decide::stamp::Changes;
+    use crate::names;
+
+    fn place() -> NamespacedName {
+        NamespacedName::new("app", "shared")
+    }
+
+    fn sync() -> NamespacedName {
+        NamespacedName::new("team", "settings")
+    }
+
+    fn copy() -> MarkedCopy {
+        MarkedCopy {
+            version: Version { uid: "copy".into(), resource_version: "7".into() },
+            deleting: false,
+            marks: Marks::wanted(
+                "uid",
+                &sync(),
+                &place(),
+                &NamespacedName::new("central", "shared"),
+                &ContentHash::from_text("v1:00"),
+                DeletionPolicy::Delete,
+            ),
+            managed_by: ManagedBy::Us,
+            owner: Some(Owner { name: sync(), policy: Some(DeletionPolicy::Delete) }),
+        }
+    }
+
+    fn marked(change: impl FnOnce(&mut Marks)) -> MarkedCopy {
+        let mut copy = copy();
+        change(&mut copy.marks);
+        copy
+    }
+
+    fn owned(owner: Option<Owner>) -> MarkedCopy {
+        MarkedCopy { owner, ..copy() }
+    }
+
+    fn verb(copy: &MarkedCopy, copies: Copies) -> Option<&'static str> {
+        part(&place(), copy, copies).map(|action| action.verb())
+    }
+
+    #[test]
+    fn a_kept_copy_loses_what_asks_for_its_deletion_and_nothing_else() {
+        let Some(Action::Restamp { seen, stamp }) = part(&place(), &copy(), Copies::Keep) else {
+            panic!("it asks for its deletion")
+        };
+        assert_eq!(seen, copy().version);
+        assert_eq!(stamp.annotations.remove, [names::ANNOTATION_DELETION_POLICY.into()].into());
+        assert!(stamp.annotations.set.is_empty() && stamp.labels == Changes::default());
+        let spared = marked(|marks| marks.deletion_policy = None);
+        assert_eq!(verb(&spared, Copies::Keep), None, "once is enough");
+    }
+
+    #[test]
+    fn what_we_made_is_deleted_where_that_is_wanted() {
+        assert_eq!(verb(&copy(), Copies::Delete), Some("delete"));
+        let adopted = marked(|marks| marks.created = false);
+        assert_eq!(verb(&adopted, Copies::Delete), Some("release"));
+        let spared = marked(|marks| marks.deletion_policy = None);
+        assert_eq!(verb(&spared, Copies::Delete), Some("delete"), "kept once, wanted gone now");
+    }
+
+    #[test]
+    fn what_its_sync_says_to_retain_is_released() {
+        let retained = Some(Owner { name: sync(), policy: Some(DeletionPolicy::Retain) });
+        assert_eq!(verb(&owned(retained), Copies::Delete), Some("release"));
+    }
+
+    #[test]
+    fn where_no_spec_can_be_read_the_mark_tells() {
+        for owner in [None, Some(Owner { name: sync(), policy: None })] {
+            assert_eq!(verb(&owned(owner.clone()), Copies::Delete), Some("delete"));
+            let mut retained = owned(owner);
+            retained.marks.deletion_policy = None;
+            assert_eq!(verb(&retained, Copies::Delete), Some("release"));
+        }
+    }
+
+    #[test]
+    fn what_is_not_ours_or_going_already_is_left_alone() {
+        let another = Some(Owner { name: NamespacedName::new("a", "b"), policy: None });
+        let left = [
+            marked(|marks| marks.copy = Some("app/other".into())),
+            marked(|marks| marks.sync = None),
+            owned(another),
+            MarkedCopy { deleting: true, ..copy() },
+        ];
+        for copy in left {
+            assert_eq!(verb(&copy, Copies::Keep), None, "{copy:?}");
+            assert_eq!(verb(&copy, Copies::Delete), None, "{copy:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_deleted_that_we_did_not_create(marks in any_marks(), deletes: bool) {
+            let copy = MarkedCopy { marks, owner: None, ..copy() };
+            let at = copy.marks.copy.as_ref().and_then(|copy| copy.parse().ok());
+            let at = at.unwrap_or_else(place);
+            let copies = if deletes { Copies::Delete } else { Copies::Keep };
+            if let Some(Action::Delete { .. }) = part(&at, &copy, copies) {
+                prop_assert!(deletes && copy.marks.created && copy.marks.asks_for_deletion());
+            }
+        }
+    }
+}
