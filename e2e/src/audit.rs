@@ -58,10 +58,13 @@ impl AuditLog {
         let name = format!("{MARK}{:016x}", fastrand::u64(..));
         Api::<ConfigMap>::namespaced(self.client.clone(), "default").get_opt(&name).await?;
         until("the audit log holds our own request", Duration::from_secs(10), || async {
-            let text = read(&self.file, start)?;
-            let found = text.find(&name).and_then(|at| Some(at + text[at..].find('\n')? + 1));
-            let found = found.map(|end| Mark(start.0 + end as u64));
-            Ok(Seen::from_option(found, || format!("{} other bytes", text.len())))
+            // Bytes: the log may have ended in the middle of a character.
+            let bytes = read(&self.file, start)?;
+            let at = bytes.windows(name.len()).position(|bytes| bytes == name.as_bytes());
+            let rest = |at: usize| bytes[at..].iter().position(|byte| *byte == b'\n');
+            let end = at.and_then(|at| Some(at + rest(at)? + 1));
+            let found = end.map(|end| Mark(start.0 + end as u64));
+            Ok(Seen::from_option(found, || format!("{} other bytes", bytes.len())))
         })
         .await
     }
@@ -72,7 +75,7 @@ impl AuditLog {
     /// The API server does not answer, or the log cannot be read.
     pub async fn since(&self, mark: Mark) -> Result<Vec<Event>> {
         let end = self.mark().await?;
-        let text = read(&self.file, mark)?;
+        let text = String::from_utf8(read(&self.file, mark)?)?;
         let length = usize::try_from(end.0 - mark.0)?;
         let lines = text.get(..length).context("the audit log was cut short")?.lines();
         lines
@@ -92,7 +95,8 @@ fn is_mark(event: &Event) -> bool {
     event.name().starts_with(MARK)
 }
 
-fn read(file: &Path, from: Mark) -> Result<String> {
+/// Whole lines: the last one may be half written.
+fn read(file: &Path, from: Mark) -> Result<Vec<u8>> {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut file = File::open(file)?;
         file.seek(SeekFrom::Start(from.0))?;
@@ -100,8 +104,7 @@ fn read(file: &Path, from: Mark) -> Result<String> {
         file.read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    let bytes = read().with_context(|| format!("reading the audit log {}", file.display()))?;
-    // The last line may be half written, in the middle of a character.
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    Ok(String::from_utf8(bytes[..whole].to_vec())?)
+    let mut bytes = read().with_context(|| format!("reading the audit log {}", file.display()))?;
+    bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1));
+    Ok(bytes)
 }
