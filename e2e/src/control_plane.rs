@@ -6,10 +6,12 @@
 //!
 //! With other [`Settings`] the same programs run inside a network namespace, for a cluster with pods.
 
+mod another;
 mod install;
 mod programs;
 mod settings;
 
+pub use crate::control_plane::another::ApiServer;
 pub use crate::control_plane::install::OPERATOR;
 pub use crate::control_plane::install::OPERATOR_USER;
 pub use crate::control_plane::install::UNINSTALL_USER;
@@ -18,7 +20,6 @@ pub use crate::control_plane::settings::Settings;
 
 use std::fs;
 use std::net::IpAddr;
-use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::path::Path;
 use std::path::PathBuf;
@@ -46,6 +47,8 @@ use crate::wait::until;
 /// Below the range from which the system takes ports for outgoing connections, so that the port
 /// of an API server is still free when it is started again.
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
+/// The number of the API server that every control plane has.
+const FIRST: usize = 0;
 const PORT_TAKEN: &str = "address already in use";
 /// Generous, for machines under load; it is seconds as a rule.
 const START: Duration = Duration::from_mins(2);
@@ -88,8 +91,8 @@ impl ControlPlane {
     ) -> Result<Self> {
         let programs = Programs::prepare(folder.path().to_owned(), tools, &authority, settings)?;
         let etcd = programs.etcd()?.start()?;
-        let (api_server, port) = start_api_server(&programs).await?;
-        let server = format!("https://{}", SocketAddr::new(programs.settings.address, port));
+        let (api_server, port) = start_api_server(&programs, FIRST).await?;
+        let server = programs.server(port);
         let write = |file: PathBuf, user: &str| {
             let files = authority.issue_client(user, user, &["system:masters"])?;
             let credential = Credential::Certificate(files);
@@ -139,7 +142,7 @@ impl ControlPlane {
     /// The URL of the API server.
     #[must_use]
     pub fn server(&self) -> String {
-        format!("https://{}", SocketAddr::new(self.programs.settings.address, self.port))
+        self.programs.server(self.port)
     }
 
     /// What issues certificates for this cluster.
@@ -163,7 +166,7 @@ impl ControlPlane {
     /// What was asked of the API server.
     #[must_use]
     pub fn audit(&self) -> AuditLog {
-        AuditLog::new(self.programs.audit_log(), self.client())
+        AuditLog::new(self.programs.audit_log(FIRST), self.client())
     }
 
     /// The process of etcd, to be frozen or killed.
@@ -192,20 +195,36 @@ impl ControlPlane {
         if self.api_server.exit_status()?.is_none() {
             self.api_server.kill()?;
         }
-        self.api_server = self.programs.api_server(self.port)?.start()?;
+        self.api_server = self.programs.api_server(FIRST, self.port)?.start()?;
         wait_ready(&self.client, &self.etcd, &self.api_server).await
+    }
+
+    /// Ends etcd, if it runs, and starts it again with the data that it had.
+    ///
+    /// # Errors
+    /// The API server is not ready again in time.
+    pub async fn restart_etcd(&mut self) -> Result<()> {
+        if self.etcd.exit_status()?.is_none() {
+            self.etcd.kill()?;
+        }
+        self.etcd = self.programs.etcd()?.start()?;
+        wait_ready(&self.client, &self.etcd, &self.api_server).await
+    }
+
+    const fn programs(&self) -> &Programs {
+        &self.programs
     }
 }
 
 /// Starts the API server at a port that nobody else has taken, and returns once it listens.
-async fn start_api_server(programs: &Programs) -> Result<(Process, u16)> {
+async fn start_api_server(programs: &Programs, number: usize) -> Result<(Process, u16)> {
     let mut last = None;
     for _ in 0..10 {
         let port = match programs.settings.port {
             Some(port) => port,
             None => free_port(programs.settings.address)?,
         };
-        let process = programs.api_server(port)?.start()?;
+        let process = programs.api_server(number, port)?.start()?;
         match wait_listening(&process).await {
             Ok(()) => return Ok((process, port)),
             Err(error) if process.tail(20).contains(PORT_TAKEN) => last = Some(error),

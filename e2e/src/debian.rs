@@ -30,6 +30,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("unshare", "util-linux"),
 ];
 
+/// The package of the library that gives a process a clock of its own.
+const FAKETIME: (&str, &str) = ("libfaketime.so.1", "libfaketime");
 /// How to do without all of this.
 const WAY_OUT: &str = "a cluster that exists needs none of this: --kubeconfig FILE [--image REF]";
 
@@ -52,6 +54,25 @@ pub async fn ensure_node() -> Result<()> {
         [] => Ok(()),
         missing => install(missing).await,
     }
+}
+
+/// Makes sure that there is `libfaketime`, and tells where.
+///
+/// # Errors
+/// It is missing, and cannot be installed.
+pub async fn ensure_faketime() -> Result<PathBuf> {
+    let find = || {
+        let name = format!("/usr/lib/{}-linux-gnu/faketime/{}", env::consts::ARCH, FAKETIME.0);
+        Some(PathBuf::from(name)).filter(|path| path.is_file())
+    };
+    if let Some(library) = find() {
+        return Ok(library);
+    }
+    let _lock = lock().await?;
+    if find().is_none() {
+        install(&[FAKETIME]).await?;
+    }
+    find().context("libfaketime is installed, and not where Debian puts it")
 }
 
 async fn install(missing: &[(&str, &str)]) -> Result<()> {

@@ -5,8 +5,8 @@
 //! rules nothing differs from the API server but a millisecond.
 //!
 //! ```text
-//! replica --TLS--> listener -> exchange (rules) -> upstream --TLS--> API server
-//!                                 '-- watches: stream (lag, cut)
+//! replica --wire, TLS--> listener -> exchange (rules) -> upstream --TLS--> API server
+//!                                       '-- watches: stream (lag, cut)
 //! ```
 //!
 //! # How to use it
@@ -16,6 +16,9 @@
 //!   (the n-th), and what [`Fault`] befalls them. The first rule that applies decides.
 //! * Crash points: [`Fault::HoldBefore`] and [`Fault::HoldAfter`] with a [`Hold`]: wait until it
 //!   is reached, kill the replica, and [`Hold::cut`].
+//! * The network: [`FaultProxy::block`] lets nothing through in one direction or both, without
+//!   closing anything, and [`FaultProxy::unblock`] lets all of it arrive, whoever is still there
+//!   to hear of it; [`FaultProxy::break_connections`] closes them.
 //! * Watches: [`FaultProxy::lag`] holds back the newest events of a resource,
 //!   [`FaultProxy::cut_watches`] ends the connections.
 //! * What was asked and what was seen: [`FaultProxy::requests`], [`FaultProxy::events`].
@@ -30,6 +33,7 @@ mod rule;
 mod stream;
 mod upstream;
 mod watches;
+mod wire;
 
 pub use crate::fault_proxy::hold::Hold;
 pub use crate::fault_proxy::request::Request;
@@ -37,6 +41,7 @@ pub use crate::fault_proxy::rule::Answer;
 pub use crate::fault_proxy::rule::Fault;
 pub use crate::fault_proxy::rule::Rule;
 pub use crate::fault_proxy::watches::WatchEvent;
+pub use crate::fault_proxy::wire::Direction;
 
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
@@ -52,11 +57,13 @@ use anyhow::Context;
 use anyhow::Result;
 use tokio::sync::oneshot;
 
+use crate::certificates::Authority;
 use crate::control_plane::ControlPlane;
 use crate::control_plane::OPERATOR;
 use crate::fault_proxy::listener::Listener;
 use crate::fault_proxy::upstream::Upstream;
 use crate::fault_proxy::watches::Watches;
+use crate::fault_proxy::wire::Wires;
 use crate::replica::Options;
 use crate::replica::Replica;
 
@@ -74,6 +81,7 @@ struct Shared {
     requests: Mutex<Vec<Request>>,
     rules: Mutex<Vec<Rule>>,
     watches: Watches,
+    wires: Arc<Wires>,
 }
 
 impl FaultProxy {
@@ -82,14 +90,21 @@ impl FaultProxy {
     /// # Errors
     /// No port is free, or a certificate cannot be made.
     pub fn start(control_plane: &ControlPlane) -> Result<Self> {
+        Self::before(&control_plane.server(), control_plane.authority())
+    }
+
+    /// Starts one before the API server at a URL, which `authority` vouches for.
+    ///
+    /// # Errors
+    /// As [`FaultProxy::start`].
+    pub fn before(server: &str, authority: &Authority) -> Result<Self> {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("a port for the proxy")?;
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
         let name = format!("fault-proxy-{}", address.port());
         let names = [address.ip().to_string(), "localhost".to_owned()];
-        let authority = control_plane.authority();
         let listener = Listener::new(socket, &authority.issue_server(&name, &names)?)?;
-        let upstream = Upstream::new(&control_plane.server(), authority.certificate())?;
+        let upstream = Upstream::new(server, authority.certificate())?;
         let shared = Arc::<Shared>::default();
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -154,6 +169,23 @@ impl FaultProxy {
     #[must_use]
     pub fn events(&self) -> Vec<WatchEvent> {
         self.shared.watches.events()
+    }
+
+    /// From now on nothing gets through in these directions, on no connection, and none is closed:
+    /// whoever waits, waits. A connection that is begun is begun, and then nothing is heard on it.
+    pub fn block(&self, directions: &[Direction]) {
+        self.shared.wires.block(directions);
+    }
+
+    /// Lets everything through again, what was sent meanwhile first: also the requests of a
+    /// replica that has ended, as a network does that has kept them.
+    pub fn unblock(&self) {
+        self.shared.wires.unblock();
+    }
+
+    /// Closes every connection of the replica that there is.
+    pub fn break_connections(&self) {
+        self.shared.wires.break_all();
     }
 
     /// From now on holds back the newest `count` events of every watch of `resource` (a plural,

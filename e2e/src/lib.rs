@@ -14,7 +14,8 @@
 //! | [`rights`] | what the operator may do, taken away and given back |
 //! | [`people`], [`attempt`] | what others may do, and what they try |
 //! | [`fault_proxy`] | an API server that fails on demand |
-//! | [`fixture`], [`world`] | what tests do, and what they start with |
+//! | [`fixture`], [`load`], [`world`] | what tests do, and what they start with |
+//! | [`clock`] | another time for a process |
 //! | [`sandbox`], [`debian`] | a place for a node, and what it needs of the machine |
 //! | [`node`], [`cluster`] | what makes pods run, and a cluster with pods |
 //! | [`image`], [`helm`], [`jaeger`] | the operator's image and chart, and where its traces go |
@@ -26,6 +27,7 @@ pub mod audit;
 pub mod bench;
 pub mod certificates;
 pub mod cli;
+pub mod clock;
 pub mod cluster;
 pub mod command;
 pub mod control_plane;
@@ -37,6 +39,7 @@ pub mod helm;
 pub mod image;
 pub mod jaeger;
 pub mod kubeconfig;
+pub mod load;
 pub mod node;
 pub mod oracle;
 pub mod people;

@@ -6,10 +6,12 @@
 //!
 //! | oracle | what it asks |
 //! |---|---|
+//! | [`one_writer`] | one pod writes at a time, and it is the one that leads |
 //! | [`none_lost`] | the copies of a sync that is Ready equal the source; none was absent while wanted |
 //! | [`no_orphan`] | every marked copy has a living sync |
 //! | [`no_foreign_harm`] | only what carries our identity was changed, only what we created deleted |
 //! | [`stable`] | no write changed nothing; in a quiet time there was none |
+//! | [`live`] | all is in order again soon after the last fault, and a leader is soon followed by another |
 //!
 //! # How to use them
 //! ```ignore
@@ -21,15 +23,19 @@
 //! oracle::ensure_all(&history, &events)?;
 //! ```
 //! [`no_orphan`] is a question about the end: where a sweep has time to come, ask it again until
-//! then. [`stable::ensure_quiet`] takes the events of a time in which nothing should have happened.
+//! then; [`live::converged`] does, for this and the others that are about the end.
+//! [`live::late`] is about how long it took. [`stable::ensure_quiet`] takes the events of a time in which nothing should have happened.
 
 mod history;
+pub mod live;
 mod marks;
 pub mod no_foreign_harm;
 pub mod no_orphan;
 pub mod none_lost;
+pub mod one_writer;
 mod recorder;
 pub mod stable;
+pub mod terms;
 #[cfg(test)]
 mod testing;
 mod wishes;
@@ -47,11 +53,18 @@ use anyhow::ensure;
 
 use crate::audit::Event;
 
+/// The operator's successful writes of `ConfigMap`s and `ConfigMapSync`s.
+#[must_use]
+pub fn writes<'a>(history: &History, events: &'a [Event]) -> Vec<Write<'a>> {
+    write::successes(history, events)
+}
+
 /// All that is wrong, in the order of the oracles, each in one sentence.
 #[must_use]
 pub fn violations(history: &History, events: &[Event]) -> Vec<String> {
-    let writes = write::successes(history, events);
+    let writes = writes(history, events);
     [
+        ("O1 one writer", one_writer::violations(history, &writes)),
         ("O2 none lost", none_lost::violations(history, &writes)),
         ("O3 no orphan", no_orphan::violations(history)),
         ("O4 no foreign harm", no_foreign_harm::violations(history, &writes)),

@@ -8,6 +8,7 @@ use kube::Api;
 use std::time::Duration;
 
 use crate::audit::AuditLog;
+use crate::audit::writes_by_operator;
 use crate::control_plane::ControlPlane;
 use crate::control_plane::OPERATOR;
 use crate::fixture::Fixture;
@@ -87,6 +88,39 @@ impl World {
             Ok(Seen::from_option(index, || format!("holder {holder:?}")))
         })
         .await
+    }
+
+    /// Waits until another replica than the one at `index` writes copies, and says which.
+    ///
+    /// # Errors
+    /// None does in time.
+    pub async fn wait_follower(&self, index: usize, deadline: Duration) -> Result<usize> {
+        let mark = self.audit().mark().await?;
+        until(format!("another replica than {index} writes copies"), deadline, || async {
+            let events = self.audit().since(mark).await?;
+            let copies = writes_by_operator(&events).into_iter();
+            let mut copies = copies.filter(|it| it.succeeded() && it.resource() == "configmaps");
+            let writer = copies.find_map(|event| {
+                let pod = event.pod_uid();
+                self.replicas.iter().position(|it| it.pod().uid == pod).filter(|it| *it != index)
+            });
+            Ok(Seen::from_option(writer, || format!("{} other events", events.len())))
+        })
+        .await
+    }
+
+    /// Starts every replica again that has ended, as a kubelet does, and waits until it is ready.
+    ///
+    /// # Errors
+    /// One does not start.
+    pub async fn restart_ended(&mut self) -> Result<()> {
+        for replica in &mut self.replicas {
+            if replica.process().exit_status()?.is_some() {
+                replica.restart()?;
+                replica.wait_ready().await?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes the leader out of the world, so that it can be ended while the others go on.

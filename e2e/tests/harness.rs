@@ -1,5 +1,7 @@
 //! The harness keeps its own promises.
 
+mod clock;
+mod control_plane;
 mod fault_proxy;
 
 use std::fs;

@@ -9,9 +9,12 @@ use anyhow::Context;
 use anyhow::Result;
 use configmapsync::names::POLICY_BOUNDS;
 use http::Request;
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use kube::Api;
 use kube::Client;
 use kube::api::ApiResource;
+use kube::api::DeleteParams;
 use kube::api::DynamicObject;
 use kube::api::GroupVersionKind;
 use kube::api::Patch;
@@ -70,6 +73,20 @@ impl ControlPlane {
             })
         })
         .await
+    }
+
+    /// Removes an admission policy and the binding of the same name.
+    ///
+    /// # Errors
+    /// The API server refuses, or has none of that name.
+    pub async fn remove_policy(&self, name: &str) -> Result<()> {
+        let context = || format!("removing the policy {name}");
+        let (client, options) = (self.client(), DeleteParams::default());
+        let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(client.clone());
+        bindings.delete(name, &options).await.with_context(context)?;
+        let policies = Api::<ValidatingAdmissionPolicy>::all(client);
+        policies.delete(name, &options).await.with_context(context)?;
+        Ok(())
     }
 
     /// Applies every object in a YAML file.

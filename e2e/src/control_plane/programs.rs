@@ -1,6 +1,7 @@
 //! The command lines of the three programs.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -53,9 +54,14 @@ impl Programs {
         })
     }
 
-    /// Where the API server records who did what.
-    pub fn audit_log(&self) -> PathBuf {
-        self.folder.join("audit.log")
+    /// Where the API server with this number records who did what.
+    pub fn audit_log(&self, number: usize) -> PathBuf {
+        self.folder.join(format!("{}audit.log", prefix(number)))
+    }
+
+    /// The URL of an API server at this port.
+    pub fn server(&self, port: u16) -> String {
+        format!("https://{}", SocketAddr::new(self.settings.address, port))
     }
 
     /// The file that tells controllers how to reach the API server.
@@ -80,11 +86,13 @@ impl Programs {
             .argument("--log-level=warn"))
     }
 
-    pub fn api_server(&self, port: u16) -> Result<Program> {
+    /// The API server with this number: those after the first, which is 0, share its files but for
+    /// what they write.
+    pub fn api_server(&self, number: usize, port: u16) -> Result<Program> {
         let folder = self.folder.display();
         let settings = &self.settings;
         Ok(self
-            .program("kube-apiserver")?
+            .program_as("kube-apiserver", &prefix(number))?
             .argument(format!("--etcd-servers={}", self.etcd_socket()))
             .argument(format!("--bind-address={}", settings.address))
             .argument(format!("--advertise-address={}", settings.address))
@@ -109,7 +117,7 @@ impl Programs {
             // Blocking: whoever got an answer finds the request in the log.
             .argument("--audit-log-mode=blocking")
             .argument("--audit-log-format=json")
-            .argument(format!("--audit-log-path={}", self.audit_log().display()))
+            .argument(format!("--audit-log-path={}", self.audit_log(number).display()))
             .argument(format!("--audit-policy-file={folder}/audit-policy.json"))
             // In megabytes: never rotated.
             .argument("--audit-log-maxsize=1000000")
@@ -139,13 +147,22 @@ impl Programs {
     }
 
     fn program(&self, name: &str) -> Result<Program> {
-        let log = self.folder.join(format!("{name}.log"));
+        self.program_as(name, "")
+    }
+
+    fn program_as(&self, name: &str, prefix: &str) -> Result<Program> {
+        let log = self.folder.join(format!("{prefix}{name}.log"));
         Ok(Program::new(self.tools.path(name)?, log).prefix(&self.settings.prefix))
     }
 
     fn etcd_socket(&self) -> String {
         format!("unix://{}/etcd.sock", self.folder.display())
     }
+}
+
+/// How the names of the files begin that an API server writes.
+fn prefix(number: usize) -> String {
+    if number == 0 { String::new() } else { format!("{number}-") }
 }
 
 /// Whole requests and answers for the kinds that tests ask about; of the operator's other requests

@@ -20,7 +20,7 @@ pub(super) enum Verdict {
 
 /// A crash point: shared by the test and the request that waits at it.
 ///
-/// A request waits for as long as nothing is decided and its replica lives.
+/// A request waits for as long as nothing is decided, also if its replica has ended.
 #[derive(Clone, Debug)]
 pub struct Hold(Arc<Inner>);
 

@@ -1,6 +1,7 @@
 //! The side of the proxy that the replica sees: TCP, TLS, and HTTP/1.1.
 //!
-//! Each layer takes any stream from the one below: faults of TCP belong between accepting and TLS.
+//! Each layer takes any stream from the one below: the wire, with the faults of the network, lies
+//! between accepting and TLS.
 
 use std::net::TcpListener as Socket;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::certificates::KeyFiles;
 use crate::fault_proxy::Shared;
 use crate::fault_proxy::exchange::Exchange;
 use crate::fault_proxy::upstream::Upstream;
+use crate::fault_proxy::wire::Wire;
 
 /// A socket, and what to prove by who we are.
 pub(super) struct Listener {
@@ -56,7 +58,15 @@ impl Listener {
                     let Ok((stream, _)) = accepted else { continue };
                     let _ = stream.set_nodelay(true);
                     let exchange = Exchange::new(Arc::clone(&upstream), Arc::clone(&shared));
-                    connections.spawn(secure(self.tls.clone(), stream, exchange));
+                    let broken = shared.wires.broken();
+                    let wire = Wire::new(stream, Arc::clone(&shared.wires));
+                    let serving = secure(self.tls.clone(), wire, exchange);
+                    connections.spawn(async {
+                        tokio::select! {
+                            () = serving => {}
+                            () = broken => {}
+                        }
+                    });
                 }
                 Some(_) = connections.join_next() => {}
             }
@@ -71,5 +81,8 @@ where
 {
     let Ok(stream) = tls.accept(stream).await else { return };
     let serve = service_fn(|request| exchange.run(request));
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), serve).await;
+    // A request that has arrived is served, also if whoever sent it has ended meanwhile: to the API
+    // server a late write is a write.
+    let mut builder = http1::Builder::new();
+    let _ = builder.half_close(true).serve_connection(TokioIo::new(stream), serve).await;
 }

@@ -14,6 +14,10 @@ pub enum Kind {
     Sync,
     /// Namespaces, which have a name, and an empty namespace.
     Namespace,
+    /// Leases in the operator's namespace.
+    Lease,
+    /// `ConfigMapSyncLeader`s: who is announced as the leader.
+    Leader,
 }
 
 /// An object has come into being, has changed, or is gone.
@@ -41,7 +45,10 @@ pub struct History {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::ConfigMap, Self::Sync, Self::Namespace];
+    pub const ALL: [Self; 5] =
+        [Self::ConfigMap, Self::Sync, Self::Namespace, Self::Lease, Self::Leader];
+    /// Those that tell who leads.
+    pub const OF_LEADERSHIP: [Self; 2] = [Self::Lease, Self::Leader];
 
     /// The plural, as in URLs.
     #[must_use]
@@ -50,6 +57,8 @@ impl Kind {
             Self::ConfigMap => "configmaps",
             Self::Sync => "configmapsyncs",
             Self::Namespace => "namespaces",
+            Self::Lease => "leases",
+            Self::Leader => "configmapsyncleaders",
         }
     }
 }

@@ -11,8 +11,11 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
 use configmapsync::api::ConfigMapSync;
+use configmapsync::api::ConfigMapSyncLeader;
 use configmapsync::names::NamespacedName;
-use futures::TryStreamExt as _;
+use futures::Stream;
+use futures::StreamExt as _;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
@@ -25,6 +28,7 @@ use kube::api::WatchEvent;
 use kube::api::WatchParams;
 use tokio::task::JoinSet;
 
+use crate::control_plane::OPERATOR;
 use crate::oracle::history::Change;
 use crate::oracle::history::History;
 use crate::oracle::history::Kind;
@@ -32,9 +36,21 @@ use crate::oracle::history::revision;
 use crate::wait::Seen;
 use crate::wait::until;
 
-/// Watches all `ConfigMap`s, `ConfigMapSync`s and namespaces of a cluster. Dropped, it ends.
+/// How long to rest before a watch that broke is begun again.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How the API server answers about revisions that it no longer has.
+const EXPIRED: u16 = 410;
+/// How it answers about kinds that it does not have.
+const MISSING: u16 = 404;
+
+/// Watches all `ConfigMap`s, `ConfigMapSync`s and namespaces of a cluster, and what tells who
+/// leads. Dropped, it ends.
+///
+/// It outlives a restart of etcd. One of its API server loses revisions, and it says so: where that
+/// is restarted, it needs [another](crate::control_plane::ApiServer).
 pub struct Recorder {
     client: Client,
+    kinds: Vec<Kind>,
     recorded: Arc<Mutex<Recorded>>,
     _watches: JoinSet<()>,
 }
@@ -54,17 +70,25 @@ impl Recorder {
     pub async fn start(client: Client) -> Result<Self> {
         let recorded = Arc::<Mutex<Recorded>>::default();
         let mut watches = JoinSet::new();
+        let mut kinds = Vec::new();
         for kind in Kind::ALL {
             let api = api(&client, kind);
-            let list = api.list(&ListParams::default()).await;
-            let list = list.with_context(|| format!("listing {}", kind.resource()))?;
+            let list = match api.list(&ListParams::default()).await {
+                Ok(list) => list,
+                // A cluster need not have every kind.
+                Err(kube::Error::Api(status)) if status.code == MISSING => continue,
+                Err(error) => {
+                    return Err(error).with_context(|| format!("listing {}", kind.resource()));
+                }
+            };
+            kinds.push(kind);
             let version = list.metadata.resource_version.unwrap_or_default();
             for object in list.items {
                 lock(&recorded).changes.push(change(kind, &object, false, true)?);
             }
             watches.spawn(record(kind, api, version, Arc::clone(&recorded)));
         }
-        Ok(Self { client, recorded, _watches: watches })
+        Ok(Self { client, kinds, recorded, _watches: watches })
     }
 
     /// The history up to now: whatever was answered before the call is in it.
@@ -72,7 +96,7 @@ impl Recorder {
     /// # Errors
     /// A watch broke, so that something may be missing; or it lags behind for too long.
     pub async fn history(&self) -> Result<History> {
-        for kind in Kind::ALL {
+        for kind in self.kinds.iter().copied() {
             let list = api(&self.client, kind).list_metadata(&ListParams::default()).await?;
             let listed: Vec<_> = list
                 .items
@@ -131,7 +155,7 @@ async fn record(
     }
 }
 
-/// Watches again from where it was when the API server ends a watch, as it does now and then.
+/// Watches again from where it was when a watch ends, as it does now and then, or breaks.
 async fn follow(
     kind: Kind,
     api: Api<DynamicObject>,
@@ -139,22 +163,38 @@ async fn follow(
     recorded: &Mutex<Recorded>,
 ) -> Result<()> {
     loop {
-        let mut events = Box::pin(api.watch(&WatchParams::default(), &version).await?);
-        while let Some(event) = events.try_next().await? {
-            let (object, gone) = match event {
-                WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
-                WatchEvent::Deleted(object) => (object, true),
-                WatchEvent::Bookmark(bookmark) => {
-                    version = bookmark.metadata.resource_version;
-                    continue;
-                }
-                WatchEvent::Error(error) => bail!("{error:?}"),
-            };
-            version = object.resource_version().context("an event without a version")?;
-            let change = change(kind, &object, gone, false)?;
-            lock(recorded).changes.push(change);
+        match api.watch(&WatchParams::default(), &version).await {
+            Ok(events) => note(kind, Box::pin(events), &mut version, recorded).await?,
+            Err(kube::Error::Api(status)) if status.code == EXPIRED => bail!("{status:?}"),
+            Err(_) => {}
         }
+        tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Notes what a watch tells, until it ends or breaks.
+async fn note(
+    kind: Kind,
+    mut events: impl Stream<Item = kube::Result<WatchEvent<DynamicObject>>> + Unpin,
+    version: &mut String,
+    recorded: &Mutex<Recorded>,
+) -> Result<()> {
+    while let Some(Ok(event)) = events.next().await {
+        let (object, gone) = match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
+            WatchEvent::Deleted(object) => (object, true),
+            WatchEvent::Bookmark(bookmark) => {
+                *version = bookmark.metadata.resource_version;
+                continue;
+            }
+            WatchEvent::Error(error) if error.code == EXPIRED => bail!("{error:?}"),
+            WatchEvent::Error(_) => return Ok(()),
+        };
+        *version = object.resource_version().context("an event without a version")?;
+        let change = change(kind, &object, gone, false)?;
+        lock(recorded).changes.push(change);
+    }
+    Ok(())
 }
 
 fn change(kind: Kind, object: &DynamicObject, gone: bool, listed: bool) -> Result<Change> {
@@ -169,12 +209,16 @@ fn change(kind: Kind, object: &DynamicObject, gone: bool, listed: bool) -> Resul
 }
 
 fn api(client: &Client, kind: Kind) -> Api<DynamicObject> {
-    let resource = match kind {
-        Kind::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
-        Kind::Sync => ApiResource::erase::<ConfigMapSync>(&()),
-        Kind::Namespace => ApiResource::erase::<Namespace>(&()),
-    };
-    Api::all_with(client.clone(), &resource)
+    let all = |resource| Api::all_with(client.clone(), &resource);
+    match kind {
+        Kind::ConfigMap => all(ApiResource::erase::<ConfigMap>(&())),
+        Kind::Sync => all(ApiResource::erase::<ConfigMapSync>(&())),
+        Kind::Namespace => all(ApiResource::erase::<Namespace>(&())),
+        Kind::Leader => all(ApiResource::erase::<ConfigMapSyncLeader>(&())),
+        Kind::Lease => {
+            Api::namespaced_with(client.clone(), OPERATOR, &ApiResource::erase::<Lease>(&()))
+        }
+    }
 }
 
 fn lock(recorded: &Mutex<Recorded>) -> MutexGuard<'_, Recorded> {

@@ -3,10 +3,12 @@
 
 use configmapsync::names;
 use configmapsync::names::NamespacedName;
+use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 use serde_json::json;
 
 use crate::audit::Event;
+use crate::control_plane::OPERATOR;
 use crate::control_plane::OPERATOR_USER;
 use crate::oracle::history::Change;
 use crate::oracle::history::History;
@@ -36,15 +38,57 @@ fn sync_at() -> NamespacedName {
     NamespacedName::new("central", "sync")
 }
 
+fn leadership_at() -> NamespacedName {
+    NamespacedName::new(OPERATOR, OPERATOR)
+}
+
 impl Story {
     /// All in order: source, sync and copy.
     pub fn with_copy() -> Self {
         let mut story = Self::default();
-        let source = json!({"metadata": {"uid": "source"}, "data": {"a": "1"}});
-        story.put(Kind::ConfigMap, &NamespacedName::new("central", "shared"), source);
-        story.sync_created("1", "sync");
-        story.create_copy("app");
+        story.begin();
         story
+    }
+
+    fn begin(&mut self) {
+        let source = json!({"metadata": {"uid": "source"}, "data": {"a": "1"}});
+        self.put(Kind::ConfigMap, &NamespacedName::new("central", "shared"), source);
+        self.sync_created("1", "sync");
+        self.create_copy("app");
+    }
+
+    /// As [`Story::with_copy`], made by a leader that is announced.
+    pub fn led_by(pod: &str) -> Self {
+        let mut story = Self::default();
+        story.announce(pod, 1);
+        story.begin();
+        story.by_pod(pod);
+        story
+    }
+
+    /// Another pod leads from now on.
+    pub fn announce(&mut self, pod: &str, term: u64) {
+        let spec = json!({"podUID": pod, "holder": format!("{term}_{pod}"), "term": term});
+        let leader = json!({"metadata": {"uid": "leader"}, "spec": spec});
+        self.put(Kind::Leader, &leadership_at(), leader);
+    }
+
+    /// The Lease is acquired or renewed.
+    pub fn lease(&mut self, pod: &str) {
+        let lease = json!({"metadata": {"uid": "lease"}, "spec": {"holderIdentity": pod}});
+        self.put(Kind::Lease, &leadership_at(), lease);
+    }
+
+    /// The last request was sent by this pod.
+    pub fn by_pod(&mut self, pod: &str) {
+        let extra = [("authentication.kubernetes.io/pod-uid".to_owned(), vec![pod.to_owned()])];
+        self.events.last_mut().unwrap().user.extra = extra.into();
+    }
+
+    /// The last request was answered so many seconds after the beginning of all time.
+    pub fn answered_at(&mut self, second: i64) {
+        let event = self.events.last_mut().unwrap();
+        event.stage_timestamp.0 = Timestamp::from_second(second).unwrap();
     }
 
     pub fn sync_created(&mut self, uid: &str, name: &str) {

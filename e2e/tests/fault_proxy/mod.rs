@@ -9,6 +9,7 @@ use anyhow::ensure;
 use configmapsync::names;
 use e2e::control_plane::ControlPlane;
 use e2e::fault_proxy::Answer;
+use e2e::fault_proxy::Direction;
 use e2e::fault_proxy::Fault;
 use e2e::fault_proxy::FaultProxy;
 use e2e::fault_proxy::Hold;
@@ -54,6 +55,14 @@ async fn setting() -> Result<Setting> {
     Ok(Setting { through, past, proxy, _control_plane: control_plane })
 }
 
+/// Marked: the API server lets the operator's account write no others.
+async fn create(through: &Fixture, name: &str) -> Result<ConfigMap> {
+    let labels = json!({names::LABEL_SYNC_UID: "u"});
+    let map = serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}}))?;
+    let maps: Api<ConfigMap> = Api::namespaced(through.client(), "default");
+    Ok(maps.create(&PostParams::default(), &map).await?)
+}
+
 fn creates(fault: Fault) -> Rule {
     Rule::new(fault).method(Method::POST).resource("configmaps")
 }
@@ -61,13 +70,7 @@ fn creates(fault: Fault) -> Rule {
 #[tokio::test]
 async fn a_fault_befalls_the_request_that_its_rule_says() -> Result<()> {
     let Setting { through, past, proxy, _control_plane } = setting().await?;
-    let maps: Api<ConfigMap> = Api::namespaced(through.client(), "default");
-    let create = async |name: &str| {
-        // Marked: the API server lets the operator's account write no others.
-        let labels = json!({names::LABEL_SYNC_UID: "u"});
-        let map = serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}}))?;
-        anyhow::Ok(maps.create(&PostParams::default(), &map).await?)
-    };
+    let create = async |name: &str| create(&through, name).await;
     let exists = async |name: &str| anyhow::Ok(past.config_map("default", name).await?.is_some());
 
     proxy.add(creates(Fault::Cut).nth(1));
@@ -118,6 +121,39 @@ async fn a_fault_befalls_the_request_that_its_rule_says() -> Result<()> {
         (Some(201), Some("held after it was answered")),
     ];
     ensure!(seen == wanted, "{seen:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_network_has_kept_arrives_when_nobody_waits_for_it() -> Result<()> {
+    let Setting { through, past, proxy, _control_plane } = setting().await?;
+    let create = async |name: &str| create(&through, name).await;
+    let moment = Duration::from_millis(300);
+    for (directions, name) in [(&Direction::BOTH[..1], "kept"), (&Direction::BOTH[..], "silent")] {
+        // A connection that there is: one that is begun needs to hear, too.
+        create(&format!("before-{name}")).await?;
+        proxy.block(directions);
+        let waited = timeout(moment, create(name)).await;
+        ensure!(waited.is_err(), "{name} was answered");
+        ensure!(past.config_map("default", name).await?.is_none(), "{name} got through");
+        proxy.unblock();
+        past.wait_data("default", name, &[], SOON).await?;
+    }
+    create("heard").await?;
+    proxy.block(&[Direction::ToReplica]);
+    ensure!(timeout(moment, create("unanswered")).await.is_err());
+    past.wait_data("default", "unanswered", &[], SOON).await?;
+    proxy.unblock();
+
+    let hold = Hold::new();
+    proxy.add(creates(Fault::HoldBefore(hold.clone())));
+    let (created, ()) = tokio::join!(create("broken"), async {
+        let reached = hold.reached(SOON).await;
+        proxy.break_connections();
+        drop(reached);
+    });
+    ensure!(created.is_err() && past.config_map("default", "broken").await?.is_none());
+    create("after").await?;
     Ok(())
 }
 

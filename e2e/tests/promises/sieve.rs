@@ -12,7 +12,7 @@
 //!
 //! Each run takes place in namespaces of its own, after the run before it, on one control plane
 //! per scenario. It has to end in the state in which the run without faults ended (data, marks,
-//! finalizers, conditions), and the oracles O2-O5 must have nothing to say; and nothing that has
+//! finalizers, conditions), and the oracles O1-O5 must have nothing to say; and nothing that has
 //! ended may change later, while the operator is killed and started again for other runs.
 //!
 //! The table of all runs is shown with `-- --nocapture`.

@@ -194,7 +194,8 @@ impl Stage {
 
     /// Asks the oracles about a run that has ended.
     async fn check(&mut self, place: &Place, mark: e2e::audit::Mark) -> Result<()> {
-        let history = self.recorder.history().await?.only(|it| is_in(it, &place.prefix));
+        let history = self.recorder.history().await?;
+        let history = history.only(|it| is_in(it, &place.prefix) || is_about_leadership(it));
         let events = self.world.audit().since(mark).await?;
         let events: Vec<_> = events.into_iter().filter(|it| place.holds(it.namespace())).collect();
         oracle::ensure_all(&history, &events)?;
@@ -246,6 +247,11 @@ fn both(ended: Result<()>, checked: Result<()>) -> Result<()> {
         (Err(ended), Err(checked)) => bail!("{ended:#}\n{checked:#}"),
         (ended, checked) => ended.and(checked),
     }
+}
+
+/// Who leads is part of every place.
+fn is_about_leadership(change: &Change) -> bool {
+    Kind::OF_LEADERSHIP.contains(&change.kind)
 }
 
 fn is_in(change: &Change, prefix: &str) -> bool {
