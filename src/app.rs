@@ -1,13 +1,15 @@
 //! The life of the process: what starts when, and what ends it.
 //!
 //! Telemetry and health start first; then the election campaigns, a standby being ready and idle.
-//! Winning starts the controller. Losing the Lease ends the process with a failure, so that it
-//! comes back as a clean standby. A signal lets the writes under way end, then gives the Lease
-//! back, then ends the process in peace.
+//! Whoever wins announces itself, settles, opens the gate for its writes and starts the controller,
+//! in this order. Losing the Lease ends the process with a failure, so that it comes back as a
+//! clean standby. A signal lets the writes under way end, then gives the Lease back, then ends the
+//! process in peace.
 
 mod clients;
 mod signals;
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +27,7 @@ use crate::election::Election;
 use crate::election::HolderIdentity;
 use crate::election::Lead;
 use crate::election::Lost;
+use crate::gate::Gate;
 use crate::health;
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -94,18 +97,16 @@ pub async fn run(flags: Run) -> Result<(), Error> {
 
 async fn operate(flags: Run) -> Result<(), Error> {
     let metrics = Arc::new(Metrics::new(&Action::WRITE_VERBS));
-    let clients = clients::connect(flags.kubeconfig.as_deref(), &metrics).await?;
+    let gate = Gate::default();
+    let clients = clients::connect(flags.kubeconfig.as_deref(), &metrics, &gate).await?;
     let mut stop = signals::listen().map_err(Error::Signals)?;
     let health = Arc::new(Health::new(&[election::HEALTH_PART]));
     serve(&flags, &health, &metrics).await?;
 
     let settings = election_settings(&flags);
-    let election = Arc::new(Election::new(
-        clients.election,
-        settings,
-        Arc::clone(&health),
-        Arc::clone(&metrics),
-    ));
+    let holder = settings.holder.to_string();
+    let (for_election, for_metrics) = (Arc::clone(&health), Arc::clone(&metrics));
+    let election = Arc::new(Election::new(clients.election, settings, for_election, for_metrics));
     let lead = tokio::select! {
         biased;
         () = signals::stopped(&mut stop) => return Ok(()),
@@ -113,32 +114,53 @@ async fn operate(flags: Run) -> Result<(), Error> {
     };
     metrics.set_leading(true);
     metrics.term_began_at(Timestamp::now().as_duration().as_secs_f64());
-    let term = tracing::info_span!(parent: None, "leadership term");
-    let settings = controller_settings(flags);
+    let term = tracing::info_span!(
+        parent: None,
+        "leadership term",
+        holder,
+        term = tracing::field::Empty,
+        outcome = tracing::field::Empty,
+    );
     let controller = controller::run(
         lead.clone(),
+        election.announcement(),
         clients.controller,
-        settings,
+        controller_settings(flags),
         health,
         Arc::clone(&metrics),
         stopped_by(stop.clone()),
     );
-    let settling = Arc::clone(&election);
-    let controller = tokio::spawn(async move {
+    let (settling, granted) = (Arc::clone(&election), lead.clone());
+    let controller = Box::pin(async move {
         settling.settle().await;
+        gate.open(granted);
         controller.await;
     });
-    let result = lead_until_stopped(&election, &lead, controller, stop).instrument(term).await;
+    let result = lead_until_stopped(&election, &lead, controller, stop).instrument(term.clone());
+    let result = result.await;
+    term.record(
+        "outcome",
+        result.as_ref().map_or_else(ToString::to_string, |()| "released".into()),
+    );
     metrics.set_leading(false);
     result
 }
 
+/// Announces, leads, and gives the Lease back when asked to stop.
 async fn lead_until_stopped(
     election: &Election,
     lead: &Lead,
-    mut controller: tokio::task::JoinHandle<()>,
+    controller: impl Future<Output = ()> + Send + 'static,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
+    tokio::select! {
+        biased;
+        () = signals::stopped(&mut stop) => return give_back(election, lead).await,
+        term = election.announce(lead) => {
+            tracing::Span::current().record("term", term.map_err(Error::Lost)?);
+        }
+    }
+    let mut controller = tokio::spawn(controller);
     tokio::select! {
         biased;
         lost = election.hold(lead) => return Err(Error::Lost(lost)),
@@ -151,10 +173,18 @@ async fn lead_until_stopped(
         lost = election.hold(lead) => return Err(Error::Lost(lost)),
         drained = tokio::time::timeout(DRAIN_TIMEOUT, controller) => {
             if drained.is_err() {
-                tracing::warn!("some rounds did not end within {DRAIN_TIMEOUT:?}");
+                tracing::warn!(
+                    "some writes did not end within {DRAIN_TIMEOUT:?}: the Lease is not released, \
+                     it expires by itself"
+                );
+                return Ok(());
             }
         }
     }
+    give_back(election, lead).await
+}
+
+async fn give_back(election: &Election, lead: &Lead) -> Result<(), Error> {
     match election.step_down(lead).await {
         Ok(()) => tracing::info!("the Lease is released"),
         Err(error) => tracing::warn!(error, "the Lease is not released; it expires by itself"),
@@ -188,6 +218,7 @@ fn election_settings(flags: &Run) -> election::Settings {
         namespace: flags.namespace.clone(),
         lease_name: times.lease_name.clone(),
         holder: HolderIdentity::new(&flags.pod_name, &flags.pod_uid, rand::random()),
+        pod_uid: flags.pod_uid.clone(),
         lease_duration: times.lease_duration,
         renew_deadline: times.renew_deadline,
         retry_period: times.retry_period,

@@ -49,6 +49,7 @@ use crate::controller::reconcile::reconcile;
 use crate::controller::startup::Part;
 use crate::controller::startup::Startup;
 use crate::controller::sweep::Sweeper;
+use crate::election::Announcement;
 use crate::election::Lead;
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -87,6 +88,7 @@ pub struct Clients {
 /// What every part of the controller shares.
 struct Context {
     lead: Lead,
+    announcement: Arc<Announcement>,
     client: Client,
     settings: Settings,
     inventory: Arc<Inventory>,
@@ -106,6 +108,7 @@ struct Context {
 /// writes that they have begun, and returns.
 pub async fn run(
     lead: Lead,
+    announcement: Arc<Announcement>,
     clients: Clients,
     settings: Settings,
     health: Arc<Health>,
@@ -116,7 +119,8 @@ pub async fn run(
         health.set(part.health_part(), Err("not listed yet".to_owned()));
     }
     let (queue, requests) = Queue::new(Arc::clone(&metrics));
-    let context = Arc::new(Context::new(lead, &clients, settings, queue, health, metrics));
+    let leadership = (lead, announcement);
+    let context = Arc::new(Context::new(leadership, &clients, settings, queue, health, metrics));
 
     let mut watches = JoinSet::new();
     watches.spawn(watch::syncs(Arc::clone(&context), clients.watches.clone()));
@@ -156,7 +160,7 @@ pub fn access() -> Vec<PolicyRule> {
 
 impl Context {
     fn new(
-        lead: Lead,
+        (lead, announcement): (Lead, Arc<Announcement>),
         clients: &Clients,
         settings: Settings,
         queue: Queue,
@@ -167,6 +171,7 @@ impl Context {
         let inventory = Arc::new(Inventory::new(settings.protected_namespaces.clone()));
         Self {
             lead,
+            announcement,
             reader: Reader::new(client.clone(), Arc::clone(&inventory)),
             events: Events::new(client.clone(), settings.pod_name.clone()),
             client,

@@ -1,8 +1,8 @@
 //! Who leads, and until when.
 //!
 //! Flow: a standby polls the Lease, and looks at once when it is given back, until it wins it and
-//! gets a [`Lead`]; the leader renews until it loses the Lease or its own deadline passes; on
-//! shutdown it steps down.
+//! gets a [`Lead`]; it announces itself, and settles; the leader renews until it loses the Lease or
+//! its own deadline passes; on shutdown it steps down.
 //!
 //! Guarantees: a [`Lead`] is given only if the Lease came back with our own holder identity, and
 //! it lasts no longer than the renew deadline from *before* the call that renewed it, on the
@@ -11,6 +11,8 @@
 //! `kube-leader-election` reads and then patches without a resourceVersion, and judges expiry by
 //! the wall clock of the machine that wrote the Lease: [`lease_guard`] keeps it from both.
 
+mod announce;
+mod announcement;
 pub mod clock;
 mod identity;
 mod lead;
@@ -29,6 +31,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio::time::timeout;
 
+pub use announcement::Announcement;
 pub use identity::HolderIdentity;
 pub use lead::Lead;
 pub use lead::NotLeading;
@@ -59,6 +62,8 @@ pub struct Settings {
     pub lease_name: String,
     /// Who we are.
     pub holder: HolderIdentity,
+    /// uid of our pod, by which the API server knows us.
+    pub pod_uid: String,
     /// How long a standby waits after the last renewal before it takes over.
     pub lease_duration: Duration,
     /// How long the leader goes on after its last renewal.
@@ -81,6 +86,8 @@ pub struct Clients {
 pub enum Lost {
     /// Somebody else holds the Lease.
     To(String),
+    /// Somebody else is announced as the leader.
+    ToAnnounced(String),
     /// The Lease could not be renewed in time.
     Deadline,
 }
@@ -89,6 +96,7 @@ pub enum Lost {
 pub struct Election {
     settings: Settings,
     lease: Lease,
+    announcement: Arc<Announcement>,
     watches: Client,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
@@ -100,6 +108,7 @@ impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::To(holder) => write!(f, "the Lease is held by {holder}"),
+            Self::ToAnnounced(holder) => write!(f, "{holder} is announced as the leader"),
             Self::Deadline => f.write_str("the Lease could not be renewed in time"),
         }
     }
@@ -116,8 +125,15 @@ impl Election {
         health: Arc<Health>,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let announcement = Arc::new(Announcement::new(clients.lease.clone(), &settings));
         let lease = Lease::new(clients.lease, &settings);
-        Self { settings, lease, watches: clients.watches, health, metrics }
+        Self { settings, lease, announcement, watches: clients.watches, health, metrics }
+    }
+
+    /// The announcement, for whoever the fence refuses.
+    #[must_use]
+    pub fn announcement(&self) -> Arc<Announcement> {
+        Arc::clone(&self.announcement)
     }
 
     /// Waits until we lead. An API server that cannot be reached is waited for, not died of.
@@ -163,11 +179,12 @@ impl Election {
     }
 
     /// Renews the Lease for as long as it can, and tells why it ended. Never returns while
-    /// `lead` lasts, unless somebody else holds the Lease.
+    /// `lead` lasts, unless somebody else holds the Lease, or is announced.
     pub async fn hold(&self, lead: &Lead) -> Lost {
         let lost = tokio::select! {
             lost = self.renew(lead) => lost,
-            () = deadline(lead) => Lost::Deadline,
+            lost = self.stay_announced(lead) => lost,
+            () = deadline(lead) => lead.why_it_ended(),
         };
         lead.end();
         lost
@@ -193,11 +210,8 @@ impl Election {
     async fn renew(&self, lead: &Lead) -> Lost {
         loop {
             sleep(self.settings.retry_period).await;
-            let asked_at = boot_time();
-            match self.ask().await {
-                Answer::Ours => lead.extend(asked_at + self.settings.renew_deadline),
-                Answer::Held(holder) => return Lost::To(holder),
-                Answer::Changed | Answer::Failed(..) => {}
+            if let Err(lost) = self.confirm(lead).await {
+                return lost;
             }
         }
     }
@@ -240,5 +254,5 @@ pub fn access() -> Vec<PolicyRule> {
         resource_names: Some(vec![names::CONFIGMAPSYNC.to_owned()]),
         ..leases(&["get", "patch", "watch"])
     };
-    vec![ours, leases(&["create"])]
+    [vec![ours, leases(&["create"])], announcement::access()].concat()
 }

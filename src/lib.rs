@@ -28,6 +28,7 @@
 //! | [`metrics`], [`telemetry`], [`health`] | how it is seen |
 //! | [`cluster`] | which cluster is meant |
 //! | [`election`] | who leads, and until when |
+//! | [`gate`] | lets writes pass while we lead |
 //! | [`controller`] | events, reads and writes around `decide` |
 //! | [`uninstall`] | what the operator leaves in a cluster, undone |
 //! | [`args`] | what can be asked of the binary |
@@ -40,8 +41,8 @@
 //! 1. `decide` never awaits, never asks the time, never fails.
 //! 2. In the operator, cluster writes happen only in `act`, `report` and `election`; commands, and
 //!    `uninstall` for them, write as the person who runs them.
-//! 3. No write without a [`Lead`](election::Lead); no update or delete without the version that it
-//!    was decided on.
+//! 3. No write without a [`Lead`](election::Lead): the [`gate`] lets none pass. No update or delete
+//!    without the version that it was decided on.
 //! 4. Missing knowledge deletes nothing.
 //! 5. Nobody asks why `reconcile` was called.
 //! 6. The label finds a copy, the annotations prove it: a hand-made clone is never collected.
@@ -59,6 +60,7 @@ pub mod commands;
 pub mod controller;
 pub mod decide;
 pub mod election;
+pub mod gate;
 pub mod health;
 pub mod manifests;
 pub mod metrics;

@@ -102,6 +102,7 @@ pub struct Metrics {
     sweep_held: Gauge,
     last_term: Gauge<f64, AtomicU64>,
     lease_failures: Family<ReasonLabel, Counter>,
+    term: Gauge,
 }
 
 const CONTROLLER: ControllerLabel = ControllerLabel { controller: names::CONFIGMAPSYNC };
@@ -165,6 +166,7 @@ impl Metrics {
             sweep_held: Gauge::default(),
             last_term: Gauge::default(),
             lease_failures: Family::default(),
+            term: Gauge::default(),
         };
         metrics.register();
         metrics.start_at_zero(write_actions);
@@ -257,6 +259,11 @@ impl Metrics {
         self.last_term.set(unix_seconds);
     }
 
+    /// We are announced as the leader for this term.
+    pub fn term_is(&self, term: i64) {
+        self.term.set(term);
+    }
+
     /// A call for the Lease has failed.
     pub fn lease_failed(&self, failure: LeaseFailure) {
         self.lease_failures.get_or_create(&ReasonLabel { reason: failure.as_str() }).inc();
@@ -280,6 +287,7 @@ impl Metrics {
         r.register("configmapsync_swept", "Copies of syncs that no longer exist, by what became of them", self.swept.clone());
         r.register("configmapsync_sweep_held", "Copies of syncs never seen alive that are not swept, since there are too many", self.sweep_held.clone());
         r.register("configmapsync_lease_failures", "Calls for the Lease that failed, by reason", self.lease_failures.clone());
+        r.register("configmapsync_leader_term", "Number of the term that this process was announced for", self.term.clone());
         r.register("configmapsync_term_start_time_seconds", "Unix time at which leadership began", self.last_term.clone());
     }
 

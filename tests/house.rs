@@ -7,7 +7,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 /// The rooms, in order: each may name only those above it.
-const ROOMS: [&str; 17] = [
+const ROOMS: [&str; 18] = [
     "names",
     "access",
     "api",
@@ -18,6 +18,7 @@ const ROOMS: [&str; 17] = [
     "telemetry",
     "cluster",
     "election",
+    "gate",
     "controller",
     "uninstall",
     "args",

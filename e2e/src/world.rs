@@ -5,6 +5,8 @@ use anyhow::Result;
 use futures::future::try_join_all;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
+use kube::api::ApiResource;
+use kube::api::DynamicObject;
 use std::time::Duration;
 
 use crate::audit::AuditLog;
@@ -78,11 +80,15 @@ impl World {
     /// # Errors
     /// None does in time.
     pub async fn wait_leader(&self) -> Result<usize> {
-        let leases = Api::<Lease>::namespaced(self.control_plane.client(), OPERATOR);
+        // Not as the type that it is: tests write into it what cannot be read as one.
+        let kind = ApiResource::erase::<Lease>(&());
+        let client = self.control_plane.client();
+        let leases = Api::<DynamicObject>::namespaced_with(client, OPERATOR, &kind);
         until("a replica holds the Lease", Duration::from_secs(40), || async {
             let lease = leases.get_opt(OPERATOR).await?;
-            let holder = lease.and_then(|lease| lease.spec).and_then(|spec| spec.holder_identity);
-            let holder = holder.unwrap_or_default();
+            let holder =
+                lease.and_then(|it| it.data["spec"]["holderIdentity"].as_str().map(Into::into));
+            let holder: String = holder.unwrap_or_default();
             // The holder's name ends with the uid of its pod.
             let index = self.replicas.iter().position(|it| holder.ends_with(&it.pod().uid));
             Ok(Seen::from_option(index, || format!("holder {holder:?}")))

@@ -19,6 +19,7 @@ use crate::app::clients::retry_after::KeepRetryAfter;
 use crate::cluster;
 use crate::controller;
 use crate::election;
+use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::telemetry::propagation;
 
@@ -50,22 +51,35 @@ pub enum Error {
 }
 
 /// Makes the connections that `kubeconfig` describes, or, without it, the environment. What is
-/// asked over them is counted in `metrics`.
+/// asked over them is counted in `metrics`; what is written over them passes `gate`, but for the
+/// Lease.
 ///
 /// # Errors
 /// The configuration is missing or broken. Nothing is called yet: an API server that does not
 /// answer is no error.
-pub async fn connect(kubeconfig: Option<&Path>, metrics: &Arc<Metrics>) -> Result<Clients, Error> {
+pub async fn connect(
+    kubeconfig: Option<&Path>,
+    metrics: &Arc<Metrics>,
+    gate: &Gate,
+) -> Result<Clients, Error> {
     let config = cluster::config(kubeconfig, None).await?;
-    let client = |silence| client(&config, silence, metrics);
-    let watches = client(WATCH_SILENCE)?;
+    let client = |silence, gate| client(&config, silence, metrics, gate);
+    let watches = client(WATCH_SILENCE, Some(gate))?;
     Ok(Clients {
-        election: election::Clients { lease: client(LEASE_SILENCE)?, watches: watches.clone() },
-        controller: controller::Clients { calls: client(CALL_SILENCE)?, watches },
+        election: election::Clients {
+            lease: client(LEASE_SILENCE, None)?,
+            watches: watches.clone(),
+        },
+        controller: controller::Clients { calls: client(CALL_SILENCE, Some(gate))?, watches },
     })
 }
 
-fn client(config: &Config, silence: Duration, metrics: &Arc<Metrics>) -> Result<Client, Error> {
+fn client(
+    config: &Config,
+    silence: Duration,
+    metrics: &Arc<Metrics>,
+    gate: Option<&Gate>,
+) -> Result<Client, Error> {
     let mut config = config.clone();
     config.default_retry = false;
     config.connect_timeout = Some(silence.min(CALL_SILENCE));
@@ -75,5 +89,9 @@ fn client(config: &Config, silence: Duration, metrics: &Arc<Metrics>) -> Result<
     let host = config.cluster_url.authority().map(ToString::to_string).unwrap_or_default();
     let count = CountRequests::new(host, Arc::clone(metrics));
     let builder = builder.with_layer(&KeepRetryAfter).with_layer(&count);
-    Ok(builder.with_layer(&propagation::layer()).build())
+    let builder = builder.with_layer(&propagation::layer());
+    Ok(match gate {
+        Some(gate) => builder.with_layer(gate).build(),
+        None => builder.build(),
+    })
 }

@@ -134,7 +134,8 @@ async fn write(client: &Client, at: &NamespacedName, step: &Step) -> bool {
         // Whoever does not listen misses nothing that matters.
         Ok(()) => return say(&format!("{at}: {}d\n", step.verb())).is_ok(),
         Err(Answer::LookAgain) => format!("{at} has changed meanwhile: look again"),
-        Err(Answer::Refused(refusal)) => refusal.failure.message,
+        Err(Answer::Refused(refusal) | Answer::Fenced(refusal)) => refusal.failure.message,
+        Err(Answer::NotLeading(error)) => error.to_string(),
     };
     eprintln!("configmapsync: {why}");
     false

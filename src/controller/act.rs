@@ -6,6 +6,7 @@
 //! others: its failure is remembered, and shows up in what is observed next.
 
 pub mod calls;
+mod fence;
 pub mod requests;
 mod writes;
 
@@ -104,7 +105,10 @@ async fn patch_finalizer(
     match calls::patch_finalizers(&context.client, name, patch).instrument(span).await {
         Ok(patched) => Ok(Some(patched.resource_version.unwrap_or_default())),
         Err(Answer::LookAgain) => Ok(None),
-        Err(Answer::Refused(refusal)) => Err(Error::PatchFinalizer { sync: name.clone(), refusal }),
+        Err(Answer::Refused(refusal) | Answer::Fenced(refusal)) => {
+            Err(Error::PatchFinalizer { sync: name.clone(), refusal })
+        }
+        Err(Answer::NotLeading(error)) => Err(error.into()),
     }
 }
 
@@ -145,7 +149,7 @@ pub async fn write(
         namespace_uid: context.inventory.namespace(&at.namespace).1,
         content_hash: content_hash.clone(),
     };
-    let result = send(context, lead, at, action).instrument(span.clone()).await?;
+    let result = fence::send(context, lead, at, action).instrument(span.clone()).await?;
     context.metrics.wrote(verb, result.is_ok());
     match result {
         Ok(resource_version) => {
@@ -173,7 +177,8 @@ pub async fn write(
             }
             Ok(false)
         }
-        Err(Answer::Refused(refusal)) => {
+        Err(Answer::NotLeading(error)) => Err(error),
+        Err(Answer::Refused(refusal) | Answer::Fenced(refusal)) => {
             span.record("reason", refusal.failure.reason.as_str());
             span.in_scope(|| note_refusal(at, verb, &refusal));
             context.memory.failed(sync_uid, attempt, refusal, Instant::now());

@@ -8,6 +8,7 @@ use crate::backoff::CAP_REFUSED;
 use crate::backoff::CAP_UNAVAILABLE;
 use crate::decide::Failure;
 use crate::election::NotLeading;
+use crate::names;
 use crate::names::NamespacedName;
 use crate::names::Reason;
 
@@ -72,6 +73,10 @@ pub enum Answer {
     LookAgain,
     /// It was refused, or never answered.
     Refused(Refusal),
+    /// The fence refused it: the API server takes somebody else for the leader.
+    Fenced(Refusal),
+    /// It was never sent: we no longer lead.
+    NotLeading(NotLeading),
 }
 
 // === impl Refusal ===
@@ -88,8 +93,9 @@ impl Refusal {
     #[must_use]
     pub fn of_read(attempt: &str, error: &kube::Error) -> Self {
         match classify(attempt, error) {
-            Answer::Refused(refusal) => refusal,
+            Answer::Refused(refusal) | Answer::Fenced(refusal) => refusal,
             Answer::LookAgain => Self::transient(format!("cannot {attempt}: it is changing")),
+            Answer::NotLeading(error) => Self::transient(format!("cannot {attempt}: {error}")),
         }
     }
 }
@@ -99,6 +105,9 @@ impl Refusal {
 pub fn classify(attempt: &str, error: &kube::Error) -> Answer {
     match error {
         kube::Error::Api(status) => classify_status(attempt, status),
+        kube::Error::Service(refused) if refused.is::<NotLeading>() => {
+            Answer::NotLeading(NotLeading)
+        }
         other => Answer::Refused(Refusal {
             failure: Failure::new(
                 Reason::ApiError,
@@ -116,6 +125,7 @@ fn classify_status(attempt: &str, status: &Status) -> Answer {
         return Answer::LookAgain;
     }
     let (reason, cap) = match status.code {
+        _ if is_denied && is_not_ready(status) => (Reason::ApiError, CAP_UNAVAILABLE),
         _ if is_denied => (Reason::Forbidden, CAP_REFUSED),
         404 | 409 | 410 => (Reason::DestinationNamespaceNotFound, CAP_UNAVAILABLE),
         403 if is_namespace_terminating(status) => (Reason::NamespaceTerminating, CAP_UNAVAILABLE),
@@ -125,11 +135,13 @@ fn classify_status(attempt: &str, status: &Status) -> Answer {
         _ => (Reason::ApiError, CAP_UNAVAILABLE),
     };
     let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
-    Answer::Refused(Refusal {
+    let refusal = Refusal {
         failure: Failure::new(reason, format!("cannot {attempt}: {}", explain(status))),
         cap,
         retry_after: (seconds > 0).then(|| Duration::from_secs(seconds.into())),
-    })
+    };
+    let is_by_fence = is_denied && status.code == 403 && names_the_fence(status);
+    if is_by_fence { Answer::Fenced(refusal) } else { Answer::Refused(refusal) }
 }
 
 /// The server's own message says who may not do what; it never holds a value of a `ConfigMap`
@@ -157,6 +169,16 @@ fn is_denied_by_admission(status: &Status) -> bool {
     let message = &status.message;
     message.contains("denied the request")
         || (message.contains("ValidatingAdmissionPolicy") && message.contains("denied request"))
+}
+
+/// For some seconds after an API server has started, it cannot find what a policy compares with
+/// (k8s.io/apiserver, `policy/generic/policy_dispatcher.go`).
+fn is_not_ready(status: &Status) -> bool {
+    status.message.contains("failed to configure")
+}
+
+fn names_the_fence(status: &Status) -> bool {
+    status.message.contains(&format!("ValidatingAdmissionPolicy '{}'", names::POLICY_FENCE))
 }
 
 /// etcd's own limit is answered with a 500 that has no reason.
@@ -192,9 +214,33 @@ mod tests {
             "said so".clone_into(&mut status.message);
         }
         match classify("create ConfigMap a/b", &kube::Error::Api(status.boxed())) {
-            Answer::LookAgain => None,
             Answer::Refused(refusal) => Some((refusal.failure.reason, refusal.cap)),
+            Answer::LookAgain | Answer::Fenced(_) | Answer::NotLeading(_) => None,
         }
+    }
+
+    #[test]
+    fn a_write_that_the_gate_refused_was_never_sent() {
+        let refused = kube::Error::Service(NotLeading.into());
+        assert_eq!(classify("x", &refused), Answer::NotLeading(NotLeading));
+    }
+
+    #[test]
+    fn a_denial_by_the_fence_is_told_from_those_of_other_policies() {
+        let denied = |code, policy: &str, why: &str| {
+            let message = format!(
+                "configmaps \"a\" is forbidden: ValidatingAdmissionPolicy '{policy}' with binding \
+                 '{policy}' denied request: {why}"
+            );
+            classify("x", &kube::Error::Api(status(code, &message).boxed()))
+        };
+        let fenced = denied(403, names::POLICY_FENCE, "not the leader");
+        assert!(matches!(fenced, Answer::Fenced(_)), "{fenced:?}");
+        let other = denied(403, names::POLICY_BOUNDS, "no label");
+        assert!(matches!(other, Answer::Refused(_)), "{other:?}");
+        let starting = denied(422, names::POLICY_FENCE, "failed to configure binding: no params");
+        let Answer::Refused(refusal) = starting else { panic!("{starting:?}") };
+        assert_eq!((refusal.failure.reason, refusal.cap), (Reason::ApiError, CAP_UNAVAILABLE));
     }
 
     #[test]

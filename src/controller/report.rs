@@ -70,7 +70,8 @@ async fn patch_status(
     let refused =
         |error: &kube::Error| match classify(&format!("patch ConfigMapSync {name}"), error) {
             Answer::LookAgain => Ok(Reported::Stale),
-            Answer::Refused(refusal) => {
+            Answer::NotLeading(error) => Err(error.into()),
+            Answer::Refused(refusal) | Answer::Fenced(refusal) => {
                 let (sync, verdict) = (name.clone(), Box::new(verdict.clone()));
                 Err(Error::PatchStatus { sync, verdict, refusal })
             }

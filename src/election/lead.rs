@@ -1,10 +1,12 @@
 //! The right to write, and how long it lasts.
 
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::election::Lost;
 use crate::election::clock::boot_time;
 
 /// The right to write to the cluster. Only `election` makes one.
@@ -14,6 +16,8 @@ use crate::election::clock::boot_time;
 #[derive(Clone, Debug)]
 pub struct Lead {
     deadline: Arc<AtomicU64>,
+    /// Why it ended before its deadline, if it did.
+    why: Arc<OnceLock<Lost>>,
 }
 
 /// The right to write has ended.
@@ -25,7 +29,8 @@ pub struct NotLeading;
 
 impl Lead {
     pub(super) fn until(deadline: Duration) -> Self {
-        Self { deadline: Arc::new(AtomicU64::new(nanoseconds(deadline))) }
+        let deadline = AtomicU64::new(nanoseconds(deadline));
+        Self { deadline: Arc::new(deadline), why: Arc::default() }
     }
 
     /// Moves the deadline to a later time. A deadline that has passed stays passed, and one that
@@ -40,6 +45,28 @@ impl Lead {
     /// Ends it now.
     pub(super) fn end(&self) {
         self.deadline.store(0, Ordering::Release);
+    }
+
+    /// Ends it now, for a reason that [`Lead::why_it_ended`] will give.
+    pub(super) fn end_because(&self, why: Lost) {
+        // The first reason counts.
+        let _ = self.why.set(why);
+        self.end();
+    }
+
+    /// Why it ended: its deadline has passed, unless something else was said.
+    pub(super) fn why_it_ended(&self) -> Lost {
+        self.why.get().cloned().unwrap_or(Lost::Deadline)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests(time_left: Duration) -> Self {
+        Self::until(boot_time() + time_left)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn end_for_tests(&self) {
+        self.end();
     }
 
     /// How long it still lasts.
@@ -74,6 +101,15 @@ mod tests {
     #[test]
     fn it_ends_with_its_deadline() {
         assert_eq!(Lead::until(boot_time()).remaining(), Err(NotLeading));
+    }
+
+    #[test]
+    fn it_tells_why_it_ended() {
+        let lead = Lead::until(boot_time() + HOUR);
+        lead.clone().end_because(Lost::ToAnnounced("b".to_owned()));
+        assert_eq!(lead.remaining(), Err(NotLeading));
+        assert_eq!(lead.why_it_ended(), Lost::ToAnnounced("b".to_owned()));
+        assert_eq!(Lead::until(boot_time()).why_it_ended(), Lost::Deadline);
     }
 
     #[test]

@@ -43,7 +43,10 @@ impl Tally {
                     succeeded(write);
                 }
                 Err(Answer::LookAgain) => self.changed += 1,
-                Err(Answer::Refused(refusal)) => self.refused.push(refusal.failure.message),
+                Err(Answer::Refused(refusal) | Answer::Fenced(refusal)) => {
+                    self.refused.push(refusal.failure.message);
+                }
+                Err(Answer::NotLeading(error)) => self.refused.push(error.to_string()),
             }
         }
     }

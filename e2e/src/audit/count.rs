@@ -24,6 +24,12 @@ pub fn by_operator(events: &[Event]) -> impl Iterator<Item = &Event> {
     events.iter().filter(|event| event.is_final() && event.user.username == OPERATOR_USER)
 }
 
+/// Whether a request is about who leads, not about anything to be done.
+#[must_use]
+pub fn is_about_leadership(event: &Event) -> bool {
+    ["leases", "configmapsyncleaders"].contains(&event.resource())
+}
+
 /// Events as lines, for the message of an assertion.
 #[must_use]
 pub fn lines(events: &[&Event]) -> String {

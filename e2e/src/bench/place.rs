@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::audit::AuditLog;
 use crate::audit::by_operator;
+use crate::audit::is_about_leadership;
 use crate::bench::Options;
 use crate::bench::operator::Operator;
 use crate::bench::writer::in_flight;
@@ -227,7 +228,7 @@ impl Place {
             let mark = self.audit().mark().await?;
             tokio::time::sleep(MOMENT).await;
             let events = self.audit().since(mark).await?;
-            let busy = by_operator(&events).filter(|event| event.resource() != "leases").count();
+            let busy = by_operator(&events).filter(|event| !is_about_leadership(event)).count();
             let waiting = operator.metric("workqueue_depth").await?;
             let rounds = operator.metric("controller_runtime_active_workers").await?;
             let is_at_rest = busy == 0 && waiting + rounds < 1.0;

@@ -8,6 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::audit::Event;
 use crate::audit::by_operator;
+use crate::audit::is_about_leadership;
 use crate::bench::calls::Calls;
 use crate::bench::measured::Measured;
 use crate::bench::place::LONG;
@@ -60,7 +61,7 @@ impl Place {
 impl Stretch {
     /// The operator's requests, those for leases left out.
     pub fn by_operator(&self) -> impl Iterator<Item = &Event> {
-        by_operator(&self.events).filter(|event| event.resource() != "leases")
+        by_operator(&self.events).filter(|event| !is_about_leadership(event))
     }
 
     /// The operator's requests, counted.

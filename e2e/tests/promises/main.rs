@@ -26,6 +26,7 @@ mod idle_is_silent;
 mod immutable_copies;
 mod keys;
 mod kubectl;
+mod leadership;
 mod marks;
 mod metadata_hygiene;
 mod metrics;

@@ -112,6 +112,8 @@ async fn leader_and_standby_tell_health_and_start_at_zero() -> Result<()> {
         })
         .await?;
 
+        // Whoever has just won is ready again when its lists are complete.
+        replica.wait_ready().await?;
         let url = replica.url().await?;
         for path in ["livez", "readyz"] {
             let answer = reqwest::get(format!("{url}/{path}")).await?;

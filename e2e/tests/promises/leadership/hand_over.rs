@@ -1,0 +1,88 @@
+//! Promise: a leader that is asked to stop lets its writes end, gives the Lease back, and another
+//! writes within 2.5 seconds (on a quiet machine; here others are at work too).
+
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::ensure;
+use e2e::audit::Event;
+use e2e::audit::Mark;
+use e2e::audit::lines;
+use e2e::fixture::SOON;
+use e2e::wait::Seen;
+use e2e::wait::until;
+use e2e::world::World;
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::at_hand::copy_writes;
+use crate::leadership::terms::only_the_announced_wrote;
+use crate::leadership::terms::revision;
+
+/// "Exit 0 within 5 seconds, a successor within 3".
+const STOPS: Duration = Duration::from_secs(5);
+const GAP: Duration = Duration::from_secs(5);
+/// Pause between two edits.
+const LOAD: Duration = Duration::from_millis(30);
+
+fn written_by<'a>(events: &'a [Event], pod: &str) -> Vec<&'a Event> {
+    let writes = copy_writes(events).into_iter();
+    writes.filter(|it| it.succeeded() && it.pod_uid() == pod).collect()
+}
+
+#[tokio::test]
+async fn sigterm_under_load_hands_over_without_a_write_too_many() -> Result<()> {
+    let mut world = World::start(3).await?;
+    let fixture = world.fixture();
+    fixture.one_copy(&[("a", "1")]).await?;
+    let mark = world.audit().mark().await?;
+    let load = tokio::spawn({
+        let fixture = fixture.clone();
+        async move {
+            for edit in 0_u32.. {
+                let patch = json!({"data": {"a": format!("edit {edit}")}});
+                fixture.patch_config_map("central", "shared", &patch).await?;
+                sleep(LOAD).await;
+            }
+            anyhow::Ok(())
+        }
+    });
+    let leader = world.take_leader().await?;
+    let old = leader.pod().uid.clone();
+    let wrote = async |pods: &dyn Fn(&Event) -> bool| {
+        until("copies are written", SOON, || async {
+            let events = world.audit().since(mark).await?;
+            let count = copy_writes(&events).iter().filter(|it| pods(it)).count();
+            Ok(Seen::from_bool(count >= 3, || format!("{count} writes")))
+        })
+        .await
+    };
+    wrote(&|it| it.pod_uid() == old).await?;
+    leader.process().terminate()?;
+    let status = leader.process().wait_exit(STOPS).await?;
+    ensure!(status.success(), "asked to stop, it ended with {status}");
+    wrote(&|it| it.pod_uid() != old).await?;
+    load.abort();
+
+    only_the_announced_wrote(&world.audit().since(Mark::default()).await?, Duration::ZERO)?;
+    let events = world.audit().since(mark).await?;
+    let is_release = |event: &&Event| {
+        let sent = event.request_object.as_ref();
+        event.resource() == "leases" && sent.is_some_and(|it| it["spec"]["holderIdentity"] == "")
+    };
+    let released = events.iter().find(is_release).context("the Lease was not given back")?;
+    let mine = written_by(&events, &old);
+    let late: Vec<_> =
+        mine.iter().copied().filter(|it| revision(it) > revision(released)).collect();
+    ensure!(late.is_empty(), "written after the Lease was given back:\n{}", lines(&late));
+
+    let last = mine.iter().map(|it| it.stage_timestamp.0).max().context("it wrote nothing")?;
+    let others =
+        copy_writes(&events).into_iter().filter(|it| it.succeeded() && it.pod_uid() != old);
+    let first = others.map(|it| it.stage_timestamp.0).min().context("no other wrote")?;
+    let gap = Duration::try_from(first.duration_since(last)).context("both wrote at a time")?;
+    eprintln!("{:.2} s from the last write of the old to the first of the new", gap.as_secs_f64());
+    ensure!(gap < GAP, "the hand-over took {gap:?}");
+    Ok(())
+}
