@@ -27,6 +27,7 @@ use crate::election::Election;
 use crate::election::HolderIdentity;
 use crate::election::Lead;
 use crate::election::Lost;
+use crate::fence;
 use crate::gate::Gate;
 use crate::health;
 use crate::health::Health;
@@ -103,6 +104,14 @@ async fn operate(flags: Run) -> Result<(), Error> {
     let health = Arc::new(Health::new(&[election::HEALTH_PART]));
     serve(&flags, &health, &metrics).await?;
 
+    let (announced, told) = watch::channel(false);
+    let trial = fence::Trial {
+        client: clients.controller.calls.clone(),
+        namespace: flags.fence_trial_namespace.clone(),
+        metrics: Arc::clone(&metrics),
+    };
+    tokio::spawn(trial.run(told));
+
     let settings = election_settings(&flags);
     let holder = settings.holder.to_string();
     let (for_election, for_metrics) = (Arc::clone(&health), Arc::clone(&metrics));
@@ -132,6 +141,7 @@ async fn operate(flags: Run) -> Result<(), Error> {
     );
     let (settling, granted) = (Arc::clone(&election), lead.clone());
     let controller = Box::pin(async move {
+        announced.send_replace(true);
         settling.settle().await;
         gate.open(granted);
         controller.await;

@@ -176,6 +176,10 @@ pub struct Run {
     #[arg(long, env = "CONFIGMAPSYNC_HTTP_ADDRESS", default_value = "0.0.0.0:8080")]
     pub http_address: SocketAddr,
 
+    /// Where a ConfigMap is created by dry run, to see whether the fence is up; nothing is stored.
+    #[arg(long, env = "CONFIGMAPSYNC_FENCE_TRIAL_NAMESPACE", default_value = "default")]
+    pub fence_trial_namespace: String,
+
     /// How log lines look.
     #[arg(long, env = "CONFIGMAPSYNC_LOG_FORMAT", value_enum, default_value = "auto")]
     pub log_format: LogFormat,

@@ -29,6 +29,7 @@
 //! | [`cluster`] | which cluster is meant |
 //! | [`election`] | who leads, and until when |
 //! | [`gate`] | lets writes pass while we lead |
+//! | [`fence`] | whether the API server holds back pods that do not lead |
 //! | [`controller`] | events, reads and writes around `decide` |
 //! | [`uninstall`] | what the operator leaves in a cluster, undone |
 //! | [`args`] | what can be asked of the binary |
@@ -60,6 +61,7 @@ pub mod commands;
 pub mod controller;
 pub mod decide;
 pub mod election;
+pub mod fence;
 pub mod gate;
 pub mod health;
 pub mod manifests;

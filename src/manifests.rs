@@ -22,6 +22,7 @@ use crate::api::custom_resource_definition;
 use crate::api::leader;
 use crate::controller;
 use crate::election;
+use crate::fence;
 use crate::manifests::flow_schema::flow_schema;
 use crate::manifests::roles::aggregated_roles;
 use crate::names;
@@ -104,13 +105,18 @@ impl Naming {
     }
 }
 
+/// What the operator needs in the whole cluster.
+fn cluster_access() -> Vec<PolicyRule> {
+    [controller::access(), fence::access()].concat()
+}
+
 /// Every generated file.
 ///
 /// # Errors
 /// A manifest cannot be written as YAML.
 pub fn all() -> Result<Vec<Manifest>, Error> {
     let (syncs, leaders) = (custom_resource_definition(), leader::custom_resource_definition());
-    let (cluster_rules, rules) = (merged(controller::access()), merged(election::access()));
+    let (cluster_rules, rules) = (merged(cluster_access()), merged(election::access()));
     let mut files = vec![
         document("deploy/crds/configmapsyncs.yaml", &syncs)?,
         document("deploy/crds/configmapsyncleaders.yaml", &leaders)?,
@@ -281,7 +287,7 @@ mod tests {
     use super::*;
 
     fn rules() -> Vec<PolicyRule> {
-        [merged(controller::access()), merged(election::access()), rules_of_uninstall()].concat()
+        [merged(cluster_access()), merged(election::access()), rules_of_uninstall()].concat()
     }
 
     fn rules_of_uninstall() -> Vec<PolicyRule> {

@@ -2,6 +2,8 @@
 //!
 //! Every series with a bounded label exists from the start, at zero.
 
+mod fence_state;
+
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -12,6 +14,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+pub use fence_state::FenceState;
 
 use crate::names;
 use crate::names::Reason;
@@ -74,6 +78,11 @@ struct ReasonLabel {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
     code: String,
     host: String,
@@ -94,6 +103,7 @@ pub struct Metrics {
     queue_adds: Family<NameLabel, Counter>,
     queue_seconds: HistogramFamily<NameLabel>,
     leading: Family<NameLabel, Gauge>,
+    fence: Family<StateLabel, Gauge>,
     requests: Family<RequestLabels, Counter>,
     writes: Family<WriteLabels, Counter>,
     transitions: Family<ReasonLabel, Counter>,
@@ -158,6 +168,7 @@ impl Metrics {
             queue_adds: Family::default(),
             queue_seconds: Family::new_with_constructor(seconds),
             leading: Family::default(),
+            fence: Family::default(),
             requests: Family::default(),
             writes: Family::default(),
             transitions: Family::default(),
@@ -215,6 +226,14 @@ impl Metrics {
     /// This process leads, or does not.
     pub fn set_leading(&self, leading: bool) {
         self.leading.get_or_create(&QUEUE).set(i64::from(leading));
+    }
+
+    /// The fence was found to be in this state, and in no other.
+    pub fn fence_is(&self, state: FenceState) {
+        for other in FenceState::ALL {
+            let label = StateLabel { state: other.as_str() };
+            self.fence.get_or_create(&label).set(i64::from(other == state));
+        }
     }
 
     /// The API server at `host` has answered a request with the status `code`; `None`: not at all.
@@ -280,6 +299,7 @@ impl Metrics {
         r.register("workqueue_adds", "Syncs put into the queue", self.queue_adds.clone());
         r.register("workqueue_queue_duration_seconds", "Time from trigger to reconcile", self.queue_seconds.clone());
         r.register("leader_election_master_status", "Whether this process leads", self.leading.clone());
+        r.register("configmapsync_fence", "Whether the API server holds back pods that do not lead, as last tried", self.fence.clone());
         r.register("rest_client_requests", "Requests to the API server by answer", self.requests.clone());
         r.register("configmapsync_writes", "Writes of copies by action and result", self.writes.clone());
         r.register("configmapsync_transitions", "Transitions of syncs by reason", self.transitions.clone());
@@ -303,6 +323,7 @@ impl Metrics {
         drop(self.queue_adds.get_or_create(&QUEUE));
         drop(self.queue_seconds.get_or_create(&QUEUE));
         drop(self.leading.get_or_create(&QUEUE));
+        self.fence_is(FenceState::Unknown);
         for &action in write_actions {
             for result in ["success", "error"] {
                 drop(self.writes.get_or_create(&WriteLabels { action, result }));
@@ -338,8 +359,26 @@ mod tests {
             r#"leader_election_master_status{name="configmapsync"} 0"#,
             r#"configmapsync_writes_total{action="create",result="error"} 0"#,
             r#"configmapsync_transitions_total{reason="Synced"} 0"#,
+            r#"configmapsync_fence{state="unknown"} 1"#,
+            r#"configmapsync_fence{state="enforced"} 0"#,
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_fence_is_in_one_state_at_a_time() {
+        let metrics = Metrics::new(&[]);
+        metrics.fence_is(FenceState::Absent);
+        metrics.fence_is(FenceState::Enforced);
+        let text = metrics.exposition();
+        for state in FenceState::ALL {
+            let line = format!(
+                r#"configmapsync_fence{{state="{}"}} {}"#,
+                state.as_str(),
+                u8::from(state == FenceState::Enforced)
+            );
+            assert!(text.contains(&line), "{line} is not in\n{text}");
         }
     }
 

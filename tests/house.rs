@@ -7,7 +7,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 /// The rooms, in order: each may name only those above it.
-const ROOMS: [&str; 18] = [
+const ROOMS: [&str; 19] = [
     "names",
     "access",
     "api",
@@ -19,6 +19,7 @@ const ROOMS: [&str; 18] = [
     "cluster",
     "election",
     "gate",
+    "fence",
     "controller",
     "uninstall",
     "args",

@@ -19,6 +19,7 @@ mod drift_repaired;
 mod events_on_transitions;
 mod failover;
 mod false_drift;
+mod fence_tried;
 mod fenced;
 mod foreign_untouched;
 mod hot_source;

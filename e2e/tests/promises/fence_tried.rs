@@ -1,0 +1,110 @@
+//! Promise: the operator knows by trying whether the API server holds back pods that do not lead,
+//! says so in its log and by a metric, and goes on without that.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::ensure;
+use configmapsync::names::LABEL_SYNC_UID;
+use configmapsync::names::POLICY_FENCE;
+use e2e::attempt::Attempt;
+use e2e::audit::Mark;
+use e2e::audit::by_operator;
+use e2e::control_plane::OPERATOR;
+use e2e::fixture::SOON;
+use e2e::replica::Replica;
+use e2e::wait::Seen;
+use e2e::wait::until;
+use e2e::world::World;
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::api::DeleteParams;
+use kube::api::ListParams;
+use serde_json::json;
+
+use crate::metrics::Metrics;
+
+/// A standby is patient at first, so that the leader is announced meanwhile.
+const TRIED: Duration = Duration::from_mins(1);
+
+/// Waits until a replica has found the fence to be in this state, and has said so.
+async fn wait_state(replica: &Replica, state: &str) -> Result<()> {
+    let name = &replica.pod().name;
+    until(format!("{name} finds the fence {state}"), TRIED, || async {
+        let metrics = Metrics::of(replica).await?;
+        let found = metrics.value("configmapsync_fence", &[("state", state)])?;
+        Ok(Seen::from_bool(found > 0.0, || replica.process().tail(3)))
+    })
+    .await?;
+    let said = replica.logs().iter().any(|line| line["fence"] == state);
+    ensure!(said, "{name} did not say so: {:?}", replica.logs());
+    Ok(())
+}
+
+/// The leader, and the other one.
+async fn both(world: &World) -> Result<(&Replica, &Replica)> {
+    let leader = world.wait_leader().await?;
+    let mut others = world.replicas.iter().enumerate().filter(|(index, _)| *index != leader);
+    let standby = others.next().context("no standby")?.1;
+    Ok((&world.replicas[leader], standby))
+}
+
+/// Announces the one replica that there is, unless it has done so itself.
+async fn announce_leader(world: &World) -> Result<()> {
+    let pod = world.replicas[world.wait_leader().await?].pod();
+    let path = format!("/apis/apps.nishaf.info/v1/namespaces/{OPERATOR}/configmapsyncleaders");
+    let object = json!({
+        "apiVersion": "apps.nishaf.info/v1",
+        "kind": "ConfigMapSyncLeader",
+        "metadata": {"name": OPERATOR},
+        "spec": {
+            "podUID": pod.uid,
+            "holder": pod.name,
+            "term": 1,
+            "since": "2026-01-02T03:04:05Z",
+        },
+    });
+    let announce = Attempt::create("announce the leader", path, object);
+    let answer = announce.by(&world.control_plane.client()).await?;
+    ensure!(answer.passed() || answer.code == 409, "{answer}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_standby_is_held_back_and_the_leader_is_not() -> Result<()> {
+    let mut world = World::start(1).await?;
+    announce_leader(&world).await?;
+    world.add_replicas(1).await?;
+    let (leader, standby) = both(&world).await?;
+    wait_state(leader, "admitted").await?;
+    wait_state(standby, "enforced").await?;
+    let all = Api::<ConfigMap>::all(world.control_plane.client());
+    let marked = ListParams::default().labels(LABEL_SYNC_UID);
+    ensure!(all.list(&marked).await?.items.is_empty(), "nothing is ever stored");
+    let events = world.audit().since(Mark::default()).await?;
+    let mut tried =
+        by_operator(&events).filter(|event| event.verb == "create" && event.is_dry_run());
+    ensure!(tried.all(|event| event.namespace() == "default"), "in one namespace alone");
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_the_fence_it_says_so_and_goes_on() -> Result<()> {
+    let mut world = World::start(0).await?;
+    let client = world.control_plane.client();
+    let policies = Api::<ValidatingAdmissionPolicy>::all(client.clone());
+    let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(client);
+    bindings.delete(POLICY_FENCE, &DeleteParams::default()).await?;
+    policies.delete(POLICY_FENCE, &DeleteParams::default()).await?;
+    world.add_replicas(2).await?;
+    let (leader, standby) = both(&world).await?;
+    wait_state(leader, "admitted").await?;
+    wait_state(standby, "absent").await?;
+    let fixture = world.fixture();
+    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.wait_data("app", "shared", &[("a", "1")], SOON).await?;
+    Ok(())
+}
