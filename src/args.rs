@@ -1,4 +1,6 @@
-//! What can be asked of the binary. Every flag has an environment variable.
+//! What can be asked of the binary. Every flag of the operator has an environment variable.
+
+mod commands;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,12 +9,17 @@ use std::time::Duration;
 use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
-use clap::ValueEnum;
 use clap_complete::Shell;
 use k8s_openapi::jiff::SignedDuration;
 
+pub use commands::Check;
+pub use commands::Cluster;
+pub use commands::Output;
+pub use commands::Plan;
+pub use commands::Sweep;
+pub use commands::Uninstall;
+
 use crate::names;
-use crate::names::NamespacedName;
 use crate::telemetry::LogFormat;
 
 /// Keeps copies of a ConfigMap equal to their source.
@@ -44,6 +51,15 @@ pub enum Command {
     /// read the sources. Exit code: 0 nothing to do; 2 there are changes; 1 something
     /// failed, or wrong usage.
     Plan(Plan),
+    /// Look whether all is well: what is installed, enforced and permitted.
+    ///
+    /// Installed: both kinds, the Deployment with all replicas ready, and a leader that is
+    /// announced. Enforced: the four admission policies, as this binary generates them. Permitted:
+    /// each right that the operator's ServiceAccount needs. Consented: which ConfigMapSyncs are
+    /// older than the policy that asks their authors for their own rights. Reads with the rights of
+    /// whoever runs this, and writes nothing. Exit code: 0 all is well; 1 something is wrong, or
+    /// could not be looked at; 2 wrong usage.
+    Check(Check),
     /// Stop the operator, and undo what it has left in the cluster, so that it can be removed.
     ///
     /// Scales the operator's Deployment to 0 and waits until none of its pods is left; takes the
@@ -60,97 +76,6 @@ pub enum Command {
         /// The shell.
         shell: Shell,
     },
-}
-
-/// Which cluster a command is for.
-#[derive(Clone, Debug, Args)]
-pub struct Cluster {
-    /// Kubeconfig of the cluster; without it, the one that kubectl takes.
-    #[arg(long, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
-
-    /// Context of the kubeconfig; without it, the current one.
-    #[arg(long, value_name = "NAME")]
-    pub context: Option<String>,
-}
-
-/// Flags of `sweep`.
-#[derive(Clone, Debug, Args)]
-pub struct Sweep {
-    /// Which cluster.
-    #[command(flatten)]
-    pub cluster: Cluster,
-
-    /// Do not ask.
-    #[arg(long, short)]
-    pub yes: bool,
-}
-
-/// Flags of `uninstall`.
-#[derive(Clone, Debug, Args)]
-pub struct Uninstall {
-    /// Which cluster.
-    #[command(flatten)]
-    pub cluster: Cluster,
-
-    /// The operator's namespace.
-    #[arg(long, short, value_name = "NAME", default_value = names::CONFIGMAPSYNC)]
-    pub namespace: String,
-
-    /// The operator's Deployment. It may be gone already, and its namespace, too.
-    #[arg(long, value_name = "NAME", default_value = names::CONFIGMAPSYNC)]
-    pub deployment: String,
-
-    /// Delete the copies that the operator made, except where a ConfigMapSync says to retain them;
-    /// those, and what it has taken over, lose our marks and stay.
-    #[arg(long)]
-    pub delete_copies: bool,
-
-    /// How long all of it may take.
-    #[arg(long, default_value = "5m", value_parser = duration)]
-    pub timeout: Duration,
-
-    /// Do not ask.
-    #[arg(long, short)]
-    pub yes: bool,
-}
-
-/// Flags of `plan`.
-#[derive(Clone, Debug, Args)]
-pub struct Plan {
-    /// Which cluster.
-    #[command(flatten)]
-    pub cluster: Cluster,
-
-    /// The ConfigMapSync; without it, all of them.
-    #[arg(value_name = "NAMESPACE/NAME", conflicts_with = "filename")]
-    pub sync: Option<NamespacedName>,
-
-    /// Manifests of ConfigMapSyncs, as if they were applied; - reads them from standard input.
-    #[arg(long, short, value_name = "FILE")]
-    pub filename: Option<PathBuf>,
-
-    /// How the plan looks.
-    #[arg(long, short, value_enum, default_value = "text")]
-    pub output: Output,
-
-    /// Namespaces that the operator never writes to, its own among them.
-    #[arg(
-        long,
-        env = "CONFIGMAPSYNC_PROTECTED_NAMESPACES",
-        value_delimiter = ',',
-        default_value = "kube-system,kube-public,kube-node-lease,configmapsync"
-    )]
-    pub protected_namespaces: Vec<String>,
-}
-
-/// How a plan looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
 }
 
 /// Flags of `run`.

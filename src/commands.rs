@@ -2,6 +2,7 @@
 //!
 //! What is decided is decided by the code that the operator decides by.
 
+mod check;
 mod consent;
 mod plan;
 mod survey;
@@ -9,6 +10,7 @@ mod sweep;
 mod table;
 mod uninstall;
 
+pub use check::check;
 pub use plan::AskedError;
 pub use plan::plan;
 pub use sweep::sweep;
@@ -67,8 +69,8 @@ pub enum Error {
         /// Why.
         why: String,
     },
-    /// A plan cannot be written as JSON.
-    #[error("cannot write the plan as JSON")]
+    /// What was found cannot be written as JSON.
+    #[error("cannot write what was found as JSON")]
     Json(#[from] serde_json::Error),
     /// What there is to undo could not be told.
     #[error(transparent)]

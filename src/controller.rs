@@ -37,6 +37,7 @@ use tokio::task::JoinSet;
 pub use act::calls;
 pub use act::requests;
 pub use error::Answer;
+pub use error::Refusal;
 pub use memory::Memory;
 pub use observe::View;
 pub use observe::observe;

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Command::Manifests(flags) => print_manifests(&flags),
         Command::Plan(flags) => command(commands::plan(&flags)),
         Command::Sweep(flags) => command(commands::sweep(&flags)),
+        Command::Check(flags) => command(commands::check(&flags)),
         Command::Uninstall(flags) => command(commands::uninstall(&flags)),
         Command::Version => print(&format!("configmapsync {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Completions { shell } => {

@@ -105,18 +105,13 @@ impl Naming {
     }
 }
 
-/// What the operator needs in the whole cluster.
-fn cluster_access() -> Vec<PolicyRule> {
-    [controller::access(), fence::access()].concat()
-}
-
 /// Every generated file.
 ///
 /// # Errors
 /// A manifest cannot be written as YAML.
 pub fn all() -> Result<Vec<Manifest>, Error> {
     let (syncs, leaders) = (custom_resource_definition(), leader::custom_resource_definition());
-    let (cluster_rules, rules) = (merged(cluster_access()), merged(election::access()));
+    let (cluster_rules, rules) = (cluster_rules(), rules());
     let mut files = vec![
         document("deploy/crds/configmapsyncs.yaml", &syncs)?,
         document("deploy/crds/configmapsyncleaders.yaml", &leaders)?,
@@ -162,6 +157,25 @@ fn of_an_installation(rules: Vec<PolicyRule>) -> Result<Vec<Manifest>, Error> {
         files.push(Manifest { path, content });
     }
     Ok(files)
+}
+
+/// What the operator needs to be granted in the whole cluster.
+#[must_use]
+pub fn cluster_rules() -> Vec<PolicyRule> {
+    merged([controller::access(), fence::access()].concat())
+}
+
+/// What the operator needs to be granted in its own namespace.
+#[must_use]
+pub fn rules() -> Vec<PolicyRule> {
+    merged(election::access())
+}
+
+/// What uninstalling needs to be granted, whichever way it goes.
+#[must_use]
+pub fn rules_of_uninstall() -> Vec<PolicyRule> {
+    let everywhere = [uninstall::access(), uninstall::access_to_delete()].concat();
+    [everywhere, uninstall::access_to_stop(DEPLOYMENT)].concat()
 }
 
 /// Everything that `kubectl apply` needs, as one stream of documents.
@@ -286,13 +300,8 @@ fn merged(rules: Vec<PolicyRule>) -> Vec<PolicyRule> {
 mod tests {
     use super::*;
 
-    fn rules() -> Vec<PolicyRule> {
-        [merged(cluster_access()), merged(election::access()), rules_of_uninstall()].concat()
-    }
-
-    fn rules_of_uninstall() -> Vec<PolicyRule> {
-        let everywhere = [uninstall::access(), uninstall::access_to_delete()].concat();
-        [everywhere, uninstall::access_to_stop(DEPLOYMENT)].concat()
+    fn all_rules() -> Vec<PolicyRule> {
+        [cluster_rules(), rules(), rules_of_uninstall()].concat()
     }
 
     #[test]
@@ -313,7 +322,7 @@ mod tests {
 
     #[test]
     fn there_are_no_wildcards_and_no_secrets() {
-        for rule in rules() {
+        for rule in all_rules() {
             let names = [rule.api_groups.clone(), rule.resources.clone(), Some(rule.verbs.clone())];
             for name in names.into_iter().flatten().flatten() {
                 assert!(!name.contains('*') && name != "secrets", "{rule:?}");

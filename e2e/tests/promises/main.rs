@@ -7,6 +7,7 @@ mod at_hand;
 mod bad_input;
 mod bounds;
 mod byte_for_byte;
+mod check_command;
 mod collector_down;
 mod conditions;
 mod consent;

@@ -1,6 +1,6 @@
 //! Promise: `uninstall` lets the operator go without losing a copy and without wedging a sync.
 
-mod stage;
+pub mod stage;
 
 use std::time::Duration;
 
