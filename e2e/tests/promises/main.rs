@@ -17,6 +17,7 @@ mod deletion_leaves_nothing;
 mod destination_changes;
 mod destination_metadata;
 mod drift_repaired;
+mod election_races;
 mod events_on_transitions;
 mod failover;
 mod false_drift;

@@ -1,0 +1,253 @@
+//! Two candidates before one Lease, one of them slow.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::ensure;
+use configmapsync::election::lease_guard::layer::LeaseGuard;
+use e2e::control_plane::ControlPlane;
+use e2e::control_plane::OPERATOR;
+use e2e::fault_proxy::Fault;
+use e2e::fault_proxy::FaultProxy;
+use e2e::fault_proxy::Hold;
+use e2e::fault_proxy::Rule;
+use e2e::fixture::SOON;
+use e2e::replica::Pod;
+use http::Method;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use kube::Client;
+use kube::Config;
+use kube::ResourceExt as _;
+use kube::api::DeleteParams;
+use kube::api::PostParams;
+use kube::config::KubeConfigOptions;
+use kube::config::Kubeconfig;
+use kube_leader_election::Error;
+use kube_leader_election::LeaseLock;
+use kube_leader_election::LeaseLockParams;
+use kube_leader_election::LeaseLockResult;
+use serde_json::json;
+
+/// The candidate whose requests that change the Lease are held up.
+pub const SLOW: &str = "slow";
+const FAST: &str = "fast";
+/// How long Leases last.
+const TTL: Duration = Duration::from_secs(15);
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How a candidate handles the Lease.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// As the crate does.
+    Alone,
+    /// Through the guard.
+    Guarded,
+}
+
+/// What the slow candidate calls.
+#[derive(Clone, Copy, Debug)]
+pub enum Call {
+    /// It acquires the Lease, or renews it.
+    Acquire,
+    /// It gives the Lease back.
+    StepDown,
+}
+
+/// What comes of a race: what each candidate was told, and whose the Lease is.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    slow: String,
+    fast: String,
+    lease: String,
+}
+
+/// A control plane, a proxy, and two clients with the rights of the operator, one of them through
+/// the proxy.
+pub struct Stage {
+    slow: Client,
+    fast: Client,
+    proxy: FaultProxy,
+    leases: Api<Lease>,
+    _control_plane: ControlPlane,
+}
+
+/// A clock that goes when it is told to: nobody waits for a Lease to expire.
+#[derive(Clone, Default)]
+struct Clock(Arc<AtomicU64>);
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// What is expected.
+    pub fn new(slow: &str, fast: &str, lease: &str) -> Self {
+        Self { slow: slow.to_owned(), fast: fast.to_owned(), lease: lease.to_owned() }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { slow, fast, lease } = self;
+        write!(f, "slow was {slow}, fast was {fast}, the Lease is of {lease}")
+    }
+}
+
+// === impl Clock ===
+
+impl Clock {
+    fn advance(&self, time: Duration) {
+        self.0.fetch_add(time.as_secs(), Ordering::Relaxed);
+    }
+
+    fn read(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::Relaxed))
+    }
+}
+
+// === impl Stage ===
+
+impl Stage {
+    /// Builds it.
+    pub async fn build() -> Result<Self> {
+        let control_plane = ControlPlane::start().await?;
+        control_plane.install().await?;
+        let proxy = FaultProxy::start(&control_plane)?;
+        let slow = client(&Pod::create(&control_plane, SLOW, Some(&proxy.url())).await?).await?;
+        let fast = client(&Pod::create(&control_plane, FAST, None).await?).await?;
+        let leases: Api<Lease> = Api::namespaced(control_plane.client(), OPERATOR);
+        // Each race makes its own.
+        leases.delete(OPERATOR, &DeleteParams::default()).await?;
+        Ok(Self { slow, fast, proxy, leases, _control_plane: control_plane })
+    }
+
+    /// Begins with a Lease of `holder` that has long expired by any clock. The slow candidate calls;
+    /// when its request that changes the Lease is under way, the fast one acquires it; then the
+    /// request arrives.
+    pub async fn race(&self, kind: Kind, holder: &str, call: Call) -> Result<Outcome> {
+        self.expired(holder).await?;
+        let clock = Clock::default();
+        let slow = candidate(kind, &self.slow, SLOW, &clock);
+        let fast = candidate(kind, &self.fast, FAST, &clock);
+        if let Kind::Guarded = kind {
+            self.both_see_it_expire(holder, &slow, &fast, &clock).await?;
+        }
+        let hold = Hold::new();
+        let changes = Rule::new(Fault::HoldBefore(hold.clone())).resource("leases");
+        self.proxy.add(changes.method(Method::PATCH));
+        let calling = async {
+            match call {
+                Call::Acquire => told(slow.try_acquire_or_renew().await),
+                Call::StepDown => {
+                    slow.step_down().await.map_or_else(refused, |()| "released".into())
+                }
+            }
+        };
+        let overtaking = async {
+            hold.reached(SOON).await?;
+            let told = told(fast.try_acquire_or_renew().await);
+            let version = self.leases.get(OPERATOR).await?.resource_version();
+            hold.release();
+            anyhow::Ok((told, version))
+        };
+        let (slow, overtaken) = tokio::join!(calling, overtaking);
+        let (fast, version) = overtaken?;
+        let lease = self.leases.get(OPERATOR).await?;
+        let since = if lease.resource_version() == version {
+            "as it was acquired"
+        } else {
+            "changed since"
+        };
+        let holder = holder_of(&lease);
+        self.leases.delete(OPERATOR, &DeleteParams::default()).await?;
+        Ok(Outcome { slow, fast, lease: format!("{holder}, {since}") })
+    }
+
+    async fn expired(&self, holder: &str) -> Result<()> {
+        let long_ago = "2000-01-01T00:00:00.000000Z";
+        let lease = serde_json::from_value(json!({
+            "metadata": {"name": OPERATOR},
+            "spec": {
+                "acquireTime": long_ago,
+                "holderIdentity": holder,
+                "leaseDurationSeconds": TTL.as_secs(),
+                "leaseTransitions": 1,
+                "renewTime": long_ago,
+            },
+        }))?;
+        self.leases.create(&PostParams::default(), &lease).await.context("creating the Lease")?;
+        Ok(())
+    }
+
+    /// The guard believes no clock but its own: the Lease must be seen, and then not change.
+    async fn both_see_it_expire(
+        &self,
+        holder: &str,
+        slow: &LeaseLock,
+        fast: &LeaseLock,
+        clock: &Clock,
+    ) -> Result<()> {
+        let held = format!("told that {holder} has it");
+        if holder != SLOW {
+            let seen = told(slow.try_acquire_or_renew().await);
+            ensure!(seen == held, "slow was {seen}");
+        }
+        let seen = told(fast.try_acquire_or_renew().await);
+        ensure!(seen == held, "fast was {seen}");
+        clock.advance(TTL);
+        Ok(())
+    }
+}
+
+async fn client(pod: &Pod) -> Result<Client> {
+    let kubeconfig = Kubeconfig::read_from(&pod.kubeconfig)?;
+    let options = KubeConfigOptions::default();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+    config.default_retry = false;
+    Ok(Client::try_from(config)?)
+}
+
+fn candidate(kind: Kind, client: &Client, name: &str, clock: &Clock) -> LeaseLock {
+    let client = match kind {
+        Kind::Alone => client.clone(),
+        Kind::Guarded => {
+            let clock = clock.clone();
+            let clock = Arc::new(move || clock.read());
+            LeaseGuard::new(OPERATOR, TTL, CALL_TIMEOUT, clock).client(client.clone())
+        }
+    };
+    let params = LeaseLockParams {
+        holder_id: name.to_owned(),
+        lease_name: OPERATOR.to_owned(),
+        lease_ttl: TTL,
+    };
+    LeaseLock::new(client, OPERATOR, params)
+}
+
+fn told(result: Result<LeaseLockResult, Error>) -> String {
+    match result {
+        Ok(LeaseLockResult::Acquired(lease)) => format!("acquired for {}", holder_of(&lease)),
+        Ok(LeaseLockResult::NotAcquired(lease)) => {
+            format!("told that {} has it", holder_of(&lease))
+        }
+        Err(error) => refused(error),
+    }
+}
+
+fn refused(error: Error) -> String {
+    match error {
+        Error::AcquireLease(kube::Error::Api(status))
+        | Error::RenewLease(kube::Error::Api(status))
+        | Error::ReleaseLease(kube::Error::Api(status)) => format!("refused: {}", status.code),
+        other => format!("failed: {other}"),
+    }
+}
+
+fn holder_of(lease: &Lease) -> String {
+    let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
+    holder.filter(|holder| !holder.is_empty()).unwrap_or_else(|| "nobody".to_owned())
+}
