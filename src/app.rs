@@ -139,19 +139,16 @@ async fn operate(flags: Run) -> Result<(), Error> {
         Arc::clone(&metrics),
         stopped_by(stop.clone()),
     );
-    let (settling, granted) = (Arc::clone(&election), lead.clone());
+    let (settling, opening, granted) = (Arc::clone(&election), gate.clone(), lead.clone());
     let controller = Box::pin(async move {
         announced.send_replace(true);
         settling.settle().await;
-        gate.open(granted);
+        opening.open(granted);
         controller.await;
     });
-    let result = lead_until_stopped(&election, &lead, controller, stop).instrument(term.clone());
-    let result = result.await;
-    term.record(
-        "outcome",
-        result.as_ref().map_or_else(ToString::to_string, |()| "released".into()),
-    );
+    let result = lead_until_stopped(&election, &lead, &gate, controller, stop);
+    let result = result.instrument(term.clone()).await;
+    term.record("outcome", result.as_ref().map_or_else(ToString::to_string, |()| "stopped".into()));
     metrics.set_leading(false);
     result
 }
@@ -160,12 +157,16 @@ async fn operate(flags: Run) -> Result<(), Error> {
 async fn lead_until_stopped(
     election: &Election,
     lead: &Lead,
+    gate: &Gate,
     controller: impl Future<Output = ()> + Send + 'static,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
     tokio::select! {
         biased;
-        () = signals::stopped(&mut stop) => return give_back(election, lead).await,
+        () = signals::stopped(&mut stop) => {
+            keep("we were not announced yet: the leader before us may not know of its end");
+            return Ok(());
+        }
         term = election.announce(lead) => {
             tracing::Span::current().record("term", term.map_err(Error::Lost)?);
         }
@@ -182,16 +183,18 @@ async fn lead_until_stopped(
         biased;
         lost = election.hold(lead) => return Err(Error::Lost(lost)),
         drained = tokio::time::timeout(DRAIN_TIMEOUT, controller) => {
-            if drained.is_err() {
-                tracing::warn!(
-                    "some writes did not end within {DRAIN_TIMEOUT:?}: the Lease is not released, \
-                     it expires by itself"
-                );
+            if drained.is_err() || gate.may_write_still() {
+                keep("a write that was not answered may still be carried out");
                 return Ok(());
             }
         }
     }
     give_back(election, lead).await
+}
+
+/// Whoever finds the Lease released takes it that nobody writes any more.
+fn keep(why: &str) {
+    tracing::warn!(why, "the Lease is not released; it expires by itself");
 }
 
 async fn give_back(election: &Election, lead: &Lead) -> Result<(), Error> {

@@ -2,11 +2,17 @@
 //!
 //! A layer on the operator's clients, so that no code path and no library can go round it. Reads
 //! pass, and so does what is written for show (`dryRun=All`). A write passes only while we lead,
-//! and tells the API server to give up on it before our time is over. The Lease, and what
-//! announces the leader, are written by a client of the election's own.
+//! and tells the API server to give up on it before our time is over; one that still waits for a
+//! connection when we no longer lead is not sent. The Lease, and what announces the leader, are
+//! written by a client of the election's own.
+//!
+//! The gate also knows until when a write that nobody has answered may still be carried out.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::OnceLock;
+use std::sync::PoisonError;
 use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
@@ -23,6 +29,7 @@ use tower::Service;
 
 use crate::election::Lead;
 use crate::election::NotLeading;
+use crate::election::clock::boot_time;
 use crate::election::limit::limit;
 
 /// The API server may work on a write for so long, or as long as we lead, if that is shorter.
@@ -32,6 +39,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(8);
 #[derive(Clone, Debug, Default)]
 pub struct Gate {
     lead: Arc<OnceLock<Lead>>,
+    /// On the boot-time clock.
+    unanswered_until: Arc<Mutex<Duration>>,
 }
 
 /// A service behind the gate.
@@ -39,6 +48,14 @@ pub struct Gate {
 pub struct Gated<Inner> {
     inner: Inner,
     gate: Gate,
+}
+
+/// A write under way. Dropped before it is answered, it may still be carried out for a while.
+struct UnderWay {
+    gate: Gate,
+    /// How long the API server may work on it.
+    time: Duration,
+    is_answered: bool,
 }
 
 // === impl Gate ===
@@ -55,6 +72,31 @@ impl Gate {
     fn time_left(&self) -> Result<Duration, NotLeading> {
         let remaining = self.lead.get().ok_or(NotLeading)?.remaining()?;
         Ok(remaining.min(WRITE_TIMEOUT))
+    }
+
+    /// Whether a write that nobody has answered may still be carried out.
+    #[must_use]
+    pub fn may_write_still(&self) -> bool {
+        boot_time() < *self.unanswered_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl UnderWay ===
+
+impl UnderWay {
+    fn answered(mut self) {
+        self.is_answered = true;
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            let until = &self.gate.unanswered_until;
+            let mut until = until.lock().unwrap_or_else(PoisonError::into_inner);
+            // It may have been sent only now.
+            *until = (boot_time() + self.time).max(*until);
+        }
     }
 }
 
@@ -84,13 +126,29 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        if is_write(request.method(), request.uri()) {
-            match self.gate.time_left() {
-                Ok(time_left) => limit(request.uri_mut(), time_left),
-                Err(error) => return Box::pin(async move { Err(error.into()) }),
-            }
+        if !is_write(request.method(), request.uri()) {
+            return self.inner.call(request).map_err(Into::into).boxed();
         }
-        self.inner.call(request).map_err(Into::into).boxed()
+        let time_left = match self.gate.time_left() {
+            Ok(time_left) => time_left,
+            Err(error) => return Box::pin(async move { Err(error.into()) }),
+        };
+        limit(request.uri_mut(), time_left);
+        let under_way = UnderWay { gate: self.gate.clone(), time: time_left, is_answered: false };
+        let mut answer = Box::pin(self.inner.call(request));
+        async move {
+            let answer = poll_fn(|context| match under_way.gate.time_left() {
+                // Who wakes up late must not send what has waited meanwhile.
+                Err(error) => Poll::Ready(Err(error.into())),
+                Ok(_) => answer.as_mut().poll(context).map_err(Into::into),
+            });
+            let answer = answer.await;
+            if answer.is_ok() {
+                under_way.answered();
+            }
+            answer
+        }
+        .boxed()
     }
 }
 
@@ -116,6 +174,15 @@ mod tests {
         });
         let request = Request::builder().method(method).uri(uri).body(())?;
         gate.layer(server).oneshot(request).await
+    }
+
+    fn write() -> Request<()> {
+        Request::post("/x").body(()).unwrap()
+    }
+
+    fn silent() -> impl Service<Request<()>, Response = (), Error = BoxError, Future: Send + 'static>
+    {
+        service_fn(|_: Request<()>| std::future::pending())
     }
 
     const WRITES: [Method; 4] = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
@@ -144,6 +211,28 @@ mod tests {
         assert_shut(&gate).await;
         gate.open(Lead::for_tests(Duration::from_mins(1)));
         assert_shut(&gate).await;
+    }
+
+    #[tokio::test]
+    async fn what_waits_to_be_sent_when_our_time_is_over_is_not_sent() {
+        let gate = Gate::default();
+        let lead = Lead::for_tests(Duration::from_mins(1));
+        gate.open(lead.clone());
+        let mut sending = gate.layer(silent()).call(write());
+        assert!(sending.as_mut().now_or_never().is_none());
+        lead.end_for_tests();
+        let refused = sending.await.unwrap_err();
+        assert_eq!(refused.downcast_ref(), Some(&NotLeading));
+    }
+
+    #[tokio::test]
+    async fn what_was_not_answered_may_still_be_carried_out() {
+        let gate = Gate::default();
+        gate.open(Lead::for_tests(Duration::from_mins(1)));
+        sent(&gate, Method::POST, "/x").await.unwrap();
+        assert!(!gate.may_write_still());
+        drop(gate.layer(silent()).call(write()));
+        assert!(gate.may_write_still());
     }
 
     #[tokio::test]
