@@ -2,6 +2,7 @@
 
 mod count;
 mod event;
+mod used_rights;
 
 pub use crate::audit::count::by_operator;
 pub use crate::audit::count::copy_writes_in;
@@ -10,6 +11,8 @@ pub use crate::audit::count::is_about_leadership;
 pub use crate::audit::count::lines;
 pub use crate::audit::count::writes_by_operator;
 pub use crate::audit::event::Event;
+pub(crate) use crate::audit::used_rights::UsedRights;
+pub use crate::audit::used_rights::granted;
 
 use std::fs::File;
 use std::io::Read;

@@ -33,6 +33,7 @@ use kube::Api;
 use kube::Client;
 
 use crate::audit::AuditLog;
+use crate::audit::UsedRights;
 use crate::certificates::Authority;
 use crate::control_plane::programs::Programs;
 use crate::kubeconfig;
@@ -59,6 +60,7 @@ pub struct ControlPlane {
     controller_manager: Process,
     api_server: Process,
     etcd: Process,
+    _used_rights: UsedRights,
     programs: Programs,
     port: u16,
     authority: Authority,
@@ -110,6 +112,7 @@ impl ControlPlane {
             controller_manager,
             api_server,
             etcd,
+            _used_rights: UsedRights::of(folder.path().to_owned()),
             programs,
             port,
             authority,
