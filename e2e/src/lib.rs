@@ -10,6 +10,7 @@
 //! | [`audit`] | who asked the API server for what |
 //! | [`oracle`] | what must be true of every run |
 //! | [`replica`] | the operator as a process with the identity of a pod |
+//! | [`careless`] | an operator without all that makes a leader safe |
 //! | [`cli`] | the operator's binary as a person runs it |
 //! | [`rights`] | what the operator may do, taken away and given back |
 //! | [`people`], [`attempt`] | what others may do, and what they try |
@@ -25,6 +26,7 @@
 pub mod attempt;
 pub mod audit;
 pub mod bench;
+pub mod careless;
 pub mod certificates;
 pub mod cli;
 pub mod clock;

@@ -3,6 +3,7 @@
 mod churn;
 mod cold;
 mod copies;
+mod failover;
 mod fair;
 mod limit;
 mod memory;
@@ -32,6 +33,9 @@ pub enum Part {
     Cold,
     /// A small sync that comes while one with 5,000 namespaces is at work.
     Fair,
+    /// How long nobody writes when the leader is asked to stop, and when it is killed: 50 times
+    /// each, with a Lease that lasts 15 seconds, as by default, and with one that lasts 5.
+    Failover,
     /// What 10,000 syncs and copies need, beside 20,000 ConfigMaps of others, and under steady edits.
     Memory,
 }
@@ -40,13 +44,14 @@ pub enum Part {
 
 impl Part {
     /// All of them, in the order in which they are measured.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Limit,
         Self::Copies,
         Self::Namespaces,
         Self::Refused,
         Self::Cold,
         Self::Fair,
+        Self::Failover,
         Self::Memory,
     ];
 
@@ -66,6 +71,7 @@ impl Part {
             Self::Refused => refused::measure(place, ledger).await,
             Self::Cold => cold::measure(place, ledger).await,
             Self::Fair => fair::measure(place, ledger).await,
+            Self::Failover => failover::measure(place, ledger).await,
             Self::Memory => memory::measure(place, ledger).await,
         };
         result.with_context(|| format!("measuring {self:?}"))

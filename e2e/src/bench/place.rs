@@ -99,6 +99,11 @@ impl Place {
         self.options.scaled(size)
     }
 
+    /// The operator that is measured.
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
     /// What a person does in this cluster.
     pub fn fixture(&self) -> Fixture {
         Fixture::new(self.control_plane.client())

@@ -122,11 +122,19 @@ impl ControlPlane {
 }
 
 fn released_lease() -> Value {
+    let then = "2026-01-01T00:00:00.000000Z";
+    let spec = json!({
+        "holderIdentity": "",
+        "leaseDurationSeconds": 1,
+        "acquireTime": then,
+        "renewTime": then,
+        "leaseTransitions": 0,
+    });
     json!({
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
         "metadata": {"name": OPERATOR, "namespace": OPERATOR},
-        "spec": {"holderIdentity": "", "leaseDurationSeconds": 1},
+        "spec": spec,
     })
 }
 

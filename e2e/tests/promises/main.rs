@@ -30,6 +30,7 @@ mod immutable_copies;
 mod keys;
 mod kubectl;
 mod leadership;
+mod leadership_faults;
 mod marks;
 mod metadata_hygiene;
 mod metrics;

@@ -3,9 +3,11 @@
 //! Each scenario runs once without faults, through the fault proxy. Then, for **every** request
 //! that the operator sent about it (but watches and the lists they begin with), it runs again
 //! with the operator
-//! * killed (`kill -9`) before the request is sent,
-//! * killed after it was committed,
-//! * left without the answer;
+//! * killed (`kill -9`) before the request is sent, so that another replica leads,
+//! * killed after it was committed, likewise,
+//! * left without the answer,
+//! * frozen before the request is sent, and woken up when another has done all of it and the
+//!   request has arrived;
 //!
 //! and for every resource that it watches, with the watch lagging behind by 1, 2, … events, as
 //! many as there were.

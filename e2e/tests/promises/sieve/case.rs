@@ -26,6 +26,7 @@ pub enum Blow {
     KillBefore,
     KillAfter,
     LoseAnswer,
+    Freeze,
 }
 
 /// One run with a fault.
@@ -49,7 +50,7 @@ pub struct Which {
 
 /// All of them.
 pub fn all(plain: &Plain) -> Vec<Case> {
-    let blows = [Blow::KillBefore, Blow::KillAfter, Blow::LoseAnswer];
+    let blows = [Blow::KillBefore, Blow::KillAfter, Blow::LoseAnswer, Blow::Freeze];
     let requests = (0..plain.requests.len()).flat_map(|n| {
         let which = Which::of(plain, n);
         blows.map(|blow| Case::Request { which: which.clone(), blow })
@@ -101,6 +102,7 @@ impl fmt::Display for Blow {
             Self::KillBefore => "killed before it was sent",
             Self::KillAfter => "killed after it was committed",
             Self::LoseAnswer => "answer lost",
+            Self::Freeze => "frozen until another has done it",
         })
     }
 }

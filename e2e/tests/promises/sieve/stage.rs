@@ -1,4 +1,4 @@
-//! One control plane, one operator behind the fault proxy, and the runs on it.
+//! One control plane, a leader and a standby behind the fault proxy, and the runs on it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
+use anyhow::ensure;
 use e2e::control_plane::OPERATOR;
 use e2e::fault_proxy::Fault;
 use e2e::fault_proxy::FaultProxy;
@@ -45,9 +46,9 @@ const REACHED: Duration = Duration::from_secs(5);
 const LAG: Duration = Duration::from_millis(500);
 
 pub struct Stage {
-    replica: Replica,
     recorder: Recorder,
     proxy: FaultProxy,
+    /// With a leader and a standby, both behind the proxy.
     world: World,
     runs: usize,
     /// Where runs have ended, and at which revision.
@@ -64,14 +65,18 @@ pub enum Struck {
 impl Stage {
     pub async fn start() -> Result<Self> {
         e2e::replica::built().await?;
-        let world = World::start(0).await?;
+        let mut world = World::start(0).await?;
         let proxy = FaultProxy::start(&world.control_plane)?;
         let arguments = ["--leader-election-retry-period=500ms".to_owned()].to_vec();
         let options = Options { server: Some(proxy.url()), arguments, ..Options::default() };
         let recorder = Recorder::start(world.fixture().client()).await?;
-        let replica = Replica::start(&world.control_plane, OPERATOR, &options).await?;
-        replica.wait_ready().await?;
-        Ok(Self { replica, recorder, proxy, world, runs: 0, ended: Vec::new() })
+        for name in ["one", "other"] {
+            let replica = Replica::start(&world.control_plane, name, &options).await?;
+            replica.wait_ready().await?;
+            world.replicas.push(replica);
+        }
+        world.wait_leader().await?;
+        Ok(Self { recorder, proxy, world, runs: 0, ended: Vec::new() })
     }
 
     /// Runs the scenario as it is meant to go.
@@ -111,6 +116,9 @@ impl Stage {
         self.wait_silent(&place).await?;
         let asked = self.proxy.count();
         let struck = match case {
+            Case::Request { which, blow: Blow::Freeze } => {
+                self.freeze(scenario, &place, which, plain).await?
+            }
             Case::Request { which, blow } => self.strike(scenario, &place, which, *blow).await?,
             Case::Lag { resource, events } => {
                 self.proxy.lag(resource, *events);
@@ -121,18 +129,45 @@ impl Stage {
                 true
             }
         };
-        let ended = until("the end is that of the run without faults", SOON, || async {
-            let state = state(&place).await?;
-            Ok(Seen::from_bool(state == plain.state, || {
-                format!("\n{state}\ninstead of\n{}", plain.state)
-            }))
-        })
-        .await;
+        let ended = wait_end(&place, plain).await;
         self.wait_silent(&place).await?;
         both(ended, self.check(&place, mark).await)?;
         let instead = self.proxy.requests_since(asked);
         let instead = instead.iter().filter(|it| is_about(it, &place.prefix));
         Ok(if struck { Struck::Yes } else { Struck::No(instead.cloned().collect()) })
+    }
+
+    /// As [`Stage::strike`], with a leader that is frozen on its way to the request, which arrives
+    /// when another has done all of it. The leader then wakes up, and ends.
+    async fn freeze(
+        &mut self,
+        scenario: &impl Scenario,
+        place: &Place,
+        which: &Which,
+        plain: &Plain,
+    ) -> Result<bool> {
+        let hold = Hold::new();
+        self.proxy.add(which.rule(Fault::HoldBefore(hold.clone()), &place.prefix));
+        let leader = self.world.wait_leader().await?;
+        scenario.trigger(place).await?;
+        let Ok(request) = hold.reached(REACHED).await else {
+            hold.release();
+            return Ok(false);
+        };
+        let process = self.world.replicas[leader].process();
+        process.freeze()?;
+        self.free_lease().await?;
+        let ended = wait_end(place, plain).await;
+        hold.release();
+        until("the request that was held is answered", SOON, || async {
+            let answer = self.proxy.requests_since(request.number).first().and_then(|it| it.status);
+            Ok(Seen::from_bool(answer.is_some(), || "it is not".to_owned()))
+        })
+        .await?;
+        process.thaw()?;
+        let status = process.wait_exit(SOON).await?;
+        ensure!(status.code() == Some(1), "it woke up and ended with {status}");
+        ended.map(|()| true)
     }
 
     /// Whether the request came that was to be struck.
@@ -146,35 +181,30 @@ impl Stage {
         let hold = Hold::new();
         let fault = match blow {
             Blow::KillBefore => Fault::HoldBefore(hold.clone()),
-            Blow::KillAfter | Blow::LoseAnswer => Fault::HoldAfter(hold.clone()),
+            _ => Fault::HoldAfter(hold.clone()),
         };
         self.proxy.add(which.rule(fault, &place.prefix));
+        let leader = self.world.wait_leader().await?;
         scenario.trigger(place).await?;
         let Ok(_) = hold.reached(REACHED).await else {
             hold.release();
             return Ok(false);
         };
         if blow != Blow::LoseAnswer {
-            self.replica.process().kill()?;
+            self.world.replicas[leader].process().kill()?;
             self.free_lease().await?;
-            hold.cut();
-            self.replica.restart()?;
         }
         hold.cut();
         Ok(true)
     }
 
-    /// After a run: no fault is left, and the operator runs.
+    /// After a run: no fault is left, and there is a standby again.
     pub async fn mend(&mut self) -> Result<()> {
         self.proxy.clear();
         for kind in Kind::ALL {
             self.proxy.lag(kind.resource(), 0);
         }
-        if self.replica.process().exit_status()?.is_some() {
-            self.free_lease().await?;
-            self.replica.restart()?;
-        }
-        Ok(())
+        self.world.restart_ended().await
     }
 
     /// What has changed in a place after the run there had ended: nothing should.
@@ -239,6 +269,17 @@ impl Stage {
         freed.context("freeing the Lease")?;
         Ok(())
     }
+}
+
+/// Waits until a place is as the run without faults has left its own.
+async fn wait_end(place: &Place, plain: &Plain) -> Result<()> {
+    until("the end is that of the run without faults", SOON, || async {
+        let state = state(place).await?;
+        Ok(Seen::from_bool(state == plain.state, || {
+            format!("\n{state}\ninstead of\n{}", plain.state)
+        }))
+    })
+    .await
 }
 
 /// What is wrong with an end, and what the oracles say: they often know how it came about.
