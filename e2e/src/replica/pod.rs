@@ -110,6 +110,25 @@ async fn token(client: Client, pod: Option<(&str, &str)>) -> Result<String> {
 }
 
 impl ControlPlane {
+    /// Announces a pod as the leader, as it does itself when it has won.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub async fn announce(&self, pod_uid: &str, term: i64) -> Result<()> {
+        let object = json!({
+            "apiVersion": "apps.nishaf.info/v1",
+            "kind": "ConfigMapSyncLeader",
+            "metadata": {"name": OPERATOR, "namespace": OPERATOR},
+            "spec": {
+                "podUID": pod_uid,
+                "holder": pod_uid,
+                "term": term,
+                "since": "2026-01-02T03:04:05Z",
+            },
+        });
+        self.apply(object).await.map(drop)
+    }
+
     /// A client that acts as the operator by a token that is bound to no pod.
     ///
     /// # Errors

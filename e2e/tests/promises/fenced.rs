@@ -12,7 +12,6 @@ use e2e::attempt::Answer;
 use e2e::attempt::Attempt;
 use e2e::attempt::config_maps;
 use e2e::control_plane::ControlPlane;
-use e2e::control_plane::OPERATOR;
 use e2e::fixture::SOON;
 use e2e::replica::Pod;
 use e2e::wait::Seen;
@@ -62,18 +61,7 @@ impl Stage {
 
     /// Announces a pod, as the pod itself does when it has won.
     async fn announce(&self, pod: &Pod, term: i64) -> Result<()> {
-        let object = json!({
-            "apiVersion": "apps.nishaf.info/v1",
-            "kind": "ConfigMapSyncLeader",
-            "metadata": {"name": OPERATOR, "namespace": OPERATOR},
-            "spec": {
-                "podUID": pod.uid,
-                "holder": pod.name,
-                "term": term,
-                "since": "2026-01-02T03:04:05Z",
-            },
-        });
-        self.control_plane().apply(object).await.map(drop)
+        self.control_plane().announce(&pod.uid, term).await
     }
 
     /// Waits until one pod is let through and the other is not.

@@ -12,3 +12,4 @@ mod network;
 mod property;
 mod signal;
 mod stage;
+mod upgrade;
