@@ -75,10 +75,18 @@ impl ControlPlane {
     /// # Errors
     /// See [`ControlPlane::start_with`].
     pub async fn start() -> Result<Self> {
+        Self::start_as(Settings::default()).await
+    }
+
+    /// Starts one, having built its programs if need be.
+    ///
+    /// # Errors
+    /// See [`ControlPlane::start_with`].
+    pub async fn start_as(settings: Settings) -> Result<Self> {
         let tools = Tools::ensure(&[Set::Etcd, Set::ControlPlane]).await?;
         let folder = RunFolder::create()?;
         let authority = Authority::create(folder.path().join("certificates"))?;
-        Self::start_with(&tools, folder, authority, Settings::default()).await
+        Self::start_with(&tools, folder, authority, settings).await
     }
 
     /// Starts one, and returns when it is ready and its controllers run.

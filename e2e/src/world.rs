@@ -50,6 +50,14 @@ impl World {
         }
         let control_plane = ControlPlane::start().await?;
         control_plane.install().await?;
+        Self::of(control_plane, count, options).await
+    }
+
+    /// As [`World::start_with`], with a cluster that has the operator installed.
+    ///
+    /// # Errors
+    /// As [`World::start`].
+    pub async fn of(control_plane: ControlPlane, count: usize, options: Options) -> Result<Self> {
         let mut world = Self { replicas: Vec::new(), control_plane, options, started: 0 };
         world.add_replicas(count).await?;
         if count > 0 {

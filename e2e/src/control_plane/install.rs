@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use anyhow::Result;
+use configmapsync::names;
 use configmapsync::names::POLICY_BOUNDS;
 use http::Request;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use kube::Client;
+use kube::ResourceExt as _;
 use kube::api::ApiResource;
 use kube::api::DeleteParams;
 use kube::api::DynamicObject;
@@ -34,6 +37,11 @@ pub const OPERATOR_USER: &str = "system:serviceaccount:configmapsync:configmapsy
 pub const UNINSTALL_USER: &str = "system:serviceaccount:configmapsync:configmapsync-uninstall";
 const FIELD_MANAGER: &str = "e2e";
 const KINDS: [&str; 2] = ["configmapsyncs", "configmapsyncleaders"];
+// Of the plain manifests.
+const RIGHTS: &str = "rbac.yaml";
+const FLOW_SCHEMA: &str = "flow-schema.yaml";
+const POLICIES: &str = "policies.yaml";
+const KIND_OF_ANNOUNCEMENTS: &str = "crds/configmapsyncleaders.yaml";
 
 impl ControlPlane {
     /// Installs everything but the operator itself from `deploy/`, and waits until its kinds are
@@ -43,15 +51,61 @@ impl ControlPlane {
     /// # Errors
     /// A manifest cannot be read or is refused, or is not followed in time.
     pub async fn install(&self) -> Result<()> {
+        self.install_without_policies().await?;
+        self.install_policies().await
+    }
+
+    /// As [`ControlPlane::install`], but for the policies.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::install`].
+    pub async fn install_without_policies(&self) -> Result<()> {
         for file in manifests()? {
             self.apply_file(&file).await?;
         }
-        let metadata = json!({"name": OPERATOR, "namespace": OPERATOR});
-        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata});
-        self.apply(account).await?;
+        self.apply(account()).await?;
         self.apply(released_lease()).await?;
-        wait_served(&self.client()).await?;
+        wait_served(&self.client()).await
+    }
+
+    /// Installs the policies alone, and waits until they are enforced; the fence is when the API
+    /// server has found the kind of its parameter, which this does not wait for.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::install`].
+    pub async fn install_policies(&self) -> Result<()> {
+        self.apply_file(&deploy(POLICIES)).await?;
         self.wait_bounds().await
+    }
+
+    /// Removes what a person removes who wants the operator no more, but keeps the
+    /// `ConfigMapSync`s: rights, account, and the kind of announcements. The policies are another
+    /// matter: see [`ControlPlane::remove_policies`].
+    ///
+    /// # Errors
+    /// The API server refuses, or the kind is still there when it should be gone.
+    pub async fn uninstall(&self) -> Result<()> {
+        for file in [FLOW_SCHEMA, RIGHTS] {
+            self.delete_file(&deploy(file)).await?;
+        }
+        self.delete(account()).await?;
+        self.delete_file(&deploy(KIND_OF_ANNOUNCEMENTS)).await?;
+        let client = self.client();
+        let kinds = Api::<CustomResourceDefinition>::all(client);
+        let name = format!("{}.{}", KINDS[1], names::GROUP);
+        until("the kind of announcements is gone", Duration::from_secs(30), || async {
+            let found = kinds.get_opt(&name).await?;
+            Ok(Seen::from_bool(found.is_none(), || "it is there".to_owned()))
+        })
+        .await
+    }
+
+    /// Removes the policies, and their bindings.
+    ///
+    /// # Errors
+    /// The API server refuses, or has one of them not.
+    pub async fn remove_policies(&self) -> Result<()> {
+        self.delete_file(&deploy(POLICIES)).await
     }
 
     /// Waits until the operator is kept within its bounds. The API server looks for new policies
@@ -95,10 +149,26 @@ impl ControlPlane {
     /// The file cannot be read, or an object is refused.
     pub async fn apply_file(&self, file: &Path) -> Result<()> {
         let context = || format!("applying {}", file.display());
-        let text = fs::read_to_string(file).with_context(context)?;
-        for object in serde_saphyr::from_multiple::<Value>(&text).with_context(context)? {
+        for object in objects(file).with_context(context)? {
             self.apply(object).await.with_context(context)?;
         }
+        Ok(())
+    }
+
+    async fn delete_file(&self, file: &Path) -> Result<()> {
+        let context = || format!("deleting what is in {}", file.display());
+        // Bindings before what they bind.
+        for object in objects(file).with_context(context)?.into_iter().rev() {
+            self.delete(object).await.with_context(context)?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, object: Value) -> Result<()> {
+        let (api, object) = self.api_of(object)?;
+        let name = object.name_any();
+        let deleted = api.delete(&name, &DeleteParams::default()).await;
+        deleted.with_context(|| format!("deleting {name}"))?;
         Ok(())
     }
 
@@ -107,18 +177,32 @@ impl ControlPlane {
     /// # Errors
     /// It is no object of Kubernetes, or is refused.
     pub async fn apply(&self, object: Value) -> Result<DynamicObject> {
+        let (api, object) = self.api_of(object)?;
+        let name = object.metadata.name.as_deref().context("an object without a name")?;
+        api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&object))
+            .await
+            .with_context(|| {
+                let kind = object.types.as_ref().map(|types| types.kind.as_str());
+                format!("applying the {} {name}", kind.unwrap_or_default())
+            })
+    }
+
+    /// Where an object is written to.
+    fn api_of(&self, object: Value) -> Result<(Api<DynamicObject>, DynamicObject)> {
         let object: DynamicObject = serde_json::from_value(object).context("no object")?;
         let types = object.types.as_ref().context("an object without apiVersion and kind")?;
-        let name = object.metadata.name.as_deref().context("an object without a name")?;
         let kind = ApiResource::from_gvk(&GroupVersionKind::try_from(types)?);
-        let api: Api<DynamicObject> = match &object.metadata.namespace {
+        let api = match &object.metadata.namespace {
             Some(namespace) => Api::namespaced_with(self.client(), namespace, &kind),
             _ => Api::all_with(self.client(), &kind),
         };
-        api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&object))
-            .await
-            .with_context(|| format!("applying the {} {name}", types.kind))
+        Ok((api, object))
     }
+}
+
+fn account() -> Value {
+    let metadata = json!({"name": OPERATOR, "namespace": OPERATOR});
+    json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
 }
 
 fn released_lease() -> Value {
@@ -138,10 +222,18 @@ fn released_lease() -> Value {
     })
 }
 
-/// The CRDs, the namespace, the rights, then what is refused whatever the rights.
+/// A file, or a folder, of the plain manifests.
+fn deploy(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(name)
+}
+
+fn objects(file: &Path) -> Result<Vec<Value>> {
+    Ok(serde_saphyr::from_multiple(&fs::read_to_string(file)?)?)
+}
+
+/// The CRDs, the namespace, the rights.
 fn manifests() -> Result<Vec<PathBuf>> {
-    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
-    let crds = deploy.join("crds");
+    let crds = deploy("crds");
     let mut files = Vec::new();
     for entry in fs::read_dir(&crds).with_context(|| format!("reading {}", crds.display()))? {
         let file = entry?.path();
@@ -151,8 +243,7 @@ fn manifests() -> Result<Vec<PathBuf>> {
         }
     }
     files.sort();
-    let others = ["namespace.yaml", "rbac.yaml", "policies.yaml", "flow-schema.yaml"];
-    files.extend(others.map(|name| deploy.join(name)));
+    files.extend(["namespace.yaml", RIGHTS, FLOW_SCHEMA].map(deploy));
     Ok(files)
 }
 

@@ -62,3 +62,21 @@ impl Default for Settings {
         }
     }
 }
+
+// === impl Settings ===
+
+impl Settings {
+    /// A cluster whose API server knows no `ValidatingAdmissionPolicy`, like those before the kind
+    /// was there. Without its API the plugin that enforces it would wait for it, and refuse all
+    /// writes meanwhile.
+    #[must_use]
+    pub fn without_policies() -> Self {
+        let kinds = ["validatingadmissionpolicies", "validatingadmissionpolicybindings"];
+        let off = kinds.map(|kind| format!("admissionregistration.k8s.io/v1/{kind}=false"));
+        let api_server_arguments = vec![
+            format!("--runtime-config={}", off.join(",")),
+            "--disable-admission-plugins=ValidatingAdmissionPolicy".to_owned(),
+        ];
+        Self { api_server_arguments, ..Self::default() }
+    }
+}

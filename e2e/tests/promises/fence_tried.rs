@@ -11,8 +11,12 @@ use configmapsync::names::POLICY_FENCE;
 use e2e::attempt::Attempt;
 use e2e::audit::Mark;
 use e2e::audit::by_operator;
+use e2e::cli::configmapsync;
+use e2e::control_plane::ControlPlane;
 use e2e::control_plane::OPERATOR;
+use e2e::control_plane::Settings;
 use e2e::fixture::SOON;
+use e2e::replica::Options;
 use e2e::replica::Replica;
 use e2e::wait::Seen;
 use e2e::wait::until;
@@ -106,5 +110,27 @@ async fn without_the_fence_it_says_so_and_goes_on() -> Result<()> {
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     fixture.wait_data("app", "shared", &[("a", "1")], SOON).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_the_api_server_knows_no_policies_it_says_so_and_goes_on() -> Result<()> {
+    let control_plane = ControlPlane::start_as(Settings::without_policies()).await?;
+    let policies = Api::<ValidatingAdmissionPolicy>::all(control_plane.client());
+    let listed = policies.list(&ListParams::default()).await;
+    ensure!(listed.is_err(), "a cluster that knows policies shows nothing");
+    control_plane.install_without_policies().await?;
+    let mut world = World::of(control_plane, 2, Options::default()).await?;
+    let fixture = world.fixture();
+    fixture.one_copy(&[("a", "1")]).await?;
+    let (leader, standby) = both(&world).await?;
+    wait_state(leader, "admitted").await?;
+    wait_state(standby, "absent").await?;
+    let ended = configmapsync(world.control_plane.kubeconfig(), &["check"]).await?;
+    ensure!(ended.code == 1 && ended.printed.contains(POLICY_FENCE), "{ended:?}");
+
+    world.take_leader().await?.terminate_and_wait().await?;
+    fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
+    fixture.wait_data("app", "shared", &[("a", "2")], SOON).await?;
     Ok(())
 }

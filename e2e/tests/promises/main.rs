@@ -21,6 +21,7 @@ mod election_races;
 mod events_on_transitions;
 mod failover;
 mod false_drift;
+mod fence_comes_and_goes;
 mod fence_tried;
 mod fenced;
 mod foreign_untouched;

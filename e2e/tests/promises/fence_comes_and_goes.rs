@@ -1,0 +1,243 @@
+//! Promise: the fence may go and come back, alone, with the other policies, or with all that is
+//! installed, on one API server, and on two of which one is restarted meanwhile. While it is gone
+//! syncs are followed. Soon after it is back a pod that leads no more is refused, by each API
+//! server, and the one that leads is not.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::ensure;
+use configmapsync::names::LABEL_SYNC_UID;
+use configmapsync::names::POLICY_FENCE;
+use e2e::attempt::Attempt;
+use e2e::attempt::config_maps;
+use e2e::control_plane::ApiServer;
+use e2e::control_plane::OPERATOR;
+use e2e::fixture::SOON;
+use e2e::replica::Options;
+use e2e::replica::Pod;
+use e2e::replica::Replica;
+use e2e::wait::Seen;
+use e2e::wait::until;
+use e2e::world::World;
+use kube::Client;
+use serde_json::json;
+
+use crate::tries::Expected::Passes;
+use crate::tries::Expected::RefusedBy;
+use crate::tries::Tries;
+
+/// "Each time a sync converges within 60 s and a deposed pod gets 403."
+const AGAIN: Duration = Duration::from_mins(1);
+const REPLICAS: usize = 2;
+
+/// What goes, and comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Fence,
+    Policies,
+    /// With the replicas. The `ConfigMapSync`s stay.
+    Everything,
+}
+
+/// Replicas, as many as API servers at least, and each API server with one of them.
+struct Stage {
+    // Dropped before the folder that it writes into.
+    second: Option<ApiServer>,
+    world: World,
+    started: usize,
+    edits: u32,
+}
+
+impl Part {
+    const ALL: [Self; 3] = [Self::Fence, Self::Policies, Self::Everything];
+}
+
+impl Stage {
+    async fn start(with_second: bool) -> Result<Self> {
+        let world = World::start(0).await?;
+        let second =
+            if with_second { Some(world.control_plane.another_api_server(1).await?) } else { None };
+        let mut stage = Self { second, world, started: 0, edits: 0 };
+        stage.add_replicas().await?;
+        stage.world.fixture().one_copy(&[("a", "0")]).await?;
+        Ok(stage)
+    }
+
+    fn servers(&self) -> Vec<String> {
+        let second = self.second.iter().map(|it| it.server().to_owned());
+        [self.world.control_plane.server()].into_iter().chain(second).collect()
+    }
+
+    async fn add_replicas(&mut self) -> Result<()> {
+        for server in self.servers().into_iter().cycle().take(REPLICAS) {
+            let name = format!("{OPERATOR}-{}", self.started);
+            self.started += 1;
+            let options = Options { server: Some(server), ..Options::patient() };
+            let replica = Replica::start(&self.world.control_plane, &name, &options).await?;
+            replica.wait_ready().await?;
+            self.world.replicas.push(replica);
+        }
+        Ok(())
+    }
+
+    async fn stop_replicas(&mut self) -> Result<()> {
+        for replica in self.world.replicas.drain(..) {
+            replica.terminate_and_wait().await?;
+        }
+        Ok(())
+    }
+
+    async fn restart_second(&mut self) -> Result<()> {
+        if let Some(second) = &mut self.second {
+            second.restart(&self.world.control_plane).await?;
+            // A leader that had no other API server may have ended.
+            self.world.restart_ended().await?;
+        }
+        Ok(())
+    }
+
+    /// An edit of the source is followed.
+    async fn converges(&mut self) -> Result<()> {
+        self.edits += 1;
+        let value = self.edits.to_string();
+        let fixture = self.world.fixture();
+        fixture.patch_config_map("central", "shared", &json!({"data": {"a": value}})).await?;
+        fixture.wait_data("app", "shared", &[("a", &value)], AGAIN).await?;
+        Ok(())
+    }
+
+    /// The leader is asked to stop, another leads and writes, and the first is a standby. Answers
+    /// the pod that was deposed, and the one that leads.
+    async fn hand_over(&mut self) -> Result<(Pod, Pod)> {
+        let former = self.world.wait_leader().await?;
+        self.world.replicas[former].terminate_and_wait().await?;
+        let next = until("another leads", SOON, || async {
+            let leader = self.world.wait_leader().await?;
+            let next = (leader != former).then_some(leader);
+            Ok(Seen::from_option(next, || "the former does".to_owned()))
+        })
+        .await?;
+        self.converges().await?;
+        self.world.replicas[former].restart()?;
+        self.world.replicas[former].wait_ready().await?;
+        let pod = |index: usize| self.world.replicas[index].pod().clone();
+        Ok((pod(former), pod(next)))
+    }
+
+    /// Takes it away, and returns when nobody is fenced any more.
+    async fn remove(&mut self, part: Part, deposed: &Pod) -> Result<()> {
+        let control_plane = &self.world.control_plane;
+        match part {
+            Part::Fence => control_plane.remove_policy(POLICY_FENCE).await?,
+            Part::Policies => control_plane.remove_policies().await?,
+            Part::Everything => {
+                self.stop_replicas().await?;
+                self.world.control_plane.remove_policies().await?;
+            }
+        }
+        self.wait_fenced(deposed, false).await?;
+        if part == Part::Everything {
+            self.world.control_plane.uninstall().await?;
+        }
+        Ok(())
+    }
+
+    /// Brings all of it back, as `kubectl apply` does.
+    async fn install(&mut self, part: Part) -> Result<()> {
+        if part != Part::Everything {
+            return self.world.control_plane.install_policies().await;
+        }
+        self.world.control_plane.install().await?;
+        self.add_replicas().await
+    }
+
+    /// Waits until every API server refuses the pod, or none does.
+    async fn wait_fenced(&self, pod: &Pod, wanted: bool) -> Result<()> {
+        for server in self.servers() {
+            let client = pod.client_of(&server).await?;
+            until(format!("{server} refuses {}: {wanted}", pod.name), AGAIN, || async {
+                let answer = probe().by(&client).await?;
+                let as_wanted =
+                    if wanted { answer.is_refused_by(POLICY_FENCE) } else { answer.passed() };
+                Ok(Seen::from_bool(as_wanted, || answer.to_string()))
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// What the pod that was deposed tries, and what the leader may.
+    async fn try_all(&self, deposed: &Pod, leader: &Pod) -> Result<()> {
+        let mut tries = Tries::default();
+        let at = format!("{}/shared", config_maps("app"));
+        let edit = Attempt::merge("edit a copy", &at, json!({"data": {"a": "stale"}}));
+        let create = Attempt::create("create a copy", config_maps("app"), copy("stale"));
+        let delete = Attempt::delete("delete a copy", &at);
+        for server in self.servers() {
+            let client: Client = deposed.client_of(&server).await?;
+            for attempt in [&edit, &create, &delete] {
+                let who = ("deposed pod", &client);
+                tries.add(who, attempt, RefusedBy(POLICY_FENCE)).await?;
+            }
+            let client = leader.client_of(&server).await?;
+            tries.add(("announced pod", &client), &probe(), Passes).await?;
+        }
+        tries.finish()
+    }
+
+    async fn goes_and_comes(&mut self, part: Part) -> Result<()> {
+        let (deposed, _) = self.hand_over().await?;
+        self.wait_fenced(&deposed, true).await.context("before it goes")?;
+        self.remove(part, &deposed).await?;
+        if part != Part::Everything {
+            // Who leads changes while no API server looks.
+            self.converges().await?;
+            self.hand_over().await?;
+        }
+        self.restart_second().await?;
+        self.install(part).await?;
+        let began = Instant::now();
+        self.converges().await?;
+        let (deposed, leader) = self.hand_over().await?;
+        self.wait_fenced(&deposed, true).await.context("after it came back")?;
+        let took = began.elapsed();
+        eprintln!("{part:?}: fenced again after {:.1} s", took.as_secs_f32());
+        ensure!(took < AGAIN, "it took {took:?}");
+        self.try_all(&deposed, &leader).await
+    }
+}
+
+fn copy(name: &str) -> serde_json::Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "labels": {LABEL_SYNC_UID: "1-2"}},
+    })
+}
+
+fn probe() -> Attempt {
+    let path = format!("{}?dryRun=All", config_maps("app"));
+    Attempt::create("create a copy, dry run", path, copy("probe"))
+}
+
+#[tokio::test]
+async fn whatever_goes_and_comes_back_who_leads_no_more_is_refused_again() -> Result<()> {
+    let mut stage = Stage::start(false).await?;
+    for part in Part::ALL {
+        stage.goes_and_comes(part).await.with_context(|| format!("{part:?}"))?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_api_servers_of_which_one_is_restarted_meanwhile_agree_on_who_is_refused() -> Result<()>
+{
+    let mut stage = Stage::start(true).await?;
+    for part in Part::ALL {
+        stage.goes_and_comes(part).await.with_context(|| format!("{part:?}"))?;
+    }
+    Ok(())
+}
