@@ -51,9 +51,17 @@ impl Helm {
     /// # Errors
     /// Helm fails: its words are in the error.
     pub async fn install(&self, values: &[(&str, String)]) -> Result<()> {
+        self.install_as(RELEASE, values).await
+    }
+
+    /// As [`Helm::install`], under this name and in the namespace of this name.
+    ///
+    /// # Errors
+    /// Helm fails, as it should while the chart is installed: its words are in the error.
+    pub async fn install_as(&self, release: &str, values: &[(&str, String)]) -> Result<()> {
         let mut helm = self.command();
-        helm.args(["upgrade", "--install", RELEASE]).arg(repository().join("chart"));
-        helm.args(["--namespace", RELEASE, "--create-namespace"]);
+        helm.args(["upgrade", "--install", release]).arg(repository().join("chart"));
+        helm.args(["--namespace", release, "--create-namespace"]);
         for (name, value) in values {
             // Helm reads commas as the beginning of another value.
             helm.args(["--set", &format!("{name}={}", value.replace(',', "\\,"))]);

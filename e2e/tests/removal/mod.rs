@@ -1,8 +1,10 @@
 //! The operator goes, by Helm or with its namespace, and comes back.
 
 mod place;
+mod policies;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -13,9 +15,11 @@ use e2e::audit::lines;
 use e2e::audit::writes_by_operator;
 use e2e::cli::configmapsync;
 use e2e::control_plane::UNINSTALL_USER;
+use e2e::image;
 use e2e::wait::Seen;
 use e2e::wait::stays;
 use e2e::wait::until;
+use k8s_openapi::api::rbac::v1::PolicyRule;
 
 use crate::removal::place::Place;
 
@@ -35,6 +39,8 @@ pub async fn the_operator_goes_and_comes_back() -> Result<()> {
     place.create_syncs(SYNCS).await?;
     place.wait_in_order(SYNCS).await?;
 
+    policies::a_second_release_is_refused(&place).await?;
+    policies::they_go_and_come_back_with_the_release(&place, SYNCS).await?;
     a_hook_that_fails_removes_nothing(&place).await?;
     uninstalling_keeps_copies(&place).await?;
     reinstalling_writes_no_data(&place).await?;
@@ -70,7 +76,7 @@ async fn uninstalling_keeps_copies(place: &Place) -> Result<()> {
     place.helm.uninstall().await?;
     let events = place.audit().since(mark).await?;
     let by_hook = rights_used(&events);
-    ensure!(by_hook == place::rights_of_hook()?, "used: {by_hook:#?}");
+    ensure!(by_hook == rights_of_hook()?, "used: {by_hook:#?}");
     let writes = writes_by_hook(&events);
     ensure!(writes.len() == 2 * SYNCS, "{}", lines(&writes));
     let copies = place.copies().await?;
@@ -185,4 +191,21 @@ fn rights_used(events: &[Event]) -> BTreeSet<String> {
         format!("{} {}{slash}{subresource}", event.verb, event.resource())
     };
     by_hook(events).map(right).collect()
+}
+
+/// The rights that the chart gives its hook to keep copies, as `patch configmaps`.
+fn rights_of_hook() -> Result<BTreeSet<String>> {
+    let mut rights = BTreeSet::new();
+    for file in ["cluster-role-rules.yaml", "role-rules.yaml"] {
+        let path = image::repository().join("chart/files/uninstall").join(file);
+        let text = fs::read_to_string(path).with_context(|| file.to_owned())?;
+        let rules: Vec<PolicyRule> =
+            serde_saphyr::from_str(&text).with_context(|| file.to_owned())?;
+        for rule in rules {
+            for resource in rule.resources.unwrap_or_default() {
+                rights.extend(rule.verbs.iter().map(|verb| format!("{verb} {resource}")));
+            }
+        }
+    }
+    Ok(rights)
 }

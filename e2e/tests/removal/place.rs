@@ -1,8 +1,6 @@
 //! A cluster with the chart installed, and what a person looks at in it.
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
-use std::fs;
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
@@ -36,7 +34,6 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
-use k8s_openapi::api::rbac::v1::PolicyRule;
 use k8s_openapi::api::rbac::v1::Role;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -311,7 +308,31 @@ impl Place {
         found.extend(self.named::<Role>().await?);
         found.extend(self.named::<RoleBinding>().await?);
         found.extend(self.named::<ServiceAccount>().await?);
+        found.extend(self.policies().await?);
         Ok(found)
+    }
+
+    /// Our admission policies and their bindings that there are.
+    pub async fn policies(&self) -> Result<Vec<String>> {
+        let (client, all) = (self.fixture.client(), ListParams::default());
+        let policies = Api::<ValidatingAdmissionPolicy>::all(client.clone()).list(&all).await?;
+        let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(client).list(&all).await?;
+        let names = policies.iter().map(ResourceExt::name_any);
+        let names = names.chain(bindings.iter().map(ResourceExt::name_any));
+        Ok(names.filter(|name| name.starts_with(RELEASE)).collect())
+    }
+
+    /// Edits the source, and waits until so many copies have followed.
+    pub async fn edit_is_followed(&self, value: &str, count: usize) -> Result<()> {
+        let patch = json!({"data": {"a": value}});
+        self.fixture.patch_config_map(SYNCS, "shared", &patch).await?;
+        until(format!("{count} copies have followed"), SOON, || async {
+            let copies = self.copies().await?;
+            let has = |copy: &&ConfigMap| copy.data.iter().flatten().any(|(_, it)| it == value);
+            let followed = copies.values().filter(has).count();
+            Ok(Seen::from_bool(followed == count, || format!("{followed} have")))
+        })
+        .await
     }
 
     /// What of this kind is in the operator's namespace, but for what every namespace has.
@@ -360,21 +381,4 @@ pub fn asks_for_deletion(copy: &ConfigMap) -> bool {
 /// Whether it carries the label that makes it ours.
 pub fn is_marked(copy: &ConfigMap) -> bool {
     copy.labels().contains_key(names::LABEL_SYNC_UID)
-}
-
-/// The rights that the chart gives its hook to keep copies, as `patch configmaps`.
-pub fn rights_of_hook() -> Result<BTreeSet<String>> {
-    let mut rights = BTreeSet::new();
-    for file in ["cluster-role-rules.yaml", "role-rules.yaml"] {
-        let path = image::repository().join("chart/files/uninstall").join(file);
-        let text = fs::read_to_string(path).with_context(|| file.to_owned())?;
-        let rules: Vec<PolicyRule> =
-            serde_saphyr::from_str(&text).with_context(|| file.to_owned())?;
-        for rule in rules {
-            for resource in rule.resources.unwrap_or_default() {
-                rights.extend(rule.verbs.iter().map(|verb| format!("{verb} {resource}")));
-            }
-        }
-    }
-    Ok(rights)
 }
