@@ -5,6 +5,7 @@ mod cold;
 mod copies;
 mod failover;
 mod fair;
+mod fence;
 mod limit;
 mod memory;
 mod namespaces;
@@ -33,6 +34,8 @@ pub enum Part {
     Cold,
     /// A small sync that comes while one with 5,000 namespaces is at work.
     Fair,
+    /// What the fence, and all four policies, add to the time of an update.
+    Fence,
     /// How long nobody writes when the leader is asked to stop, and when it is killed: 50 times
     /// each, with a Lease that lasts 15 seconds, as by default, and with one that lasts 5.
     Failover,
@@ -44,13 +47,14 @@ pub enum Part {
 
 impl Part {
     /// All of them, in the order in which they are measured.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Limit,
         Self::Copies,
         Self::Namespaces,
         Self::Refused,
         Self::Cold,
         Self::Fair,
+        Self::Fence,
         Self::Failover,
         Self::Memory,
     ];
@@ -58,7 +62,8 @@ impl Part {
     /// How much of the requests has to be recorded for it.
     pub(crate) const fn recorded(self) -> Recorded {
         match self {
-            Self::Memory => Recorded::Counted,
+            // What is written down of a request takes longer than any policy.
+            Self::Fence | Self::Memory => Recorded::Counted,
             _ => Recorded::Whole,
         }
     }
@@ -71,6 +76,7 @@ impl Part {
             Self::Refused => refused::measure(place, ledger).await,
             Self::Cold => cold::measure(place, ledger).await,
             Self::Fair => fair::measure(place, ledger).await,
+            Self::Fence => fence::measure(place, ledger).await,
             Self::Failover => failover::measure(place, ledger).await,
             Self::Memory => memory::measure(place, ledger).await,
         };

@@ -1,6 +1,7 @@
 //! The raw writer: the operator's kind of client and the operator's rights, and nothing to decide.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::Context;
 use anyhow::Result;
@@ -26,6 +27,7 @@ use crate::bench::bodies::Written;
 use crate::control_plane::ControlPlane;
 use crate::control_plane::OPERATOR;
 use crate::kubeconfig::Credential;
+use crate::replica::Pod;
 
 /// The name of its account.
 const NAME: &str = "raw-writer";
@@ -52,8 +54,20 @@ impl Writer {
         let text = control_plane.kubeconfig_for(&Credential::Token(token))?;
         let file = control_plane.folder().join("raw-writer.kubeconfig");
         fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+        Self::by(&file).await
+    }
+
+    /// A writer that is one of the operator's pods. Nothing is tried again.
+    ///
+    /// # Errors
+    /// Its file cannot be read.
+    pub async fn of(pod: &Pod) -> Result<Self> {
+        Self::by(&pod.kubeconfig).await
+    }
+
+    async fn by(file: &Path) -> Result<Self> {
         let options = KubeConfigOptions::default();
-        let kubeconfig = Kubeconfig::read_from(&file)?;
+        let kubeconfig = Kubeconfig::read_from(file)?;
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
         config.default_retry = false;
         Ok(Self { client: Client::try_from(config)? })

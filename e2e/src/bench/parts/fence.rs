@@ -1,0 +1,195 @@
+//! What the policies add to a write, above all the fence.
+//!
+//! One pod of the operator, announced as the leader, updates one copy, one request after the other:
+//! without any policy, with the fence alone, and with all four, in turns, so that whatever else
+//! the machine does falls on each alike. No operator runs. What is told is the ratio of medians:
+//! where etcd waits for a disk, as it does not here, it is nearer to one.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context;
+use anyhow::Result;
+use configmapsync::names;
+use configmapsync::names::NamespacedName;
+use serde_json::json;
+
+use crate::attempt::Attempt;
+use crate::attempt::config_maps;
+use crate::bench::bodies::Written;
+use crate::bench::bodies::four_kibibytes;
+use crate::bench::ledger::Ledger;
+use crate::bench::ledger::Relation;
+use crate::bench::measured::Measured;
+use crate::bench::measured::median;
+use crate::bench::measured::quantile;
+use crate::bench::place::Place;
+use crate::bench::writer::Writer;
+use crate::control_plane::ControlPlane;
+use crate::demo::screen::Done;
+use crate::replica::Pod;
+use crate::wait::Seen;
+use crate::wait::until;
+
+/// Of each state, in each round.
+const UPDATES: u32 = 400;
+/// Before that, so that none of them pays for what comes first.
+const WARM_UP: u32 = 40;
+/// An API server that has just been started takes its time to fence.
+const ENFORCED: Duration = Duration::from_mins(2);
+/// Generous: it is not the fence that should be noticed.
+const AT_MOST: f64 = 1.5;
+
+/// Which policies are installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Installed {
+    None,
+    Fence,
+    All,
+}
+
+/// How long an update takes in each state, in milliseconds, in the order of [`Installed::ALL`].
+type Round = [f64; 3];
+
+/// The copy, and who updates it.
+struct Scene {
+    leader: Writer,
+    /// Another pod, which the fence refuses.
+    other: Pod,
+    at: NamespacedName,
+    seen: Written,
+    edits: u32,
+}
+
+pub(super) async fn measure(place: &mut Place, ledger: &mut Ledger) -> Result<()> {
+    place.stop_operator().await?;
+    place.make_namespaces(1).await?;
+    let mut scene = Scene::set(place).await?;
+    let updates = place.scaled(UPDATES);
+    let mut order = Installed::ALL;
+    let mut rounds = Vec::new();
+    for round in 1..=place.options.rounds {
+        let work = async {
+            let round = scene.round(&place.control_plane, order, updates).await?;
+            Ok(Done::new(round, format!("{updates} updates in each state")))
+        };
+        let what = format!("updates with and without policies, round {round}");
+        rounds.push(place.screen.clone().step(&what, work).await?);
+        order.reverse();
+    }
+    tell(ledger, &rounds);
+    Ok(())
+}
+
+fn tell(ledger: &mut Ledger, rounds: &[Round]) {
+    for installed in Installed::ALL {
+        let mut measured = Measured::default();
+        for (what, at) in [("least", 0.0), ("median", 0.5), ("most", 1.0)] {
+            let value = quantile(rounds.iter().map(|round| round[installed as usize]), at);
+            measured.more.extend(value.map(|value| (format!("{what} of rounds, ms"), value)));
+        }
+        ledger.row(format!("an update, {}", installed.name()), measured);
+    }
+    for installed in [Installed::Fence, Installed::All] {
+        let of = |round: &Round| round[installed as usize] / round[Installed::None as usize];
+        let what = format!("{}: time of an update, of that without any", installed.name());
+        ledger.bound(what, median(rounds.iter().map(of)), Relation::AtMost, AT_MOST);
+    }
+}
+
+// === impl Installed ===
+
+impl Installed {
+    const ALL: [Self; 3] = [Self::None, Self::Fence, Self::All];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::None => "no policy",
+            Self::Fence => "the fence alone",
+            Self::All => "all four policies",
+        }
+    }
+}
+
+// === impl Scene ===
+
+impl Scene {
+    async fn set(place: &Place) -> Result<Self> {
+        let control_plane = &place.control_plane;
+        let pod = Pod::create(control_plane, "fence-leader", None).await?;
+        let other = Pod::create(control_plane, "fence-other", None).await?;
+        control_plane.announce(&pod.uid, 1).await?;
+        let leader = Writer::of(&pod).await?;
+        let at = NamespacedName::new(Place::namespace(0), "fence");
+        let seen = leader.create(&at, &four_kibibytes(0)).await.context("creating the copy")?;
+        Ok(Self { leader, other, at, seen, edits: 0 })
+    }
+
+    /// Each state, in this order.
+    async fn round(
+        &mut self,
+        control_plane: &ControlPlane,
+        order: [Installed; 3],
+        updates: u32,
+    ) -> Result<Round> {
+        let mut measured = Round::default();
+        for installed in order {
+            self.wait_installed(control_plane, installed).await?;
+            self.update(WARM_UP).await?;
+            measured[installed as usize] = self.update(updates).await?;
+        }
+        // As it was found.
+        self.wait_installed(control_plane, Installed::All).await?;
+        Ok(measured)
+    }
+
+    /// One update after the other: how long the middle one takes.
+    async fn update(&mut self, count: u32) -> Result<f64> {
+        let mut times = Vec::new();
+        for _ in 0..count {
+            self.edits += 1;
+            let data = four_kibibytes(self.edits);
+            let began = Instant::now();
+            self.seen = self.leader.patch(&self.at, &self.seen, &data).await?;
+            times.push(began.elapsed().as_secs_f64() * 1_000.0);
+        }
+        median(times).context("no update was made")
+    }
+
+    /// The API server takes up what it finds all at once; what is removed last, and installed
+    /// last, therefore tells of all.
+    async fn wait_installed(
+        &self,
+        control_plane: &ControlPlane,
+        installed: Installed,
+    ) -> Result<()> {
+        control_plane.install_policies().await?;
+        let others = [names::POLICY_CONSENT, names::POLICY_MARKS, names::POLICY_BOUNDS];
+        let removed = match installed {
+            Installed::None => [&others[..], &[names::POLICY_FENCE]].concat(),
+            Installed::Fence => others.to_vec(),
+            Installed::All => Vec::new(),
+        };
+        for policy in removed {
+            control_plane.remove_policy(policy).await?;
+        }
+        let client = self.other.client().await?;
+        let (fenced, bound) = (installed != Installed::None, installed == Installed::All);
+        until(format!("what is enforced is {}", installed.name()), ENFORCED, || async {
+            let marked = probe(true).by(&client).await?;
+            let unmarked = probe(false).by(&client).await?;
+            let is_so = marked.is_refused_by(names::POLICY_FENCE) == fenced
+                && unmarked.is_refused_by(names::POLICY_BOUNDS) == bound;
+            Ok(Seen::from_bool(is_so, || format!("marked: {marked}, unmarked: {unmarked}")))
+        })
+        .await
+    }
+}
+
+/// A pod that does not lead creates a copy, or something else, by dry run.
+fn probe(marked: bool) -> Attempt {
+    let labels = if marked { json!({names::LABEL_SYNC_UID: "1-2"}) } else { json!({}) };
+    let path = format!("{}?dryRun=All", config_maps("default"));
+    let metadata = json!({"name": "fence-probe", "labels": labels});
+    Attempt::create("probe", path, json!({"metadata": metadata}))
+}
