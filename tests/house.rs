@@ -151,3 +151,33 @@ fn every_permission_stands_in_the_room_that_needs_it() {
         }
     }
 }
+
+/// `room`, `room::deeper` or `room::test`, as README's page of promises names what shows them.
+fn is_test_path(token: &str) -> bool {
+    !token.is_empty() && token.chars().all(|c| c.is_ascii_lowercase() || "_:".contains(c))
+}
+
+fn test_exists(path: &str) -> bool {
+    let promises = root().join("e2e/tests/promises");
+    let below = |path: &str| promises.join(path.replace("::", "/")).with_extension("rs");
+    let Some((file, test)) = path.rsplit_once("::") else {
+        let is_test = |(_, text): &(PathBuf, String)| text.contains(&format!("fn {path}("));
+        return below(path).is_file() || sources().iter().any(is_test);
+    };
+    let source = fs::read_to_string(below(file)).unwrap_or_default();
+    below(path).is_file() || source.contains(&format!("fn {test}("))
+}
+
+#[test]
+fn every_test_that_the_page_of_promises_names_is_there() {
+    let text = fs::read_to_string(root().join("README.md")).expect("README.md can be read");
+    let (_, page) = text.split_once("## What it promises").expect("README has the page");
+    let (page, _) = page.split_once("\n## ").expect("it is not the last");
+    let quoted = page.split('`').skip(1).step_by(2);
+    let metrics = ["configmapsync_lease_failures_total"];
+    let named: Vec<_> = quoted.filter(|it| is_test_path(it) && !metrics.contains(it)).collect();
+    assert!(named.len() > 20, "it names only {named:?}");
+    for path in named {
+        assert!(test_exists(path), "there is no test {path}");
+    }
+}
