@@ -1,7 +1,10 @@
 //! Promise: the operator's rights are worth no more than its copies to whoever gets hold of them. A
 //! token of its ServiceAccount writes and deletes only what carries our label, and nothing in
-//! protected namespaces.
+//! protected namespaces; and it ends with the pod that it is bound to.
 
+use std::time::Duration;
+
+use anyhow::Context;
 use anyhow::Result;
 use configmapsync::names::LABEL_SYNC_UID;
 use configmapsync::names::POLICY_BOUNDS;
@@ -9,7 +12,14 @@ use e2e::attempt::Attempt;
 use e2e::attempt::config_maps;
 use e2e::control_plane::OPERATOR;
 use e2e::replica::Pod;
+use e2e::wait::Seen;
+use e2e::wait::until;
 use e2e::world::World;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::Pod as PodObject;
+use kube::Api;
+use kube::api::DeleteParams;
+use kube::api::ListParams;
 use serde_json::Value;
 use serde_json::json;
 
@@ -19,6 +29,8 @@ use crate::tries::Expected::RefusedBy;
 use crate::tries::Tries;
 
 const REFUSED: Expected<'static> = RefusedBy(POLICY_BOUNDS);
+/// The API server remembers a token that was good for ten seconds.
+const FORGOTTEN: Duration = Duration::from_secs(30);
 const PROTECTED: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", OPERATOR];
 
 fn config_map(name: &str, marked: bool) -> Value {
@@ -85,4 +97,21 @@ async fn its_token_writes_nothing_in_protected_namespaces() -> Result<()> {
         tries.add(thief, &delete, REFUSED).await?;
     }
     tries.finish()
+}
+
+#[tokio::test]
+async fn its_token_ends_with_its_pod() -> Result<()> {
+    let world = World::start(0).await?;
+    let pod = Pod::create(&world.control_plane, "thief", None).await?;
+    let maps = Api::<ConfigMap>::namespaced(pod.client().await?, "default");
+    let all = ListParams::default();
+    maps.list(&all).await.context("with a token whose pod is there")?;
+    let pods = Api::<PodObject>::namespaced(world.control_plane.client(), OPERATOR);
+    pods.delete(&pod.name, &DeleteParams::default().grace_period(0)).await?;
+    until("the token is worth nothing", FORGOTTEN, || async {
+        let answer = maps.list(&all).await.map(|list| list.items.len());
+        let is_refused = matches!(&answer, Err(kube::Error::Api(status)) if status.code == 401);
+        Ok(Seen::from_bool(is_refused, || format!("{answer:?}")))
+    })
+    .await
 }
