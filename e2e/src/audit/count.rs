@@ -24,10 +24,11 @@ pub fn by_operator(events: &[Event]) -> impl Iterator<Item = &Event> {
     events.iter().filter(|event| event.is_final() && event.user.username == OPERATOR_USER)
 }
 
-/// Whether a request is about who leads, not about anything to be done.
+/// Whether a request is about who leads, not about anything to be done. So are dry runs: by them the
+/// operator finds out whether the fence is up.
 #[must_use]
 pub fn is_about_leadership(event: &Event) -> bool {
-    ["leases", "configmapsyncleaders"].contains(&event.resource())
+    event.is_dry_run() || ["leases", "configmapsyncleaders"].contains(&event.resource())
 }
 
 /// Events as lines, for the message of an assertion.
