@@ -12,6 +12,7 @@ mod config_maps;
 mod entry;
 mod few;
 mod key;
+mod looks;
 mod namespaces;
 mod news;
 mod packed;
@@ -32,6 +33,7 @@ pub use namespaces::NamespaceFacts;
 pub use news::Teller;
 
 use crate::controller::inventory::config_maps::ConfigMaps;
+use crate::controller::inventory::looks::Began;
 use crate::controller::inventory::namespaces::Namespaces;
 use crate::controller::inventory::news::News;
 use crate::controller::inventory::syncs::Dropped;
@@ -54,6 +56,14 @@ struct Inner {
     config_maps: ConfigMaps,
     namespaces: Namespaces,
     syncs: Syncs,
+}
+
+/// A live read that is under way. Dropped without an answer, it has told nothing.
+#[derive(Debug)]
+pub struct Look<'a> {
+    inventory: &'a Inventory,
+    at: NamespacedName,
+    began: Began,
 }
 
 /// Something about one `ConfigMap` has changed.
@@ -103,8 +113,8 @@ impl Inventory {
         self.lock().config_maps.list_ends()
     }
 
-    /// A `ConfigMap` was seen: by the watch, by a read, or in the answer of a write. What it
-    /// means to others is told when the watch tells it.
+    /// A `ConfigMap` was seen: by the watch, or in the answer of a write. What it means to others
+    /// is told when the watch tells it.
     pub fn config_map_seen(&self, metadata: &ObjectMeta, teller: Teller) -> Option<Change> {
         let mut inner = self.lock();
         let Inner { config_maps, syncs, .. } = &mut *inner;
@@ -134,9 +144,12 @@ impl Inventory {
         config_maps.gone(at, uid, teller, |name| syncs.may_refer_to(name))
     }
 
-    /// A live read found nothing at `at`, while nothing was known of it.
-    pub fn config_map_absent(&self, at: &NamespacedName) {
-        self.lock().config_maps.absent(at);
+    /// A live read of the `ConfigMap` at `at` begins. Its answer counts, unless something that
+    /// may be newer is told before it comes.
+    #[must_use]
+    pub fn look(&self, at: &NamespacedName) -> Look<'_> {
+        let began = self.lock().config_maps.look_begins(at);
+        Look { inventory: self, at: at.clone(), began }
     }
 
     /// The content of the `ConfigMap` at `at` was read at `version`.
@@ -285,6 +298,30 @@ impl Inventory {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Look ===
+
+impl Look<'_> {
+    /// The read has found a `ConfigMap`.
+    pub fn found(self, metadata: &ObjectMeta) {
+        let mut inner = self.inventory.lock();
+        let Inner { config_maps, syncs, .. } = &mut *inner;
+        config_maps.found(metadata, self.began, |name| syncs.may_refer_to(name));
+    }
+
+    /// The read has found nothing.
+    pub fn found_nothing(self) {
+        let mut inner = self.inventory.lock();
+        let Inner { config_maps, syncs, .. } = &mut *inner;
+        config_maps.found_nothing(&self.at, self.began, |name| syncs.may_refer_to(name));
+    }
+}
+
+impl Drop for Look<'_> {
+    fn drop(&mut self) {
+        self.inventory.lock().config_maps.look_ends(&self.at);
     }
 }
 

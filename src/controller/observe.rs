@@ -17,6 +17,7 @@ use crate::controller::inventory::Inventory;
 use crate::controller::inventory::Known;
 use crate::controller::memory::Attempt;
 use crate::controller::memory::Memory;
+use crate::controller::reader::Read;
 use crate::controller::reader::Reader;
 use crate::decide::ContentHash;
 use crate::decide::Observed;
@@ -130,7 +131,8 @@ fn known_source(view: View<'_>, sync: &SyncSeen, spec: &ConfigMapSyncSpec) -> So
         Known::Present(entry) => {
             let known = known_excerpt(view, sync, spec, &entry);
             let seen = known.map_or(ContentSeen::Unread, ContentSeen::Known);
-            SourceSeen::Present(source(inventory, &name, &entry, seen))
+            let version = source_version(entry.version.clone());
+            SourceSeen::Present(source(inventory, &name, &entry, version, seen))
         }
     }
 }
@@ -139,18 +141,13 @@ fn source(
     inventory: &Inventory,
     name: &NamespacedName,
     entry: &Entry,
+    version: SourceVersion,
     content: ContentSeen,
 ) -> Source {
-    Source {
-        version: source_version(entry),
-        refused: entry.no_copy,
-        is_copy: is_copy(inventory, name, entry),
-        content,
-    }
+    Source { version, refused: entry.no_copy, is_copy: is_copy(inventory, name, entry), content }
 }
 
-fn source_version(entry: &Entry) -> SourceVersion {
-    let Version { uid, resource_version } = entry.version.clone();
+fn source_version(Version { uid, resource_version }: Version) -> SourceVersion {
     SourceVersion { uid, resource_version }
 }
 
@@ -173,7 +170,7 @@ fn known_excerpt(
     if let Some(known) = entry.read.as_ref().and_then(|read| Excerpt::of_all_keys(read, spec)) {
         return Some(known);
     }
-    let version = source_version(entry);
+    let version = source_version(entry.version.clone());
     let uid = &sync.version.uid;
     if let Some(kept) = view.memory.excerpt(uid, &version, sync.generation) {
         return Some(kept);
@@ -231,18 +228,20 @@ async fn read_source(
     let read =
         if verify { view.reader.read(&name).await } else { view.reader.read_shared(&name).await };
     match read {
-        Ok(Some((whole, digest))) => {
+        Ok(Some(Read { version, content, digest })) => {
             view.memory.succeeded(uid, &None);
             let Known::Present(entry) = view.inventory.config_map(&name) else {
                 return SourceSeen::Absent { confirmed: false };
             };
-            let (known, part) = excerpt(&whole, &digest, spec);
+            // What was read, which need not be the latest that is known.
+            let version = source_version(version);
+            let (known, part) = excerpt(&content, &digest, spec);
             if spec.keys.is_some() {
-                let version = source_version(&entry);
+                let version = version.clone();
                 view.memory.keep_excerpt(uid, version, sync.generation, known.clone());
             }
             let seen = ContentSeen::Read(known, part);
-            SourceSeen::Present(source(view.inventory, &name, &entry, seen))
+            SourceSeen::Present(source(view.inventory, &name, &entry, version, seen))
         }
         Ok(None) => SourceSeen::Absent { confirmed: true },
         Err(refusal) => {

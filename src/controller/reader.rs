@@ -20,14 +20,21 @@ use crate::access::rule;
 use crate::controller::error::Refusal;
 use crate::controller::inventory::Inventory;
 use crate::controller::inventory::Known;
-use crate::controller::inventory::Teller;
 use crate::decide::Content;
 use crate::decide::content::Digest;
 use crate::decide::observed::Version;
 use crate::names::NamespacedName;
 
-/// A content, and what is known of it.
-pub type Read = (Arc<Content>, Digest);
+/// What was read of a `ConfigMap`.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// The version that this is the content of; the inventory may know a later one by now.
+    pub version: Version,
+    /// Its content.
+    pub content: Arc<Content>,
+    /// What is kept of its content.
+    pub digest: Digest,
+}
 
 /// A content that somebody may still hold, and the version that it was read at.
 type Shared = Option<(Version, Digest, Weak<Content>)>;
@@ -58,7 +65,26 @@ impl Reader {
     /// # Errors
     /// The API server refused, or did not answer.
     pub async fn read(&self, at: &NamespacedName) -> Result<Option<Read>, Refusal> {
-        Ok(self.read_version(at).await?.map(|(_, read)| read))
+        // Never closed, so a permit always comes.
+        let _permit = self.permits.acquire().await;
+        let look = self.inventory.look(at);
+        let config_map = match self.api(at).get_opt(&at.name).await {
+            Ok(Some(config_map)) => config_map,
+            Ok(None) => {
+                look.found_nothing();
+                return Ok(None);
+            }
+            Err(error) => return Err(Refusal::of_read(&format!("read ConfigMap {at}"), &error)),
+        };
+        look.found(&config_map.metadata);
+        let version = Version {
+            uid: config_map.metadata.uid.clone().unwrap_or_default(),
+            resource_version: config_map.metadata.resource_version.clone().unwrap_or_default(),
+        };
+        let content = Arc::new(Content::of(config_map));
+        let digest = content.digest();
+        self.inventory.content_read(at, &version, digest.clone());
+        Ok(Some(Read { version, content, digest }))
     }
 
     /// As [`Reader::read`], unless the version that the inventory knows was read before and
@@ -74,59 +100,28 @@ impl Reader {
             && *version == entry.version
             && let Some(content) = content.upgrade()
         {
-            return Ok(Some((content, digest.clone())));
+            return Ok(Some(Read { version: entry.version, content, digest: digest.clone() }));
         }
-        let read = self.read_version(at).await?;
-        *shared = read.as_ref().map(|(version, (content, digest))| {
+        let read = self.read(at).await?;
+        *shared = read.as_ref().map(|Read { version, content, digest }| {
             (version.clone(), digest.clone(), Arc::downgrade(content))
         });
-        Ok(read.map(|(_, read)| read))
+        Ok(read)
     }
 
-    /// Looks at the metadata of the `ConfigMap` at `at`, after a write has told that it is not as
-    /// it was seen.
+    /// Looks at the metadata of the `ConfigMap` at `at`.
     ///
     /// # Errors
     /// The API server refused, or did not answer.
     pub async fn look(&self, at: &NamespacedName) -> Result<(), Refusal> {
         let _permit = self.permits.acquire().await;
+        let look = self.inventory.look(at);
         match self.api(at).get_metadata_opt(&at.name).await {
-            Ok(Some(found)) => {
-                // What is known is wrong, or there would be no look: it gives way.
-                self.inventory.config_map_gone(at, None, Teller::Read);
-                self.inventory.config_map_seen(&found.metadata, Teller::Read);
-            }
-            Ok(None) => self.nothing_at(at),
+            Ok(Some(found)) => look.found(&found.metadata),
+            Ok(None) => look.found_nothing(),
             Err(error) => return Err(Refusal::of_read(&format!("look at ConfigMap {at}"), &error)),
         }
         Ok(())
-    }
-
-    async fn read_version(&self, at: &NamespacedName) -> Result<Option<(Version, Read)>, Refusal> {
-        // Never closed, so a permit always comes.
-        let _permit = self.permits.acquire().await;
-        let config_map = match self.api(at).get_opt(&at.name).await {
-            Ok(Some(config_map)) => config_map,
-            Ok(None) => {
-                self.nothing_at(at);
-                return Ok(None);
-            }
-            Err(error) => return Err(Refusal::of_read(&format!("read ConfigMap {at}"), &error)),
-        };
-        self.inventory.config_map_seen(&config_map.metadata, Teller::Read);
-        let version = Version {
-            uid: config_map.metadata.uid.clone().unwrap_or_default(),
-            resource_version: config_map.metadata.resource_version.clone().unwrap_or_default(),
-        };
-        let content = Arc::new(Content::of(config_map));
-        let digest = content.digest();
-        self.inventory.content_read(at, &version, digest.clone());
-        Ok(Some((version, (content, digest))))
-    }
-
-    fn nothing_at(&self, at: &NamespacedName) {
-        self.inventory.config_map_gone(at, None, Teller::Read);
-        self.inventory.config_map_absent(at);
     }
 
     fn api(&self, at: &NamespacedName) -> Api<ConfigMap> {

@@ -42,6 +42,7 @@ mod no_copies_of_copies;
 mod no_copy;
 mod one_copy_one_sync;
 mod others_unhindered;
+mod overtaken_reads;
 mod places;
 mod plan_command;
 mod protected_namespaces;

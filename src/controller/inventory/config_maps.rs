@@ -14,6 +14,8 @@ use crate::controller::inventory::Change;
 use crate::controller::inventory::Entry;
 use crate::controller::inventory::few::Few;
 use crate::controller::inventory::key::Key;
+use crate::controller::inventory::looks::Began;
+use crate::controller::inventory::looks::Looks;
 use crate::controller::inventory::news::News;
 use crate::controller::inventory::news::Teller;
 use crate::controller::inventory::packed::Packed;
@@ -40,6 +42,7 @@ pub(super) struct ConfigMaps {
     by_sync: HashMap<Box<str>, Few<Key>>,
     /// Names that a sync refers to, and where a look found nothing.
     absent: HashSet<Key>,
+    looks: Looks,
     marked: usize,
     list: u64,
     is_listing: bool,
@@ -82,6 +85,7 @@ impl ConfigMaps {
         let at = NamespacedName::new(metadata.namespace.clone()?, metadata.name.clone()?);
         let key = Key::from(&at);
         let entry = Entry::of(metadata)?;
+        self.looks.tell(&key);
         if teller == Teller::Watch && !self.is_listing {
             self.watched = self.watched.max(entry.version.number());
         }
@@ -94,10 +98,11 @@ impl ConfigMaps {
             kept.list = self.list;
             let is_same = known.as_ref().is_some_and(|known| known.version == entry.version);
             let is_older = known.is_some_and(|known| entry.is_not_newer_than(&known));
+            let is_believed = first_in_this_list || teller == Teller::Read;
             if is_same && teller == Teller::Watch {
                 return kept.news.take().map(|news| Change::late(at, *news));
             }
-            if is_same || (is_older && !first_in_this_list) {
+            if is_same || (is_older && !is_believed) {
                 return None;
             }
         }
@@ -131,6 +136,7 @@ impl ConfigMaps {
         is_referred_to: impl FnOnce(&NamespacedName) -> bool,
     ) -> Option<Change> {
         let key = Key::from(at);
+        self.looks.tell(&key);
         let Some(kept) = self.entries.get(&key) else {
             // Whoever deleted it, or looked, knew before: the others learn it now.
             let concerns = teller == Teller::Watch && is_referred_to(at);
@@ -147,9 +153,42 @@ impl ConfigMaps {
         Some(Change { at: at.clone(), sync_uids, known_to: None })
     }
 
-    pub(super) fn absent(&mut self, at: &NamespacedName) {
+    pub(super) fn look_begins(&mut self, at: &NamespacedName) -> Began {
+        self.looks.begin(Key::from(at))
+    }
+
+    pub(super) fn look_ends(&mut self, at: &NamespacedName) {
+        self.looks.end(&Key::from(at));
+    }
+
+    /// A read has found this. Where nothing was told since it began, it is believed, even if its
+    /// resourceVersion is lower than what is known: storage was restored to an earlier state.
+    pub(super) fn found(
+        &mut self,
+        metadata: &ObjectMeta,
+        began: Began,
+        is_referred_to: impl FnOnce(&NamespacedName) -> bool,
+    ) {
+        let (Some(namespace), Some(name)) = (&metadata.namespace, &metadata.name) else { return };
+        let key = Key::from(&NamespacedName::new(namespace, name));
+        if !self.looks.is_overtaken(&key, began) || self.is_later_version(&key, metadata) {
+            self.seen(metadata, Teller::Read, is_referred_to);
+        }
+    }
+
+    /// A read has found nothing.
+    pub(super) fn found_nothing(
+        &mut self,
+        at: &NamespacedName,
+        began: Began,
+        is_referred_to: impl FnOnce(&NamespacedName) -> bool,
+    ) {
         let key = Key::from(at);
-        if !self.entries.contains_key(&key) {
+        if self.looks.is_overtaken(&key, began) {
+            return;
+        }
+        self.gone(at, None, Teller::Read, |_| false);
+        if is_referred_to(at) {
             self.absent.insert(key);
         }
     }
@@ -236,6 +275,13 @@ impl ConfigMaps {
     fn is_overtaken(&self, key: &Key, written: &Version) -> bool {
         let is_told = written.number().is_some_and(|number| Some(number) <= self.watched);
         is_told && self.entry(key).is_none_or(|known| known.version.uid != written.uid)
+    }
+
+    /// Whether this is of the object that is known, and newer.
+    fn is_later_version(&self, key: &Key, metadata: &ObjectMeta) -> bool {
+        self.entry(key).zip(Entry::of(metadata)).is_some_and(|(known, found)| {
+            known.version.uid == found.version.uid && !found.is_not_newer_than(&known)
+        })
     }
 
     fn entry(&self, key: &Key) -> Option<Entry> {

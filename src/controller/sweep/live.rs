@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use futures::StreamExt as _;
 use futures::stream;
-use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
@@ -20,7 +19,6 @@ use crate::controller::Context;
 use crate::controller::error::KIND_IS_MISSING;
 use crate::controller::error::Refusal;
 use crate::controller::inventory::Inventory;
-use crate::controller::inventory::Teller;
 use crate::controller::memory::Attempt;
 use crate::controller::sweep::candidates::Owners;
 use crate::decide::sweep::Candidate;
@@ -110,24 +108,14 @@ pub async fn look_at_copies(context: &Context, due: &BTreeMap<NamespacedName, Ca
     let looks: Vec<_> = due
         .iter()
         .map(async |(at, candidate)| {
-            let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &at.namespace);
-            match api.get_metadata_opt(&at.name).await {
-                Ok(Some(found)) => {
-                    context.inventory.config_map_seen(&found.metadata, Teller::Read);
-                }
-                Ok(None) => {
-                    context.inventory.config_map_gone(at, None, Teller::Read);
-                }
-                Err(error) => {
-                    let refusal = Refusal::of_read(&format!("look at ConfigMap {at}"), &error);
-                    let attempt = Attempt {
-                        subject: Some(at.clone()),
-                        namespace_uid: context.inventory.namespace(&at.namespace).1,
-                        content_hash: None,
-                    };
-                    let sync_uid = &candidate.marks.sync_uid;
-                    context.memory.failed(sync_uid, attempt, refusal, Instant::now());
-                }
+            if let Err(refusal) = context.reader.look(at).await {
+                let attempt = Attempt {
+                    subject: Some(at.clone()),
+                    namespace_uid: context.inventory.namespace(&at.namespace).1,
+                    content_hash: None,
+                };
+                let sync_uid = &candidate.marks.sync_uid;
+                context.memory.failed(sync_uid, attempt, refusal, Instant::now());
             }
         })
         .collect();

@@ -147,3 +147,50 @@ fn a_read_counts_only_for_the_version_that_was_read() {
     let Known::Present(entry) = config_maps.get(&at()) else { panic!("it is there") };
     assert_eq!(entry.read, None);
 }
+
+/// A read begins, something is told, and then its answer comes: this, or nothing.
+fn read(
+    config_maps: &mut ConfigMaps,
+    told: impl FnOnce(&mut ConfigMaps),
+    answer: Option<&ObjectMeta>,
+) {
+    let began = config_maps.look_begins(&at());
+    told(config_maps);
+    match answer {
+        Some(found) => config_maps.found(found, began, |_| true),
+        None => config_maps.found_nothing(&at(), began, |_| true),
+    }
+    config_maps.look_ends(&at());
+}
+
+#[test]
+fn what_was_told_while_a_read_was_under_way_is_not_taken_back_by_its_answer() {
+    let at_version = |version| metadata("u", version, Some("s"));
+    let tell = |version| move |config_maps: &mut ConfigMaps| drop(seen(config_maps, &version));
+    let mut config_maps = ConfigMaps::default();
+    seen(&mut config_maps, &at_version("1"));
+    read(&mut config_maps, tell(at_version("3")), Some(&at_version("2")));
+    assert_eq!(version(&config_maps).as_deref(), Some("3"));
+    read(&mut config_maps, tell(at_version("4")), None);
+    assert_eq!(version(&config_maps).as_deref(), Some("4"));
+    read(&mut config_maps, tell(metadata("v", "6", Some("s"))), Some(&at_version("5")));
+    assert_eq!(version(&config_maps).as_deref(), Some("6"));
+    let newer = metadata("v", "8", Some("s"));
+    read(&mut config_maps, tell(metadata("v", "7", Some("s"))), Some(&newer));
+    assert_eq!(version(&config_maps).as_deref(), Some("8"), "newer than what was told");
+    let gone =
+        |config_maps: &mut ConfigMaps| drop(config_maps.gone(&at(), None, Teller::Watch, |_| true));
+    read(&mut config_maps, gone, Some(&metadata("v", "9", None)));
+    assert_eq!(version(&config_maps), None);
+}
+
+#[test]
+fn an_answer_that_nothing_has_overtaken_is_believed() {
+    let nothing = |_: &mut ConfigMaps| {};
+    let mut config_maps = ConfigMaps::default();
+    seen(&mut config_maps, &metadata("u", "10", Some("s")));
+    read(&mut config_maps, nothing, Some(&metadata("u", "9", Some("s"))));
+    assert_eq!(version(&config_maps).as_deref(), Some("9"), "storage was restored");
+    read(&mut config_maps, nothing, None);
+    assert_eq!(config_maps.get(&at()), Known::Absent);
+}
