@@ -11,6 +11,7 @@ mod signals;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -159,50 +160,63 @@ async fn lead_until_stopped(
     lead: &Lead,
     gate: &Gate,
     controller: impl Future<Output = ()> + Send + 'static,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
+    let released = match lead_until_drained(election, lead, gate, controller, stop).await? {
+        None => election.step_down(lead).await,
+        // Whoever finds the Lease released takes it that nobody writes any more.
+        Some(why) => Err(why.to_owned()),
+    };
+    match released {
+        Ok(()) => tracing::info!("the Lease is released"),
+        Err(why) => tracing::warn!(why, "the Lease is not released; it expires by itself"),
+    }
+    Ok(())
+}
+
+/// Announces and leads, and holds the Lease all the while, until the writes under way at a stop
+/// have ended. Why the Lease must not be released, if so.
+async fn lead_until_drained(
+    election: &Election,
+    lead: &Lead,
+    gate: &Gate,
+    controller: impl Future<Output = ()> + Send + 'static,
+    mut stop: watch::Receiver<bool>,
+) -> Result<Option<&'static str>, Error> {
+    let mut held = pin!(election.hold(lead));
     tokio::select! {
         biased;
         () = signals::stopped(&mut stop) => {
-            keep("we were not announced yet: the leader before us may not know of its end");
-            return Ok(());
+            let why = "we were not announced yet: the leader before us may not know of its end";
+            return Ok(Some(why));
         }
+        lost = &mut held => return Err(Error::Lost(lost)),
         term = election.announce(lead) => {
             tracing::Span::current().record("term", term.map_err(Error::Lost)?);
         }
     }
+    let mut until_lost = pin!(async {
+        tokio::select! {
+            lost = held => lost,
+            lost = election.stay_announced(lead) => lost,
+        }
+    });
     let mut controller = tokio::spawn(controller);
     tokio::select! {
         biased;
-        lost = election.hold(lead) => return Err(Error::Lost(lost)),
+        lost = &mut until_lost => return Err(Error::Lost(lost)),
         () = signals::stopped(&mut stop) => {}
         _ = &mut controller => return Err(Error::Controller),
     }
     tracing::info!("stopping: writes under way end first");
     tokio::select! {
         biased;
-        lost = election.hold(lead) => return Err(Error::Lost(lost)),
+        lost = until_lost => Err(Error::Lost(lost)),
         drained = tokio::time::timeout(DRAIN_TIMEOUT, controller) => {
-            if drained.is_err() || gate.may_write_still() {
-                keep("a write that was not answered may still be carried out");
-                return Ok(());
-            }
+            let may_write = drained.is_err() || gate.may_write_still();
+            Ok(may_write.then_some("a write that was not answered may still be carried out"))
         }
     }
-    give_back(election, lead).await
-}
-
-/// Whoever finds the Lease released takes it that nobody writes any more.
-fn keep(why: &str) {
-    tracing::warn!(why, "the Lease is not released; it expires by itself");
-}
-
-async fn give_back(election: &Election, lead: &Lead) -> Result<(), Error> {
-    match election.step_down(lead).await {
-        Ok(()) => tracing::info!("the Lease is released"),
-        Err(error) => tracing::warn!(error, "the Lease is not released; it expires by itself"),
-    }
-    Ok(())
 }
 
 async fn serve(flags: &Run, health: &Arc<Health>, metrics: &Arc<Metrics>) -> Result<(), Error> {

@@ -179,11 +179,10 @@ impl Election {
     }
 
     /// Renews the Lease for as long as it can, and tells why it ended. Never returns while
-    /// `lead` lasts, unless somebody else holds the Lease, or is announced.
+    /// `lead` lasts, unless somebody else holds the Lease.
     pub async fn hold(&self, lead: &Lead) -> Lost {
         let lost = tokio::select! {
             lost = self.renew(lead) => lost,
-            lost = self.stay_announced(lead) => lost,
             () = deadline(lead) => lead.why_it_ended(),
         };
         lead.end();

@@ -20,6 +20,7 @@ const CHECK_PERIOD: Duration = Duration::from_secs(30);
 impl Election {
     /// Announces that we lead, which has to be done before the first write of a term. The term, or
     /// `None` where this cluster takes no announcement: then the leader does without, and says so.
+    /// It may take long: the Lease has to be [held](Election::hold) meanwhile.
     ///
     /// # Errors
     /// The Lease is no longer ours.
@@ -56,21 +57,24 @@ impl Election {
         }
     }
 
-    /// Makes sure, for as long as we lead, that we are announced. Ends if somebody else is.
-    pub(super) async fn stay_announced(&self, lead: &Lead) -> Lost {
-        loop {
+    /// Makes sure, from the announcement on, that it stays. Ends `lead` if somebody else is
+    /// announced, and tells who.
+    pub async fn stay_announced(&self, lead: &Lead) -> Lost {
+        let lost = loop {
             sleep(CHECK_PERIOD).await;
             match self.announcement.look().await {
-                Found::Another(another) => return Lost::ToAnnounced(another.holder),
+                Found::Another(another) => break Lost::ToAnnounced(another.holder),
                 Found::Nobody => {
                     tracing::warn!("the announcement of the leader is missing: announcing again");
                     if let Err(lost) = self.announce(lead).await {
-                        return lost;
+                        break lost;
                     }
                 }
                 Found::Ours(_) | Found::Unusable(_) | Found::Unknown(_) => {}
             }
-        }
+        };
+        lead.end();
+        lost
     }
 
     /// Renews the Lease once. Whether it is ours for certain.

@@ -13,10 +13,16 @@ use e2e::audit::Mark;
 use e2e::audit::by_operator;
 use e2e::audit::lines;
 use e2e::control_plane::OPERATOR;
+use e2e::fault_proxy::Fault;
+use e2e::fault_proxy::FaultProxy;
+use e2e::fault_proxy::Rule;
 use e2e::fixture::SOON;
+use e2e::replica::Options;
+use e2e::replica::Replica;
 use e2e::wait::Seen;
 use e2e::wait::until;
 use e2e::world::World;
+use http::Method;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use kube::api::DeleteParams;
@@ -132,6 +138,22 @@ async fn where_the_kind_is_missing_it_goes_on_and_says_so_until_the_kind_is_ther
     })
     .await?;
     Ok(())
+}
+
+/// As long as an API server takes for the first object of a kind that it has just learned of.
+const SLOW: Duration = Duration::from_secs(3);
+
+#[tokio::test]
+async fn an_announcement_that_is_answered_late_costs_no_lease() -> Result<()> {
+    let world = World::start(0).await?;
+    let proxy = FaultProxy::start(&world.control_plane)?;
+    let slow = Rule::new(Fault::Delay(SLOW)).method(Method::POST);
+    proxy.add(slow.resource("configmapsyncleaders"));
+    let options = Options { server: Some(proxy.url()), ..Options::quick(3) };
+    let replica = Replica::start(&world.control_plane, OPERATOR, &options).await?;
+    world.fixture().one_copy(&[("a", "1")]).await?;
+    ensure!(proxy.requests().iter().any(|it| it.fault.is_some()), "it was answered at once");
+    replica.process().expect_running().context("it lost the Lease")
 }
 
 #[tokio::test]
