@@ -13,6 +13,8 @@ use http::Request;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::jiff::SignedDuration;
+use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::Client;
 use kube::ResourceExt as _;
@@ -36,6 +38,9 @@ pub const OPERATOR_USER: &str = "system:serviceaccount:configmapsync:configmapsy
 /// How the API server knows who runs `uninstall` for Helm.
 pub const UNINSTALL_USER: &str = "system:serviceaccount:configmapsync:configmapsync-uninstall";
 const FIELD_MANAGER: &str = "e2e";
+/// For so long the API server waits before it creates an object of a kind, so that others may hear
+/// of the kind (apiextensions-apiserver 1.35, `customresource_handler.go`).
+const JUST_ESTABLISHED: SignedDuration = SignedDuration::from_secs(2);
 const KINDS: [&str; 2] = ["configmapsyncs", "configmapsyncleaders"];
 // Of the plain manifests.
 const RIGHTS: &str = "rbac.yaml";
@@ -51,8 +56,9 @@ impl ControlPlane {
     /// # Errors
     /// A manifest cannot be read or is refused, or is not followed in time.
     pub async fn install(&self) -> Result<()> {
-        self.install_without_policies().await?;
-        self.install_policies().await
+        self.install_all_but_policies().await?;
+        self.install_policies().await?;
+        self.wait_settled().await
     }
 
     /// As [`ControlPlane::install`], but for the policies.
@@ -60,6 +66,11 @@ impl ControlPlane {
     /// # Errors
     /// As [`ControlPlane::install`].
     pub async fn install_without_policies(&self) -> Result<()> {
+        self.install_all_but_policies().await?;
+        self.wait_settled().await
+    }
+
+    async fn install_all_but_policies(&self) -> Result<()> {
         for file in manifests()? {
             self.apply_file(&file).await?;
         }
@@ -106,6 +117,22 @@ impl ControlPlane {
     /// The API server refuses, or has one of them not.
     pub async fn remove_policies(&self) -> Result<()> {
         self.delete_file(&deploy(POLICIES)).await
+    }
+
+    /// Waits until the API server treats the kinds as it will from then on.
+    async fn wait_settled(&self) -> Result<()> {
+        let kinds = Api::<CustomResourceDefinition>::all(self.client());
+        for kind in KINDS {
+            let name = format!("{kind}.{}", names::GROUP);
+            until(format!("{name} is no news"), Duration::from_secs(30), || async {
+                let age = established(&kinds.get(&name).await?)
+                    .map(|since| Timestamp::now().duration_since(since));
+                let is_settled = age.is_some_and(|age| age >= JUST_ESTABLISHED);
+                Ok(Seen::from_bool(is_settled, || format!("established since {age:?}")))
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// Waits until the operator is kept within its bounds. The API server looks for new policies
@@ -198,6 +225,13 @@ impl ControlPlane {
         };
         Ok((api, object))
     }
+}
+
+/// Since when a kind is established, if it is.
+fn established(kind: &CustomResourceDefinition) -> Option<Timestamp> {
+    let conditions = kind.status.as_ref()?.conditions.as_ref()?;
+    let found = conditions.iter().find(|it| it.type_ == "Established" && it.status == "True")?;
+    found.last_transition_time.as_ref().map(|since| since.0)
 }
 
 fn account() -> Value {
