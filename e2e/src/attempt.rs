@@ -4,9 +4,11 @@ use std::fmt;
 
 use anyhow::Result;
 use anyhow::bail;
+use configmapsync::names;
 use http::Request;
 use kube::Client;
 use serde_json::Value;
+use serde_json::json;
 
 /// One request.
 #[derive(Clone, Debug)]
@@ -38,6 +40,24 @@ pub fn syncs(namespace: &str) -> String {
 #[must_use]
 pub fn config_maps(namespace: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/configmaps")
+}
+
+/// A copy, of a sync that does not exist.
+#[must_use]
+pub fn copy(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "labels": {names::LABEL_SYNC_UID: "1-2"}},
+    })
+}
+
+/// Tells by dry run whether the fence holds a pod of the operator back: whether it may create a
+/// copy.
+#[must_use]
+pub fn fence_probe() -> Attempt {
+    let path = format!("{}?dryRun=All", config_maps("default"));
+    Attempt::create("create a copy, dry run", path, copy("fence-probe"))
 }
 
 impl Attempt {

@@ -13,6 +13,7 @@ pub use crate::audit::count::writes_by_operator;
 pub use crate::audit::event::Event;
 pub(crate) use crate::audit::used_rights::UsedRights;
 pub use crate::audit::used_rights::granted;
+pub use crate::audit::used_rights::used_by;
 
 use std::fs::File;
 use std::io::Read;

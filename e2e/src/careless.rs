@@ -25,14 +25,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::SignedDuration;
 use kube::Api;
 use kube::Client;
-use kube::Config;
 use kube::ResourceExt as _;
 use kube::api::ListParams;
 use kube::api::Patch;
 use kube::api::PatchParams;
 use kube::api::PostParams;
-use kube::config::KubeConfigOptions;
-use kube::config::Kubeconfig;
 use kube_leader_election::LeaseLock;
 use kube_leader_election::LeaseLockParams;
 use kube_leader_election::LeaseLockResult;
@@ -44,6 +41,7 @@ use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
 use crate::control_plane::OPERATOR;
+use crate::kubeconfig;
 
 /// How long one call for the Lease may take.
 const CALL: Duration = Duration::from_secs(2);
@@ -90,11 +88,7 @@ pub async fn run(flags: Flags) -> Result<()> {
     let address = listener.local_addr()?.to_string();
     println!("{}", json!({"message": "serving health and metrics", "address": address}));
     tokio::spawn(serve(listener));
-    let kubeconfig = Kubeconfig::read_from(&flags.kubeconfig)?;
-    let options = KubeConfigOptions::default();
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
-    config.default_retry = false;
-    let client = Client::try_from(config)?;
+    let client = kubeconfig::client_that_tries_once(&flags.kubeconfig).await?;
     let params = LeaseLockParams {
         holder_id: format!("{}_{}", flags.pod_name, flags.pod_uid),
         lease_name: OPERATOR.to_owned(),

@@ -49,16 +49,34 @@ pub fn render(server: &str, authority: &Path, credential: &Credential) -> Result
     Ok(serde_json::to_string_pretty(&kubeconfig)?)
 }
 
+/// What the file says.
+///
+/// # Errors
+/// It cannot be read or understood.
+pub async fn config(file: &Path) -> Result<Config> {
+    let context = || format!("reading the kubeconfig {}", file.display());
+    let kubeconfig = Kubeconfig::read_from(file).with_context(context)?;
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    config.with_context(context)
+}
+
 /// A client that does as the file says, for work as fast as the cluster allows.
 ///
 /// # Errors
 /// The file cannot be read or understood.
 pub async fn client(file: &Path) -> Result<Client> {
-    let context = || format!("reading the kubeconfig {}", file.display());
-    let kubeconfig = Kubeconfig::read_from(file).with_context(context)?;
-    let options = KubeConfigOptions::default();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-    Ok(Client::try_from(config.with_context(context)?)?)
+    Ok(Client::try_from(config(file).await?)?)
+}
+
+/// As [`client`], but one that tries nothing again.
+///
+/// # Errors
+/// As [`client`].
+pub async fn client_that_tries_once(file: &Path) -> Result<Client> {
+    let mut config = config(file).await?;
+    config.default_retry = false;
+    Ok(Client::try_from(config)?)
 }
 
 fn base64(file: &Path) -> Result<Value> {

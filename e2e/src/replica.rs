@@ -58,12 +58,20 @@ impl Options {
     /// for two thirds of that, and everybody looks twice a second.
     #[must_use]
     pub fn quick(lease: u32) -> Self {
-        let arguments = vec![
-            format!("--leader-election-lease-duration={lease}s"),
-            format!("--leader-election-renew-deadline={}ms", lease * 2_000 / 3),
-            "--leader-election-retry-period=500ms".to_owned(),
-        ];
-        Self { arguments, ..Self::default() }
+        let lease = Duration::from_secs(lease.into());
+        Self::timed(lease, lease * 2 / 3, Duration::from_millis(500))
+    }
+
+    /// Leaders with these times: how long the Lease lasts, how long a leader goes on without
+    /// renewing it, and how often everybody looks.
+    #[must_use]
+    pub fn timed(lease: Duration, deadline: Duration, retry: Duration) -> Self {
+        let times =
+            [("lease-duration", lease), ("renew-deadline", deadline), ("retry-period", retry)];
+        let argument = |(name, time): (&str, Duration)| {
+            format!("--leader-election-{name}={}ms", time.as_millis())
+        };
+        Self { arguments: times.map(argument).into(), ..Self::default() }
     }
 }
 

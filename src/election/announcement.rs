@@ -27,6 +27,7 @@ use crate::election::Lead;
 use crate::election::Lost;
 use crate::election::Settings;
 use crate::election::lease::CALL_TIMEOUT;
+use crate::election::lease::no_answer;
 use crate::names;
 use crate::telemetry::describe;
 
@@ -171,10 +172,6 @@ impl Announcement {
             },
         }
     }
-}
-
-fn no_answer() -> String {
-    format!("no answer within {CALL_TIMEOUT:?}")
 }
 
 /// A 404 that names the object says that there is none; any other, that there is no such kind.

@@ -101,7 +101,8 @@ impl Lease {
     }
 }
 
-fn no_answer() -> String {
+/// Why a call has come to nothing, when its time was over.
+pub fn no_answer() -> String {
     format!("no answer within {CALL_TIMEOUT:?}")
 }
 

@@ -20,6 +20,7 @@ use anyhow::Result;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use serde::Deserialize;
 
+use crate::audit::event::Event;
 use crate::audit::event::ObjectReference;
 use crate::audit::event::ResponseStatus;
 use crate::audit::event::User;
@@ -65,6 +66,17 @@ pub fn granted<'a>(account: &'a str, rules: &'a [PolicyRule]) -> impl Iterator<I
             })
         })
     })
+}
+
+/// The right that a request has used, as [`granted`] words it.
+#[must_use]
+pub fn used_by(account: &str, event: &Event) -> String {
+    right_to(account, &event.verb, &event.object_ref)
+}
+
+fn right_to(account: &str, verb: &str, of: &ObjectReference) -> String {
+    let slash = if of.subresource.is_empty() { "" } else { "/" };
+    right(account, verb, &format!("{}{slash}{}", of.resource, of.subresource), &of.api_group)
 }
 
 fn right(account: &str, verb: &str, resource: &str, group: &str) -> String {
@@ -113,10 +125,7 @@ fn used(log: &Path, rights: &mut BTreeSet<String>) -> Result<()> {
         let account = ACCOUNTS.iter().find(|(user, _)| *user == line.user.username);
         let refused = REFUSED.contains(&line.response_status.code);
         if let (Some((_, account)), false) = (account, refused) {
-            let ObjectReference { resource, subresource, api_group, .. } = &line.object_ref;
-            let slash = if subresource.is_empty() { "" } else { "/" };
-            let resource = format!("{resource}{slash}{subresource}");
-            rights.insert(right(account, &line.verb, &resource, api_group));
+            rights.insert(right_to(account, &line.verb, &line.object_ref));
         }
     }
     Ok(())

@@ -12,10 +12,7 @@ use k8s_openapi::api::core::v1::Pod as PodObject;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
 use kube::Client;
-use kube::Config;
 use kube::api::PostParams;
-use kube::config::KubeConfigOptions;
-use kube::config::Kubeconfig;
 use serde_json::json;
 
 use crate::control_plane::ControlPlane;
@@ -75,9 +72,7 @@ impl Pod {
     /// # Errors
     /// Its file cannot be read, or the URL is none.
     pub async fn client_of(&self, server: &str) -> Result<Client> {
-        let kubeconfig = Kubeconfig::read_from(&self.kubeconfig)?;
-        let options = KubeConfigOptions::default();
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+        let mut config = kubeconfig::config(&self.kubeconfig).await?;
         config.cluster_url = server.parse().with_context(|| format!("{server} is no URL"))?;
         Ok(Client::try_from(config)?)
     }

@@ -16,20 +16,17 @@ use e2e::fault_proxy::Hold;
 use e2e::fault_proxy::Rule;
 use e2e::fixture::Fixture;
 use e2e::fixture::SOON;
+use e2e::kubeconfig;
 use e2e::replica::Pod;
 use futures::Stream;
 use futures::StreamExt as _;
 use http::Method;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use kube::Client;
-use kube::Config;
 use kube::ResourceExt as _;
 use kube::api::PostParams;
 use kube::api::WatchEvent;
 use kube::api::WatchParams;
-use kube::config::KubeConfigOptions;
-use kube::config::Kubeconfig;
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -46,11 +43,7 @@ async fn setting() -> Result<Setting> {
     control_plane.install().await?;
     let proxy = FaultProxy::start(&control_plane)?;
     let pod = Pod::create(&control_plane, "through", Some(&proxy.url())).await?;
-    let kubeconfig = Kubeconfig::read_from(&pod.kubeconfig)?;
-    let options = KubeConfigOptions::default();
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
-    config.default_retry = false;
-    let through = Fixture::new(Client::try_from(config)?);
+    let through = Fixture::new(kubeconfig::client_that_tries_once(&pod.kubeconfig).await?);
     let past = Fixture::new(control_plane.client());
     Ok(Setting { through, past, proxy, _control_plane: control_plane })
 }

@@ -9,10 +9,11 @@ use std::time::Instant;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use configmapsync::names::LABEL_SYNC_UID;
 use configmapsync::names::POLICY_FENCE;
 use e2e::attempt::Attempt;
 use e2e::attempt::config_maps;
+use e2e::attempt::copy;
+use e2e::attempt::fence_probe;
 use e2e::control_plane::ApiServer;
 use e2e::control_plane::OPERATOR;
 use e2e::fixture::SOON;
@@ -159,7 +160,7 @@ impl Stage {
         for server in self.servers() {
             let client = pod.client_of(&server).await?;
             until(format!("{server} refuses {}: {wanted}", pod.name), AGAIN, || async {
-                let answer = probe().by(&client).await?;
+                let answer = fence_probe().by(&client).await?;
                 let as_wanted =
                     if wanted { answer.is_refused_by(POLICY_FENCE) } else { answer.passed() };
                 Ok(Seen::from_bool(as_wanted, || answer.to_string()))
@@ -183,7 +184,7 @@ impl Stage {
                 tries.add(who, attempt, RefusedBy(POLICY_FENCE)).await?;
             }
             let client = leader.client_of(&server).await?;
-            tries.add(("announced pod", &client), &probe(), Passes).await?;
+            tries.add(("announced pod", &client), &fence_probe(), Passes).await?;
         }
         tries.finish()
     }
@@ -208,19 +209,6 @@ impl Stage {
         ensure!(took < AGAIN, "it took {took:?}");
         self.try_all(&deposed, &leader).await
     }
-}
-
-fn copy(name: &str) -> serde_json::Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": name, "labels": {LABEL_SYNC_UID: "1-2"}},
-    })
-}
-
-fn probe() -> Attempt {
-    let path = format!("{}?dryRun=All", config_maps("app"));
-    Attempt::create("create a copy, dry run", path, copy("probe"))
 }
 
 #[tokio::test]

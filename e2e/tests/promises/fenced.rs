@@ -11,6 +11,8 @@ use configmapsync::names::POLICY_FENCE;
 use e2e::attempt::Answer;
 use e2e::attempt::Attempt;
 use e2e::attempt::config_maps;
+use e2e::attempt::copy;
+use e2e::attempt::fence_probe;
 use e2e::control_plane::ControlPlane;
 use e2e::fixture::SOON;
 use e2e::replica::Pod;
@@ -23,7 +25,6 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::Api;
 use kube::Client;
 use kube::api::DeleteParams;
-use serde_json::Value;
 use serde_json::json;
 
 use crate::tries::Expected;
@@ -67,7 +68,7 @@ impl Stage {
     /// Waits until one pod is let through and the other is not.
     async fn wait_fenced(&self, leader: &Client, other: &Client) -> Result<()> {
         until("the announced pod writes, and no other", FOLLOWED, || async {
-            let answers = (probe().by(leader).await?, probe().by(other).await?);
+            let answers = (fence_probe().by(leader).await?, fence_probe().by(other).await?);
             let fenced = answers.0.passed() && answers.1.is_refused_by(POLICY_FENCE);
             Ok(Seen::from_bool(fenced, || format!("{answers:?}")))
         })
@@ -76,25 +77,12 @@ impl Stage {
 
     async fn wait_passes(&self, client: &Client) -> Result<Answer> {
         until("it is let through", FOLLOWED, || async {
-            let answer = probe().by(client).await?;
+            let answer = fence_probe().by(client).await?;
             let passed = answer.passed().then_some(answer.clone());
             Ok(Seen::from_option(passed, || answer.to_string()))
         })
         .await
     }
-}
-
-fn copy(name: &str) -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": name, "labels": {LABEL_SYNC_UID: "1-2"}},
-    })
-}
-
-fn probe() -> Attempt {
-    let path = format!("{}?dryRun=All", config_maps("app"));
-    Attempt::create("create a copy, dry run", path, copy("probe"))
 }
 
 /// Everything that a leader does to copies; `seen` is there.
@@ -149,7 +137,7 @@ async fn while_nobody_is_announced_nobody_is_held_up() -> Result<()> {
     let mut tries = Tries::default();
     let [first, second] = [&stage.first.1, &stage.second.1];
     for who in [("first pod", first), ("second pod", second), ("administrator", &admin)] {
-        tries.add(who, &probe(), Passes).await?;
+        tries.add(who, &fence_probe(), Passes).await?;
     }
     tries.finish()
 }

@@ -26,14 +26,7 @@ const RETRY_PERIOD: Duration = Duration::from_secs(1);
 const LEADS_AGAIN: Duration = Duration::from_secs(16);
 
 fn hasty() -> Options {
-    let times = [
-        ("lease-duration", LEASE_DURATION),
-        ("renew-deadline", RENEW_DEADLINE),
-        ("retry-period", RETRY_PERIOD),
-    ];
-    let argument =
-        |(name, time): (&str, Duration)| format!("--leader-election-{name}={}s", time.as_secs());
-    Options { arguments: times.map(argument).into(), ..Options::default() }
+    Options::timed(LEASE_DURATION, RENEW_DEADLINE, RETRY_PERIOD)
 }
 
 fn leases(fixture: &Fixture) -> Api<Lease> {

@@ -10,8 +10,11 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
+use configmapsync::uninstall::access_to_delete;
 use e2e::audit::Event;
+use e2e::audit::granted;
 use e2e::audit::lines;
+use e2e::audit::used_by;
 use e2e::audit::writes_by_operator;
 use e2e::cli::configmapsync;
 use e2e::control_plane::UNINSTALL_USER;
@@ -23,6 +26,8 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 
 use crate::removal::place::Place;
 
+/// What the hook's account is called among rights.
+const HOOK: &str = "uninstall";
 /// "With 100 ConfigMapSyncs."
 const SYNCS: usize = 100;
 /// "5 copies kept."
@@ -112,7 +117,8 @@ async fn uninstalling_deletes_copies_where_that_is_asked_for(place: &Place) -> R
     place.helm.uninstall().await?;
     let events = place.audit().since(mark).await?;
     let by_hook = rights_used(&events);
-    ensure!(by_hook.iter().any(|right| right == "delete configmaps"), "used: {by_hook:#?}");
+    let needed: BTreeSet<_> = granted(HOOK, &access_to_delete()).collect();
+    ensure!(by_hook.is_superset(&needed), "used: {by_hook:#?}");
     let left = place.copies().await?;
     ensure!(left.is_empty(), "left: {:?}", left.keys());
     ensure!(place.held_syncs().await? == 0, "a ConfigMapSync waits for an operator");
@@ -183,17 +189,11 @@ fn writes_by_hook(events: &[Event]) -> Vec<&Event> {
     by_hook(events).filter(|event| event.is_write() && ours.contains(&event.resource())).collect()
 }
 
-/// `patch deployments/scale`, for each right that the hook has used.
 fn rights_used(events: &[Event]) -> BTreeSet<String> {
-    let right = |event: &Event| {
-        let subresource = &event.object_ref.subresource;
-        let slash = if subresource.is_empty() { "" } else { "/" };
-        format!("{} {}{slash}{subresource}", event.verb, event.resource())
-    };
-    by_hook(events).map(right).collect()
+    by_hook(events).map(|event| used_by(HOOK, event)).collect()
 }
 
-/// The rights that the chart gives its hook to keep copies, as `patch configmaps`.
+/// The rights that the chart gives its hook to keep copies.
 fn rights_of_hook() -> Result<BTreeSet<String>> {
     let mut rights = BTreeSet::new();
     for file in ["cluster-role-rules.yaml", "role-rules.yaml"] {
@@ -201,11 +201,7 @@ fn rights_of_hook() -> Result<BTreeSet<String>> {
         let text = fs::read_to_string(path).with_context(|| file.to_owned())?;
         let rules: Vec<PolicyRule> =
             serde_saphyr::from_str(&text).with_context(|| file.to_owned())?;
-        for rule in rules {
-            for resource in rule.resources.unwrap_or_default() {
-                rights.extend(rule.verbs.iter().map(|verb| format!("{verb} {resource}")));
-            }
-        }
+        rights.extend(granted(HOOK, &rules));
     }
     Ok(rights)
 }

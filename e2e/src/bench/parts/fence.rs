@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::attempt::Attempt;
 use crate::attempt::config_maps;
+use crate::attempt::fence_probe;
 use crate::bench::bodies::Written;
 use crate::bench::bodies::four_kibibytes;
 use crate::bench::ledger::Ledger;
@@ -176,8 +177,8 @@ impl Scene {
         let client = self.other.client().await?;
         let (fenced, bound) = (installed != Installed::None, installed == Installed::All);
         until(format!("what is enforced is {}", installed.name()), ENFORCED, || async {
-            let marked = probe(true).by(&client).await?;
-            let unmarked = probe(false).by(&client).await?;
+            let marked = fence_probe().by(&client).await?;
+            let unmarked = bounds_probe().by(&client).await?;
             let is_so = marked.is_refused_by(names::POLICY_FENCE) == fenced
                 && unmarked.is_refused_by(names::POLICY_BOUNDS) == bound;
             Ok(Seen::from_bool(is_so, || format!("marked: {marked}, unmarked: {unmarked}")))
@@ -186,10 +187,8 @@ impl Scene {
     }
 }
 
-/// A pod that does not lead creates a copy, or something else, by dry run.
-fn probe(marked: bool) -> Attempt {
-    let labels = if marked { json!({names::LABEL_SYNC_UID: "1-2"}) } else { json!({}) };
+/// A pod creates something that is no copy, by dry run.
+fn bounds_probe() -> Attempt {
     let path = format!("{}?dryRun=All", config_maps("default"));
-    let metadata = json!({"name": "fence-probe", "labels": labels});
-    Attempt::create("probe", path, json!({"metadata": metadata}))
+    Attempt::create("create no copy, dry run", path, json!({"metadata": {"name": "bounds-probe"}}))
 }

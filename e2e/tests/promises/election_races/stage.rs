@@ -17,17 +17,15 @@ use e2e::fault_proxy::FaultProxy;
 use e2e::fault_proxy::Hold;
 use e2e::fault_proxy::Rule;
 use e2e::fixture::SOON;
+use e2e::kubeconfig;
 use e2e::replica::Pod;
 use http::Method;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use kube::Client;
-use kube::Config;
 use kube::ResourceExt as _;
 use kube::api::DeleteParams;
 use kube::api::PostParams;
-use kube::config::KubeConfigOptions;
-use kube::config::Kubeconfig;
 use kube_leader_election::Error;
 use kube_leader_election::LeaseLock;
 use kube_leader_election::LeaseLockParams;
@@ -117,8 +115,10 @@ impl Stage {
         let control_plane = ControlPlane::start().await?;
         control_plane.install().await?;
         let proxy = FaultProxy::start(&control_plane)?;
-        let slow = client(&Pod::create(&control_plane, SLOW, Some(&proxy.url())).await?).await?;
-        let fast = client(&Pod::create(&control_plane, FAST, None).await?).await?;
+        let slow = Pod::create(&control_plane, SLOW, Some(&proxy.url())).await?;
+        let slow = kubeconfig::client_that_tries_once(&slow.kubeconfig).await?;
+        let fast = Pod::create(&control_plane, FAST, None).await?;
+        let fast = kubeconfig::client_that_tries_once(&fast.kubeconfig).await?;
         let leases: Api<Lease> = Api::namespaced(control_plane.client(), OPERATOR);
         // Each race makes its own.
         leases.delete(OPERATOR, &DeleteParams::default()).await?;
@@ -201,14 +201,6 @@ impl Stage {
         clock.advance(TTL);
         Ok(())
     }
-}
-
-async fn client(pod: &Pod) -> Result<Client> {
-    let kubeconfig = Kubeconfig::read_from(&pod.kubeconfig)?;
-    let options = KubeConfigOptions::default();
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
-    config.default_retry = false;
-    Ok(Client::try_from(config)?)
 }
 
 fn candidate(kind: Kind, client: &Client, name: &str, clock: &Clock) -> LeaseLock {

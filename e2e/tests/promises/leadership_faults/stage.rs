@@ -7,12 +7,12 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::names;
+use e2e::attempt::fence_probe;
 use e2e::audit::Event;
 use e2e::audit::Mark;
 use e2e::control_plane::OPERATOR;
 use e2e::fault_proxy::FaultProxy;
 use e2e::fixture::Fixture;
-use e2e::kubeconfig;
 use e2e::load::Load;
 use e2e::oracle;
 use e2e::oracle::History;
@@ -28,11 +28,7 @@ use e2e::replica::Replica;
 use e2e::wait::Seen;
 use e2e::wait::until;
 use e2e::world::World;
-use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
-use kube::Api;
-use kube::api::PostParams;
 
 /// O6: all is in order so soon after the last fault.
 pub const CONVERGED: Duration = Duration::from_mins(1);
@@ -122,17 +118,11 @@ impl Stage {
     async fn wait_fenced(&self, wanted: bool) -> Result<()> {
         let pod = format!("stranger-{wanted}");
         let pod = Pod::create(&self.world.control_plane, &pod, None).await?;
-        let stranger = kubeconfig::client(&pod.kubeconfig).await?;
-        let maps = Api::<ConfigMap>::namespaced(stranger, "default");
-        let labels = [(names::LABEL_SYNC_UID.to_owned(), "none".to_owned())];
-        let name = Some("probe".to_owned());
-        let metadata = ObjectMeta { name, labels: Some(labels.into()), ..ObjectMeta::default() };
-        let map = ConfigMap { metadata, ..ConfigMap::default() };
-        let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+        let stranger = pod.client().await?;
         until(format!("the fence holds: {wanted}"), FENCED, || async {
-            let refused = maps.create(&dry_run, &map).await.err().map(|it| it.to_string());
-            let is_held = refused.as_ref().is_some_and(|it| it.contains(names::POLICY_FENCE));
-            Ok(Seen::from_bool(is_held == wanted, || format!("{refused:?}")))
+            let answer = fence_probe().by(&stranger).await?;
+            let is_held = answer.is_refused_by(names::POLICY_FENCE);
+            Ok(Seen::from_bool(is_held == wanted, || answer.to_string()))
         })
         .await
     }
