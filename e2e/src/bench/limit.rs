@@ -35,7 +35,7 @@ pub struct Limit {
 pub async fn measure(place: &mut Place, in_flight_at_a_time: u32, count: u32) -> Result<Limit> {
     place.stop_operator().await?;
     place.make_namespaces(count).await?;
-    let writer = Writer::new(&place.control_plane).await?;
+    let writer = Writer::announced(&place.control_plane).await?;
     let limit = usize::try_from(in_flight_at_a_time)?;
     let name = format!("limit-{in_flight_at_a_time}");
     let places = (0..count).map(|index| NamespacedName::new(Place::namespace(index), &name));

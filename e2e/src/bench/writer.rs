@@ -1,40 +1,29 @@
-//! The raw writer: the operator's kind of client and the operator's rights, and nothing to decide.
+//! The raw writer: the operator's kind of client, account and rights, and nothing to decide.
 
-use std::fs;
-use std::path::Path;
+use std::time::Duration;
 
-use anyhow::Context;
 use anyhow::Result;
 use configmapsync::names::NamespacedName;
 use futures::StreamExt as _;
 use futures::TryStreamExt as _;
 use futures::stream;
-use k8s_openapi::api::authentication::v1::TokenRequest;
-use k8s_openapi::api::authentication::v1::TokenRequestSpec;
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::Api;
 use kube::Client;
-use kube::Config;
-use kube::api::PostParams;
-use kube::config::KubeConfigOptions;
-use kube::config::Kubeconfig;
-use serde_json::json;
 
+use crate::attempt::fence_probe;
 use crate::bench::bodies;
 use crate::bench::bodies::Data;
 use crate::bench::bodies::MetadataOnly;
 use crate::bench::bodies::Written;
 use crate::control_plane::ControlPlane;
-use crate::control_plane::OPERATOR;
-use crate::kubeconfig::Credential;
+use crate::kubeconfig;
 use crate::replica::Pod;
+use crate::wait::Seen;
+use crate::wait::until;
 
-/// The name of its account.
+/// How the names of its pods begin.
 const NAME: &str = "raw-writer";
-/// How the API server knows it.
-pub const USER: &str = "system:serviceaccount:default:raw-writer";
-/// Longer than any run.
-const TOKEN_SECONDS: i64 = 24 * 3_600;
+/// An API server takes milliseconds to hear of an announcement, as a rule.
+const LET_THROUGH: Duration = Duration::from_secs(30);
 
 /// A writer with connections of its own.
 pub struct Writer {
@@ -44,17 +33,23 @@ pub struct Writer {
 // === impl Writer ===
 
 impl Writer {
-    /// A writer that has not connected yet, as the operator has not when it starts. Nothing is
-    /// tried again.
+    /// A writer that is one more of the operator's pods, and announced as the leader: what it
+    /// writes passes whatever the operator's writes pass. It has not connected yet, as the
+    /// operator has not when it starts. Nothing is tried again.
     ///
     /// # Errors
-    /// It gets no account.
-    pub async fn new(control_plane: &ControlPlane) -> Result<Self> {
-        let token = account(control_plane).await.context("making an account for the raw writer")?;
-        let text = control_plane.kubeconfig_for(&Credential::Token(token))?;
-        let file = control_plane.folder().join("raw-writer.kubeconfig");
-        fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
-        Self::by(&file).await
+    /// It gets no pod, or is not let through in time.
+    pub async fn announced(control_plane: &ControlPlane) -> Result<Self> {
+        let name = format!("{NAME}-{:08x}", fastrand::u32(..));
+        let pod = Pod::create(control_plane, &name, None).await?;
+        control_plane.announce(&pod.uid, 1).await?;
+        let client = pod.client().await?;
+        until("the raw writer is let through", LET_THROUGH, || async {
+            let answer = fence_probe().by(&client).await?;
+            Ok(Seen::from_bool(answer.passed(), || answer.to_string()))
+        })
+        .await?;
+        Self::of(&pod).await
     }
 
     /// A writer that is one of the operator's pods. Nothing is tried again.
@@ -62,15 +57,7 @@ impl Writer {
     /// # Errors
     /// Its file cannot be read.
     pub async fn of(pod: &Pod) -> Result<Self> {
-        Self::by(&pod.kubeconfig).await
-    }
-
-    async fn by(file: &Path) -> Result<Self> {
-        let options = KubeConfigOptions::default();
-        let kubeconfig = Kubeconfig::read_from(file)?;
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
-        config.default_retry = false;
-        Ok(Self { client: Client::try_from(config)? })
+        Ok(Self { client: kubeconfig::client_that_tries_once(&pod.kubeconfig).await? })
     }
 
     /// Creates a copy.
@@ -115,27 +102,4 @@ where
     Working: Future<Output = Result<Done>>,
 {
     stream::iter(items.into_iter().map(work)).buffer_unordered(limit).try_collect().await
-}
-
-/// A token of an account with the operator's cluster role.
-async fn account(control_plane: &ControlPlane) -> Result<String> {
-    let metadata = json!({"name": NAME, "namespace": "default"});
-    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata});
-    control_plane.apply(account).await?;
-    let group = "rbac.authorization.k8s.io";
-    control_plane
-        .apply(json!({
-            "apiVersion": format!("{group}/v1"),
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": NAME},
-            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": OPERATOR},
-            "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": "default"}],
-        }))
-        .await?;
-    let spec =
-        TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() };
-    let request = TokenRequest { spec, ..TokenRequest::default() };
-    let accounts = Api::<ServiceAccount>::namespaced(control_plane.client(), "default");
-    let answer = accounts.create_token_request(NAME, &PostParams::default(), &request).await?;
-    Ok(answer.status.context("the API server gave no token")?.token)
 }
