@@ -5,8 +5,10 @@
 //! only their digests once they were read.
 //!
 //! Guarantees: between two complete lists, the inventory never goes back to an older
-//! resourceVersion of one uid; the answer of a write goes in at once. What it says may be behind the cluster, never wrong about
-//! the version it speaks of: whoever acts on it does so conditionally on that version.
+//! resourceVersion of one uid, unless a live read finds that storage has; the answer of a write
+//! goes in at once, and that of a read where nothing newer was told. What it says may be behind
+//! the cluster, never wrong about the version it speaks of: whoever acts on it does so
+//! conditionally on that version.
 
 mod config_maps;
 mod entry;

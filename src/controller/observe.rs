@@ -243,7 +243,11 @@ async fn read_source(
             let seen = ContentSeen::Read(known, part);
             SourceSeen::Present(source(view.inventory, &name, &entry, version, seen))
         }
-        Ok(None) => SourceSeen::Absent { confirmed: true },
+        Ok(None) => match view.inventory.config_map(&name) {
+            // It came while the answer was on its way.
+            Known::Present(_) => known_source(view, sync, spec),
+            Known::Absent | Known::Unknown => SourceSeen::Absent { confirmed: true },
+        },
         Err(refusal) => {
             let failure = refusal.failure.clone();
             view.memory.failed(uid, Attempt::default(), refusal, Instant::now());

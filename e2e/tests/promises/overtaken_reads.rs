@@ -2,7 +2,9 @@
 //! watch tells while a read is under way counts, also if the answer of the read comes after it.
 
 use anyhow::Result;
+use anyhow::ensure;
 use configmapsync::api::ConfigMapSyncSpec;
+use configmapsync::api::SourceDeletionPolicy;
 use e2e::fault_proxy::Fault;
 use e2e::fault_proxy::FaultProxy;
 use e2e::fault_proxy::Hold;
@@ -133,6 +135,22 @@ async fn a_source_that_comes_while_it_is_missed_is_copied() -> Result<()> {
     scene.heard().await?;
     hold.release();
     scene.fixture.wait_data("app", "shared", &[("a", "1")], FOLLOWED).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_source_that_is_back_before_it_is_missed_takes_no_copy() -> Result<()> {
+    let source_deletion_policy = SourceDeletionPolicy::Delete;
+    let scene = Scene::synced(ConfigMapSyncSpec { source_deletion_policy, ..spec() }).await?;
+    let before = scene.fixture.wait_data("app", "shared", &[("a", "1"), ("b", "1")], SOON).await?;
+    let hold = scene.hold_read("central");
+    scene.fixture.delete_config_map("central", "shared").await?;
+    hold.reached(FOLLOWED).await?;
+    scene.fixture.create_config_map("central", "shared", &[("a", "2")]).await?;
+    scene.heard().await?;
+    hold.release();
+    let copy = scene.fixture.wait_data("app", "shared", &[("a", "2")], FOLLOWED).await?;
+    ensure!(copy.metadata.uid == before.metadata.uid, "it was deleted, and created again");
     Ok(())
 }
 
