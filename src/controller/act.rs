@@ -144,11 +144,7 @@ pub async fn write(
     let Errand { sync_uid, content_hash, is_repair } = errand;
     let is_repair = *is_repair;
     // Before it is sent: what is refused is refused by this namespace, not by one that follows it.
-    let attempt = Attempt {
-        subject: Some(at.clone()),
-        namespace_uid: context.inventory.namespace(&at.namespace).1,
-        content_hash: content_hash.clone(),
-    };
+    let attempt = Attempt::on(at, &context.inventory, content_hash.clone());
     let result = fence::send(context, lead, at, action).instrument(span.clone()).await?;
     context.metrics.wrote(verb, result.is_ok());
     match result {

@@ -12,11 +12,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::Client;
+use kube::ResourceExt as _;
 use kube::api::PostParams;
 use kube::runtime::events::Event;
 use kube::runtime::events::EventType;
 
 use crate::access::rule;
+use crate::election::Lead;
 use crate::names;
 
 /// Longest note that the API server takes, in bytes (`events.k8s.io/v1`).
@@ -38,15 +40,18 @@ impl Events {
         Self { client, instance }
     }
 
-    /// Sends `event` about the object `regarding`, into its namespace.
-    ///
-    /// # Errors
-    /// The API server refused, or did not answer.
-    pub async fn publish(&self, event: Event, regarding: ObjectReference) -> kube::Result<()> {
+    /// Sends `event` about the object `regarding`, into its namespace, if we lead. Nothing depends
+    /// on an Event: one that cannot be sent is left out.
+    pub async fn publish(&self, lead: &Lead, event: Event, regarding: ObjectReference) {
+        if lead.remaining().is_err() {
+            return;
+        }
         let namespace = regarding.namespace.clone().unwrap_or_default();
         let api: Api<Stored> = Api::namespaced(self.client.clone(), &namespace);
         let stored = self.stored(event, regarding, Timestamp::now());
-        api.create(&PostParams::default(), &stored).await.map(|_| ())
+        if let Err(error) = api.create(&PostParams::default(), &stored).await {
+            tracing::debug!(event = stored.name_any(), %error, "an Event could not be recorded");
+        }
     }
 
     fn stored(&self, event: Event, regarding: ObjectReference, now: Timestamp) -> Stored {

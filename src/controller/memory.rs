@@ -16,6 +16,7 @@ use crate::api::SourceVersion;
 use crate::backoff::Backoff;
 use crate::controller::contention::Contention;
 use crate::controller::error::Refusal;
+use crate::controller::inventory::Inventory;
 use crate::decide::ContentHash;
 use crate::decide::Failure;
 use crate::decide::excerpt::Excerpt;
@@ -75,6 +76,21 @@ struct Failing {
     until: Option<Instant>,
     namespace_uid: Option<String>,
     held: Held,
+}
+
+// === impl Attempt ===
+
+impl Attempt {
+    /// On the copy at `at`, in the namespace that is there now.
+    #[must_use]
+    pub fn on(
+        at: &NamespacedName,
+        inventory: &Inventory,
+        content_hash: Option<ContentHash>,
+    ) -> Self {
+        let namespace_uid = inventory.namespace(&at.namespace).1;
+        Self { subject: Some(at.clone()), namespace_uid, content_hash }
+    }
 }
 
 // === impl Memory ===

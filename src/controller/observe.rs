@@ -258,8 +258,7 @@ async fn read_source(
 
 async fn read_copy(view: View<'_>, sync: &SyncSeen, at: NamespacedName) -> (NamespacedName, Place) {
     if let Err(refusal) = view.reader.read(&at).await {
-        let namespace_uid = view.inventory.namespace(&at.namespace).1;
-        let attempt = Attempt { subject: Some(at.clone()), namespace_uid, content_hash: None };
+        let attempt = Attempt::on(&at, view.inventory, None);
         view.memory.failed(&sync.version.uid, attempt, refusal, Instant::now());
     }
     let place = place(view, sync, &at);

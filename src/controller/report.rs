@@ -93,9 +93,6 @@ async fn patch_status(
 }
 
 async fn record_event(context: &Context, lead: &Lead, sync: &SyncSeen, verdict: &Failure) {
-    if lead.remaining().is_err() {
-        return;
-    }
     let regarding = ObjectReference {
         api_version: Some(ConfigMapSync::api_version(&()).into_owned()),
         kind: Some(ConfigMapSync::kind(&()).into_owned()),
@@ -111,9 +108,7 @@ async fn record_event(context: &Context, lead: &Lead, sync: &SyncSeen, verdict: 
         action: "Reconcile".to_owned(),
         secondary: None,
     };
-    if let Err(error) = context.events.publish(event, regarding).await {
-        tracing::debug!(sync = %sync.name, %error, "an Event could not be recorded");
-    }
+    context.events.publish(lead, event, regarding).await;
 }
 
 fn event_type(reason: Reason) -> EventType {

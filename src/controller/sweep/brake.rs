@@ -26,9 +26,6 @@ pub async fn tell(context: &Context, brake: Option<Brake>, is_held: &mut bool) {
 }
 
 async fn record_event(context: &Context, brake: Brake) {
-    if context.lead.remaining().is_err() {
-        return;
-    }
     let settings = &context.settings;
     let regarding = ObjectReference {
         api_version: Some("v1".to_owned()),
@@ -45,7 +42,5 @@ async fn record_event(context: &Context, brake: Brake) {
         action: "Sweep".to_owned(),
         secondary: None,
     };
-    if let Err(error) = context.events.publish(event, regarding).await {
-        tracing::debug!(%error, "an Event could not be recorded");
-    }
+    context.events.publish(&context.lead, event, regarding).await;
 }

@@ -109,11 +109,7 @@ pub async fn look_at_copies(context: &Context, due: &BTreeMap<NamespacedName, Ca
         .iter()
         .map(async |(at, candidate)| {
             if let Err(refusal) = context.reader.look(at).await {
-                let attempt = Attempt {
-                    subject: Some(at.clone()),
-                    namespace_uid: context.inventory.namespace(&at.namespace).1,
-                    content_hash: None,
-                };
+                let attempt = Attempt::on(at, &context.inventory, None);
                 let sync_uid = &candidate.marks.sync_uid;
                 context.memory.failed(sync_uid, attempt, refusal, Instant::now());
             }
