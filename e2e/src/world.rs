@@ -13,6 +13,7 @@ use crate::audit::AuditLog;
 use crate::audit::writes_by_operator;
 use crate::control_plane::ControlPlane;
 use crate::control_plane::OPERATOR;
+use crate::fault_proxy::FaultProxy;
 use crate::fixture::Fixture;
 use crate::replica;
 use crate::replica::Options;
@@ -51,6 +52,18 @@ impl World {
         let control_plane = ControlPlane::start().await?;
         control_plane.install().await?;
         Self::of(control_plane, count, options).await
+    }
+
+    /// A cluster with one replica that is ready, and the proxy through which that reaches the API
+    /// server.
+    ///
+    /// # Errors
+    /// As [`World::start`].
+    pub async fn behind_proxy() -> Result<(Self, FaultProxy)> {
+        let mut world = Self::start(0).await?;
+        let proxy = FaultProxy::start(&world.control_plane)?;
+        world.replicas.push(proxy.replica(&world.control_plane).await?);
+        Ok((world, proxy))
     }
 
     /// As [`World::start_with`], with a cluster that has the operator installed.

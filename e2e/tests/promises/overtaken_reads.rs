@@ -12,7 +12,6 @@ use e2e::fault_proxy::Rule;
 use e2e::fixture::Fixture;
 use e2e::fixture::SOON;
 use e2e::fixture::one_to_one;
-use e2e::replica::Replica;
 use e2e::world::World;
 use http::Method;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -24,8 +23,6 @@ use serde_json::json;
 use crate::at_hand::FOLLOWED;
 
 struct Scene {
-    // Dropped before the cluster.
-    _replica: Replica,
     proxy: FaultProxy,
     fixture: Fixture,
     _world: World,
@@ -34,15 +31,13 @@ struct Scene {
 impl Scene {
     /// A replica at work for a sync that has nothing to do with what is held.
     async fn start() -> Result<Self> {
-        let world = World::start(0).await?;
-        let proxy = FaultProxy::start(&world.control_plane)?;
-        let replica = proxy.replica(&world.control_plane).await?;
+        let (world, proxy) = World::behind_proxy().await?;
         let fixture = world.fixture();
         fixture.create_namespaces(&["central", "app"]).await?;
         fixture.create_config_map("central", "witness", &[("edits", "0")]).await?;
         fixture.create_sync("central", "witness", one_to_one("central", "witness", "app")).await?;
         fixture.wait_data("app", "witness", &[("edits", "0")], SOON).await?;
-        Ok(Self { _replica: replica, proxy, fixture, _world: world })
+        Ok(Self { proxy, fixture, _world: world })
     }
 
     /// As [`Scene::start`], with a copy that is in order.

@@ -23,9 +23,7 @@ const LATEST: Duration = Duration::from_secs(6);
 
 #[tokio::test]
 async fn an_api_server_that_asks_for_time_gets_it() -> Result<()> {
-    let world = World::start(0).await?;
-    let proxy = FaultProxy::start(&world.control_plane)?;
-    let _replica = proxy.replica(&world.control_plane).await?;
+    let (world, proxy) = World::behind_proxy().await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;

@@ -13,7 +13,6 @@ use e2e::fault_proxy::Rule;
 use e2e::fixture::Fixture;
 use e2e::fixture::SOON;
 use e2e::fixture::one_to_one;
-use e2e::replica::Replica;
 use e2e::wait::Seen;
 use e2e::wait::until;
 use e2e::world::World;
@@ -33,8 +32,6 @@ const DELAY: Duration = Duration::from_secs(10);
 const AT_ONCE: Duration = Duration::from_secs(2);
 
 struct Scene {
-    // Dropped before the cluster.
-    _replica: Replica,
     proxy: FaultProxy,
     fixture: Fixture,
     _world: World,
@@ -45,13 +42,11 @@ type Calls = BTreeMap<usize, Vec<String>>;
 
 impl Scene {
     async fn start() -> Result<Self> {
-        let world = World::start(0).await?;
-        let proxy = FaultProxy::start(&world.control_plane)?;
-        let replica = proxy.replica(&world.control_plane).await?;
+        let (world, proxy) = World::behind_proxy().await?;
         let fixture = world.fixture();
         fixture.create_namespaces(&["central", "other"]).await?;
         fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-        Ok(Self { _replica: replica, proxy, fixture, _world: world })
+        Ok(Self { proxy, fixture, _world: world })
     }
 
     /// Creates the namespaces of a team, and a sync that selects them.
