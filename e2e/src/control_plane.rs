@@ -18,11 +18,14 @@ pub use crate::control_plane::install::UNINSTALL_USER;
 pub use crate::control_plane::settings::Recorded;
 pub use crate::control_plane::settings::Settings;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::IpAddr;
 use std::net::TcpListener;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -283,13 +286,18 @@ async fn wait_controllers(client: &Client, controller_manager: &Process) -> Resu
     .await
 }
 
-/// A port of `address` that is free now. Where to look is random, so that two harnesses seldom meet.
+/// A port of `address` that is free now, and that nobody else in this program was told: a program
+/// may end and start again at its port. Where to look is random, so that two harnesses seldom meet.
 ///
 /// # Errors
 /// None is found.
 pub fn free_port(address: IpAddr) -> Result<u16> {
-    std::iter::repeat_with(|| fastrand::u16(PORTS))
+    static TOLD: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    let free = std::iter::repeat_with(|| fastrand::u16(PORTS))
         .take(1_000)
-        .find(|port| TcpListener::bind((address, *port)).is_ok())
-        .with_context(|| format!("no port of {address} is free in {PORTS:?}"))
+        .find(|port| !told.contains(port) && TcpListener::bind((address, *port)).is_ok());
+    let port = free.with_context(|| format!("no port of {address} is free in {PORTS:?}"))?;
+    told.insert(port);
+    Ok(port)
 }

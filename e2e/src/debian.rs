@@ -154,7 +154,7 @@ fn apt(words: &[&str]) -> Command {
     let mut command = Command::new("apt-get");
     // Other programs may be installing something, too: their lock is waited for.
     command
-        .args(["--quiet", "--option", "DPkg::Lock::Timeout=300"])
+        .args(["--quiet", "--option", "DPkg::Lock::Timeout=300", "--option", "Acquire::Retries=3"])
         .args(words)
         .env("DEBIAN_FRONTEND", "noninteractive");
     command

@@ -27,6 +27,8 @@ use anyhow::Result;
 use anyhow::bail;
 use rustix::process::Pid;
 pub use rustix::process::Signal;
+use rustix::process::WaitId;
+use rustix::process::WaitIdOptions;
 
 use crate::wait::Seen;
 use crate::wait::until;
@@ -189,12 +191,17 @@ impl Process {
         Ok(())
     }
 
-    /// Freezes it: SIGSTOP.
+    /// Freezes it: SIGSTOP, and waits until none of its threads goes on.
     ///
     /// # Errors
     /// As [`Process::signal`].
     pub fn freeze(&self) -> Result<()> {
-        self.signal(Signal::STOP)
+        self.signal(Signal::STOP)?;
+        // Its end counts, too, and both stay to be told: to the next who freezes it, and to `child`.
+        let changes = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        rustix::process::waitid(WaitId::Pid(self.id), changes)
+            .with_context(|| format!("waiting until {} is frozen", self.name))?;
+        Ok(())
     }
 
     /// Lets it go on after [`Process::freeze`]: SIGCONT.

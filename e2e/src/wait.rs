@@ -11,6 +11,8 @@ use tokio::time::Instant;
 
 /// How long to rest between two looks.
 const PAUSE: Duration = Duration::from_millis(25);
+/// A rest that is longer than wanted by this much was a machine that stood still.
+const STALL: Duration = Duration::from_millis(250);
 
 /// What one look at the world found.
 #[derive(Debug)]
@@ -67,7 +69,7 @@ where
     Looking: Future<Output = Result<Seen<T>>>,
 {
     let what = what.as_ref();
-    let end = Instant::now() + deadline;
+    let mut end = Instant::now() + deadline;
     let mut last = "nothing yet".to_owned();
     loop {
         match time::timeout_at(end, look()).await {
@@ -79,8 +81,17 @@ where
         if Instant::now() + pause >= end {
             bail!("waited {deadline:?} in vain until {what}; seen instead: {last}");
         }
-        time::sleep(pause).await;
+        end += overslept(pause).await;
     }
+}
+
+/// Rests for `pause`, and tells how much longer it was if the machine stood still meanwhile: time
+/// that nobody could look in is no time in vain.
+async fn overslept(pause: Duration) -> Duration {
+    let start = Instant::now();
+    time::sleep(pause).await;
+    let excess = start.elapsed().saturating_sub(pause);
+    if excess < STALL { Duration::ZERO } else { excess }
 }
 
 /// Makes sure that something stays as it is for `period`: looks again and again, and finds it

@@ -119,7 +119,10 @@ async fn the_audit_log_tells_who_did_what() -> Result<()> {
     ];
     assert_eq!(facts, expected, "{}", lines(&ours));
     let later = control_plane.audit().mark().await?;
-    assert!(control_plane.audit().since(later).await?.is_empty());
+    let after = control_plane.audit().since(later).await?;
+    // Controllers and the API server itself are at work all the time.
+    let ours: Vec<_> = after.iter().filter(|event| event.user.username == "admin").collect();
+    assert!(ours.is_empty(), "{}", lines(&ours));
     Ok(())
 }
 

@@ -21,12 +21,17 @@ use kube::api::LogParams;
 use kube::api::PostParams;
 use serde_json::json;
 use tokio::process::Command;
+use tokio::sync::Mutex;
+
+/// One cluster with pods takes all of a small machine, and the demo measures how soon it follows.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test]
 async fn the_demo_shows_the_whole_path() {
     if held::skipped() {
         return;
     }
+    let _alone = ALONE.lock().await;
     let report = demo::run(&Options { once: true, ..Options::default() }).await.unwrap();
     assert_eq!(report.pod_security, "restricted");
     assert_eq!(report.leaders.len(), 1, "pods that hold a Lease: {:?}", report.leaders);
@@ -41,6 +46,7 @@ async fn the_demo_shows_the_whole_path() {
 #[tokio::test]
 async fn the_operator_goes_and_comes_back_without_losing_or_wedging_anything() {
     if !held::skipped() {
+        let _alone = ALONE.lock().await;
         removal::the_operator_goes_and_comes_back().await.unwrap();
     }
 }
@@ -50,6 +56,7 @@ fn nothing_is_left_of_a_cluster_whose_program_is_killed() {
     if held::skipped() {
         return;
     }
+    let _alone = ALONE.blocking_lock();
     let mut holder = held::start("holds_a_cluster_with_a_pod").unwrap();
     let seen = holder.footprint.remains().join("\n");
     assert!(seen.contains("pause"), "no container before the end:\n{seen}");

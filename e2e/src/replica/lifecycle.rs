@@ -7,8 +7,8 @@ use anyhow::ensure;
 
 use crate::replica::Replica;
 
-/// How long a replica may take to stop.
-const STOP: Duration = Duration::from_secs(10);
+/// How long a replica may take to stop: longer than it allows itself, where its writes hang.
+const STOP: Duration = Duration::from_secs(30);
 
 impl Replica {
     /// Asks it to stop, and waits until it has, in peace.

@@ -21,6 +21,8 @@ use crate::tools::set::Set;
 
 /// The oldest Go that builds all sets, as in `go1.26`.
 const GO: (u32, u32) = (1, 26);
+/// How often a build is begun: it fetches modules, and a connection may break.
+const TRIES: usize = 3;
 
 /// The folder with the programs of `set`, built first where it does not exist yet.
 pub async fn ensure(set: Set, cache: &Path) -> Result<PathBuf> {
@@ -41,7 +43,13 @@ pub async fn ensure(set: Set, cache: &Path) -> Result<PathBuf> {
         fs::remove_dir_all(&partial).with_context(|| format!("removing {}", partial.display()))?;
     }
     let progress = Progress::start(format!("{} ({})", set.name(), set.programs().join(", ")));
-    go_build(set, &partial, &progress).await?;
+    for number in 1..=TRIES {
+        match go_build(set, &partial, &progress).await {
+            Ok(()) => break,
+            Err(error) if number == TRIES => return Err(error),
+            Err(_) => progress::announce(set.name(), "go build failed, perhaps by the network"),
+        }
+    }
     if let Some((from, to)) = set.renamed() {
         fs::rename(partial.join(from), partial.join(to))
             .with_context(|| format!("renaming {from} to {to} in {}", partial.display()))?;

@@ -163,7 +163,7 @@ async fn next(
 #[tokio::test]
 async fn a_watch_lags_and_is_cut() -> Result<()> {
     let Setting { through, past, proxy, _control_plane } = setting().await?;
-    let maps: Api<ConfigMap> = Api::all(through.client());
+    let maps: Api<ConfigMap> = Api::namespaced(through.client(), "default");
     let version = past.create_config_map("default", "start", &[]).await?;
     let version = version.resource_version().unwrap_or_default();
     let mut events = pin!(maps.watch(&WatchParams::default(), &version).await?);

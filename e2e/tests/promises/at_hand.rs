@@ -15,7 +15,6 @@ use e2e::fixture::SOON;
 use e2e::wait::Seen;
 use e2e::wait::until;
 use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::DeleteParams;
 use kube::api::ListParams;
@@ -76,24 +75,6 @@ pub async fn wait_syncs<T>(
         let listed = api.list(&ListParams::default()).await?.items.into_iter();
         let syncs = listed.map(|sync| (sync.metadata.name.clone().unwrap_or_default(), sync));
         Ok(look(&syncs.collect()))
-    })
-    .await
-}
-
-/// Deletes a namespace, and all that is in it.
-pub async fn delete_namespace(fixture: &Fixture, name: &str) -> Result<()> {
-    let namespaces = Api::<Namespace>::all(fixture.client());
-    let deleted = namespaces.delete(name, &DeleteParams::default()).await;
-    deleted.with_context(|| format!("deleting the namespace {name}"))?;
-    Ok(())
-}
-
-/// Waits until a namespace is gone.
-pub async fn wait_no_namespace(fixture: &Fixture, name: &str, deadline: Duration) -> Result<()> {
-    let namespaces = Api::<Namespace>::all(fixture.client());
-    until(format!("the namespace {name} is gone"), deadline, || async {
-        let found = namespaces.get_opt(name).await?;
-        Ok(Seen::from_bool(found.is_none(), || format!("{:?}", found.map(|it| it.status))))
     })
     .await
 }

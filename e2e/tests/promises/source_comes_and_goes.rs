@@ -23,8 +23,6 @@ use serde_json::json;
 
 use crate::at_hand::FOLLOWED;
 use crate::at_hand::copy_writes;
-use crate::at_hand::delete_namespace;
-use crate::at_hand::wait_no_namespace;
 
 async fn synced(world: &World) -> Result<Fixture> {
     let fixture = world.fixture();
@@ -60,9 +58,9 @@ async fn so_is_one_that_goes_and_comes_back_with_its_namespace() -> Result<()> {
     fixture.wait_reason("team", "sync", "Synced", SOON).await?;
     let copy = fixture.config_map("app", "shared").await?.context("no copy")?;
 
-    delete_namespace(&fixture, "central").await?;
+    fixture.delete_namespace("central").await?;
     fixture.wait_reason("team", "sync", "SourceNotFound", SOON).await?;
-    wait_no_namespace(&fixture, "central", SOON * 3).await?;
+    fixture.wait_no_namespace("central", SOON * 3).await?;
     fixture.wait_reason("team", "sync", "SourceNotFound", SOON).await?;
     let kept = fixture.wait_data("app", "shared", &[("a", "1")], FOLLOWED).await?;
     ensure!(kept.metadata.resource_version == copy.metadata.resource_version, "kept untouched");

@@ -17,10 +17,8 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::at_hand::copy_writes;
-use crate::at_hand::delete_namespace;
 use crate::at_hand::ready;
 use crate::at_hand::short;
-use crate::at_hand::wait_no_namespace;
 
 /// Time for Kubernetes itself to empty a namespace.
 const EMPTIED: Duration = Duration::from_mins(1);
@@ -139,7 +137,7 @@ async fn events_that_cannot_be_recorded_block_nothing() -> Result<()> {
     fixture.patch_config_map("app", "shared", &finalizers(&[THEIRS])).await?;
 
     let mark = world.audit().mark().await?;
-    delete_namespace(&fixture, "team").await?;
+    fixture.delete_namespace("team").await?;
     wait_deleting(&fixture, "team", "sync").await?;
     until("an Event was refused in the namespace that goes", SOON, || async {
         let events = world.audit().since(mark).await?;
@@ -151,7 +149,7 @@ async fn events_that_cannot_be_recorded_block_nothing() -> Result<()> {
     .await?;
     fixture.patch_config_map("app", "shared", &finalizers(&[])).await?;
     fixture.wait_no_config_map("app", "shared", SOON).await?;
-    wait_no_namespace(&fixture, "team", EMPTIED).await
+    fixture.wait_no_namespace("team", EMPTIED).await
 }
 
 #[tokio::test]
@@ -176,10 +174,10 @@ async fn a_namespace_that_goes_takes_the_copies_of_its_syncs_along() -> Result<(
     fixture.create_sync("central", "stays", one_to_one("central", "shared", "web")).await?;
     fixture.wait_reason("central", "stays", "Synced", SOON).await?;
 
-    delete_namespace(&fixture, "team").await?;
-    delete_namespace(&fixture, "doomed").await?;
-    wait_no_namespace(&fixture, "team", EMPTIED).await?;
-    wait_no_namespace(&fixture, "doomed", EMPTIED).await?;
+    fixture.delete_namespace("team").await?;
+    fixture.delete_namespace("doomed").await?;
+    fixture.wait_no_namespace("team", EMPTIED).await?;
+    fixture.wait_no_namespace("doomed", EMPTIED).await?;
     for (namespace, name) in [("app", "shared"), ("web", "own")] {
         let left = fixture.config_map(namespace, name).await?;
         ensure!(left.is_none(), "{namespace}/{name} is left");

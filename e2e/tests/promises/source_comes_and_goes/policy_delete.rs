@@ -15,8 +15,6 @@ use serde_json::json;
 
 use crate::at_hand::FOLLOWED;
 use crate::at_hand::copy_writes;
-use crate::at_hand::delete_namespace;
-use crate::at_hand::wait_no_namespace;
 
 async fn synced(world: &World) -> Result<Fixture> {
     let fixture = world.fixture();
@@ -59,12 +57,12 @@ async fn the_copy_goes_after_a_live_look_and_comes_back_with_its_source() -> Res
     fixture.wait_reason("team", "sync", "Synced", SOON).await?;
 
     let mark = world.audit().mark().await?;
-    delete_namespace(&fixture, "central").await?;
+    fixture.delete_namespace("central").await?;
     fixture.wait_no_config_map("central", "shared", SOON * 3).await?;
     fixture.wait_no_config_map("app", "shared", FOLLOWED).await?;
     fixture.wait_reason("team", "sync", "SourceNotFound", SOON).await?;
     ensure_looked_first(&world.audit().since(mark).await?)?;
-    wait_no_namespace(&fixture, "central", SOON * 3).await?;
+    fixture.wait_no_namespace("central", SOON * 3).await?;
     fixture.create_namespaces(&["central"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "3")]).await?;
     fixture.wait_data("app", "shared", &[("a", "3")], FOLLOWED).await?;
