@@ -26,8 +26,9 @@ use serde_json::Value;
 use crate::wait::Seen;
 use crate::wait::until;
 
-/// How long a person waits for what should take a moment, on a machine under load.
-pub const SOON: Duration = Duration::from_secs(20);
+/// How long a person waits for what should take a moment, on a machine under load, or for what may
+/// have to wait until a Lease expires that was not given back.
+pub const SOON: Duration = Duration::from_mins(1);
 
 /// A person with a client. Works with any cluster.
 #[derive(Clone)]

@@ -1,14 +1,17 @@
 //! What most tests start with: a cluster, and replicas of the operator in it.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use anyhow::Result;
+use configmapsync::names;
 use futures::future::try_join_all;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use kube::api::ApiResource;
 use kube::api::DynamicObject;
-use std::time::Duration;
 
+use crate::attempt::fence_probe;
 use crate::audit::AuditLog;
 use crate::audit::writes_by_operator;
 use crate::control_plane::ControlPlane;
@@ -17,9 +20,13 @@ use crate::fault_proxy::FaultProxy;
 use crate::fixture::Fixture;
 use crate::replica;
 use crate::replica::Options;
+use crate::replica::Pod;
 use crate::replica::Replica;
 use crate::wait::Seen;
 use crate::wait::until;
+
+/// How long an API server may take to fence, after it has started.
+const FENCED: Duration = Duration::from_mins(1);
 
 /// A cluster with the operator installed. Dropped, all of it is gone.
 pub struct World {
@@ -132,6 +139,23 @@ impl World {
                 self.replicas.iter().position(|it| it.pod().uid == pod).filter(|it| *it != index)
             });
             Ok(Seen::from_option(writer, || format!("{} other events", events.len())))
+        })
+        .await
+    }
+
+    /// Waits until the API server refuses a copy to a pod that is not announced, or does not.
+    /// Somebody has to be announced. A new API server may take half a minute to find the kind that
+    /// announcements are of, and fences nobody meanwhile.
+    ///
+    /// # Errors
+    /// It is not so in time.
+    pub async fn wait_fenced(&self, wanted: bool) -> Result<()> {
+        let name = format!("stranger-{:08x}", fastrand::u32(..));
+        let stranger = Pod::create(&self.control_plane, &name, None).await?.client().await?;
+        until(format!("the fence holds: {wanted}"), FENCED, || async {
+            let answer = fence_probe().by(&stranger).await?;
+            let is_held = answer.is_refused_by(names::POLICY_FENCE);
+            Ok(Seen::from_bool(is_held == wanted, || answer.to_string()))
         })
         .await
     }

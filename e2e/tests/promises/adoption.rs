@@ -17,8 +17,8 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::at_hand::FOLLOWED;
 use crate::conditions::message;
-use crate::places::FOLLOWED;
 use crate::places::labelled;
 use crate::places::to_all;
 
@@ -93,6 +93,9 @@ async fn it_is_released_too_when_its_namespace_leaves_or_the_source_goes() -> Re
     let mut spec = to_all(labelled(&[("team", "a")]));
     spec.conflict_policy = ConflictPolicy::Adopt;
     fixture.create_sync("central", "sync", spec).await?;
+    // "Synced" is true of no namespace at all, too.
+    let marked = |copy: &ConfigMap| copy.metadata.annotations.is_some();
+    fixture.wait_config_map("app", "shared", "adopted", SOON, marked).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     fixture.label_namespace("app", &json!({"team": "b"})).await?;
     let released = |copy: &ConfigMap| copy.metadata.annotations.is_none();
@@ -103,7 +106,6 @@ async fn it_is_released_too_when_its_namespace_leaves_or_the_source_goes() -> Re
     let wanted = json!({"spec": {"sourceDeletionPolicy": "Delete"}});
     fixture.patch_sync("central", "sync", &wanted).await?;
     fixture.label_namespace("app", &json!({"team": "a"})).await?;
-    let marked = |copy: &ConfigMap| copy.metadata.annotations.is_some();
     fixture.wait_config_map("app", "shared", "adopted again", FOLLOWED, marked).await?;
     fixture.delete_config_map("central", "shared").await?;
     let left = fixture.wait_config_map("app", "shared", "released", FOLLOWED, released).await?;

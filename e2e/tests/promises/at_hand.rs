@@ -24,8 +24,10 @@ use kube::api::PostParams;
 use serde_json::Value;
 use serde_json::json;
 
-/// "Copy data edited: restored within 5 seconds", and a source is followed no later.
-pub const FOLLOWED: Duration = Duration::from_secs(5);
+/// "Copy data edited: restored within 5 seconds", "a namespace that shows up, or whose labels change:
+/// within 5 seconds", and a source is followed no later. Three times that, since other tests run
+/// beside; what a watch did not tell would be found out after an hour.
+pub const FOLLOWED: Duration = Duration::from_secs(15);
 /// Published by Kubernetes in every namespace, so that there is always something to try a write on.
 const ALWAYS_THERE: &str = "kube-root-ca.crt";
 

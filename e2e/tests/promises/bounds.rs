@@ -11,6 +11,7 @@ use configmapsync::names::POLICY_BOUNDS;
 use e2e::attempt::Attempt;
 use e2e::attempt::config_maps;
 use e2e::control_plane::OPERATOR;
+use e2e::fixture::SOON;
 use e2e::replica::Pod;
 use e2e::wait::Seen;
 use e2e::wait::until;
@@ -51,6 +52,8 @@ async fn its_token_writes_nothing_but_copies() -> Result<()> {
     for name in ["foreign", "adopted"] {
         fixture.create_config_map("app", name, &[("key", "theirs")]).await?;
     }
+    let published = |_: &ConfigMap| true;
+    fixture.wait_config_map("app", "kube-root-ca.crt", "it is there", SOON, published).await?;
     let pod = Pod::create(&world.control_plane, "thief", None).await?;
     let thief = pod.client().await?;
     let thief = ("the operator's token", &thief);

@@ -18,8 +18,6 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::at_hand::FOLLOWED;
-
 /// What Kubernetes accepts as the data of a ConfigMap, in bytes, keys included.
 const LARGEST: usize = 1024 * 1024;
 
@@ -38,7 +36,7 @@ async fn equals(fixture: &Fixture, edit: &Value) -> Result<ConfigMap> {
             && copy.binary_data.clone().unwrap_or_default()
                 == source.binary_data.clone().unwrap_or_default()
     };
-    fixture.wait_config_map("app", "shared", "it equals its source", FOLLOWED, no_less).await
+    fixture.wait_config_map("app", "shared", "it equals its source", SOON, no_less).await
 }
 
 #[tokio::test]
@@ -97,7 +95,7 @@ async fn the_largest_and_the_empty_source_are_copied() -> Result<()> {
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     fixture.create_config_map("central", "empty", &[]).await?;
     fixture.create_sync("central", "empty", one_to_one("central", "empty", "app")).await?;
-    fixture.wait_data("app", "empty", &[], FOLLOWED).await?;
+    fixture.wait_data("app", "empty", &[], SOON).await?;
     fixture.wait_reason("central", "empty", "Synced", SOON).await?;
     Ok(())
 }
@@ -130,7 +128,7 @@ async fn equal_content_in_another_order_is_not_written() -> Result<()> {
     let source = put(&data, &binary).await?;
     let same =
         |copy: &ConfigMap| copy.data == source.data && copy.binary_data == source.binary_data;
-    let copy = fixture.wait_config_map("app", "shared", "it is equal", FOLLOWED, same).await?;
+    let copy = fixture.wait_config_map("app", "shared", "it is equal", SOON, same).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
 
     let mark = world.audit().mark().await?;

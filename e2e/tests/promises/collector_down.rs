@@ -36,8 +36,12 @@ const MANY: usize = 300;
 const MEMORY: u64 = 6 * 1024;
 /// What a machine under load adds here or there; a collector that is waited for adds seconds.
 const NOISE: Duration = Duration::from_millis(25);
-/// How long the exit may take: two seconds of it for spans that can still be sent.
-const EXIT: Duration = Duration::from_secs(5);
+/// How long the exit may take: two seconds of it for spans that can still be sent. Less than the
+/// ten that a call to the collector may take.
+const EXIT: Duration = Duration::from_secs(9);
+/// How often is measured: a collector that is waited for is so each time, and what else a machine
+/// does is not.
+const MEASUREMENTS: usize = 3;
 
 /// A collector that takes every connection, and never says a word.
 struct Blackhole {
@@ -159,7 +163,17 @@ impl Times {
         Ok(times)
     }
 
-    fn ensure_alike(&self, name: &str) -> Result<()> {
+    /// Measures until both are alike.
+    async fn ensure_alike(name: &str, with: &mut Editor, without: &mut Editor) -> Result<()> {
+        for _ in 1..MEASUREMENTS {
+            if Self::measure(with, without).await?.are_alike(name).is_ok() {
+                return Ok(());
+            }
+        }
+        Self::measure(with, without).await?.are_alike(name)
+    }
+
+    fn are_alike(&self, name: &str) -> Result<()> {
         for percent in [50, 95] {
             let with = percentile(&self.with, percent);
             let without = percentile(&self.without, percent);
@@ -175,18 +189,13 @@ impl Times {
 }
 
 /// Lets one replica lead, and compares it with one without traces, from start to exit.
-async fn compare(
-    world: &mut World,
-    without: &mut Editor,
-    name: &str,
-    options: &Options,
-) -> Result<()> {
+async fn compare(world: &mut World, plain: &World, name: &str, options: &Options) -> Result<()> {
     let replica = Replica::start(&world.control_plane, name, options).await?;
     replica.wait_ready().await?;
     world.replicas.push(replica);
     world.wait_leader().await?;
-    let mut with = Editor::start(world).await?;
-    Times::measure(&mut with, without).await?.ensure_alike(name)?;
+    let (mut with, mut without) = (Editor::start(world).await?, Editor::start(plain).await?);
+    Times::ensure_alike(name, &mut with, &mut without).await?;
 
     with.edits(FILL).await?;
     let replica = world.replica()?;
@@ -227,7 +236,6 @@ async fn create_sync(world: &World) -> Result<()> {
 async fn latency_memory_and_exit_are_as_without_traces() -> Result<()> {
     let (plain, mut world) = tokio::try_join!(World::start(1), World::start(0))?;
     tokio::try_join!(create_sync(&plain), create_sync(&world))?;
-    let mut without = Editor::start(&plain).await?;
     let blackhole = Blackhole::open().await?;
     let silent = format!("http://{}", blackhole.address);
     for (name, endpoint, protocol) in [
@@ -235,7 +243,7 @@ async fn latency_memory_and_exit_are_as_without_traces() -> Result<()> {
         ("collector-silent", &silent, "grpc"),
         ("collector-silent-http", &silent, "http/protobuf"),
     ] {
-        compare(&mut world, &mut without, name, &traced(endpoint, protocol)).await?;
+        compare(&mut world, &plain, name, &traced(endpoint, protocol)).await?;
     }
     Ok(())
 }

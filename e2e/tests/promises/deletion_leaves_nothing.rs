@@ -11,6 +11,7 @@ use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::DeletionPolicy;
 use configmapsync::names;
+use e2e::audit::Event;
 use e2e::audit::lines;
 use e2e::audit::writes_by_operator;
 use e2e::fixture::Fixture;
@@ -61,7 +62,7 @@ async fn deletion_while_the_operator_is_down_is_made_up_for() -> Result<()> {
     fixture.wait_no_sync("central", "sync", AFTER_A_START).await?;
     ensure!(fixture.config_map("app", "shared").await?.is_none(), "the copy goes first");
     let events = world.audit().since(mark).await?;
-    let writes = writes_by_operator(&events);
+    let writes = but_of_status(writes_by_operator(&events));
     let order: Vec<_> = writes.iter().map(|it| (it.verb.as_str(), it.resource())).collect();
     let expected = [("delete", "configmaps"), ("patch", "configmapsyncs")];
     ensure!(order == expected, "{}", lines(&writes));
@@ -131,6 +132,12 @@ async fn a_finalizer_taken_off_a_living_sync_is_put_back() -> Result<()> {
     Ok(())
 }
 
+/// Without those of the status: while a deletion is not answered, it says that it is deleting.
+fn but_of_status(mut writes: Vec<&Event>) -> Vec<&Event> {
+    writes.retain(|write| write.object_ref.subresource.is_empty());
+    writes
+}
+
 #[tokio::test]
 async fn nothing_is_asked_twice() -> Result<()> {
     let world = World::start(1).await?;
@@ -150,7 +157,7 @@ async fn nothing_is_asked_twice() -> Result<()> {
         fixture.wait_no_sync("central", name, SOON).await?;
     }
     let events = world.audit().since(mark).await?;
-    let writes = writes_by_operator(&events);
+    let writes = but_of_status(writes_by_operator(&events));
     let expected = 2 * names.len();
     let all_succeeded = writes.iter().all(|write| write.succeeded());
     let asked = lines(&writes);

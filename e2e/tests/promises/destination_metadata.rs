@@ -17,7 +17,7 @@ use e2e::world::World;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 
-use crate::places::FOLLOWED;
+use crate::at_hand::FOLLOWED;
 
 type Map = BTreeMap<String, String>;
 
@@ -158,7 +158,7 @@ async fn what_the_spec_dropped_while_no_operator_ran_goes_too() -> Result<()> {
     let spec = json!({"spec": {"destinationMetadata": fewer}});
     fixture.patch_sync("central", "sync", &spec).await?;
     world.replica()?.restart()?;
-    world.wait_leader().await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     wait_stamped(&fixture, &[("owner", "them"), ("tier", "web")], &[]).await?;
     Ok(())
 }

@@ -37,15 +37,14 @@ const TRIED: Duration = Duration::from_mins(1);
 /// Waits until a replica has found the fence to be in this state, and has said so.
 async fn wait_state(replica: &Replica, state: &str) -> Result<()> {
     let name = &replica.pod().name;
-    until(format!("{name} finds the fence {state}"), TRIED, || async {
+    until(format!("{name} finds the fence {state}, and says so"), TRIED, || async {
         let metrics = Metrics::of(replica).await?;
         let found = metrics.value("configmapsync_fence", &[("state", state)])?;
-        Ok(Seen::from_bool(found > 0.0, || replica.process().tail(3)))
+        let said = replica.logs().iter().any(|line| line["fence"] == state);
+        let last = || format!("metric {found}, said {said}: {}", replica.process().tail(3));
+        Ok(Seen::from_bool(found > 0.0 && said, last))
     })
-    .await?;
-    let said = replica.logs().iter().any(|line| line["fence"] == state);
-    ensure!(said, "{name} did not say so: {:?}", replica.logs());
-    Ok(())
+    .await
 }
 
 /// The leader, and the other one.
@@ -81,6 +80,7 @@ async fn announce_leader(world: &World) -> Result<()> {
 async fn a_standby_is_held_back_and_the_leader_is_not() -> Result<()> {
     let mut world = World::start(1).await?;
     announce_leader(&world).await?;
+    world.wait_fenced(true).await?;
     world.add_replicas(1).await?;
     let (leader, standby) = both(&world).await?;
     wait_state(leader, "admitted").await?;

@@ -29,6 +29,10 @@ use crate::conditions::message;
 const SETTLED: Duration = Duration::from_secs(2);
 /// How often two creates race for one name; each time, ours has a millisecond more.
 const RACES: u64 = 40;
+/// The shortest delay of theirs.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// How long a retry may take that has been refused for as long as an API server takes to restart.
+const RETRIED: Duration = Duration::from_mins(3);
 
 /// Writes of ConfigMaps that succeeded, by the operator, in `namespace`.
 fn successes<'a>(events: &'a [Event], namespace: &str) -> Vec<&'a Event> {
@@ -138,7 +142,7 @@ async fn nor_when_a_retry_runs_into_it() -> Result<()> {
     let foreign = fixture.create_config_map("app", "shared", &[("a", "theirs")]).await?;
     let mark = world.audit().mark().await?;
     world.control_plane.permit_in("app", &["create"]).await?;
-    fixture.wait_reason("central", "sync", "Conflict", Duration::from_secs(40)).await?;
+    fixture.wait_reason("central", "sync", "Conflict", RETRIED).await?;
     let now = standing(&fixture).await?;
     ensure!(now.metadata.resource_version == foreign.metadata.resource_version, "{now:#?}");
     let events = world.audit().since(mark).await?;
@@ -155,25 +159,25 @@ async fn nor_when_both_are_created_at_the_same_moment() -> Result<()> {
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "ours")]).await?;
-    let mut theirs_first = 0;
+    // Later if theirs came first, else sooner: so soon both come at the same moment.
+    let (mut theirs_first, mut delay) = (0, SHORTEST);
     for number in 0..RACES {
         let name = format!("copy-{number}");
         let mut spec = one_to_one("central", "shared", "app");
         spec.destination_name = Some(name.clone());
         fixture.create_sync("central", &name, spec).await?;
-        // Sooner or later than ours, by less than a round takes.
-        tokio::time::sleep(Duration::from_millis(number)).await;
-        match fixture.create_config_map("app", &name, &[("a", "theirs")]).await {
-            Ok(theirs) => {
-                fixture.wait_reason("central", &name, "Conflict", SOON).await?;
-                let now = fixture.config_map("app", &name).await?.context("it is gone")?;
-                let same = now.metadata.resource_version == theirs.metadata.resource_version;
-                ensure!(same, "{now:#?}");
-                theirs_first += 1;
-            }
-            Err(_) => {
-                fixture.wait_reason("central", &name, "Synced", SOON).await?;
-            }
+        tokio::time::sleep(delay).await;
+        let theirs = fixture.create_config_map("app", &name, &[("a", "theirs")]).await;
+        if let Ok(theirs) = theirs {
+            fixture.wait_reason("central", &name, "Conflict", SOON).await?;
+            let now = fixture.config_map("app", &name).await?.context("it is gone")?;
+            let same = now.metadata.resource_version == theirs.metadata.resource_version;
+            ensure!(same, "{now:#?}");
+            theirs_first += 1;
+            delay *= 2;
+        } else {
+            fixture.wait_reason("central", &name, "Synced", SOON).await?;
+            delay = (delay / 2).max(SHORTEST);
         }
     }
     eprintln!("theirs came first {theirs_first} times of {RACES}");

@@ -18,6 +18,7 @@ use e2e::audit::lines;
 use e2e::fixture::Fixture;
 use e2e::fixture::SOON;
 use e2e::fixture::one_to_one;
+use e2e::replica::Options;
 use e2e::wait::Seen;
 use e2e::wait::until;
 use e2e::world::World;
@@ -140,10 +141,10 @@ async fn ten_updates_a_second_are_followed_and_the_last_value_is_on_every_copy()
 #[tokio::test]
 async fn edits_that_come_while_it_looks_away_are_one_write() -> Result<()> {
     let syncs = 20;
-    let world = World::start(1).await?;
+    // It leads before and after.
+    let world = World::start_with(1, Options::patient()).await?;
     let fixture = synced(&world, syncs).await?;
     let mark = world.audit().mark().await?;
-    // Shorter than a renewal of the Lease may take: it leads before and after.
     world.replicas[0].process().freeze()?;
     for edit in 1..=30 {
         let edit = json!({"data": {"a": edit.to_string()}});

@@ -12,8 +12,8 @@ use e2e::world::World;
 use k8s_openapi::ByteString;
 use serde_json::json;
 
+use crate::at_hand::FOLLOWED;
 use crate::conditions::message;
-use crate::places::FOLLOWED;
 
 const ALL: [(&str, &str); 3] = [("a", "1"), ("b", "2"), ("c", "3")];
 

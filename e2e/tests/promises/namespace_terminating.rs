@@ -86,7 +86,7 @@ async fn nothing_is_written_into_it_and_syncs_can_be_deleted() -> Result<()> {
         ensure!(fixture.config_map("app", name).await?.is_none(), "{name}: the copy goes first");
     }
     world.control_plane.controller_manager().thaw()?;
-    fixture.wait_no_namespace("app", SOON * 3).await?;
+    fixture.wait_no_namespace("app", SOON).await?;
     fixture.wait_reason("central", "shared", "DestinationNamespaceNotFound", SOON).await?;
     fixture.create_namespaces(&["app"]).await?;
     fixture.wait_data("app", "shared", &[("a", "2")], AGAIN).await?;
@@ -119,7 +119,7 @@ async fn a_refusal_on_its_account_is_no_matter_of_rights_and_is_not_repeated() -
     fixture.wait_reason("central", "shared", "NamespaceTerminating", SOON).await?;
     world.control_plane.permit("namespaces", &["list", "watch"]).await?;
     world.control_plane.controller_manager().thaw()?;
-    fixture.wait_no_namespace("app", SOON * 3).await?;
+    fixture.wait_no_namespace("app", SOON).await?;
     let gone = "DestinationNamespaceNotFound";
     fixture.wait_reason("central", "shared", gone, WATCHED_AGAIN).await?;
     fixture.create_namespaces(&["app"]).await?;

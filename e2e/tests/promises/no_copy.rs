@@ -17,8 +17,8 @@ use e2e::wait::stays;
 use e2e::world::World;
 use serde_json::json;
 
+use crate::at_hand::FOLLOWED;
 use crate::conditions::message;
-use crate::places::FOLLOWED;
 
 const UNCHANGED: Duration = Duration::from_secs(2);
 

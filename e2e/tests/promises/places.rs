@@ -16,9 +16,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::Api;
 use kube::api::ListParams;
 
-/// "A namespace that shows up, or whose labels change: within 5 seconds."
-pub const FOLLOWED: Duration = Duration::from_secs(5);
-
 /// A selector for namespaces that have these labels.
 pub fn labelled(labels: &[(&str, &str)]) -> LabelSelector {
     let labels: BTreeMap<_, _> =

@@ -22,11 +22,11 @@ use kube::api::PatchParams;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::at_hand::FOLLOWED;
 use crate::conditions::message;
 
 /// What must be nowhere but in ConfigMaps.
 const SECRET: &str = "hunter2-8f14e45fceea167a";
-const FOLLOWED: Duration = Duration::from_secs(5);
 /// "A right is restored: within the cap" of a backoff that is still young.
 const MENDED: Duration = Duration::from_secs(30);
 

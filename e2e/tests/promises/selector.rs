@@ -22,7 +22,7 @@ use kube::api::ListParams;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::places::FOLLOWED;
+use crate::at_hand::FOLLOWED;
 use crate::places::labelled;
 use crate::places::places;
 use crate::places::to_all;

@@ -60,7 +60,7 @@ async fn so_is_one_that_goes_and_comes_back_with_its_namespace() -> Result<()> {
 
     fixture.delete_namespace("central").await?;
     fixture.wait_reason("team", "sync", "SourceNotFound", SOON).await?;
-    fixture.wait_no_namespace("central", SOON * 3).await?;
+    fixture.wait_no_namespace("central", SOON).await?;
     fixture.wait_reason("team", "sync", "SourceNotFound", SOON).await?;
     let kept = fixture.wait_data("app", "shared", &[("a", "1")], FOLLOWED).await?;
     ensure!(kept.metadata.resource_version == copy.metadata.resource_version, "kept untouched");

@@ -110,6 +110,8 @@ async fn a_tenant_who_tries_every_path_gets_nothing_of_anybody_else() -> Result<
     tries.add(tenant, &own, Passes).await?;
     let fixture = world.fixture();
     fixture.wait_data("tenant", "copy", &[("key", "mine")], SOON).await?;
+    // Nobody changes it between a look at it and its replacement.
+    fixture.wait_reason("tenant", "mine", "Synced", SOON).await?;
 
     for (wish, differs) in wishes() {
         for (attempt, expected) in ways("probe", &wish, &differs) {

@@ -18,7 +18,11 @@ use crate::leadership_faults::stage::CONVERGED;
 use crate::leadership_faults::stage::FOLLOWED;
 use crate::leadership_faults::stage::Stage;
 
-/// Longer than a leader goes on without an answer, and shorter than anything else waits.
+/// How long the Lease lasts of those that are to follow each other soon, in seconds.
+const LEASE: u32 = 12;
+/// How soon a leader ends that gets no answer, with a Lease that lasts three seconds.
+const ENDS: Duration = Duration::from_secs(9);
+/// Longer than such a leader goes on without an answer, and shorter than anything else waits.
 const FROZEN: Duration = Duration::from_secs(5);
 /// Long enough for a renewal to fail, and shorter than a leader goes on without one.
 const GONE: Duration = Duration::from_secs(6);
@@ -52,7 +56,7 @@ async fn while_etcd_is_frozen_nobody_leads_and_afterwards_one_does() -> Result<(
     let mut stage = Stage::start(3, &Options::quick(3)).await?;
     let leader = stage.leader().await?;
     stage.world.control_plane.etcd().freeze()?;
-    let ended = stage.ends_with_failure(leader, FROZEN).await;
+    let ended = stage.ends_with_failure(leader, ENDS).await;
     stays("etcd is frozen", FROZEN, || async { Ok(Seen::Done(())) }).await?;
     stage.world.control_plane.etcd().thaw()?;
     ended?;
@@ -71,11 +75,11 @@ async fn two_api_servers_agree_on_who_leads() -> Result<()> {
     let recorder = Recorder::start(second.client()).await?;
     let first_mark = stage.world.audit().mark().await?;
     let second_mark = second.audit().mark().await?;
-    stage.add(&Options::quick(3)).await?;
+    stage.add(&Options::quick(LEASE)).await?;
     ensure!(stage.leader().await? == 0);
     let authority = stage.world.control_plane.authority();
     let proxy = FaultProxy::before(second.server(), authority)?;
-    stage.add_behind(proxy, &Options::quick(3)).await?;
+    stage.add_behind(proxy, &Options::quick(LEASE)).await?;
     stage.work().await?;
 
     for leader in [0, 1, 0] {

@@ -26,8 +26,11 @@ use crate::at_hand::size;
 use crate::leadership_faults::stage::FOLLOWED;
 use crate::leadership_faults::stage::Stage;
 
-/// How soon a process that wakes up without the lead has ended.
-const ENDS: Duration = Duration::from_secs(1);
+/// How soon a process that wakes up without the lead has ended: sooner than one that believes that
+/// it has just renewed the Lease.
+const ENDS: Duration = Duration::from_secs(5);
+/// How long the Lease lasts, in seconds; a leader goes on for two thirds of that.
+const LEASE: u32 = 12;
 /// Where copies are made that are late.
 const LATE: &str = "late";
 /// Copies whose sync is deleted before they are made.
@@ -35,7 +38,7 @@ const CREATED: usize = 3;
 
 #[tokio::test]
 async fn a_leader_that_wakes_up_too_late_ends_and_has_written_nothing() -> Result<()> {
-    let short = (Options::quick(3), Duration::from_secs(5));
+    let short = (Options::quick(LEASE), Duration::from_secs(15));
     let (options, frozen) = size(short, (Options::default(), Duration::from_mins(1)));
     let mut stage = Stage::start(3, &options).await?;
     let leader = stage.leader().await?;
@@ -60,7 +63,7 @@ async fn a_leader_that_wakes_up_too_late_ends_and_has_written_nothing() -> Resul
 
 #[tokio::test]
 async fn a_leader_that_wakes_up_in_time_goes_on_as_if_nothing_had_happened() -> Result<()> {
-    let mut stage = Stage::start(3, &Options::default()).await?;
+    let mut stage = Stage::start(3, &Options::patient()).await?;
     let leader = stage.leader().await?;
     let process = stage.replica(leader).process();
     process.freeze()?;
@@ -82,7 +85,7 @@ async fn a_leader_that_wakes_up_in_time_goes_on_as_if_nothing_had_happened() -> 
 #[tokio::test]
 async fn what_a_frozen_leader_had_sent_is_refused_when_it_arrives() -> Result<()> {
     let mut stage = Stage::start(2, &sweeps_soon()).await?;
-    stage.wait_fence().await?;
+    stage.world.wait_fenced(true).await?;
     let late = arrive_late(&mut stage).await?;
     let answers: Vec<_> = late.iter().map(|it| (it.method.clone(), it.status)).collect();
     for (method, status) in &answers {
@@ -117,7 +120,7 @@ async fn without_the_fence_a_late_create_lands_and_is_swept() -> Result<()> {
 }
 
 fn sweeps_soon() -> Options {
-    let mut options = Options::quick(6);
+    let mut options = Options::quick(LEASE);
     options.arguments.push("--sweep-period=2s".to_owned());
     options
 }

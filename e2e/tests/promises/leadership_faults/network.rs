@@ -9,15 +9,14 @@ use e2e::fault_proxy::Direction;
 use e2e::replica::Options;
 use e2e::wait::stays;
 
+use crate::leadership_faults::stage::FOLLOWED;
 use crate::leadership_faults::stage::Stage;
 
 /// How long the Lease lasts, in seconds; a leader goes on for two thirds of that.
-const LEASE: u32 = 6;
-const DEADLINE: Duration = Duration::from_secs(4);
+const LEASE: u32 = 12;
+const DEADLINE: Duration = Duration::from_secs(8);
 /// A leader looks at its deadline four times a second.
-const ENDS: Duration = Duration::from_secs(6);
-/// With a Lease that lasts so long, and a settling time of a second: far below 20 s.
-const FOLLOWED: Duration = Duration::from_secs(15);
+const ENDS: Duration = Duration::from_secs(14);
 
 /// The leader is cut off in these directions: it ends by its deadline, another follows, and nothing
 /// that was kept on the way takes effect when it arrives.

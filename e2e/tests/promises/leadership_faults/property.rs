@@ -68,7 +68,7 @@ async fn run(seed: u64, safety: Safety, until: impl Fn(usize) -> bool) -> Result
     }
     let mut stage = Stage::start(REPLICAS, &options).await?;
     match safety {
-        Safety::Whole => stage.wait_fence().await?,
+        Safety::Whole => stage.world.wait_fenced(true).await?,
         Safety::NoFence => stage.remove_fence().await?,
         Safety::BareCrate => {}
     }

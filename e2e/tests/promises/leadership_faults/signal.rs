@@ -5,16 +5,15 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
+use e2e::fixture::SOON;
 use e2e::oracle::Change;
 use e2e::oracle::Kind;
 use e2e::replica::Options;
 
 use crate::leadership_faults::stage::Stage;
 
-/// How long it may take to end.
-const ENDS: Duration = Duration::from_secs(5);
-/// How long nobody writes.
-const GAP: Duration = Duration::from_secs(3);
+/// How long nobody writes: less than the Lease takes to expire, since it was given back.
+const GAP: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn a_leader_that_is_asked_to_stop_hands_over_and_writes_no_more() -> Result<()> {
@@ -22,9 +21,9 @@ async fn a_leader_that_is_asked_to_stop_hands_over_and_writes_no_more() -> Resul
     let leader = stage.leader().await?;
     let process = stage.replica(leader).process();
     process.terminate()?;
-    let status = process.wait_exit(ENDS).await?;
+    let status = process.wait_exit(SOON).await?;
     ensure!(status.success(), "it ended with {status}:\n{}", process.tail(10));
-    stage.followed(leader, GAP).await?;
+    stage.followed(leader, SOON).await?;
     let outcome = stage.end_well().await?;
 
     let handover = outcome.handover()?;

@@ -42,8 +42,8 @@ use crate::leadership_faults::stage::Stage;
 
 const PREVIOUS: &str = "E2E_PREVIOUS";
 const REPLICAS: usize = 3;
-/// How long nobody writes, at each handover.
-const GAP: Duration = Duration::from_secs(5);
+/// How long nobody writes, at each handover: far less than the Lease takes to expire.
+const GAP: Duration = Duration::from_secs(20);
 /// Where the sources and syncs are of which nothing changes, and where their copies.
 const CALM: &str = "calm";
 const CALM_COPIES: &str = "calm-copies";
@@ -119,7 +119,7 @@ fn writes_in_calm(events: &[Event]) -> Vec<&Event> {
 async fn who_tells(stage: &Stage) -> Result<Told> {
     let leaders = Api::<ConfigMapSyncLeader>::namespaced(stage.fixture().client(), OPERATOR);
     if leaders.get_opt(OPERATOR).await?.is_some() {
-        stage.wait_fence().await?;
+        stage.world.wait_fenced(true).await?;
         return Ok(Told::ByAnnouncements);
     }
     ensure!(env::var_os(PREVIOUS).is_some(), "this version announces nobody");

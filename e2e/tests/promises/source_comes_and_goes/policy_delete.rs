@@ -58,11 +58,11 @@ async fn the_copy_goes_after_a_live_look_and_comes_back_with_its_source() -> Res
 
     let mark = world.audit().mark().await?;
     fixture.delete_namespace("central").await?;
-    fixture.wait_no_config_map("central", "shared", SOON * 3).await?;
+    fixture.wait_no_config_map("central", "shared", SOON).await?;
     fixture.wait_no_config_map("app", "shared", FOLLOWED).await?;
     fixture.wait_reason("team", "sync", "SourceNotFound", SOON).await?;
     ensure_looked_first(&world.audit().since(mark).await?)?;
-    fixture.wait_no_namespace("central", SOON * 3).await?;
+    fixture.wait_no_namespace("central", SOON).await?;
     fixture.create_namespaces(&["central"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "3")]).await?;
     fixture.wait_data("app", "shared", &[("a", "3")], FOLLOWED).await?;
