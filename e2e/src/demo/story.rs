@@ -22,6 +22,7 @@ use crate::demo::stage::Stage;
 use crate::helm::RELEASE;
 use crate::jaeger;
 use crate::jaeger::Jaeger;
+use crate::jaeger::Trace;
 use crate::wait::Seen;
 use crate::wait::until;
 
@@ -164,10 +165,8 @@ async fn show_trace(screen: &Screen, jaeger: &Jaeger, id: &str, report: &mut Rep
     let fetched = async {
         let trace = until(format!("Jaeger has the trace {id}"), DEADLINE, || async {
             let trace = jaeger.trace(id).await?;
-            // Spans are sent when they end: the root comes last.
-            let whole =
-                trace.filter(|trace| trace.spans.iter().any(|span| span.parent().is_none()));
-            Ok(Seen::from_option(whole, || "no such trace, or not yet its root".to_owned()))
+            let seen = trace.as_ref().map(jaeger::draw);
+            Ok(Seen::from_option(trace.filter(Trace::shows_creation), || format!("{seen:?}")))
         });
         let trace = trace.await?;
         Ok(Done::new(trace, format!("{}/api/traces/{id}", jaeger.query())))

@@ -62,6 +62,24 @@ pub struct Tag {
     pub value: Value,
 }
 
+impl Trace {
+    /// The span that all others come of, once it has arrived.
+    #[must_use]
+    pub fn root(&self) -> Option<&Span> {
+        self.spans.iter().find(|span| span.parent().is_none())
+    }
+
+    /// Whether it shows the creation of a copy, from the root to the call. Jaeger stores spans that
+    /// are sent together in any order, so that none tells that the others are there.
+    #[must_use]
+    pub fn shows_creation(&self) -> bool {
+        let named = |name: &str| self.spans.iter().find(|span| span.name == name);
+        let has_child = |it: &Span| self.spans.iter().any(|span| span.parent() == Some(&it.id));
+        let steps = ["observe", "plan"].into_iter().all(|name| named(name).is_some());
+        self.root().is_some() && steps && named("create copy").is_some_and(has_child)
+    }
+}
+
 impl Span {
     /// The id of the span's parent.
     #[must_use]

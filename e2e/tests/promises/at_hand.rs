@@ -45,6 +45,29 @@ pub async fn create(fixture: &Fixture, config_map: Value) -> Result<ConfigMap> {
     created.with_context(|| format!("creating {:?}", config_map.metadata.name))
 }
 
+/// Creates a `ConfigMap` in a namespace that has come back: for a moment, the API server may still
+/// take it for the one that went, and refuse.
+pub async fn create_where_it_came_back(
+    fixture: &Fixture,
+    namespace: &str,
+    name: &str,
+    data: &[(&str, &str)],
+) -> Result<ConfigMap> {
+    until(format!("{namespace}/{name} can be created"), SOON, || async {
+        match fixture.create_config_map(namespace, name, data).await {
+            Ok(created) => Ok(Seen::Done(created)),
+            Err(error) if says_terminating(&error) => Ok(Seen::NotYet(format!("{error:#}"))),
+            Err(error) => Err(error),
+        }
+    })
+    .await
+}
+
+fn says_terminating(error: &anyhow::Error) -> bool {
+    let Some(kube::Error::Api(status)) = error.downcast_ref::<kube::Error>() else { return false };
+    status.code == 403 && status.message.contains("is being terminated")
+}
+
 /// What the operator did, or tried to do, to ConfigMaps.
 pub fn copy_writes(events: &[Event]) -> Vec<&Event> {
     let writes = writes_by_operator(events).into_iter();

@@ -4,6 +4,7 @@
 
 use anyhow::Result;
 use anyhow::ensure;
+use configmapsync::api::ConfigMapSync;
 use configmapsync::policies::Operator;
 use configmapsync::policies::bounds;
 use e2e::audit::lines;
@@ -89,9 +90,13 @@ async fn a_selector_that_selects_all_passes_them_over() -> Result<()> {
     spec.destination_namespace = None;
     spec.destination_namespace_selector = Some(LabelSelector::default());
     fixture.create_sync("central", "sync", spec).await?;
-    let sync = fixture.wait_reason("central", "sync", "Synced", SOON).await?;
-    let copies = sync.status.and_then(|status| status.copies).unwrap_or_default();
-    ensure!((copies.desired, copies.ready, copies.failed) == (2, 2, 0), "{copies:?}");
+    // Of a namespace that was created before its sync, the operator may hear after it.
+    let has_both = |sync: &ConfigMapSync| {
+        let copies = sync.status.as_ref().and_then(|status| status.copies.as_ref());
+        copies.is_some_and(|it| (it.desired, it.ready, it.failed) == (2, 2, 0))
+    };
+    fixture.wait_sync("central", "sync", "two copies are ready", SOON, has_both).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
     for namespace in ["app", "default"] {
         fixture.wait_data(namespace, "shared", &[("a", "2")], SOON).await?;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::time::Duration;
-use std::time::Instant;
 
 use anyhow::Result;
 use anyhow::ensure;
@@ -26,10 +25,9 @@ use kube::api::PostParams;
 use serde_json::json;
 
 const NAMESPACES: usize = 20;
-/// Below what the operator's client waits for.
+/// Below what the operator's client waits for, and far above what everybody else takes:
+/// whoever waits for the slow one comes after it.
 const DELAY: Duration = Duration::from_secs(10);
-/// How long everybody else may take.
-const AT_ONCE: Duration = Duration::from_secs(2);
 
 struct Scene {
     proxy: FaultProxy,
@@ -105,15 +103,7 @@ impl Scene {
         calls
     }
 
-    /// When the first copy of a team was asked for.
-    fn begin(&self, team: &str) -> Option<Instant> {
-        let requests = self.proxy.requests();
-        let prefix = format!("{team}-");
-        let first = requests.iter().find(|it| it.namespace().starts_with(&prefix));
-        first.map(|request| request.arrived)
-    }
-
-    /// When the delayed creation is over.
+    /// Whether the delayed creation is over.
     fn is_slow_one_there(&self, team: &str) -> bool {
         let slow = format!("{team}-0");
         let requests = self.proxy.requests();
@@ -129,20 +119,17 @@ async fn a_slow_namespace_delays_no_other_and_no_other_sync() -> Result<()> {
     scene.slow_down("late");
     scene.fan_out("late").await?;
     scene.wait_copies("late", NAMESPACES - 1, "1").await?;
-    let took = scene.begin("late").map(|begin| begin.elapsed()).unwrap_or_default();
-    eprintln!("{} copies after {took:?}", NAMESPACES - 1);
-    ensure!(took < AT_ONCE, "the other copies took {took:?}");
+    ensure!(!scene.is_slow_one_there("late"), "the other copies came after the slow one");
 
-    let began = Instant::now();
     scene.fixture.create_sync("central", "one", one_to_one("central", "shared", "other")).await?;
     scene.fixture.wait_reason("central", "one", "Synced", SOON).await?;
-    let took = began.elapsed();
-    eprintln!("another sync was Ready after {took:?}");
-    ensure!(took < AT_ONCE, "another sync took {took:?}");
-    ensure!(!scene.is_slow_one_there("late"), "nothing was slow");
+    ensure!(!scene.is_slow_one_there("late"), "another sync was Ready after the slow one");
 
     scene.fixture.wait_reason("central", "late", "Synced", SOON).await?;
-    let (plain, late) = (scene.calls("plain"), scene.calls("late"));
+    let (plain, mut late) = (scene.calls("plain"), scene.calls("late"));
+    // The client counts what its connection was idle before as silence: it may give the slow one
+    // up before the delay is over, and ask for it again.
+    late.entry(0).or_default().dedup();
     ensure!(plain.len() == NAMESPACES && late == plain, "{late:?}\ninstead of\n{plain:?}");
     Ok(())
 }
@@ -154,11 +141,8 @@ async fn an_edit_of_the_source_does_not_wait_for_a_slow_namespace() -> Result<()
     scene.fan_out("late").await?;
     scene.wait_copies("late", NAMESPACES - 1, "1").await?;
     let edit = json!({"data": {"a": "2"}});
-    let began = Instant::now();
     scene.fixture.patch_config_map("central", "shared", &edit).await?;
     scene.wait_copies("late", NAMESPACES - 1, "2").await?;
-    let (took, is_over) = (began.elapsed(), scene.is_slow_one_there("late"));
-    eprintln!("the edit reached the others after {took:?}; the slow one was there: {is_over}");
-    ensure!(took < AT_ONCE, "the edit reached the others after {took:?}");
+    ensure!(!scene.is_slow_one_there("late"), "the edit reached the others after the slow one");
     Ok(())
 }

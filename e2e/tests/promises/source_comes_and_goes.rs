@@ -23,6 +23,7 @@ use serde_json::json;
 
 use crate::at_hand::FOLLOWED;
 use crate::at_hand::copy_writes;
+use crate::at_hand::create_where_it_came_back;
 
 async fn synced(world: &World) -> Result<Fixture> {
     let fixture = world.fixture();
@@ -66,7 +67,7 @@ async fn so_is_one_that_goes_and_comes_back_with_its_namespace() -> Result<()> {
     ensure!(kept.metadata.resource_version == copy.metadata.resource_version, "kept untouched");
 
     fixture.create_namespaces(&["central"]).await?;
-    fixture.create_config_map("central", "shared", &[("a", "2")]).await?;
+    create_where_it_came_back(&fixture, "central", "shared", &[("a", "2")]).await?;
     fixture.wait_data("app", "shared", &[("a", "2")], FOLLOWED).await?;
     fixture.wait_reason("team", "sync", "Synced", SOON).await?;
     Ok(())

@@ -69,7 +69,7 @@ async fn what_a_sync_removed_by_force_leaves_is_swept_and_nothing_else() -> Resu
 
 #[tokio::test]
 async fn what_was_left_while_no_operator_ran_is_swept_after_the_grace() -> Result<()> {
-    let mut world = World::start_with(1, impatient("8s")).await?;
+    let mut world = World::start_with(1, impatient("15s")).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     world.replica()?.terminate_and_wait().await?;

@@ -66,13 +66,17 @@ fn line_of_the_write(replica: &Replica) -> Result<Value> {
     replica.logs().into_iter().find(written).context("no line tells that a copy was created")
 }
 
-/// The trace, as soon as its root has arrived, which ends last.
-async fn whole_trace(jaeger: &Jaeger, id: &str) -> Result<Trace> {
-    until(format!("Jaeger has the trace {id} with its root"), SOON, || async {
+/// The trace, as soon as enough of it has arrived. Jaeger stores the spans that are sent at once in
+/// any order, so that none tells that the others are there.
+async fn wait_trace(
+    jaeger: &Jaeger,
+    id: &str,
+    is_enough: impl Fn(&Trace) -> bool,
+) -> Result<Trace> {
+    until(format!("Jaeger has enough of the trace {id}"), SOON, || async {
         let trace = jaeger.trace(id).await?;
         let drawn = trace.as_ref().map(draw);
-        let whole = trace.filter(|it| it.spans.iter().any(|span| span.parent().is_none()));
-        Ok(Seen::from_option(whole, || format!("{drawn:?}")))
+        Ok(Seen::from_option(trace.filter(&is_enough), || format!("{drawn:?}")))
     })
     .await
 }
@@ -130,12 +134,11 @@ fn ensure_created<'a>(trace: &'a Trace, root: &Span, resource_version: &str) -> 
 async fn one_created_copy(world: &World, jaeger: &Jaeger) -> Result<Fixture> {
     let (fixture, sync) = synced(world).await?;
     let id = last_trace_id(&sync).context("no lastTraceID")?;
-    let trace = whole_trace(jaeger, id).await?;
+    let trace = wait_trace(jaeger, id, Trace::shows_creation).await?;
     let drawn = draw(&trace).join("\n");
     eprintln!("{drawn}");
 
-    let root = trace.spans.iter().find(|span| span.parent().is_none());
-    let root = root.context("no root")?;
+    let root = trace.root().context("no root")?;
     ensure_root(root, &sync)?;
     let copy = fixture.config_map("app", "shared").await?.context("no copy")?;
     let version = copy.metadata.resource_version.context("no resourceVersion")?;
@@ -176,7 +179,7 @@ async fn handle_secrets(fixture: &Fixture) -> Result<()> {
 async fn ensure_no_secret_shows(world: &World, jaeger: &Jaeger, fixture: &Fixture) -> Result<()> {
     let sync = fixture.sync("central", "sync").await?.context("no sync")?;
     let id = last_trace_id(&sync).context("no lastTraceID")?;
-    whole_trace(jaeger, id).await?;
+    wait_trace(jaeger, id, |trace| trace.root().is_some()).await?;
     let events = Api::<Event>::all(fixture.client()).list(&ListParams::default()).await?;
     let replica = &world.replicas[0];
     let metrics = replica.metrics().await?;

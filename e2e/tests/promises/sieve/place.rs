@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context;
 use anyhow::Result;
+use configmapsync::api::ConfigMapSync;
 use configmapsync::api::ConfigMapSyncSpec;
 use configmapsync::names;
 use e2e::fixture::Fixture;
@@ -17,6 +19,8 @@ use kube::Api;
 use kube::api::PostParams;
 use serde_json::Value;
 use serde_json::json;
+
+use crate::conditions::ready;
 
 /// Something that happens, and what the operator makes of it.
 pub trait Scenario {
@@ -140,6 +144,26 @@ impl Place {
 
     pub async fn wait_no_copy(&self, namespace: &str) -> Result<()> {
         self.fixture.wait_no_config_map(&self.namespace(namespace), "shared", SOON).await
+    }
+
+    /// Waits until the status speaks of the source as it is now.
+    pub async fn wait_source_told(&self) -> Result<()> {
+        let namespace = self.namespace("central");
+        let source = self.fixture.config_map(&namespace, "shared").await?.context("no source")?;
+        self.fixture.wait_source_version(&namespace, "sync", &source, SOON).await
+    }
+
+    /// Waits until the status tells of a write in a later second than that in which the sync
+    /// became Ready.
+    pub async fn wait_write_told(&self) -> Result<()> {
+        let is_told = |sync: &ConfigMapSync| {
+            let last = sync.status.as_ref().and_then(|status| status.last_sync_time.as_ref());
+            let since = ready(sync).map(|ready| &ready.last_transition_time);
+            last.zip(since).is_some_and(|(last, since)| last.0 > since.0)
+        };
+        let (namespace, what) = (self.namespace("central"), "the status tells of another write");
+        self.fixture.wait_sync(&namespace, "sync", what, SOON, is_told).await?;
+        Ok(())
     }
 
     /// Source, sync and copy, in order.

@@ -52,7 +52,8 @@ impl Scenario for Update {
     }
 
     async fn end(&self, place: &Place) -> Result<()> {
-        place.wait_copy("app", "edited").await
+        place.wait_copy("app", "edited").await?;
+        place.wait_source_told().await
     }
 }
 
@@ -75,7 +76,8 @@ impl Scenario for Drift {
     }
 
     async fn end(&self, place: &Place) -> Result<()> {
-        place.wait_copy("app", "1").await
+        place.wait_copy("app", "1").await?;
+        place.wait_write_told().await
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::time::Duration;
-use std::time::Instant;
 
 use anyhow::Context;
 use anyhow::Result;
@@ -22,6 +21,7 @@ use e2e::replica::Options;
 use e2e::replica::Replica;
 use e2e::wait::Seen;
 use e2e::wait::until;
+use e2e::wait::until_every;
 use e2e::world::World;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
@@ -38,8 +38,14 @@ use crate::sieve::place::Place;
 use crate::sieve::place::Scenario;
 use crate::sieve::state::state;
 
-/// How long the operator has to be silent to count as done. A round takes some milliseconds.
-const SILENCE: Duration = Duration::from_millis(150);
+/// How long to rest between two looks at whether the operator is silent.
+const LOOK: Duration = Duration::from_millis(25);
+/// In how many looks in a row the operator has to be silent before something happens. A round
+/// takes some milliseconds. Not a time: while a machine stands still, nobody can ask anything.
+const SETTLED: usize = 6;
+/// In how many to count as done: what it says last may be late, and whatever comes later counts
+/// as a change after all was done.
+const DONE: usize = 40;
 /// How long to wait for a request that came in the run without faults.
 const REACHED: Duration = Duration::from_secs(5);
 /// How long a watch lags behind: long enough to decide wrongly many times.
@@ -84,11 +90,12 @@ impl Stage {
         let place = self.place();
         let mark = self.world.audit().mark().await?;
         scenario.set_up(&place).await?;
-        self.wait_silent(&place).await?;
+        // What is left of it would be taken for a request that every run has.
+        self.wait_silent(&place, DONE).await?;
         let (requests, events) = (self.proxy.count(), self.proxy.events().len());
         scenario.trigger(&place).await?;
         let ended = scenario.end(&place).await;
-        self.wait_silent(&place).await?;
+        self.wait_silent(&place, DONE).await?;
         both(ended, self.check(&place, mark).await)?;
 
         let requests = self.proxy.requests_since(requests);
@@ -113,7 +120,7 @@ impl Stage {
         let place = self.place();
         let mark = self.world.audit().mark().await?;
         scenario.set_up(&place).await?;
-        self.wait_silent(&place).await?;
+        self.wait_silent(&place, SETTLED).await?;
         let asked = self.proxy.count();
         let struck = match case {
             Case::Request { which, blow: Blow::Freeze } => {
@@ -130,7 +137,7 @@ impl Stage {
             }
         };
         let ended = wait_end(&place, plain).await;
-        self.wait_silent(&place).await?;
+        self.wait_silent(&place, DONE).await?;
         both(ended, self.check(&place, mark).await)?;
         let instead = self.proxy.requests_since(asked);
         let instead = instead.iter().filter(|it| is_about(it, &place.prefix));
@@ -238,20 +245,19 @@ impl Stage {
         Place { fixture: self.world.fixture(), prefix: format!("run-{}-", self.runs) }
     }
 
-    /// Waits until the operator has asked nothing about a place for a while.
-    async fn wait_silent(&self, place: &Place) -> Result<()> {
+    /// Waits until the operator has asked nothing about a place in so many looks.
+    async fn wait_silent(&self, place: &Place, looks: usize) -> Result<()> {
         let count = || {
             let requests = self.proxy.requests();
             requests.iter().filter(|it| is_about(it, &place.prefix)).count()
         };
-        let mut last = (count(), Instant::now());
-        until("the operator has nothing left to do", SOON, || {
+        let (mut last, mut silent) = (count(), 0);
+        until_every(LOOK, "the operator has nothing left to do", SOON, || {
             let now = count();
-            if now != last.0 {
-                last = (now, Instant::now());
-            }
-            let silent = last.1.elapsed() >= SILENCE;
-            async move { Ok(Seen::from_bool(silent, || format!("{now} requests"))) }
+            silent = if now == last { silent + 1 } else { 0 };
+            last = now;
+            let is_silent = silent >= looks;
+            async move { Ok(Seen::from_bool(is_silent, || format!("{now} requests"))) }
         })
         .await
     }

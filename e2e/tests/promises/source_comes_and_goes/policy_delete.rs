@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::at_hand::FOLLOWED;
 use crate::at_hand::copy_writes;
+use crate::at_hand::create_where_it_came_back;
 
 async fn synced(world: &World) -> Result<Fixture> {
     let fixture = world.fixture();
@@ -64,7 +65,7 @@ async fn the_copy_goes_after_a_live_look_and_comes_back_with_its_source() -> Res
     ensure_looked_first(&world.audit().since(mark).await?)?;
     fixture.wait_no_namespace("central", SOON).await?;
     fixture.create_namespaces(&["central"]).await?;
-    fixture.create_config_map("central", "shared", &[("a", "3")]).await?;
+    create_where_it_came_back(&fixture, "central", "shared", &[("a", "3")]).await?;
     fixture.wait_data("app", "shared", &[("a", "3")], FOLLOWED).await?;
     fixture.wait_reason("team", "sync", "Synced", SOON).await?;
     fixture.delete_sync("team", "sync").await?;
