@@ -69,6 +69,7 @@ pub struct ControlPlane {
     authority: Authority,
     kubeconfig: PathBuf,
     client: Client,
+    audit: AuditLog,
     folder: RunFolder,
 }
 
@@ -119,6 +120,7 @@ impl ControlPlane {
         wait_ready(&client, &etcd, &api_server).await?;
         let controller_manager = programs.controller_manager()?.start()?;
         wait_controllers(&client, &controller_manager).await?;
+        let audit = AuditLog::new(programs.audit_log(FIRST), client.clone());
         Ok(Self {
             controller_manager,
             api_server,
@@ -129,6 +131,7 @@ impl ControlPlane {
             authority,
             kubeconfig,
             client,
+            audit,
             folder,
         })
     }
@@ -180,7 +183,7 @@ impl ControlPlane {
     /// What was asked of the API server.
     #[must_use]
     pub fn audit(&self) -> AuditLog {
-        AuditLog::new(self.programs.audit_log(FIRST), self.client())
+        self.audit.clone()
     }
 
     /// The process of etcd, to be frozen or killed.

@@ -1,5 +1,6 @@
 //! The harness keeps its own promises.
 
+mod audit;
 mod clock;
 mod control_plane;
 mod fault_proxy;

@@ -8,10 +8,13 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::audit::head::STARTED;
+
 /// A request, and how it was answered.
 ///
 /// A watch is written twice: with stage `ResponseStarted` when it begins, and with
 /// `ResponseComplete` when it ends. Everything else once, with `ResponseComplete`.
+/// That a request has only been received, the log tells too, but no `Event`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
@@ -122,7 +125,7 @@ impl Event {
     /// Whether this is the last line about its request.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        self.stage != "ResponseStarted"
+        self.stage != STARTED
     }
 
     /// Whether the request was only for show.

@@ -24,6 +24,7 @@ use crate::audit::event::Event;
 use crate::audit::event::ObjectReference;
 use crate::audit::event::ResponseStatus;
 use crate::audit::event::User;
+use crate::audit::head::RECEIVED;
 use crate::control_plane::OPERATOR_USER;
 use crate::control_plane::UNINSTALL_USER;
 
@@ -45,6 +46,7 @@ pub(crate) struct UsedRights {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Line {
+    stage: String,
     verb: String,
     user: User,
     #[serde(default)]
@@ -122,6 +124,10 @@ fn used(log: &Path, rights: &mut BTreeSet<String>) -> Result<()> {
     for line in BufReader::new(File::open(log)?).split(b'\n') {
         // The last one may be half written.
         let Ok(line) = serde_json::from_slice::<Line>(&line?) else { continue };
+        // Whether it is refused is not known before it is answered.
+        if line.stage == RECEIVED {
+            continue;
+        }
         let account = ACCOUNTS.iter().find(|(user, _)| *user == line.user.username);
         let refused = REFUSED.contains(&line.response_status.code);
         if let (Some((_, account)), false) = (account, refused) {
@@ -146,8 +152,9 @@ mod tests {
         }))
         .unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let line = |code: u16, verb: &str| {
+        let line = |stage: &str, code: u16, verb: &str| {
             json!({
+                "stage": stage,
                 "verb": verb,
                 "user": {"username": OPERATOR_USER},
                 "objectRef": {
@@ -158,7 +165,12 @@ mod tests {
                 "responseStatus": {"code": code},
             })
         };
-        let text = format!("{}\n{}\n{{\"verb\"", line(409, "patch"), line(403, "delete"));
+        let lines = [
+            line(RECEIVED, 0, "delete"),
+            line("ResponseComplete", 409, "patch"),
+            line("ResponseComplete", 403, "delete"),
+        ];
+        let text = lines.map(|line| format!("{line}\n")).concat() + "{\"verb\"";
         fs::write(folder.path().join("1-audit.log"), text).unwrap();
         let file = folder.path().join("rights");
         add(folder.path(), &file).unwrap();

@@ -1,7 +1,6 @@
 //! One more API server on the etcd of a control plane, as a highly available one has.
 
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::Context;
 use anyhow::Result;
@@ -22,7 +21,7 @@ pub struct ApiServer {
     program: Program,
     server: String,
     client: Client,
-    audit_log: PathBuf,
+    audit: AuditLog,
 }
 
 impl ControlPlane {
@@ -38,8 +37,8 @@ impl ControlPlane {
         let server = programs.server(port);
         let client = self.admin_of(&server, &format!("admin-{number}")).await?;
         wait_ready(&client, self.etcd(), &process).await?;
-        let audit_log = programs.audit_log(number);
-        Ok(ApiServer { process, program, server, client, audit_log })
+        let audit = AuditLog::new(programs.audit_log(number), client.clone());
+        Ok(ApiServer { process, program, server, client, audit })
     }
 
     async fn admin_of(&self, server: &str, name: &str) -> Result<Client> {
@@ -68,7 +67,7 @@ impl ApiServer {
     /// What was asked of it.
     #[must_use]
     pub fn audit(&self) -> AuditLog {
-        AuditLog::new(self.audit_log.clone(), self.client())
+        self.audit.clone()
     }
 
     /// Its process, to be frozen or killed.

@@ -8,6 +8,7 @@ use anyhow::Context;
 use anyhow::Result;
 use serde_json::json;
 
+use crate::audit::RECEIVED;
 use crate::certificates::Authority;
 use crate::certificates::KeyFiles;
 use crate::control_plane::install::OPERATOR_USER;
@@ -114,7 +115,7 @@ impl Programs {
                 "--service-account-signing-key-file={}",
                 self.token_key.key.display()
             ))
-            // Blocking: whoever got an answer finds the request in the log.
+            // Blocking: no request is begun or ended before the log has it.
             .argument("--audit-log-mode=blocking")
             .argument("--audit-log-format=json")
             .argument(format!("--audit-log-path={}", self.audit_log(number).display()))
@@ -167,6 +168,9 @@ fn prefix(number: usize) -> String {
 
 /// Whole requests and answers for the kinds that tests ask about; of the operator's other requests
 /// that they happened, so that rights granted can be compared with rights used; else nothing.
+///
+/// What the operator asks is written when it is received, too, so that whoever reads the log can tell
+/// what is still to come. A watch is not: it goes on for long, and is written when it begins.
 fn audit_policy(recorded: Recorded) -> String {
     let level = match recorded {
         Recorded::Whole => "RequestResponse",
@@ -178,14 +182,17 @@ fn audit_policy(recorded: Recorded) -> String {
         {"group": "coordination.k8s.io", "resources": ["leases"]},
         {"group": "events.k8s.io"},
     ]);
+    let operator = [OPERATOR_USER, UNINSTALL_USER];
+    let brief = ["get", "list", "create", "update", "patch", "delete", "deletecollection"];
     json!({
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
-        "omitStages": ["RequestReceived"],
         "omitManagedFields": true,
         "rules": [
-            {"level": level, "resources": watched},
-            {"level": "Metadata", "users": [OPERATOR_USER, UNINSTALL_USER]},
+            {"level": level, "users": operator, "verbs": brief, "resources": watched},
+            {"level": level, "resources": watched, "omitStages": [RECEIVED]},
+            {"level": "Metadata", "users": operator, "verbs": brief},
+            {"level": "Metadata", "users": operator, "omitStages": [RECEIVED]},
             {"level": "None"},
         ],
     })
