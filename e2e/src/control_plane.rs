@@ -31,6 +31,7 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 use http::Request;
+use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
 use kube::Client;
@@ -262,11 +263,15 @@ async fn wait_listening(api_server: &Process) -> Result<()> {
 }
 
 async fn wait_ready(client: &Client, etcd: &Process, api_server: &Process) -> Result<()> {
+    let maps = Api::<ConfigMap>::namespaced(client.clone(), "default");
     until("kube-apiserver is ready", START, || async {
         etcd.expect_running()?;
         api_server.expect_running()?;
         let request = Request::get("/readyz?verbose").body(Vec::new())?;
-        Ok(match client.request_text(request).await {
+        let ready = client.request_text(request).await;
+        // It connects to etcd for each kind by itself, and says that it is ready before the last.
+        let answer = maps.get_opt("anything").await;
+        Ok(match ready.and(answer) {
             Ok(_) => Seen::Done(()),
             Err(error) => {
                 Seen::NotYet(format!("{error}; kube-apiserver wrote:\n{}", api_server.tail(5)))
