@@ -14,6 +14,7 @@ use e2e::fixture::Fixture;
 use e2e::fixture::SOON;
 use e2e::wait::Seen;
 use e2e::wait::until;
+use e2e::world::World;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::DeleteParams;
@@ -77,6 +78,13 @@ pub fn copy_writes(events: &[Event]) -> Vec<&Event> {
 /// Verb and namespace of each, in order.
 pub fn short<'a>(events: &[&'a Event]) -> Vec<(&'a str, &'a str)> {
     events.iter().map(|event| (event.verb.as_str(), event.namespace())).collect()
+}
+
+/// Whether the API server has answered a write so late that the round ended without the answer: then
+/// it may have been told as under way, and again when it was answered.
+pub fn was_answered_late(world: &World) -> bool {
+    let is_late = |line: &Value| line["message"] == "not waiting for what answers late";
+    world.replicas.iter().any(|replica| replica.logs().iter().any(is_late))
 }
 
 /// Reason and message of the condition `Ready`.

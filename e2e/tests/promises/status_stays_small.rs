@@ -30,6 +30,7 @@ use futures::stream;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::at_hand::was_answered_late;
 use crate::conditions::reason;
 use crate::places::labelled;
 use crate::places::to_all;
@@ -151,9 +152,7 @@ fn ensure_told_once(world: &World, events: &[Event]) -> Result<()> {
     ensure!(settled.len() <= under_way.len().max(1), "{said:#?}");
     // Progressing, where there is enough to do. More only where the API server has answered so
     // late that a round ended without the answers.
-    let is_late = |line: &Value| line["message"] == "not waiting for what answers late";
-    let was_late = world.replicas.iter().any(|replica| replica.logs().iter().any(is_late));
-    ensure!(under_way.len() <= 1 || was_late, "{said:#?}");
+    ensure!(under_way.len() <= 1 || was_answered_late(world), "{said:#?}");
     let told: Vec<_> = by_operator(events).filter(|event| event.resource() == "events").collect();
     ensure!(told.len() <= said.len(), "{}\nof\n{said:#?}", lines(&told));
     Ok(())
