@@ -145,6 +145,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn time_in_which_nobody_could_look_is_not_waited_in_vain() {
+        let mut looks = 0;
+        let found = until("the third look", Duration::from_millis(60), || {
+            looks += 1;
+            let seen = Seen::from_bool(looks == 3, || format!("look {looks}"));
+            async move { Ok(seen) }
+        });
+        // All that this thread would do stands still.
+        let stall = async { std::thread::sleep(2 * STALL) };
+        assert!(tokio::join!(found, stall).0.is_ok());
+    }
+
+    #[tokio::test]
     async fn what_changes_does_not_stay() {
         let mut looks = 0;
         let error = stays("it is early", Duration::from_secs(5), || {
