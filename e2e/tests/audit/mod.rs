@@ -55,7 +55,9 @@ impl Unfinished {
         stream.write_all(head.as_bytes()).await?;
         stream.flush().await?;
         until("the API server has received it", SOON, || async {
-            let log = fs::read_to_string(control_plane.folder().join("audit.log"))?;
+            let log = fs::read(control_plane.folder().join("audit.log"))?;
+            // It may end in the middle of a character.
+            let log = String::from_utf8_lossy(&log);
             let is_it = |line: &str| line.contains("RequestReceived") && line.contains("patch");
             Ok(Seen::from_bool(log.lines().any(is_it), || "no such line".to_owned()))
         })
