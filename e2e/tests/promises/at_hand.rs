@@ -26,9 +26,12 @@ use serde_json::Value;
 use serde_json::json;
 
 /// "Copy data edited: restored within 5 seconds", "a namespace that shows up, or whose labels change:
-/// within 5 seconds", and a source is followed no later. Three times that, since other tests run
+/// within 5 seconds", and a source is followed no later. Three times that where other tests run
 /// beside; what a watch did not tell would be found out after an hour.
-pub const FOLLOWED: Duration = Duration::from_secs(15);
+pub fn followed() -> Duration {
+    size(Duration::from_secs(15), Duration::from_secs(5))
+}
+
 /// Published by Kubernetes in every namespace, so that there is always something to try a write on.
 const ALWAYS_THERE: &str = "kube-root-ca.crt";
 

@@ -7,13 +7,13 @@ use e2e::fixture::SOON;
 use e2e::world::World;
 use serde_json::json;
 
-use crate::at_hand::FOLLOWED;
 use crate::at_hand::copy_writes;
+use crate::at_hand::followed;
 
 async fn synced(world: &World) -> Result<Fixture> {
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1"), ("b", "2")]).await?;
-    fixture.wait_data("app", "shared", &[("a", "1"), ("b", "2")], FOLLOWED).await?;
+    fixture.wait_data("app", "shared", &[("a", "1"), ("b", "2")], followed()).await?;
     Ok(fixture)
 }
 
@@ -25,7 +25,7 @@ async fn a_value_changed_a_key_added_and_a_key_removed_are_followed() -> Result<
     let mark = world.audit().mark().await?;
     let edit = json!({"data": {"a": "one", "b": null, "c": "3"}});
     fixture.patch_config_map("central", "shared", &edit).await?;
-    fixture.wait_data("app", "shared", &[("a", "one"), ("c", "3")], FOLLOWED).await?;
+    fixture.wait_data("app", "shared", &[("a", "one"), ("c", "3")], followed()).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
 
     let events = world.audit().since(mark).await?;

@@ -22,9 +22,9 @@ use kube::ResourceExt as _;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::at_hand::FOLLOWED;
 use crate::at_hand::Refusal;
 use crate::at_hand::copy_writes;
+use crate::at_hand::followed;
 use crate::at_hand::ready;
 
 /// "Gone within 60 seconds", the time included after which another process leads.
@@ -67,8 +67,8 @@ async fn the_new_copy_is_written_before_the_old_one_goes() -> Result<()> {
     ] {
         let mark = world.audit().mark().await?;
         fixture.patch_sync("central", "sync", &json!({"spec": change})).await?;
-        fixture.wait_data(new.0, new.1, &[("a", "1")], FOLLOWED).await?;
-        fixture.wait_no_config_map(old.0, old.1, FOLLOWED).await?;
+        fixture.wait_data(new.0, new.1, &[("a", "1")], followed()).await?;
+        fixture.wait_no_config_map(old.0, old.1, followed()).await?;
         fixture.wait_reason("central", "sync", "Synced", SOON).await?;
 
         let events = world.audit().since(mark).await?;
@@ -95,14 +95,14 @@ async fn there_and_back_at_once_ends_where_it_began() -> Result<()> {
         fixture.patch_sync("central", "sync", &to("elsewhere")).await?;
         // Now back at once, now when the other copy is just there, now when it is alone.
         if round % 3 > 0 {
-            fixture.wait_data("elsewhere", "shared", &[("a", "1")], FOLLOWED).await?;
+            fixture.wait_data("elsewhere", "shared", &[("a", "1")], followed()).await?;
         }
         if round % 3 > 1 {
-            fixture.wait_no_config_map("app", "shared", FOLLOWED).await?;
+            fixture.wait_no_config_map("app", "shared", followed()).await?;
         }
         fixture.patch_sync("central", "sync", &to("app")).await?;
         if round % 2 > 0 {
-            fixture.wait_data("app", "shared", &[("a", "1")], FOLLOWED).await?;
+            fixture.wait_data("app", "shared", &[("a", "1")], followed()).await?;
         }
     }
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
@@ -143,9 +143,9 @@ async fn a_crash_in_between_leaves_the_old_copy_or_both() -> Result<()> {
     let failures = status["failures"].as_array().context("no failures")?;
     ensure!(failures.iter().any(is_held), "the old copy is held: {status:#}");
     wait_refused(&fixture, "after").await?;
-    fixture.wait_data("b", "shared", &[("a", "1")], FOLLOWED).await?;
-    fixture.wait_data("no-delete", "shared", &[("a", "1")], FOLLOWED).await?;
-    fixture.wait_data("a", "shared", &[("a", "1")], FOLLOWED).await?;
+    fixture.wait_data("b", "shared", &[("a", "1")], followed()).await?;
+    fixture.wait_data("no-delete", "shared", &[("a", "1")], followed()).await?;
+    fixture.wait_data("a", "shared", &[("a", "1")], followed()).await?;
 
     world.replicas[0].process().kill()?;
     no_create.end().await?;
@@ -178,11 +178,11 @@ async fn the_old_copy_stays_as_long_as_the_new_one_cannot_be_written() -> Result
         let change = json!({"spec": {"destinationNamespace": namespace}});
         fixture.patch_sync("central", "sync", &change).await?;
         fixture.wait_reason("central", "sync", reason, SOON).await?;
-        fixture.wait_data("app", "shared", &[("a", "1")], FOLLOWED).await?;
+        fixture.wait_data("app", "shared", &[("a", "1")], followed()).await?;
     }
     fixture.create_namespaces(&["missing"]).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
-    until("only the new copy is left", FOLLOWED, || async {
+    until("only the new copy is left", followed(), || async {
         let found = fixture.config_map("app", "shared").await?;
         Ok(Seen::from_bool(found.is_none(), || format!("{found:?}")))
     })

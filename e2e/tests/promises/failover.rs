@@ -14,11 +14,14 @@ use e2e::world::World;
 use serde_json::json;
 
 use crate::at_hand::copy_writes;
+use crate::at_hand::size;
 
 /// After a crash, the Lease has to expire first.
 const AFTER_A_CRASH: Duration = Duration::from_secs(40);
 /// A leader that is asked to stop gives the Lease back: nobody waits until it expires.
-const AFTER_A_SIGNAL: Duration = Duration::from_secs(12);
+fn after_a_signal() -> Duration {
+    size(Duration::from_secs(12), Duration::from_secs(5))
+}
 
 async fn synced(world: &World) -> Result<Fixture> {
     let fixture = world.fixture();
@@ -53,7 +56,7 @@ async fn after_sigterm_another_leads_at_once() -> Result<()> {
     let mark = world.audit().mark().await?;
     let leader = world.take_leader().await?;
     leader.process().terminate()?;
-    edit_is_followed(&fixture, AFTER_A_SIGNAL).await?;
+    edit_is_followed(&fixture, after_a_signal()).await?;
     let status = leader.process().wait_exit(SOON).await?;
     ensure!(status.success(), "a leader that was asked to stop ended with {status}");
     only_one_wrote(&world.audit().since(mark).await?)

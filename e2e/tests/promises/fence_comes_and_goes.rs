@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use anyhow::Result;
+use anyhow::ensure;
 use configmapsync::names::POLICY_FENCE;
 use e2e::attempt::Attempt;
 use e2e::attempt::config_maps;
@@ -202,9 +203,14 @@ impl Stage {
         self.install(part).await?;
         let began = Instant::now();
         self.converges().await?;
+        let converged = began.elapsed();
+        // How long that takes is another promise.
         let (deposed, leader) = self.hand_over().await?;
+        let began = Instant::now();
         self.wait_fenced(&deposed, true).await.context("after it came back")?;
-        eprintln!("{part:?}: fenced again after {:.1} s", began.elapsed().as_secs_f32());
+        let took = converged + began.elapsed();
+        eprintln!("{part:?}: fenced again after {:.1} s", took.as_secs_f32());
+        ensure!(took < AGAIN, "it took {took:?}");
         self.try_all(&deposed, &leader).await
     }
 }

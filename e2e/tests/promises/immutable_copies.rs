@@ -19,10 +19,10 @@ use e2e::world::World;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 
-use crate::at_hand::FOLLOWED;
 use crate::at_hand::Refusal;
 use crate::at_hand::copy_writes;
 use crate::at_hand::create;
+use crate::at_hand::followed;
 use crate::at_hand::ready;
 use crate::at_hand::short;
 
@@ -46,7 +46,7 @@ async fn synced(world: &World) -> Result<(Fixture, ConfigMap)> {
 async fn wait_immutable(fixture: &Fixture, wanted: Option<bool>) -> Result<ConfigMap> {
     let what = format!("the copy is immutable: {wanted:?}");
     let fits = |copy: &ConfigMap| copy.immutable == wanted;
-    fixture.wait_config_map("app", "shared", &what, FOLLOWED, fits).await
+    fixture.wait_config_map("app", "shared", &what, followed(), fits).await
 }
 
 /// Deletes the source, and creates it with another value.
@@ -64,7 +64,7 @@ async fn it_is_replaced_by_a_deletion_of_what_was_seen_and_a_creation() -> Resul
     let (fixture, before) = synced(&world).await?;
     let mark = world.audit().mark().await?;
     recreate_source(&fixture, "2").await?;
-    let after = fixture.wait_data("app", "shared", &[("a", "2")], FOLLOWED).await?;
+    let after = fixture.wait_data("app", "shared", &[("a", "2")], followed()).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     ensure!(after.immutable == Some(true), "the new copy can be changed");
     ensure!(after.metadata.uid != before.metadata.uid, "an immutable copy cannot be patched");
@@ -154,7 +154,7 @@ async fn immutable_set_on_a_copy_by_hand_is_drift_like_any_other() -> Result<()>
     }
     // The next edit of the source is followed as ever.
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
-    fixture.wait_data("app", "shared", &[("a", "2")], FOLLOWED).await?;
+    fixture.wait_data("app", "shared", &[("a", "2")], followed()).await?;
     Ok(())
 }
 

@@ -20,7 +20,7 @@ use e2e::wait::until;
 use e2e::world::World;
 use serde_json::json;
 
-use crate::at_hand::FOLLOWED;
+use crate::at_hand::followed;
 use crate::bad_input::changed;
 use crate::bad_input::plain;
 use crate::bad_input::stored::check_nothing;
@@ -53,7 +53,7 @@ fn calls(events: &[Event]) -> Vec<String> {
 
 async fn wait_all(fixture: &Fixture, data: &[(&str, &str)], but: Option<&str>) -> Result<()> {
     for namespace in namespaces().iter().filter(|name| Some(name.as_str()) != but) {
-        fixture.wait_data(namespace, "shared", data, FOLLOWED).await?;
+        fixture.wait_data(namespace, "shared", data, followed()).await?;
     }
     Ok(())
 }
@@ -138,10 +138,10 @@ async fn life(world: &World, name: &str) -> Result<Vec<String>> {
     fixture.create_config_map("central", name, &[("a", "1")]).await?;
     let mark = world.audit().mark().await?;
     fixture.create_sync("central", name, one_to_one("central", name, "app")).await?;
-    fixture.wait_data("app", name, &[("a", "1")], FOLLOWED).await?;
+    fixture.wait_data("app", name, &[("a", "1")], followed()).await?;
     fixture.wait_reason("central", name, "Synced", SOON).await?;
     fixture.patch_config_map("central", name, &json!({"data": {"a": "2"}})).await?;
-    fixture.wait_data("app", name, &[("a", "2")], FOLLOWED).await?;
+    fixture.wait_data("app", name, &[("a", "2")], followed()).await?;
     let mut events = world.audit().since(mark).await?;
     events.retain(|event| event.name() == name && event.verb != "watch");
     let asked = |event: &Event| {

@@ -26,8 +26,8 @@ use futures::TryStreamExt as _;
 use futures::stream;
 use serde_json::json;
 
-use crate::at_hand::FOLLOWED;
 use crate::at_hand::copy_writes;
+use crate::at_hand::followed;
 use crate::at_hand::ready;
 use crate::at_hand::size;
 use crate::at_hand::wait_syncs;
@@ -129,7 +129,7 @@ async fn what_the_first_moves_away_from_the_other_has_at_once() -> Result<()> {
         fixture.wait_reason("central", &second, "Conflict", SOON).await?;
         let away = json!({"spec": {"destinationNamespace": "elsewhere"}});
         fixture.patch_sync("central", &first, &away).await?;
-        fixture.wait_data("app", &place, &[("a", "two")], FOLLOWED).await?;
+        fixture.wait_data("app", &place, &[("a", "two")], followed()).await?;
         fixture.wait_reason("central", &second, "Synced", SOON).await?;
         fixture.wait_reason("central", &first, "Synced", SOON).await?;
     }

@@ -22,7 +22,7 @@ use kube::api::PatchParams;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::at_hand::FOLLOWED;
+use crate::at_hand::followed;
 use crate::conditions::message;
 
 /// What must be nowhere but in ConfigMaps.
@@ -188,7 +188,7 @@ async fn who_refuses_a_create_is_named_and_nobody_else_waits() -> Result<()> {
         let spec = one_to_one("central", "shared", namespace);
         fixture.create_sync("central", namespace, spec).await?;
     }
-    fixture.wait_data("open", "shared", &[("password", SECRET)], FOLLOWED).await?;
+    fixture.wait_data("open", "shared", &[("password", SECRET)], followed()).await?;
     fixture.wait_reason("central", "open", "Synced", SOON).await?;
     is_told(&fixture, "strict", "Forbidden", "team strict takes no copies").await?;
     is_told(&fixture, "stricter", "Forbidden", "team stricter takes no copies").await?;
@@ -198,7 +198,7 @@ async fn who_refuses_a_create_is_named_and_nobody_else_waits() -> Result<()> {
     let longer = json!({"data": {"password": format!("{SECRET}-2")}});
     fixture.patch_config_map("central", "shared", &longer).await?;
     let wanted = [("password", &*format!("{SECRET}-2"))];
-    fixture.wait_data("open", "shared", &wanted, FOLLOWED).await?;
+    fixture.wait_data("open", "shared", &wanted, followed()).await?;
     nothing_leaks(&world, mark).await
 }
 

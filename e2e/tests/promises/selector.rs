@@ -22,7 +22,7 @@ use kube::api::ListParams;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::at_hand::FOLLOWED;
+use crate::at_hand::followed;
 use crate::places::labelled;
 use crate::places::places;
 use crate::places::to_all;
@@ -49,15 +49,15 @@ async fn namespaces_created_and_relabelled_are_followed() -> Result<()> {
     fixture.label_namespace("central", &json!({"team": "a"})).await?;
     fixture.create_sync("central", "sync", to_all(labelled(&[("team", "a")]))).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
-    wait_places(&fixture, "sync", &["one", "two"], FOLLOWED).await?;
+    wait_places(&fixture, "sync", &["one", "two"], followed()).await?;
 
     fixture.create_labelled_namespace("four", &[("team", "a")]).await?;
-    wait_places(&fixture, "sync", &["four", "one", "two"], FOLLOWED).await?;
+    wait_places(&fixture, "sync", &["four", "one", "two"], followed()).await?;
     fixture.label_namespace("three", &json!({"team": "a"})).await?;
-    wait_places(&fixture, "sync", &["four", "one", "three", "two"], FOLLOWED).await?;
+    wait_places(&fixture, "sync", &["four", "one", "three", "two"], followed()).await?;
     fixture.label_namespace("one", &json!({"team": "b"})).await?;
     fixture.label_namespace("two", &json!({"team": null})).await?;
-    wait_places(&fixture, "sync", &["four", "three"], FOLLOWED).await?;
+    wait_places(&fixture, "sync", &["four", "three"], followed()).await?;
     for left in ["one", "two"] {
         fixture.wait_no_config_map(left, "shared", SOON).await?;
     }
@@ -66,13 +66,13 @@ async fn namespaces_created_and_relabelled_are_followed() -> Result<()> {
     fixture.label_namespace("four", &json!({"other": "label"})).await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
     for place in ["four", "three"] {
-        let copy = fixture.wait_data(place, "shared", &[("a", "2")], FOLLOWED).await?;
+        let copy = fixture.wait_data(place, "shared", &[("a", "2")], followed()).await?;
         ensure!(place != "four" || copy.metadata.uid == before.metadata.uid, "the same copy");
     }
     // Nobody matches: that is in order too.
     let nobody = json!({"spec": {"destinationNamespaceSelector": {"matchLabels": {"team": "z"}}}});
     fixture.patch_sync("central", "sync", &nobody).await?;
-    wait_places(&fixture, "sync", &[], FOLLOWED).await?;
+    wait_places(&fixture, "sync", &[], followed()).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     Ok(())
 }
@@ -106,7 +106,7 @@ async fn retained_copies_are_released_when_their_namespace_leaves() -> Result<()
     fixture.create_sync("central", "sync", spec).await?;
     wait_places(&fixture, "sync", &["one", "two"], SOON).await?;
     fixture.label_namespace("one", &json!({"team": "b"})).await?;
-    wait_places(&fixture, "sync", &["two"], FOLLOWED).await?;
+    wait_places(&fixture, "sync", &["two"], followed()).await?;
     let left = fixture.wait_data("one", "shared", &[("a", "1")], SOON).await?;
     let annotations = left.metadata.annotations.unwrap_or_default();
     ensure!(annotations.is_empty(), "{annotations:?}");
@@ -131,9 +131,9 @@ async fn namespaces_being_deleted_are_skipped_and_new_ones_of_their_name_are_not
     let mark = world.audit().mark().await?;
     fixture.delete_namespace("two").await?;
     fixture.delete_config_map("two", "shared").await?;
-    wait_places(&fixture, "sync", &["one"], FOLLOWED).await?;
+    wait_places(&fixture, "sync", &["one"], followed()).await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
-    fixture.wait_data("one", "shared", &[("a", "2")], FOLLOWED).await?;
+    fixture.wait_data("one", "shared", &[("a", "2")], followed()).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     let events = world.audit().since(mark).await?;
     let mut writes = copy_writes_in(&events, "two");
@@ -143,7 +143,7 @@ async fn namespaces_being_deleted_are_skipped_and_new_ones_of_their_name_are_not
 
     fixture.end_namespace("two").await?;
     fixture.create_labelled_namespace("two", &[("team", "a")]).await?;
-    wait_places(&fixture, "sync", &["one", "two"], FOLLOWED * 2).await?;
+    wait_places(&fixture, "sync", &["one", "two"], followed() * 2).await?;
     fixture.wait_data("two", "shared", &[("a", "2")], SOON).await?;
     Ok(())
 }

@@ -19,7 +19,7 @@ use e2e::world::World;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 
-use crate::at_hand::FOLLOWED;
+use crate::at_hand::followed;
 use crate::conditions::message;
 
 const HELD: Duration = Duration::from_secs(5);
@@ -76,7 +76,7 @@ async fn a_copy_deleted_and_held_is_created_again_once_it_is_gone() -> Result<()
     ensure!(writes.is_empty(), "{}", lines(&writes));
 
     let_go(&fixture, "shared").await?;
-    let after = fixture.wait_data("app", "shared", &[("a", "2")], FOLLOWED).await?;
+    let after = fixture.wait_data("app", "shared", &[("a", "2")], followed()).await?;
     ensure!(after.metadata.uid != before.metadata.uid, "it is another object");
     fixture.wait_reason("central", "shared", "Synced", SOON).await?;
     Ok(())

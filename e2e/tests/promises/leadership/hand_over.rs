@@ -1,5 +1,8 @@
 //! Promise: a leader that is asked to stop lets its writes end, gives the Lease back, and another
 //! writes within 2.5 seconds (on a quiet machine; here others are at work too).
+//!
+//! With `E2E_FULL=1`, which needs a machine with nothing else to do: exit within 5 seconds, a
+//! successor within 3.
 
 use std::time::Duration;
 
@@ -17,13 +20,12 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::at_hand::copy_writes;
+use crate::at_hand::size;
 use crate::leadership::terms::only_the_announced_wrote;
 use crate::leadership::terms::revision;
 
-/// "Exit 0 within 5 seconds, a successor within 3", of a machine that has nothing else to do. Here
-/// it has to be less than a Lease takes to expire: it was given back.
-const STOPS: Duration = Duration::from_secs(12);
-const GAP: Duration = Duration::from_secs(12);
+/// Less than a Lease takes to expire: it was given back.
+const GIVEN_BACK: Duration = Duration::from_secs(12);
 /// Pause between two edits.
 const LOAD: Duration = Duration::from_millis(30);
 
@@ -61,7 +63,7 @@ async fn sigterm_under_load_hands_over_without_a_write_too_many() -> Result<()> 
     };
     wrote(&|it| it.pod_uid() == old).await?;
     leader.process().terminate()?;
-    let status = leader.process().wait_exit(STOPS).await?;
+    let status = leader.process().wait_exit(size(GIVEN_BACK, Duration::from_secs(5))).await?;
     ensure!(status.success(), "asked to stop, it ended with {status}");
     wrote(&|it| it.pod_uid() != old).await?;
     load.abort();
@@ -85,6 +87,6 @@ async fn sigterm_under_load_hands_over_without_a_write_too_many() -> Result<()> 
     let first = others.map(|it| it.stage_timestamp.0).min().context("no other wrote")?;
     let gap = Duration::try_from(first.duration_since(last)).context("both wrote at a time")?;
     eprintln!("{:.2} s from the last write of the old to the first of the new", gap.as_secs_f64());
-    ensure!(gap < GAP, "the hand-over took {gap:?}");
+    ensure!(gap < size(GIVEN_BACK, Duration::from_secs(3)), "the hand-over took {gap:?}");
     Ok(())
 }

@@ -12,19 +12,16 @@ use e2e::replica::Options;
 use e2e::wait::Seen;
 use e2e::wait::stays;
 
+use crate::leadership_faults::stage::ENDS;
 use crate::leadership_faults::stage::FOLLOWED;
+use crate::leadership_faults::stage::LEASE;
 use crate::leadership_faults::stage::Stage;
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
-/// How long the Lease lasts, in seconds.
-const LEASE: u32 = 12;
-/// A leader that dies leaves a Lease that lasts so long from its last renewal; the next one looks
+/// A leader that dies leaves a Lease that lasts so long ([`LEASE`]) from its last renewal; the next one looks
 /// twice a second, settles for one, and lists. Whoever believed a clock would be hours off.
 const WITHIN: Duration = Duration::from_secs(30);
-/// How soon a process that wakes up without the lead has ended: sooner than one that believes that
-/// it has just renewed the Lease.
-const ENDS: Duration = Duration::from_secs(5);
 
 /// Three replicas with clocks that are set while they run.
 async fn with_clocks(options: &Options) -> Result<(Stage, Vec<Clock>)> {

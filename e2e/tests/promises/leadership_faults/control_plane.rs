@@ -16,12 +16,11 @@ use e2e::wait::until;
 
 use crate::leadership_faults::stage::CONVERGED;
 use crate::leadership_faults::stage::FOLLOWED;
+use crate::leadership_faults::stage::LEASE;
 use crate::leadership_faults::stage::Stage;
 
-/// How long the Lease lasts of those that are to follow each other soon, in seconds.
-const LEASE: u32 = 12;
 /// How soon a leader ends that gets no answer, with a Lease that lasts three seconds.
-const ENDS: Duration = Duration::from_secs(9);
+const UNANSWERED: Duration = Duration::from_secs(9);
 /// Longer than such a leader goes on without an answer, and shorter than anything else waits.
 const FROZEN: Duration = Duration::from_secs(5);
 /// Long enough for a renewal to fail, and shorter than a leader goes on without one.
@@ -56,7 +55,7 @@ async fn while_etcd_is_frozen_nobody_leads_and_afterwards_one_does() -> Result<(
     let mut stage = Stage::start(3, &Options::quick(3)).await?;
     let leader = stage.leader().await?;
     stage.world.control_plane.etcd().freeze()?;
-    let ended = stage.ends_with_failure(leader, ENDS).await;
+    let ended = stage.ends_with_failure(leader, UNANSWERED).await;
     stays("etcd is frozen", FROZEN, || async { Ok(Seen::Done(())) }).await?;
     stage.world.control_plane.etcd().thaw()?;
     ended?;

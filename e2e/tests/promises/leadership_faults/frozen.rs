@@ -23,14 +23,11 @@ use http::Method;
 use serde_json::json;
 
 use crate::at_hand::size;
+use crate::leadership_faults::stage::ENDS;
 use crate::leadership_faults::stage::FOLLOWED;
+use crate::leadership_faults::stage::LEASE;
 use crate::leadership_faults::stage::Stage;
 
-/// How soon a process that wakes up without the lead has ended: sooner than one that believes that
-/// it has just renewed the Lease.
-const ENDS: Duration = Duration::from_secs(5);
-/// How long the Lease lasts, in seconds; a leader goes on for two thirds of that.
-const LEASE: u32 = 12;
 /// Where copies are made that are late.
 const LATE: &str = "late";
 /// Copies whose sync is deleted before they are made.

@@ -10,10 +10,10 @@ use e2e::replica::Options;
 use e2e::wait::stays;
 
 use crate::leadership_faults::stage::FOLLOWED;
+use crate::leadership_faults::stage::LEASE;
 use crate::leadership_faults::stage::Stage;
 
-/// How long the Lease lasts, in seconds; a leader goes on for two thirds of that.
-const LEASE: u32 = 12;
+/// How long a leader goes on without renewing the Lease: two thirds of what that lasts.
 const DEADLINE: Duration = Duration::from_secs(8);
 /// A leader looks at its deadline four times a second.
 const ENDS: Duration = Duration::from_secs(14);

@@ -10,10 +10,13 @@ use e2e::oracle::Change;
 use e2e::oracle::Kind;
 use e2e::replica::Options;
 
+use crate::at_hand::size;
 use crate::leadership_faults::stage::Stage;
 
 /// How long nobody writes: less than the Lease takes to expire, since it was given back.
-const GAP: Duration = Duration::from_secs(10);
+fn gap() -> Duration {
+    size(Duration::from_secs(10), Duration::from_secs(3))
+}
 
 #[tokio::test]
 async fn a_leader_that_is_asked_to_stop_hands_over_and_writes_no_more() -> Result<()> {
@@ -27,7 +30,7 @@ async fn a_leader_that_is_asked_to_stop_hands_over_and_writes_no_more() -> Resul
     let outcome = stage.end_well().await?;
 
     let handover = outcome.handover()?;
-    ensure!(handover.gap() <= GAP, "{handover:?}");
+    ensure!(handover.gap() <= gap(), "{handover:?}");
     let pod = &stage.replica(leader).pod().uid;
     let holder =
         |lease: &Change| lease.object["spec"]["holderIdentity"].as_str().map(str::to_owned);

@@ -30,6 +30,12 @@ use k8s_openapi::jiff::Timestamp;
 pub const CONVERGED: Duration = Duration::from_mins(1);
 /// How long another leader may take to write, with the default times: O6, on a machine under load.
 pub const FOLLOWED: Duration = Duration::from_secs(40);
+/// How long the Lease lasts of those that are to follow each other soon, in seconds; a leader goes
+/// on for two thirds of that, so that a machine that stalls for a moment deposes nobody.
+pub const LEASE: u32 = 12;
+/// How soon a process that wakes up without the lead has ended: sooner than one that believes that
+/// it has just renewed the Lease.
+pub const ENDS: Duration = Duration::from_secs(5);
 /// Between two edits.
 const PAUSE: Duration = Duration::from_millis(50);
 const SOURCES: usize = 3;
