@@ -11,6 +11,7 @@ pub use crate::audit::count::copy_writes_in;
 pub use crate::audit::count::data_reads_by_operator;
 pub use crate::audit::count::is_about_leadership;
 pub use crate::audit::count::lines;
+pub use crate::audit::count::succeeded_but_for;
 pub use crate::audit::count::writes_by_operator;
 pub use crate::audit::event::Event;
 pub(crate) use crate::audit::head::RECEIVED;

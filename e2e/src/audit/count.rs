@@ -1,5 +1,8 @@
 //! The questions that tests ask of the audit log.
 
+use anyhow::Result;
+use anyhow::ensure;
+
 use crate::audit::event::Event;
 use crate::control_plane::OPERATOR_USER;
 
@@ -29,6 +32,20 @@ pub fn by_operator(events: &[Event]) -> impl Iterator<Item = &Event> {
 #[must_use]
 pub fn is_about_leadership(event: &Event) -> bool {
     event.is_dry_run() || ["leases", "configmapsyncleaders"].contains(&event.resource())
+}
+
+/// Those of `tries` that succeeded, where nothing else befell the others than this HTTP status: an
+/// API server that does not know yet who is announced refuses (403), and a version that has
+/// changed meanwhile is looked at anew (409); then it is asked again.
+///
+/// # Errors
+/// Something else befell one: the error shows all that failed.
+pub fn succeeded_but_for<'a>(tries: &[&'a Event], status: u16) -> Result<Vec<&'a Event>> {
+    let (succeeded, failed): (Vec<&Event>, Vec<&Event>) =
+        tries.iter().copied().partition(|event| event.succeeded());
+    let as_said = failed.iter().all(|event| event.response_status.code == status);
+    ensure!(as_said, "not only {status}:\n{}", lines(&failed));
+    Ok(succeeded)
 }
 
 /// Events as lines, for the message of an assertion.

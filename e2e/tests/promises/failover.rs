@@ -7,6 +7,7 @@ use anyhow::Result;
 use anyhow::ensure;
 use e2e::audit::Event;
 use e2e::audit::lines;
+use e2e::audit::succeeded_but_for;
 use e2e::audit::writes_by_operator;
 use e2e::fixture::Fixture;
 use e2e::fixture::SOON;
@@ -77,12 +78,8 @@ async fn a_leader_that_loses_the_lease_ends_and_writes_no_more() -> Result<()> {
     Ok(())
 }
 
-/// An API server that does not know yet who is announced refuses a write (403), and is asked again.
 fn only_one_wrote(events: &[Event]) -> Result<()> {
-    let (done, refused): (Vec<_>, Vec<_>) =
-        copy_writes(events).into_iter().partition(|event| event.succeeded());
-    ensure!(done.len() == 1, "one edit is one write:\n{}", lines(&done));
-    let fenced = refused.iter().all(|event| event.response_status.code == 403);
-    ensure!(fenced, "nobody else has a hand in it:\n{}", lines(&refused));
+    let written = succeeded_but_for(&copy_writes(events), 403)?;
+    ensure!(written.len() == 1, "one edit is one write:\n{}", lines(&written));
     Ok(())
 }

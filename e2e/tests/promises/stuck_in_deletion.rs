@@ -7,9 +7,9 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::names;
-use e2e::audit::Event;
 use e2e::audit::copy_writes_in;
 use e2e::audit::lines;
+use e2e::audit::succeeded_but_for;
 use e2e::fixture::Fixture;
 use e2e::fixture::SOON;
 use e2e::fixture::one_to_one;
@@ -98,9 +98,8 @@ async fn a_sync_that_is_deleted_waits_for_it_too() -> Result<()> {
     // The two watches tell in any order that it is held and that it is to go: a deletion that has
     // not heard of the hold is of an earlier version, and is asked for again.
     let are_deletions = writes.iter().all(|it| it.verb == "delete");
-    let (done, refused): (Vec<&Event>, Vec<_>) = writes.iter().partition(|it| it.succeeded());
-    let are_late = refused.iter().all(|it| it.response_status.code == 409);
-    ensure!(are_deletions && done.len() == 1 && are_late, "{}", lines(&writes));
+    let done = succeeded_but_for(&writes, 409)?;
+    ensure!(are_deletions && done.len() == 1, "{}", lines(&writes));
     let sync = fixture.sync("central", "shared").await?.context("it waits for its copy")?;
     let finalizers = sync.metadata.finalizers.unwrap_or_default();
     ensure!(finalizers == [names::FINALIZER], "{finalizers:?}");
