@@ -33,6 +33,7 @@ FROM scratch
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="configmapsync" \
       org.opencontainers.image.description="A Kubernetes operator that keeps copies of a ConfigMap equal to their source" \
+      org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
 
 # Read only when traces go to a collector over https. The API server is checked against the
