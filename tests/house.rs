@@ -152,7 +152,7 @@ fn every_permission_stands_in_the_room_that_needs_it() {
     }
 }
 
-/// `room`, `room::deeper` or `room::test`, as README's page of promises names what shows them.
+/// `room`, `room::deeper` or `room::test`, as docs/guarantees.md names what shows them.
 fn is_test_path(token: &str) -> bool {
     !token.is_empty() && token.chars().all(|c| c.is_ascii_lowercase() || "_:".contains(c))
 }
@@ -170,9 +170,8 @@ fn test_exists(path: &str) -> bool {
 
 #[test]
 fn every_test_that_the_page_of_promises_names_is_there() {
-    let text = fs::read_to_string(root().join("README.md")).expect("README.md can be read");
-    let (_, page) = text.split_once("## What it promises").expect("README has the page");
-    let (page, _) = page.split_once("\n## ").expect("it is not the last");
+    let page = root().join("docs/guarantees.md");
+    let page = fs::read_to_string(page).expect("docs/guarantees.md can be read");
     let quoted = page.split('`').skip(1).step_by(2);
     let metrics = ["configmapsync_lease_failures_total"];
     let named: Vec<_> = quoted.filter(|it| is_test_path(it) && !metrics.contains(it)).collect();
