@@ -23,6 +23,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 pub mod leader;
+pub mod namespaced_name;
 mod stored;
 
 pub use leader::ConfigMapSyncLeader;
@@ -139,7 +140,7 @@ pub struct ConfigMapSyncSpec {
     pub destination_metadata: Option<DestinationMetadata>,
 
     /// What happens to a copy when this object is deleted, its namespace is no longer a
-    /// destination, or it is renamed: `Delete` removes it, `Retain` removes our marks and leaves
+    /// destination, or it is renamed: `Delete` removes it, `Retain` removes our markers and leaves
     /// the rest. Only what we created is ever deleted. When it changes, it holds from then on,
     /// for the copies that there are too.
     #[serde(default)]
@@ -170,7 +171,7 @@ pub enum DeletionPolicy {
     /// The copy is deleted.
     #[default]
     Delete,
-    /// Our marks are removed; everything else is left.
+    /// Our markers are removed; everything else is left.
     Retain,
 }
 

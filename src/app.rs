@@ -6,7 +6,7 @@
 //! clean standby. A signal lets the writes under way end, then gives the Lease back, then ends the
 //! process in peace.
 
-mod clients;
+mod connections;
 mod signals;
 
 use std::future::Future;
@@ -28,8 +28,8 @@ use crate::election::Election;
 use crate::election::HolderIdentity;
 use crate::election::Lead;
 use crate::election::Lost;
-use crate::fence;
-use crate::gate::Gate;
+use crate::election::fence_probe;
+use crate::election::write_gate::WriteGate;
 use crate::health;
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -50,7 +50,7 @@ pub enum Error {
     Telemetry(#[from] telemetry::Error),
     /// The cluster's address or credentials could not be read.
     #[error(transparent)]
-    Clients(#[from] clients::Error),
+    Clients(#[from] connections::Error),
     /// The address of health and metrics cannot be listened on.
     #[error("cannot listen on {address}: free it, or choose another by --http-address")]
     Listen {
@@ -99,14 +99,14 @@ pub async fn run(flags: Run) -> Result<(), Error> {
 
 async fn operate(flags: Run) -> Result<(), Error> {
     let metrics = Arc::new(Metrics::new(&Action::WRITE_VERBS));
-    let gate = Gate::default();
-    let clients = clients::connect(flags.kubeconfig.as_deref(), &metrics, &gate).await?;
+    let gate = WriteGate::default();
+    let clients = connections::connect(flags.kubeconfig.as_deref(), &metrics, &gate).await?;
     let mut stop = signals::listen().map_err(Error::Signals)?;
     let health = Arc::new(Health::new(&[election::HEALTH_PART]));
     serve(&flags, &health, &metrics).await?;
 
     let (announced, told) = watch::channel(false);
-    let trial = fence::Trial {
+    let trial = fence_probe::Trial {
         client: clients.controller.calls.clone(),
         namespace: flags.fence_trial_namespace.clone(),
         metrics: Arc::clone(&metrics),
@@ -158,7 +158,7 @@ async fn operate(flags: Run) -> Result<(), Error> {
 async fn lead_until_stopped(
     election: &Election,
     lead: &Lead,
-    gate: &Gate,
+    gate: &WriteGate,
     controller: impl Future<Output = ()> + Send + 'static,
     stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
@@ -179,7 +179,7 @@ async fn lead_until_stopped(
 async fn lead_until_drained(
     election: &Election,
     lead: &Lead,
-    gate: &Gate,
+    gate: &WriteGate,
     controller: impl Future<Output = ()> + Send + 'static,
     mut stop: watch::Receiver<bool>,
 ) -> Result<Option<&'static str>, Error> {

@@ -20,9 +20,9 @@ use std::io::Write as _;
 
 use kube::Client;
 
+use crate::api::namespaced_name::NamespacedName;
 use crate::args::Cluster;
-use crate::cluster;
-use crate::names::NamespacedName;
+use crate::kubernetes::config;
 use crate::uninstall::Error as UninstallError;
 
 /// How a command ended, for the shell.
@@ -43,7 +43,7 @@ pub enum Exit {
 pub enum Error {
     /// There is no cluster, or none that can be used.
     #[error(transparent)]
-    Cluster(#[from] cluster::Error),
+    Cluster(#[from] config::Error),
     /// A client could not be built.
     #[error("the cluster's address or credentials cannot be used")]
     Build(#[source] kube::Error),
@@ -116,7 +116,7 @@ pub fn say(text: &str) -> std::io::Result<()> {
 
 /// A client, and the namespace that is meant where none is named.
 async fn connect(flags: &Cluster) -> Result<(Client, String), Error> {
-    let config = cluster::config(flags.kubeconfig.as_deref(), flags.context.as_deref()).await?;
+    let config = config::config(flags.kubeconfig.as_deref(), flags.context.as_deref()).await?;
     let namespace = config.default_namespace.clone();
     Ok((Client::try_from(config).map_err(Error::Build)?, namespace))
 }

@@ -1,23 +1,20 @@
-//! From events to rounds: watches fill the inventory and wake syncs, each woken sync gets a round.
+//! From events to rounds: watches fill the cache and wake syncs, each woken sync gets a round.
 //!
 //! Runs only while we lead, and is built anew for each term: nothing that an earlier leader saw is
 //! trusted.
 
 mod act;
+pub mod collect;
 mod contention;
 mod error;
-mod events;
-pub mod inventory;
 mod memory;
 mod observe;
 mod queue;
-mod reader;
 mod reconcile;
 mod report;
 mod resync;
 mod rounds;
 mod startup;
-pub mod sweep;
 mod trigger;
 mod watch;
 
@@ -34,27 +31,26 @@ use kube::Client;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-pub use act::calls;
-pub use act::requests;
-pub use error::Answer;
-pub use error::Refusal;
 pub use memory::Memory;
 pub use observe::View;
 pub use observe::observe;
-pub use reader::Reader;
 
-use crate::controller::events::Events;
-use crate::controller::inventory::Inventory;
+use crate::api::namespaced_name::NamespacedName;
+use crate::cache::Cache;
+use crate::cache::Reader;
+use crate::cache::reader;
+use crate::controller::collect::Sweeper;
 use crate::controller::queue::Queue;
 use crate::controller::reconcile::reconcile;
 use crate::controller::startup::Part;
 use crate::controller::startup::Startup;
-use crate::controller::sweep::Sweeper;
 use crate::election::Announcement;
 use crate::election::Lead;
 use crate::health::Health;
+use crate::kubernetes::events;
+use crate::kubernetes::events::Events;
 use crate::metrics::Metrics;
-use crate::names::NamespacedName;
+use crate::orphans;
 
 /// How the controller works.
 #[derive(Clone, Debug)]
@@ -92,7 +88,7 @@ struct Context {
     announcement: Arc<Announcement>,
     client: Client,
     settings: Settings,
-    inventory: Arc<Inventory>,
+    cache: Arc<Cache>,
     reader: Reader,
     memory: Memory,
     queue: Queue,
@@ -138,7 +134,7 @@ pub async fn run(
 
     let work = async {
         let rounds = rounds::run(requests, |sync| reconcile(&context, sync));
-        tokio::join!(rounds, sweep::run(Arc::clone(&context)));
+        tokio::join!(rounds, collect::run(Arc::clone(&context)));
     };
     tokio::select! {
         () = work => {}
@@ -154,7 +150,7 @@ pub async fn run(
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
     let of_rounds = [watch::access(), reader::access(), act::access(), report::access()].concat();
-    [of_rounds, events::access(), sweep::access()].concat()
+    [of_rounds, events::access(), orphans::access()].concat()
 }
 
 // === impl Context ===
@@ -169,14 +165,14 @@ impl Context {
         metrics: Arc<Metrics>,
     ) -> Self {
         let client = clients.calls.clone();
-        let inventory = Arc::new(Inventory::new(settings.protected_namespaces.clone()));
+        let cache = Arc::new(Cache::new(settings.protected_namespaces.clone()));
         Self {
             lead,
             announcement,
-            reader: Reader::new(client.clone(), Arc::clone(&inventory)),
+            reader: Reader::new(client.clone(), Arc::clone(&cache)),
             events: Events::new(client.clone(), settings.pod_name.clone()),
             client,
-            inventory,
+            cache,
             memory: Memory::new(settings.resync_period),
             queue,
             startup: Startup::default(),
@@ -200,7 +196,7 @@ impl Context {
 
     /// What a round that began then looks with.
     fn view(&self, began: Instant) -> View<'_> {
-        View { inventory: &self.inventory, reader: &self.reader, memory: &self.memory, began }
+        View { cache: &self.cache, reader: &self.reader, memory: &self.memory, began }
     }
 
     fn is_stopping(&self) -> bool {

@@ -15,14 +15,15 @@ pub mod desired;
 pub mod destinations;
 pub mod drift;
 pub mod excerpt;
-pub mod marks;
+pub mod markers;
 pub mod observed;
+pub mod orphans;
 pub mod ownership;
 pub mod plan;
 pub mod questions;
+pub mod reason;
 pub mod stamp;
 pub mod status;
-pub mod sweep;
 pub mod uninstall;
 pub mod validity;
 
@@ -35,7 +36,7 @@ pub use content::Content;
 pub use content::ContentHash;
 pub use desired::Desired;
 pub use desired::desired;
-pub use marks::Marks;
+pub use markers::Markers;
 pub use observed::Observed;
 pub use ownership::Ownership;
 pub use ownership::ownership;
@@ -46,7 +47,7 @@ pub use questions::Questions;
 pub use questions::questions;
 pub use status::status;
 
-use crate::names::Reason;
+use crate::decide::reason::Reason;
 
 /// What stands in the way, in the one vocabulary and in a sentence that says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]

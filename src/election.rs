@@ -14,12 +14,13 @@
 mod announce;
 mod announcement;
 pub mod clock;
+pub mod fence_probe;
 mod identity;
 mod lead;
 mod lease;
 pub mod lease_guard;
-pub mod limit;
 mod standby;
+pub mod write_gate;
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,7 +35,6 @@ use tokio::time::timeout;
 pub use announcement::Announcement;
 pub use identity::HolderIdentity;
 pub use lead::Lead;
-pub use lead::NotLeading;
 
 use crate::access::rule;
 use crate::election::clock::boot_time;

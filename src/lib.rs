@@ -20,29 +20,29 @@
 //!
 //! | room | what it is about |
 //! |---|---|
-//! | [`names`] | every name the cluster sees: labels, annotations, reasons |
+//! | [`names`] | every name the cluster sees: labels, annotations, policies, conditions |
 //! | [`access`] | how a permission is written down |
 //! | [`api`] | the fields that users set and read |
-//! | [`backoff`] | how long to wait after the n-th failure |
-//! | [`decide`] | what should be, whose it is, what to do about it, what to say of it |
-//! | [`metrics`], [`telemetry`], [`health`] | how it is seen |
-//! | [`cluster`] | which cluster is meant |
-//! | [`election`] | who leads, and until when |
-//! | [`gate`] | lets writes pass while we lead |
-//! | [`fence`] | whether the API server holds back pods that do not lead |
+//! | [`backoff`] | the delay after the n-th failure |
+//! | [`decide`] | what should exist, who owns it, what to do about it, what to report |
+//! | [`metrics`], [`telemetry`], [`health`] | observability |
+//! | [`kubernetes`] | access to an API server: clients, requests, calls, the meaning of errors |
+//! | [`election`] | who leads, and until when; the write gate and the fence probe |
+//! | [`cache`] | what is known of the cluster |
+//! | [`orphans`] | copies whose `ConfigMapSync` no longer exists |
 //! | [`controller`] | events, reads and writes around `decide` |
-//! | [`uninstall`] | what the operator leaves in a cluster, undone |
-//! | [`args`] | what can be asked of the binary |
-//! | [`policies`], [`manifests`] | what the API server refuses, and what it needs to be told |
-//! | [`commands`] | what a person asks for: looks, and writes as that person |
-//! | [`app`] | what starts when, and what ends it |
+//! | [`uninstall`] | removal of what the operator leaves in a cluster |
+//! | [`args`] | flags and subcommands |
+//! | [`policies`], [`manifests`] | the generated policies and manifests |
+//! | [`commands`] | the subcommands that people run, with their own permissions |
+//! | [`app`] | start-up order, and the end of the process |
 //!
 //! # Invariants
 //!
 //! 1. `decide` never awaits, never asks the time, never fails.
 //! 2. In the operator, cluster writes happen only in `act`, `report` and `election`; commands, and
 //!    `uninstall` for them, write as the person who runs them.
-//! 3. No write without a [`Lead`](election::Lead): the [`gate`] lets none pass. No update or delete
+//! 3. No write without a [`Lead`](election::Lead): the write gate in [`election`] blocks it. No update or delete
 //!    without the version that it was decided on.
 //! 4. Missing knowledge deletes nothing.
 //! 5. Nobody asks why `reconcile` was called.
@@ -56,17 +56,17 @@ pub mod api;
 pub mod app;
 pub mod args;
 pub mod backoff;
-pub mod cluster;
+pub mod cache;
 pub mod commands;
 pub mod controller;
 pub mod decide;
 pub mod election;
-pub mod fence;
-pub mod gate;
 pub mod health;
+pub mod kubernetes;
 pub mod manifests;
 pub mod metrics;
 pub mod names;
+pub mod orphans;
 pub mod policies;
 pub mod telemetry;
 pub mod uninstall;

@@ -22,7 +22,7 @@ use crate::api::custom_resource_definition;
 use crate::api::leader;
 use crate::controller;
 use crate::election;
-use crate::fence;
+use crate::election::fence_probe;
 use crate::manifests::flow_schema::flow_schema;
 use crate::manifests::roles::aggregated_roles;
 use crate::names;
@@ -162,7 +162,7 @@ fn of_an_installation(rules: Vec<PolicyRule>) -> Result<Vec<Manifest>, Error> {
 /// What the operator needs to be granted in the whole cluster.
 #[must_use]
 pub fn cluster_rules() -> Vec<PolicyRule> {
-    merged([controller::access(), fence::access()].concat())
+    merged([controller::access(), fence_probe::access()].concat())
 }
 
 /// What the operator needs to be granted in its own namespace.

@@ -14,11 +14,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use strum::VariantArray as _;
 
 pub use fence_state::FenceState;
 
+use crate::decide::reason::Reason;
 use crate::names;
-use crate::names::Reason;
 
 /// How a reconcile ended: the label `result` of `controller_runtime_reconcile_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -335,7 +336,7 @@ impl Metrics {
         for failure in LeaseFailure::ALL {
             drop(self.lease_failures.get_or_create(&ReasonLabel { reason: failure.as_str() }));
         }
-        for reason in Reason::ALL {
+        for reason in Reason::VARIANTS {
             drop(self.transitions.get_or_create(&ReasonLabel { reason: reason.as_str() }));
         }
     }

@@ -32,8 +32,8 @@ pub use stop::access as access_to_stop;
 pub use stop::scaled;
 pub use stop::stop;
 
+use crate::api::namespaced_name::NamespacedName;
 use crate::decide::uninstall::Copies;
-use crate::names::NamespacedName;
 use crate::uninstall::copies::Owners;
 use crate::uninstall::writes::Tally;
 
@@ -50,7 +50,7 @@ pub struct Counts {
     pub spared: usize,
     /// Copies that are deleted.
     pub deleted: usize,
-    /// Copies that lose all our marks.
+    /// Copies that lose all our markers.
     pub released: usize,
     /// Syncs that lose our finalizer.
     pub lifted: usize,

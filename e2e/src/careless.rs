@@ -17,9 +17,9 @@ use anyhow::Result;
 use clap::Parser;
 use configmapsync::api::ConfigMapSync;
 use configmapsync::api::DeletionPolicy;
+use configmapsync::api::namespaced_name::NamespacedName;
 use configmapsync::decide::ContentHash;
-use configmapsync::decide::Marks;
-use configmapsync::names::NamespacedName;
+use configmapsync::decide::Markers;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::SignedDuration;
@@ -148,7 +148,7 @@ async fn copy(client: &Client, sync: &ConfigMapSync) -> Result<()> {
     let named = NamespacedName::new(sync.namespace().unwrap_or_default(), sync.name_any());
     let uid = sync.uid().unwrap_or_default();
     let hash = ContentHash::from_text("v1:0");
-    let marks = Marks::wanted(&uid, &named, &at, &source, &hash, DeletionPolicy::Delete);
+    let marks = Markers::wanted(&uid, &named, &at, &source, &hash, DeletionPolicy::Delete);
     let metadata = ObjectMeta {
         name: Some(at.name.clone()),
         labels: Some(marks.labels()),

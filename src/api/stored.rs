@@ -13,7 +13,7 @@ use serde::Deserializer;
 use crate::api::ConfigMapSync;
 use crate::api::ConfigMapSyncSpec;
 use crate::api::ConfigMapSyncStatus;
-use crate::names::NamespacedName;
+use crate::api::namespaced_name::NamespacedName;
 
 /// A `ConfigMapSync` whose spec may not be readable.
 #[derive(Clone, Debug, Deserialize)]

@@ -6,9 +6,9 @@ use std::time::Duration;
 use clap::Args;
 use clap::ValueEnum;
 
+use crate::api::namespaced_name::NamespacedName;
 use crate::args::duration;
 use crate::names;
-use crate::names::NamespacedName;
 
 /// Which cluster a command is for.
 #[derive(Clone, Debug, Args)]

@@ -23,7 +23,7 @@ use crate::commands::check::report::json;
 use crate::commands::check::report::text;
 use crate::commands::connect;
 use crate::commands::say;
-use crate::controller::Refusal;
+use crate::kubernetes::error::Refusal;
 use crate::names;
 use crate::policies::Operator;
 

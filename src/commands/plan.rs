@@ -14,8 +14,10 @@ use std::time::Instant;
 
 use kube::Client;
 
+use crate::api::namespaced_name::NamespacedName;
 use crate::args::Output;
 use crate::args::Plan;
+use crate::cache::Reader;
 use crate::commands::Error;
 use crate::commands::Exit;
 use crate::commands::connect;
@@ -29,7 +31,6 @@ use crate::commands::say;
 use crate::commands::survey::Survey;
 use crate::commands::survey::survey_everything;
 use crate::controller::Memory;
-use crate::controller::Reader;
 use crate::controller::View;
 use crate::controller::observe;
 use crate::decide::Failure;
@@ -37,7 +38,6 @@ use crate::decide::Observed;
 use crate::decide::observed::SourceSeen;
 use crate::decide::observed::SyncSeen;
 use crate::names;
-use crate::names::NamespacedName;
 
 /// One sync, and what would be done for it.
 pub struct Planned {
@@ -72,16 +72,16 @@ async fn plan_one(client: &Client, survey: &Survey, asked: Asked) -> Result<Plan
     let name = asked.name;
     let nothing = || Error::Plan { sync: name.clone(), why: "it has no uid".to_owned() };
     let mut sync = SyncSeen::of(&asked.stored).ok_or_else(nothing)?;
-    survey.inventory.sync_seen(&sync);
+    survey.cache.sync_seen(&sync);
     // The operator adds its finalizer first, and then looks again.
     let lacks_finalizer = !sync.deleting && !sync.has_our_finalizer();
     if lacks_finalizer {
         sync.finalizers.push(names::FINALIZER.to_owned());
     }
     let memory = Memory::new(Duration::MAX);
-    let reader = Reader::new(client.clone(), Arc::clone(&survey.inventory));
+    let reader = Reader::new(client.clone(), Arc::clone(&survey.cache));
     let began = Instant::now();
-    let view = View { inventory: &survey.inventory, reader: &reader, memory: &memory, began };
+    let view = View { cache: &survey.cache, reader: &reader, memory: &memory, began };
     let observed = observe(view, &sync, false).await;
     if let Some(failure) = unread(&observed) {
         return Err(Error::Plan { sync: name, why: failure.message.clone() });

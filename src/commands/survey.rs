@@ -1,4 +1,4 @@
-//! One look at a cluster, into the same inventory that the operator's watches fill.
+//! One look at a cluster, into the same cache that the operator's watches fill.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,18 +13,18 @@ use kube::api::ListParams;
 use kube::core::ObjectList;
 
 use crate::api::StoredConfigMapSync;
-use crate::cluster::each_page;
+use crate::api::namespaced_name::NamespacedName;
+use crate::cache::Cache;
+use crate::cache::Teller;
 use crate::commands::Error;
-use crate::controller::inventory::Inventory;
-use crate::controller::inventory::Teller;
 use crate::decide::observed::SyncSeen;
+use crate::kubernetes::pages::each_page;
 use crate::names;
-use crate::names::NamespacedName;
 
 /// What there is.
 pub struct Survey {
     /// What the operator would know.
-    pub inventory: Arc<Inventory>,
+    pub cache: Arc<Cache>,
     /// Each sync.
     pub syncs: BTreeMap<NamespacedName, StoredConfigMapSync>,
     /// When each marked copy was created.
@@ -53,7 +53,7 @@ pub async fn survey_everything(client: &Client, protected: &[String]) -> Result<
         namespaces.list_metadata(&page).await
     });
     for namespace in namespaces.await? {
-        survey.inventory.namespace_seen(&namespace.metadata);
+        survey.cache.namespace_seen(&namespace.metadata);
     }
     survey.see_config_maps(client, "list ConfigMaps", ListParams::default()).await?;
     Ok(survey)
@@ -61,18 +61,18 @@ pub async fn survey_everything(client: &Client, protected: &[String]) -> Result<
 
 /// Syncs first: they tell which `ConfigMaps` matter.
 async fn survey_syncs(client: &Client, protected: &[String]) -> Result<Survey, Error> {
-    let inventory = Arc::new(Inventory::new(protected.iter().cloned().collect()));
+    let cache = Arc::new(Cache::new(protected.iter().cloned().collect()));
     let api: Api<StoredConfigMapSync> = Api::all(client.clone());
     let listed =
         pages("list ConfigMapSyncs", ListParams::default(), async |page| api.list(&page).await);
     let mut syncs = BTreeMap::new();
     for sync in listed.await? {
         if let Some(seen) = SyncSeen::of(&sync) {
-            inventory.sync_seen(&seen);
+            cache.sync_seen(&seen);
         }
         syncs.extend(sync.namespaced_name().map(|name| (name, sync)));
     }
-    Ok(Survey { inventory, syncs, created: BTreeMap::new() })
+    Ok(Survey { cache, syncs, created: BTreeMap::new() })
 }
 
 // === impl Survey ===
@@ -87,7 +87,7 @@ impl Survey {
         let api: Api<ConfigMap> = Api::all(client.clone());
         let listed = pages(attempt, which, async |page| api.list_metadata(&page).await);
         for config_map in listed.await? {
-            self.inventory.config_map_seen(&config_map.metadata, Teller::Watch);
+            self.cache.config_map_seen(&config_map.metadata, Teller::Watch);
             let ObjectMeta { namespace, name, creation_timestamp, labels, .. } =
                 config_map.metadata;
             let is_marked = labels.is_some_and(|it| it.contains_key(names::LABEL_SYNC_UID));

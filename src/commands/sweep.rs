@@ -8,7 +8,9 @@ use futures::stream;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 
+use crate::api::namespaced_name::NamespacedName;
 use crate::args::Sweep;
+use crate::cache::Cache;
 use crate::commands::Error;
 use crate::commands::Exit;
 use crate::commands::connect;
@@ -18,20 +20,18 @@ use crate::commands::survey::Survey;
 use crate::commands::survey::survey_copies;
 use crate::commands::table::short;
 use crate::commands::table::table;
-use crate::controller::Answer;
-use crate::controller::calls;
-use crate::controller::inventory::Inventory;
-use crate::controller::sweep::Owners;
-use crate::controller::sweep::ask_owners;
-use crate::controller::sweep::candidates;
-use crate::controller::sweep::ensure_established;
-use crate::decide::sweep::Candidate;
-use crate::decide::sweep::Left;
-use crate::decide::sweep::Orphans;
-use crate::decide::sweep::Patience;
-use crate::decide::sweep::Step;
-use crate::decide::sweep::sweep as decide;
-use crate::names::NamespacedName;
+use crate::decide::orphans::Candidate;
+use crate::decide::orphans::Left;
+use crate::decide::orphans::Orphans;
+use crate::decide::orphans::Patience;
+use crate::decide::orphans::Step;
+use crate::decide::orphans::sweep as decide;
+use crate::kubernetes::calls;
+use crate::kubernetes::error::CallError;
+use crate::orphans::Owners;
+use crate::orphans::ask_owners;
+use crate::orphans::candidates;
+use crate::orphans::ensure_established;
 
 /// Writes under way at a time.
 const CONCURRENT_WRITES: usize = 8;
@@ -79,16 +79,16 @@ pub async fn sweep(flags: &Sweep) -> Result<Exit, Error> {
 async fn look(client: &Client) -> Result<(Survey, Steps), Error> {
     ensure_established(client).await.map_err(Error::Kind)?;
     let survey = survey_copies(client).await?;
-    let inventory: &Inventory = &survey.inventory;
+    let cache: &Cache = &survey.cache;
     let orphans = |owners: &Owners| Orphans {
-        candidates: candidates(inventory, owners),
-        marked_copies: inventory.marked_copies(),
+        candidates: candidates(cache, owners),
+        marked_copies: cache.marked_copies(),
         patience: Patience::Person,
     };
     let unasked = orphans(&Owners::default());
     let verdict = decide(&unasked);
     let due = verdict.asks().filter_map(|at| unasked.candidates.get(at));
-    let owners = ask_owners(client, inventory, due).await;
+    let owners = ask_owners(client, cache, due).await;
     let mut orphans = orphans(&owners);
     let steps = decide(&orphans).steps.into_iter();
     // A clone of a copy belongs to whoever made it: it is no orphan.
@@ -109,8 +109,8 @@ fn list(survey: &Survey, steps: &Steps, now: Timestamp) -> String {
         .map(|(at, (candidate, step))| {
             [
                 at.to_string(),
-                candidate.marks.sync.clone().unwrap_or_default(),
-                candidate.marks.sync_uid.clone(),
+                candidate.markers.sync.clone().unwrap_or_default(),
+                candidate.markers.sync_uid.clone(),
                 age(at).unwrap_or_default(),
                 step.verb().to_owned(),
                 step.why(candidate),
@@ -133,9 +133,9 @@ async fn write(client: &Client, at: &NamespacedName, step: &Step) -> bool {
     let why = match calls::retire(client, at, &action).await {
         // Whoever does not listen misses nothing that matters.
         Ok(()) => return say(&format!("{at}: {}d\n", step.verb())).is_ok(),
-        Err(Answer::LookAgain) => format!("{at} has changed meanwhile: look again"),
-        Err(Answer::Refused(refusal) | Answer::Fenced(refusal)) => refusal.failure.message,
-        Err(Answer::NotLeading(error)) => error.to_string(),
+        Err(CallError::Conflict) => format!("{at} has changed meanwhile: look again"),
+        Err(CallError::Refused(refusal) | CallError::Fenced(refusal)) => refusal.failure.message,
+        Err(CallError::NotLeading(error)) => error.to_string(),
     };
     eprintln!("configmapsync: {why}");
     false

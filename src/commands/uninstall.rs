@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tokio::time::timeout_at;
 
+use crate::api::namespaced_name::NamespacedName;
 use crate::args::Uninstall;
 use crate::commands::Error;
 use crate::commands::Exit;
@@ -13,7 +14,6 @@ use crate::commands::consent::unless_agreed;
 use crate::commands::say;
 use crate::commands::table::printable;
 use crate::decide::uninstall::Copies;
-use crate::names::NamespacedName;
 use crate::telemetry;
 use crate::uninstall::Counts;
 use crate::uninstall::Scaled;

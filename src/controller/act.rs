@@ -2,12 +2,10 @@
 //!
 //! Contract: nothing is written without a live [`Lead`]; creates are POSTs, updates are JSON
 //! patches that carry the resourceVersion they were decided on, deletes carry preconditions. What
-//! an answer tells goes into the inventory at once. One failing destination does not stop the
+//! an answer tells goes into the cache at once. One failing destination does not stop the
 //! others: its failure is remembered, and shows up in what is observed next.
 
-pub mod calls;
 mod fence;
-pub mod requests;
 mod writes;
 
 use std::sync::Arc;
@@ -19,11 +17,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
 use crate::access::rule;
+use crate::api::namespaced_name::NamespacedName;
+use crate::cache::Teller;
 use crate::controller::Context;
-use crate::controller::error::Answer;
 use crate::controller::error::Error;
-use crate::controller::error::Refusal;
-use crate::controller::inventory::Teller;
 use crate::controller::memory::Attempt;
 use crate::decide::Action;
 use crate::decide::Content;
@@ -32,12 +29,15 @@ use crate::decide::Plan;
 use crate::decide::observed::SyncSeen;
 use crate::decide::observed::Version;
 use crate::decide::plan::FinalizerStep;
+use crate::decide::reason::Reason;
 use crate::decide::status::ready_reason;
 use crate::election::Lead;
-use crate::election::NotLeading;
+use crate::kubernetes::calls;
+use crate::kubernetes::error::CallError;
+use crate::kubernetes::error::NotLeading;
+use crate::kubernetes::error::Refusal;
+use crate::kubernetes::requests;
 use crate::names;
-use crate::names::NamespacedName;
-use crate::names::Reason;
 
 /// What came of a plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,11 +104,11 @@ async fn patch_finalizer(
     let span = tracing::info_span!("patch finalizer", sync = %name, ?step);
     match calls::patch_finalizers(&context.client, name, patch).instrument(span).await {
         Ok(patched) => Ok(Some(patched.resource_version.unwrap_or_default())),
-        Err(Answer::LookAgain) => Ok(None),
-        Err(Answer::Refused(refusal) | Answer::Fenced(refusal)) => {
+        Err(CallError::Conflict) => Ok(None),
+        Err(CallError::Refused(refusal) | CallError::Fenced(refusal)) => {
             Err(Error::PatchFinalizer { sync: name.clone(), refusal })
         }
-        Err(Answer::NotLeading(error)) => Err(error.into()),
+        Err(CallError::NotLeading(error)) => Err(error.into()),
     }
 }
 
@@ -144,7 +144,7 @@ pub async fn write(
     let Errand { sync_uid, content_hash, is_repair } = errand;
     let is_repair = *is_repair;
     // Before it is sent: what is refused is refused by this namespace, not by one that follows it.
-    let attempt = Attempt::on(at, &context.inventory, content_hash.clone());
+    let attempt = Attempt::on(at, &context.cache, content_hash.clone());
     let result = fence::send(context, lead, at, action).instrument(span.clone()).await?;
     context.metrics.wrote(verb, result.is_ok());
     match result {
@@ -162,7 +162,7 @@ pub async fn write(
             span.in_scope(|| tracing::info!(destination = %at, action = verb, "copy written"));
             Ok(true)
         }
-        Err(Answer::LookAgain) => {
+        Err(CallError::Conflict) => {
             span.record("reason", "LookAgain");
             if !matches!(action, Action::Create(_)) {
                 let namespace_uid = attempt.namespace_uid.clone();
@@ -173,8 +173,8 @@ pub async fn write(
             }
             Ok(false)
         }
-        Err(Answer::NotLeading(error)) => Err(error),
-        Err(Answer::Refused(refusal) | Answer::Fenced(refusal)) => {
+        Err(CallError::NotLeading(error)) => Err(error),
+        Err(CallError::Refused(refusal) | CallError::Fenced(refusal)) => {
             span.record("reason", refusal.failure.reason.as_str());
             span.in_scope(|| note_refusal(at, verb, &refusal));
             context.memory.failed(sync_uid, attempt, refusal, Instant::now());
@@ -216,7 +216,7 @@ fn note_refusal(at: &NamespacedName, verb: &str, refusal: &Refusal) {
     );
 }
 
-type Sent = Result<Option<String>, Answer>;
+type Sent = Result<Option<String>, CallError>;
 
 async fn send(
     context: &Context,
@@ -248,7 +248,7 @@ async fn send(
 
 async fn post(context: &Context, at: &NamespacedName, copy: ConfigMap) -> Sent {
     let created = calls::post(&context.client, at, copy).await?;
-    context.inventory.config_map_seen(&created, Teller::Write);
+    context.cache.config_map_seen(&created, Teller::Write);
     Ok(created.resource_version)
 }
 
@@ -260,19 +260,19 @@ async fn patch(
     written: Option<&Content>,
 ) -> Sent {
     let patched = calls::patch(&context.client, at, patch).await?;
-    context.inventory.config_map_written(&patched, seen, written);
+    context.cache.config_map_written(&patched, seen, written);
     Ok(patched.resource_version)
 }
 
 async fn delete(context: &Context, at: &NamespacedName, seen: &Version) -> Sent {
     match calls::delete(&context.client, at, seen).await? {
-        Some(left) => context.inventory.config_map_seen(&left, Teller::Write),
-        None => context.inventory.config_map_gone(at, Some(&seen.uid), Teller::Write),
+        Some(left) => context.cache.config_map_seen(&left, Teller::Write),
+        None => context.cache.config_map_gone(at, Some(&seen.uid), Teller::Write),
     };
     Ok(None)
 }
 
-/// What acting needs: writes of copies, of their marks, and of the finalizer.
+/// What acting needs: writes of copies, of their markers, and of the finalizer.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
     vec![

@@ -13,17 +13,17 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::api::SourceVersion;
+use crate::api::namespaced_name::NamespacedName;
 use crate::backoff::Backoff;
+use crate::cache::Cache;
 use crate::controller::contention::Contention;
-use crate::controller::error::Refusal;
-use crate::controller::inventory::Inventory;
 use crate::decide::ContentHash;
 use crate::decide::Failure;
 use crate::decide::excerpt::Excerpt;
 use crate::decide::observed::Held;
-use crate::names::NamespacedName;
-use crate::names::Reason;
-use crate::names::Retry;
+use crate::decide::reason::Reason;
+use crate::decide::reason::Retry;
+use crate::kubernetes::error::Refusal;
 
 /// What failed: a destination, or, with `None`, the sync as a whole.
 pub type Subject = Option<NamespacedName>;
@@ -83,12 +83,8 @@ struct Failing {
 impl Attempt {
     /// On the copy at `at`, in the namespace that is there now.
     #[must_use]
-    pub fn on(
-        at: &NamespacedName,
-        inventory: &Inventory,
-        content_hash: Option<ContentHash>,
-    ) -> Self {
-        let namespace_uid = inventory.namespace(&at.namespace).1;
+    pub fn on(at: &NamespacedName, cache: &Cache, content_hash: Option<ContentHash>) -> Self {
+        let namespace_uid = cache.namespace(&at.namespace).1;
         Self { subject: Some(at.clone()), namespace_uid, content_hash }
     }
 }

@@ -1,4 +1,4 @@
-//! What there is: a glance at the inventory, and a read of what it cannot tell.
+//! What there is: a glance at the cache, and a read of what it cannot tell.
 //!
 //! In order means no reads at all. A failed read is not an error of the round: it is part of what
 //! was observed.
@@ -12,13 +12,14 @@ use futures::stream;
 
 use crate::api::ConfigMapSyncSpec;
 use crate::api::SourceVersion;
-use crate::controller::inventory::Entry;
-use crate::controller::inventory::Inventory;
-use crate::controller::inventory::Known;
+use crate::api::namespaced_name::NamespacedName;
+use crate::cache::Cache;
+use crate::cache::Entry;
+use crate::cache::Known;
+use crate::cache::reader::Read;
+use crate::cache::reader::Reader;
 use crate::controller::memory::Attempt;
 use crate::controller::memory::Memory;
-use crate::controller::reader::Read;
-use crate::controller::reader::Reader;
 use crate::decide::ContentHash;
 use crate::decide::Observed;
 use crate::decide::Ownership;
@@ -39,7 +40,6 @@ use crate::decide::observed::SyncSeen;
 use crate::decide::observed::Version;
 use crate::decide::ownership;
 use crate::decide::questions;
-use crate::names::NamespacedName;
 
 /// Reads answer questions, and answers may raise questions: first the hash of the source, then
 /// the copies that differ, then the content to write.
@@ -51,7 +51,7 @@ const CONCURRENT_READS: usize = 8;
 #[derive(Clone, Copy)]
 pub struct View<'a> {
     /// What is known.
-    pub inventory: &'a Inventory,
+    pub cache: &'a Cache,
     /// Reads what is not known.
     pub reader: &'a Reader,
     /// What earlier rounds met.
@@ -84,13 +84,13 @@ pub async fn observe(view: View<'_>, sync: &SyncSeen, verify: bool) -> Observed 
 }
 
 fn glance(view: View<'_>, sync: &SyncSeen, verify: bool) -> Observed {
-    let inventory = view.inventory;
-    // By the spec that this round is about, whatever the inventory has seen since.
+    let cache = view.cache;
+    // By the spec that this round is about, whatever the cache has seen since.
     let selected = match sync.spec.as_ref().map(Target::of) {
-        Ok(Ok(Target::Selected { selector, .. })) => inventory.selected(&selector),
+        Ok(Ok(Target::Selected { selector, .. })) => cache.selected(&selector),
         _ => BTreeSet::new(),
     };
-    let mut names = inventory.places_of(&sync.version.uid);
+    let mut names = cache.places_of(&sync.version.uid);
     names.extend(destinations(&sync.spec, &selected).unwrap_or_default());
     let mut places: BTreeMap<_, _> =
         names.into_iter().map(|at| (at.clone(), place(view, sync, &at))).collect();
@@ -116,11 +116,11 @@ fn doubt(source: &mut SourceSeen, places: &mut BTreeMap<NamespacedName, Place>) 
     }
 }
 
-/// What the inventory tells of a source. One that nobody has looked at counts as present and
+/// What the cache tells of a source. One that nobody has looked at counts as present and
 /// unread, so that it is looked at.
 fn known_source(view: View<'_>, sync: &SyncSeen, spec: &ConfigMapSyncSpec) -> SourceSeen {
-    let (inventory, name) = (view.inventory, source_name(spec));
-    match inventory.config_map(&name) {
+    let (cache, name) = (view.cache, source_name(spec));
+    match cache.config_map(&name) {
         Known::Absent => SourceSeen::Absent { confirmed: false },
         Known::Unknown => SourceSeen::Present(Source {
             version: SourceVersion::default(),
@@ -132,31 +132,33 @@ fn known_source(view: View<'_>, sync: &SyncSeen, spec: &ConfigMapSyncSpec) -> So
             let known = known_excerpt(view, sync, spec, &entry);
             let seen = known.map_or(ContentSeen::Unread, ContentSeen::Known);
             let version = source_version(entry.version.clone());
-            SourceSeen::Present(source(inventory, &name, &entry, version, seen))
+            SourceSeen::Present(source(cache, &name, &entry, version, seen))
         }
     }
 }
 
 fn source(
-    inventory: &Inventory,
+    cache: &Cache,
     name: &NamespacedName,
     entry: &Entry,
     version: SourceVersion,
     content: ContentSeen,
 ) -> Source {
-    Source { version, refused: entry.no_copy, is_copy: is_copy(inventory, name, entry), content }
+    Source { version, refused: entry.no_copy, is_copy: is_copy(cache, name, entry), content }
 }
 
 fn source_version(Version { uid, resource_version }: Version) -> SourceVersion {
     SourceVersion { uid, resource_version }
 }
 
-/// A source is a copy if the identity of its marks agrees, whoever's copy it is.
-fn is_copy(inventory: &Inventory, name: &NamespacedName, entry: &Entry) -> bool {
-    let Some(marks) = &entry.marks else { return false };
-    let owner = inventory.sync_with_uid(&marks.sync_uid);
-    let Some(marked) = marks.sync.as_ref().and_then(|sync| sync.parse().ok()) else { return false };
-    ownership(name, Some(marks), "", &marked, owner.as_ref()) != Ownership::Foreign
+/// A source is a copy if the identity of its markers agrees, whoever's copy it is.
+fn is_copy(cache: &Cache, name: &NamespacedName, entry: &Entry) -> bool {
+    let Some(markers) = &entry.markers else { return false };
+    let owner = cache.sync_with_uid(&markers.sync_uid);
+    let Some(marked) = markers.sync.as_ref().and_then(|sync| sync.parse().ok()) else {
+        return false;
+    };
+    ownership(name, Some(markers), "", &marked, owner.as_ref()) != Ownership::Foreign
 }
 
 /// What is copied of a source, from an earlier read of this version, by this process or by the one
@@ -185,19 +187,19 @@ fn known_excerpt(
 }
 
 fn place(view: View<'_>, sync: &SyncSeen, at: &NamespacedName) -> Place {
-    let inventory = view.inventory;
-    let standing = match inventory.config_map(at) {
-        Known::Present(entry) => Standing::Occupied(Box::new(occupant(inventory, *entry))),
+    let cache = view.cache;
+    let standing = match cache.config_map(at) {
+        Known::Present(entry) => Standing::Occupied(Box::new(occupant(cache, *entry))),
         Known::Absent | Known::Unknown => Standing::Vacant,
     };
-    let (namespace, namespace_uid) = inventory.namespace(&at.namespace);
+    let (namespace, namespace_uid) = cache.namespace(&at.namespace);
     let uid = &sync.version.uid;
     let held = view.memory.held_at(uid, at, namespace_uid.as_deref(), view.began);
     Place { namespace, standing, held }
 }
 
-fn occupant(inventory: &Inventory, entry: Entry) -> Occupant {
-    let owner = entry.marks.as_ref().and_then(|marks| inventory.sync_with_uid(&marks.sync_uid));
+fn occupant(cache: &Cache, entry: Entry) -> Occupant {
+    let owner = entry.markers.as_ref().and_then(|markers| cache.sync_with_uid(&markers.sync_uid));
     let content = match (entry.read, entry.fields) {
         (Some(digest), _) => CopySeen::Read(digest),
         (None, FieldOwnership::Ours { keys, immutable }) => CopySeen::Untouched { keys, immutable },
@@ -206,7 +208,7 @@ fn occupant(inventory: &Inventory, entry: Entry) -> Occupant {
     Occupant {
         version: entry.version,
         deleting: entry.deleting,
-        marks: entry.marks,
+        markers: entry.markers,
         managed_by: entry.managed_by,
         has_owner_references: entry.has_owner_references,
         other_metadata: entry.other_metadata,
@@ -230,7 +232,7 @@ async fn read_source(
     match read {
         Ok(Some(Read { version, content, digest })) => {
             view.memory.succeeded(uid, &None);
-            let Known::Present(entry) = view.inventory.config_map(&name) else {
+            let Known::Present(entry) = view.cache.config_map(&name) else {
                 return SourceSeen::Absent { confirmed: false };
             };
             // What was read, which need not be the latest that is known.
@@ -241,9 +243,9 @@ async fn read_source(
                 view.memory.keep_excerpt(uid, version, sync.generation, known.clone());
             }
             let seen = ContentSeen::Read(known, part);
-            SourceSeen::Present(source(view.inventory, &name, &entry, version, seen))
+            SourceSeen::Present(source(view.cache, &name, &entry, version, seen))
         }
-        Ok(None) => match view.inventory.config_map(&name) {
+        Ok(None) => match view.cache.config_map(&name) {
             // It came while the answer was on its way.
             Known::Present(_) => known_source(view, sync, spec),
             Known::Absent | Known::Unknown => SourceSeen::Absent { confirmed: true },
@@ -258,7 +260,7 @@ async fn read_source(
 
 async fn read_copy(view: View<'_>, sync: &SyncSeen, at: NamespacedName) -> (NamespacedName, Place) {
     if let Err(refusal) = view.reader.read(&at).await {
-        let attempt = Attempt::on(&at, view.inventory, None);
+        let attempt = Attempt::on(&at, view.cache, None);
         view.memory.failed(&sync.version.uid, attempt, refusal, Instant::now());
     }
     let place = place(view, sync, &at);

@@ -13,8 +13,8 @@ use std::time::Instant;
 use futures::channel::mpsc;
 use kube::runtime::scheduler::ScheduleRequest;
 
+use crate::api::namespaced_name::NamespacedName;
 use crate::metrics::Metrics;
-use crate::names::NamespacedName;
 
 /// What a burst of thousands took is given back when the last of them is done, down to this.
 const FEW: usize = 64;

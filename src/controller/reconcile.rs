@@ -20,6 +20,7 @@ use tracing::Instrument as _;
 use tracing::Span;
 
 use crate::api::ConfigMapSyncStatus;
+use crate::api::namespaced_name::NamespacedName;
 use crate::controller::Context;
 use crate::controller::act::Outcome;
 use crate::controller::act::act;
@@ -40,7 +41,6 @@ use crate::decide::status::Wrote;
 use crate::decide::status::verdict;
 use crate::metrics::ReconcileResult;
 use crate::names;
-use crate::names::NamespacedName;
 use crate::telemetry;
 use crate::telemetry::trace_id;
 
@@ -62,7 +62,7 @@ pub async fn reconcile(context: &Arc<Context>, name: NamespacedName) {
 async fn measured_round(context: &Arc<Context>, name: &NamespacedName) -> Option<Duration> {
     // First: whoever asks from here on gets another round.
     let queued = context.queue.pop(name);
-    let sync = context.inventory.sync(name)?;
+    let sync = context.cache.sync(name)?;
     let uid = sync.version.uid.clone();
     context.metrics.reconcile_begins(queued);
     let began = Instant::now();
@@ -116,7 +116,7 @@ async fn round(
     }
     // Its watch may have shown so since this round looked it up. Asked after the question above:
     // what was cleaned up is forgotten only when it is known to be gone.
-    if context.inventory.sync_with_uid(&uid).is_none() {
+    if context.cache.sync_with_uid(&uid).is_none() {
         return Ok(None);
     }
     let mut verify = context.memory.verification_is_due(&uid, rand::random(), Instant::now());

@@ -11,17 +11,17 @@ use crate::access::rule;
 use crate::api::ConfigMapSync;
 use crate::api::ConfigMapSyncStatus;
 use crate::controller::Context;
-use crate::controller::act::requests;
-use crate::controller::error::Answer;
 use crate::controller::error::Error;
-use crate::controller::error::classify;
 use crate::decide::Failure;
 use crate::decide::observed::SyncSeen;
+use crate::decide::reason::Reason;
 use crate::decide::status::is_news;
 use crate::decide::status::ready_reason;
 use crate::election::Lead;
+use crate::kubernetes::error::CallError;
+use crate::kubernetes::error::classify;
+use crate::kubernetes::requests;
 use crate::names;
-use crate::names::Reason;
 
 /// What came of reporting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,9 +69,9 @@ async fn patch_status(
     let name = &sync.name;
     let refused =
         |error: &kube::Error| match classify(&format!("patch ConfigMapSync {name}"), error) {
-            Answer::LookAgain => Ok(Reported::Stale),
-            Answer::NotLeading(error) => Err(error.into()),
-            Answer::Refused(refusal) | Answer::Fenced(refusal) => {
+            CallError::Conflict => Ok(Reported::Stale),
+            CallError::NotLeading(error) => Err(error.into()),
+            CallError::Refused(refusal) | CallError::Fenced(refusal) => {
                 let (sync, verdict) = (name.clone(), Box::new(verdict.clone()));
                 Err(Error::PatchStatus { sync, verdict, refusal })
             }
@@ -108,7 +108,9 @@ async fn record_event(context: &Context, lead: &Lead, sync: &SyncSeen, verdict: 
         action: "Reconcile".to_owned(),
         secondary: None,
     };
-    context.events.publish(lead, event, regarding).await;
+    if lead.remaining().is_ok() {
+        context.events.publish(event, regarding).await;
+    }
 }
 
 fn event_type(reason: Reason) -> EventType {

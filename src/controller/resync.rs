@@ -18,6 +18,6 @@ pub async fn run(context: &Context) {
     loop {
         ticks.tick().await;
         let due = context.memory.due_for_verification(Instant::now());
-        context.wake(due.iter().filter_map(|uid| context.inventory.sync_with_uid(uid)));
+        context.wake(due.iter().filter_map(|uid| context.cache.sync_with_uid(uid)));
     }
 }

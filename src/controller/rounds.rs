@@ -12,8 +12,8 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use kube::runtime::scheduler;
 
+use crate::api::namespaced_name::NamespacedName;
 use crate::controller::queue::Request;
-use crate::names::NamespacedName;
 
 /// Rounds under way at a time. Writes are bounded separately, and much tighter.
 const CONCURRENT_ROUNDS: usize = 64;

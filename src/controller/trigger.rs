@@ -1,23 +1,23 @@
 //! What wakes us: from an event to the syncs that it concerns.
 //!
-//! Pure mappings over the inventory. Whoever is woken does not learn why.
+//! Pure mappings over the cache. Whoever is woken does not learn why.
 
 use std::collections::BTreeSet;
 
-use crate::controller::inventory::Change;
-use crate::controller::inventory::Inventory;
-use crate::controller::inventory::NamespaceChange;
-use crate::names::NamespacedName;
+use crate::api::namespaced_name::NamespacedName;
+use crate::cache::Cache;
+use crate::cache::Change;
+use crate::cache::NamespaceChange;
 
 /// A `ConfigMap` changed, showed up or went away: it concerns the syncs that refer to its name
-/// as source or as destination, and those that its marks named before and name now; not the one
+/// as source or as destination, and those that its markers named before and name now; not the one
 /// that did it.
 #[must_use]
-pub fn by_config_map(change: &Change, inventory: &Inventory) -> BTreeSet<NamespacedName> {
-    let owners = change.sync_uids.iter().filter_map(|uid| inventory.sync_with_uid(uid));
+pub fn by_config_map(change: &Change, cache: &Cache) -> BTreeSet<NamespacedName> {
+    let owners = change.sync_uids.iter().filter_map(|uid| cache.sync_with_uid(uid));
     let mut syncs: BTreeSet<_> =
-        inventory.syncs_referring_to(&change.at).into_iter().chain(owners).collect();
-    if let Some(knows) = change.known_to.as_ref().and_then(|uid| inventory.sync_with_uid(uid)) {
+        cache.syncs_referring_to(&change.at).into_iter().chain(owners).collect();
+    if let Some(knows) = change.known_to.as_ref().and_then(|uid| cache.sync_with_uid(uid)) {
         syncs.remove(&knows);
     }
     syncs
@@ -26,12 +26,12 @@ pub fn by_config_map(change: &Change, inventory: &Inventory) -> BTreeSet<Namespa
 /// A namespace changed, showed up or went away: it concerns the syncs that it joins and those it
 /// leaves, and, if more than its labels has changed, all that have a destination or a copy in it.
 #[must_use]
-pub fn by_namespace(change: &NamespaceChange, inventory: &Inventory) -> BTreeSet<NamespacedName> {
-    let before = inventory.syncs_selecting(&change.name, change.before.as_ref());
-    let after = inventory.syncs_selecting(&change.name, change.after.as_ref());
+pub fn by_namespace(change: &NamespaceChange, cache: &Cache) -> BTreeSet<NamespacedName> {
+    let before = cache.syncs_selecting(&change.name, change.before.as_ref());
+    let after = cache.syncs_selecting(&change.name, change.after.as_ref());
     if change.is_of_labels_only() {
         return before.symmetric_difference(&after).cloned().collect();
     }
-    let reaching = inventory.syncs_reaching(&change.name);
+    let reaching = cache.syncs_reaching(&change.name);
     before.into_iter().chain(after).chain(reaching).collect()
 }

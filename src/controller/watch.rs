@@ -1,6 +1,6 @@
 //! Events: three watches, whatever the number of syncs.
 //!
-//! Each keeps its share of the inventory, and wakes the syncs that an event concerns. A watch that
+//! Each keeps its share of the cache, and wakes the syncs that an event concerns. A watch that
 //! fails is tried again under backoff for as long as we lead; health tells why.
 
 use std::fmt::Debug;
@@ -24,16 +24,16 @@ use tokio::time::timeout;
 
 use crate::access::rule;
 use crate::api::StoredConfigMapSync;
+use crate::api::namespaced_name::NamespacedName;
+use crate::cache::Change;
+use crate::cache::NamespaceChange;
+use crate::cache::Teller;
 use crate::controller::Context;
-use crate::controller::error::KIND_IS_MISSING;
-use crate::controller::inventory::Change;
-use crate::controller::inventory::NamespaceChange;
-use crate::controller::inventory::Teller;
 use crate::controller::startup::Part;
 use crate::controller::trigger;
 use crate::decide::observed::SyncSeen;
+use crate::kubernetes::error::KIND_IS_MISSING;
 use crate::names;
-use crate::names::NamespacedName;
 use crate::telemetry::describe;
 
 /// How many objects one answer to a list holds.
@@ -44,13 +44,13 @@ pub async fn syncs(context: Arc<Context>, client: Client) {
     let api: Api<StoredConfigMapSync> = Api::all(client);
     let events = watcher(api, in_small_pages()).default_backoff();
     follow(&context, Part::Syncs, events, |event| match event {
-        Event::Init => context.inventory.sync_list_begins(),
+        Event::Init => context.cache.sync_list_begins(),
         Event::InitApply(sync) => sync_seen(&context, &sync),
         Event::InitDone => {
-            for name in context.inventory.syncs_not_listed() {
+            for name in context.cache.syncs_not_listed() {
                 sync_gone(&context, &name);
             }
-            context.wake(context.inventory.syncs());
+            context.wake(context.cache.syncs());
         }
         Event::Apply(sync) => {
             sync_seen(&context, &sync);
@@ -71,26 +71,26 @@ pub async fn config_maps(context: Arc<Context>, client: Client) {
     let api: Api<PartialObjectMeta<ConfigMap>> = Api::all(client);
     let events = watcher(api, in_small_pages()).default_backoff();
     follow(&context, Part::ConfigMaps, events, |event| {
-        let inventory = &context.inventory;
+        let cache = &context.cache;
         let changes: Vec<Change> = match event {
             Event::Init => {
-                inventory.config_map_list_begins();
+                cache.config_map_list_begins();
                 Vec::new()
             }
-            Event::InitDone => inventory.config_map_list_ends(),
+            Event::InitDone => cache.config_map_list_ends(),
             Event::InitApply(seen) | Event::Apply(seen) => {
-                inventory.config_map_seen(&seen.metadata, Teller::Watch).into_iter().collect()
+                cache.config_map_seen(&seen.metadata, Teller::Watch).into_iter().collect()
             }
             Event::Delete(gone) => {
                 let at = NamespacedName::new(gone.namespace().unwrap_or_default(), gone.name_any());
                 let uid = gone.metadata.uid.as_deref();
-                inventory.config_map_gone(&at, uid, Teller::Watch).into_iter().collect()
+                cache.config_map_gone(&at, uid, Teller::Watch).into_iter().collect()
             }
         };
         for change in changes {
-            context.wake(trigger::by_config_map(&change, inventory));
+            context.wake(trigger::by_config_map(&change, cache));
         }
-        context.metrics.marked_copies_are(inventory.marked_copies());
+        context.metrics.marked_copies_are(cache.marked_copies());
     })
     .await;
 }
@@ -100,20 +100,20 @@ pub async fn namespaces(context: Arc<Context>, client: Client) {
     let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
     let events = watcher(api, in_small_pages()).default_backoff();
     follow(&context, Part::Namespaces, events, |event| {
-        let inventory = &context.inventory;
+        let cache = &context.cache;
         let changes: Vec<NamespaceChange> = match event {
             Event::Init => {
-                inventory.namespace_list_begins();
+                cache.namespace_list_begins();
                 Vec::new()
             }
-            Event::InitDone => inventory.namespace_list_ends(),
+            Event::InitDone => cache.namespace_list_ends(),
             Event::InitApply(seen) | Event::Apply(seen) => {
-                inventory.namespace_seen(&seen.metadata).into_iter().collect()
+                cache.namespace_seen(&seen.metadata).into_iter().collect()
             }
-            Event::Delete(gone) => inventory.namespace_gone(&gone.name_any()).into_iter().collect(),
+            Event::Delete(gone) => cache.namespace_gone(&gone.name_any()).into_iter().collect(),
         };
         for change in changes {
-            context.wake(trigger::by_namespace(&change, inventory));
+            context.wake(trigger::by_namespace(&change, cache));
         }
     })
     .await;
@@ -156,7 +156,7 @@ async fn follow<K: Debug>(
                 }
                 handle(event);
                 if is_list_complete && context.startup.listed(part) {
-                    context.wake(context.inventory.syncs());
+                    context.wake(context.cache.syncs());
                 }
             }
             Err(_silence) => {
@@ -202,25 +202,25 @@ fn explain(part: Part, error: &watcher::Error) -> String {
 /// A sync is there; another one of the same name, if there was one, no longer is.
 fn sync_seen(context: &Context, stored: &StoredConfigMapSync) {
     let Some(sync) = SyncSeen::of(stored) else { return };
-    if let Some(uid) = context.inventory.sync_seen(&sync) {
+    if let Some(uid) = context.cache.sync_seen(&sync) {
         sync_died(context, &uid);
     }
 }
 
 fn sync_gone(context: &Context, name: &NamespacedName) {
     context.queue.forget(name);
-    if let Some(uid) = context.inventory.sync_gone(name) {
+    if let Some(uid) = context.cache.sync_gone(name) {
         sync_died(context, &uid);
     }
 }
 
 /// What it left behind is swept, and what its copies stood in the way of may now be done.
 fn sync_died(context: &Context, uid: &str) {
-    let inventory = &context.inventory;
+    let cache = &context.cache;
     context.memory.forget(uid);
-    context.sweeper.sync_died(uid, inventory, Instant::now());
-    for at in inventory.places_of(uid) {
-        context.wake(inventory.syncs_referring_to(&at));
+    context.sweeper.sync_died(uid, cache, Instant::now());
+    for at in cache.places_of(uid) {
+        context.wake(cache.syncs_referring_to(&at));
     }
 }
 

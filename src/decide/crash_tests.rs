@@ -10,9 +10,10 @@ use crate::api::ConflictPolicy;
 use crate::api::DeletionPolicy;
 use crate::api::DestinationMetadata;
 use crate::api::SourceDeletionPolicy;
+use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Content;
 use crate::decide::ContentHash;
-use crate::decide::Marks;
+use crate::decide::Markers;
 use crate::decide::Ownership;
 use crate::decide::desired;
 use crate::decide::desired::source_name;
@@ -24,7 +25,6 @@ use crate::decide::world::SYNC_UID;
 use crate::decide::world::Stored;
 use crate::decide::world::World;
 use crate::decide::world::sync_name;
-use crate::names::NamespacedName;
 
 /// A round settles within this many passes, or never.
 const MAX_PASSES: usize = 6;
@@ -70,12 +70,12 @@ fn any_spec() -> impl Strategy<Value = ConfigMapSyncSpec> {
     )
 }
 
-/// Marks of this sync, of a living one, of a dead one; right, or with the name of another place.
-fn any_marks() -> impl Strategy<Value = Option<Marks>> {
+/// Markers of this sync, of a living one, of a dead one; right, or with the name of another place.
+fn any_marks() -> impl Strategy<Value = Option<Markers>> {
     let uid = prop_oneof![Just(SYNC_UID), Just("living"), Just("dead")];
     let named = prop_oneof![Just("team/sync"), Just("team/other")];
-    let marks = (uid, named, "[nm]/[scd]", any::<bool>(), any::<bool>()).prop_map(
-        |(uid, sync, copy, created, stale)| Marks {
+    let markers = (uid, named, "[nm]/[scd]", any::<bool>(), any::<bool>()).prop_map(
+        |(uid, sync, copy, created, stale)| Markers {
             sync_uid: uid.into(),
             sync: Some(sync.into()),
             copy: Some(copy),
@@ -85,7 +85,7 @@ fn any_marks() -> impl Strategy<Value = Option<Marks>> {
             deletion_policy: None,
         },
     );
-    proptest::option::of(marks)
+    proptest::option::of(markers)
 }
 
 fn any_world() -> impl Strategy<Value = World> {
@@ -102,8 +102,8 @@ fn any_world() -> impl Strategy<Value = World> {
                 let at = source_name(&world.spec);
                 world.put(&at, source, None);
             }
-            for (at, (content, marks)) in objects {
-                world.put(&at.parse().unwrap(), content, marks);
+            for (at, (content, markers)) in objects {
+                world.put(&at.parse().unwrap(), content, markers);
             }
             if let Some(state) = lost {
                 world.namespaces.insert("m".into(), state);
@@ -143,11 +143,11 @@ fn untouchable(world: &World) -> BTreeMap<NamespacedName, Stored> {
         .config_maps
         .iter()
         .filter(|(at, stored)| {
-            let marks = stored.marks();
-            let owner = marks.as_ref().and_then(|marks| world.living.get(&marks.sync_uid));
-            match ownership(at, marks.as_ref(), SYNC_UID, &sync_name(), owner) {
+            let markers = stored.markers();
+            let owner = markers.as_ref().and_then(|markers| world.living.get(&markers.sync_uid));
+            match ownership(at, markers.as_ref(), SYNC_UID, &sync_name(), owner) {
                 Ownership::Ours => false,
-                Ownership::Orphan => marks.unwrap().sync != Some(sync_name().to_string()),
+                Ownership::Orphan => markers.unwrap().sync != Some(sync_name().to_string()),
                 Ownership::Sibling(_) => true,
                 Ownership::Foreign => {
                     stored.content.immutable || world.spec.conflict_policy == ConflictPolicy::Refuse
@@ -193,7 +193,7 @@ proptest! {
         let kept: Vec<_> = world
             .config_maps
             .iter()
-            .filter(|(_, stored)| !stored.marks().is_some_and(|marks| marks.created))
+            .filter(|(_, stored)| !stored.markers().is_some_and(|markers| markers.created))
             .map(|(at, _)| at.clone())
             .collect();
         let mut after = world.clone();
@@ -209,9 +209,9 @@ proptest! {
             .config_maps
             .iter()
             .filter(|(at, stored)| {
-                let marks = stored.marks();
-                let owner = marks.as_ref().and_then(|marks| world.living.get(&marks.sync_uid));
-                let whose = ownership(at, marks.as_ref(), SYNC_UID, &sync_name(), owner);
+                let markers = stored.markers();
+                let owner = markers.as_ref().and_then(|markers| world.living.get(&markers.sync_uid));
+                let whose = ownership(at, markers.as_ref(), SYNC_UID, &sync_name(), owner);
                 whose == Ownership::Foreign
             })
             .map(|(at, _)| at.clone())
@@ -233,10 +233,10 @@ proptest! {
     ) {
         let mut world = in_order(content);
         let undisturbed = essence(&world);
-        edit_marks(&mut world, |marks| match which {
-            0 => marks.source = text,
-            1 => marks.content_hash = text.map(ContentHash::from_text),
-            _ => marks.deletion_policy = text,
+        edit_marks(&mut world, |markers| match which {
+            0 => markers.source = text,
+            1 => markers.content_hash = text.map(ContentHash::from_text),
+            _ => markers.deletion_policy = text,
         });
         settle(&mut world);
         prop_assert_eq!(essence(&world), undisturbed);
@@ -245,13 +245,13 @@ proptest! {
     #[test]
     fn without_the_mark_created_a_deletion_becomes_a_release(content in any_content()) {
         let mut world = in_order(content.clone());
-        edit_marks(&mut world, |marks| marks.created = false);
+        edit_marks(&mut world, |markers| markers.created = false);
         settle(&mut world);
         world.deleting = true;
         settle(&mut world);
         let left = &world.config_maps[&copy()];
         prop_assert_eq!(&left.content, &content);
-        prop_assert_eq!(left.marks(), None);
+        prop_assert_eq!(left.markers(), None);
         prop_assert!(!world.finalizer);
     }
 
@@ -293,11 +293,11 @@ fn in_order(content: Content) -> World {
     world
 }
 
-fn edit_marks(world: &mut World, edit: impl FnOnce(&mut Marks)) {
+fn edit_marks(world: &mut World, edit: impl FnOnce(&mut Markers)) {
     let stored = world.config_maps.get_mut(&copy()).unwrap();
-    let mut marks = stored.marks().unwrap();
-    edit(&mut marks);
-    stored.set_marks(Some(marks));
+    let mut markers = stored.markers().unwrap();
+    edit(&mut markers);
+    stored.set_marks(Some(markers));
     world.clock += 1;
     stored.version.resource_version = world.clock.to_string();
 }

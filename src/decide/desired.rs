@@ -8,6 +8,7 @@ use crate::api::ConflictPolicy;
 use crate::api::DeletionPolicy;
 use crate::api::DestinationMetadata;
 use crate::api::SourceDeletionPolicy;
+use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Content;
 use crate::decide::Failure;
 use crate::decide::Observed;
@@ -16,8 +17,7 @@ use crate::decide::excerpt::Excerpt;
 use crate::decide::observed::ContentSeen;
 use crate::decide::observed::Source;
 use crate::decide::observed::SourceSeen;
-use crate::names::NamespacedName;
-use crate::names::Reason;
+use crate::decide::reason::Reason;
 
 /// What should be.
 #[derive(Clone, Debug)]

@@ -7,9 +7,9 @@ use kube::core::Selector;
 use kube::core::SelectorExt as _;
 
 use crate::api::ConfigMapSyncSpec;
+use crate::api::namespaced_name::NamespacedName;
 use crate::decide::observed::NamespaceState;
 use crate::decide::validity;
-use crate::names::NamespacedName;
 
 /// Where a spec wants copies.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,15 +11,15 @@ use crate::api::ConfigMapSyncSpec;
 use crate::api::ConfigMapSyncStatus;
 use crate::api::SourceVersion;
 use crate::api::StoredConfigMapSync;
+use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Content;
 use crate::decide::ContentHash;
 use crate::decide::Failure;
-use crate::decide::Marks;
+use crate::decide::Markers;
 use crate::decide::content::Digest;
 use crate::decide::excerpt::Excerpt;
 use crate::decide::stamp::OtherMetadata;
 use crate::names;
-use crate::names::NamespacedName;
 
 /// Everything that one round decides from.
 #[derive(Clone, Debug)]
@@ -152,15 +152,15 @@ pub struct Occupant {
     pub version: Version,
     /// Whether it is being deleted, and held by somebody's finalizer.
     pub deleting: bool,
-    /// Our marks on it, if there are any.
-    pub marks: Option<Marks>,
+    /// Our markers on it, if there are any.
+    pub markers: Option<Markers>,
     /// Who its label `app.kubernetes.io/managed-by` names.
     pub managed_by: ManagedBy,
     /// Whether it has owner references: it lives and dies with another object.
     pub has_owner_references: bool,
-    /// Its labels and annotations that are not our marks.
+    /// Its labels and annotations that are not our markers.
     pub other_metadata: OtherMetadata,
-    /// The living sync whose uid the marks carry, if there is one.
+    /// The living sync whose uid the markers carry, if there is one.
     pub owner: Option<NamespacedName>,
     /// How much of its content is known.
     pub content: CopySeen,

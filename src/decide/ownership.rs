@@ -1,7 +1,7 @@
 //! Whose is a `ConfigMap`? One function answers, on every path.
 
-use crate::decide::Marks;
-use crate::names::NamespacedName;
+use crate::api::namespaced_name::NamespacedName;
+use crate::decide::Markers;
 
 /// Whose a `ConfigMap` is, as one `ConfigMapSync` sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,9 +18,9 @@ pub enum Ownership {
 
 /// Tells whose the `ConfigMap` at `at` is.
 ///
-/// * `marks`: the marks on it, if it carries any.
+/// * `markers`: the markers on it, if it carries any.
 /// * `sync_uid`, `sync`: the sync that asks.
-/// * `owner`: the living sync whose uid the marks carry, if there is one.
+/// * `owner`: the living sync whose uid the markers carry, if there is one.
 ///
 /// A mark is believed only as far as its identity agrees: it must name this very `ConfigMap`, and
 /// the sync with the uid in its label must have the name in its annotation. A clone of a copy, or
@@ -28,19 +28,19 @@ pub enum Ownership {
 #[must_use]
 pub fn ownership(
     at: &NamespacedName,
-    marks: Option<&Marks>,
+    markers: Option<&Markers>,
     sync_uid: &str,
     sync: &NamespacedName,
     owner: Option<&NamespacedName>,
 ) -> Ownership {
-    let Some(marks) = marks else { return Ownership::Foreign };
-    let (Some(marked_sync), Some(marked_copy)) = (&marks.sync, &marks.copy) else {
+    let Some(markers) = markers else { return Ownership::Foreign };
+    let (Some(marked_sync), Some(marked_copy)) = (&markers.sync, &markers.copy) else {
         return Ownership::Foreign;
     };
     if *marked_copy != at.to_string() {
         return Ownership::Foreign;
     }
-    if marks.sync_uid == sync_uid {
+    if markers.sync_uid == sync_uid {
         return if *marked_sync == sync.to_string() { Ownership::Ours } else { Ownership::Foreign };
     }
     match owner {
@@ -68,8 +68,8 @@ mod tests {
         NamespacedName::new("app", "shared")
     }
 
-    fn marks() -> Marks {
-        Marks::wanted(
+    fn markers() -> Markers {
+        Markers::wanted(
             UID,
             &sync(),
             &place(),
@@ -79,13 +79,13 @@ mod tests {
         )
     }
 
-    fn whose(marks: Option<&Marks>, owner: Option<&NamespacedName>) -> Ownership {
-        ownership(&place(), marks, UID, &sync(), owner)
+    fn whose(markers: Option<&Markers>, owner: Option<&NamespacedName>) -> Ownership {
+        ownership(&place(), markers, UID, &sync(), owner)
     }
 
     #[test]
     fn a_copy_with_our_identity_is_ours() {
-        assert_eq!(whose(Some(&marks()), Some(&sync())), Ownership::Ours);
+        assert_eq!(whose(Some(&markers()), Some(&sync())), Ownership::Ours);
     }
 
     #[test]
@@ -96,41 +96,41 @@ mod tests {
     #[test]
     fn a_copy_of_a_living_sync_is_its_sibling() {
         let other = NamespacedName::new("other", "sync");
-        let marks = Marks { sync_uid: "2".into(), sync: Some(other.to_string()), ..marks() };
-        assert_eq!(whose(Some(&marks), Some(&other)), Ownership::Sibling(other.clone()));
+        let markers = Markers { sync_uid: "2".into(), sync: Some(other.to_string()), ..markers() };
+        assert_eq!(whose(Some(&markers), Some(&other)), Ownership::Sibling(other.clone()));
     }
 
     #[test]
     fn a_copy_of_a_dead_sync_is_an_orphan() {
-        let marks = Marks { sync_uid: "2".into(), ..marks() };
-        assert_eq!(whose(Some(&marks), None), Ownership::Orphan);
+        let markers = Markers { sync_uid: "2".into(), ..markers() };
+        assert_eq!(whose(Some(&markers), None), Ownership::Orphan);
     }
 
     #[test]
     fn a_living_uid_under_another_name_is_foreign() {
-        let marks = Marks { sync_uid: "2".into(), ..marks() };
+        let markers = Markers { sync_uid: "2".into(), ..markers() };
         let owner = NamespacedName::new("other", "sync");
-        assert_eq!(whose(Some(&marks), Some(&owner)), Ownership::Foreign);
+        assert_eq!(whose(Some(&markers), Some(&owner)), Ownership::Foreign);
     }
 
     proptest! {
         #[test]
         fn any_identity_mark_changed_is_not_ours(which in 0..3_usize, text in "[a-z0-9]{1,9}(/[a-z0-9]{1,9})?", gone: bool) {
-            let mut changed = marks();
+            let mut changed = markers();
             let other = (!gone).then_some(text.clone());
             match which {
                 0 => changed.sync_uid = text,
                 1 => changed.sync = other,
                 _ => changed.copy = other,
             }
-            prop_assume!(changed != marks());
+            prop_assume!(changed != markers());
             prop_assert_ne!(whose(Some(&changed), None), Ownership::Ours);
             prop_assert_ne!(whose(Some(&changed), Some(&sync())), Ownership::Ours);
         }
 
         #[test]
         fn state_marks_play_no_part_in_ownership(source in proptest::option::of("[a-z]{1,5}"), created: bool) {
-            let changed = Marks { source, created, content_hash: None, deletion_policy: None, ..marks() };
+            let changed = Markers { source, created, content_hash: None, deletion_policy: None, ..markers() };
             prop_assert_eq!(whose(Some(&changed), Some(&sync())), Ownership::Ours);
         }
     }

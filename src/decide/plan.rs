@@ -14,11 +14,12 @@ pub use steps::Plan;
 
 use crate::api::ConflictPolicy;
 use crate::api::DeletionPolicy;
+use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Content;
 use crate::decide::ContentHash;
 use crate::decide::Desired;
 use crate::decide::Failure;
-use crate::decide::Marks;
+use crate::decide::Markers;
 use crate::decide::Observed;
 use crate::decide::Ownership;
 use crate::decide::desired::Wanted;
@@ -29,9 +30,8 @@ use crate::decide::observed::Occupant;
 use crate::decide::observed::Place;
 use crate::decide::observed::Standing;
 use crate::decide::ownership;
+use crate::decide::reason::Reason;
 use crate::decide::stamp::Stamp;
-use crate::names::NamespacedName;
-use crate::names::Reason;
 
 /// Plans what has to be done.
 ///
@@ -127,7 +127,7 @@ fn plan_destination(
     if let Some(failure) = unusable_namespace(at, place.namespace) {
         return Some(Action::Leave(failure));
     }
-    let marks = Marks::wanted(
+    let markers = Markers::wanted(
         &observed.sync.version.uid,
         &observed.sync.name,
         at,
@@ -136,8 +136,8 @@ fn plan_destination(
         wanted.deletion_policy,
     );
     match &place.standing {
-        Standing::Vacant => new_copy(wanted, marks).map(Action::Create),
-        Standing::Occupied(occupant) => plan_occupied(observed, wanted, at, occupant, marks),
+        Standing::Vacant => new_copy(wanted, markers).map(Action::Create),
+        Standing::Occupied(occupant) => plan_occupied(observed, wanted, at, occupant, markers),
     }
 }
 
@@ -146,7 +146,7 @@ fn plan_occupied(
     wanted: &Wanted,
     at: &NamespacedName,
     occupant: &Occupant,
-    marks: Marks,
+    markers: Markers,
 ) -> Option<Action> {
     let claim = match claim(observed, wanted, at, occupant) {
         Ok(claim) => claim,
@@ -159,11 +159,11 @@ fn plan_occupied(
         return Some(awaits_a_read(at));
     }
     let seen = occupant.version.clone();
-    let was = occupant.marks.as_ref();
+    let was = occupant.markers.as_ref();
     let stamp = match claim {
         Claim::Ours => Stamp::to,
         Claim::Adoption => Stamp::adopt,
-    }(was, &occupant.other_metadata, &marks, &wanted.metadata);
+    }(was, &occupant.other_metadata, &markers, &wanted.metadata);
     match (content_agrees(occupant, wanted), stamp.is_empty()) {
         (true, _) if claim == Claim::Adoption && occupant.is_immutable() => {
             Some(Action::Leave(immutable(at)))
@@ -175,7 +175,7 @@ fn plan_occupied(
             Some(Action::Update { seen, stamp, content })
         }
         (false, _) if claim == Claim::Ours && was.is_some_and(|was| was.created) => {
-            new_copy(wanted, marks).map(|copy| Action::Replace { seen, copy })
+            new_copy(wanted, markers).map(|copy| Action::Replace { seen, copy })
         }
         (false, _) => Some(Action::Leave(immutable(at))),
     }
@@ -198,7 +198,7 @@ fn claim(
     occupant: &Occupant,
 ) -> Result<Claim, Failure> {
     let conflict = |message: String| Err(Failure::new(Reason::Conflict, message));
-    let marked_sync = occupant.marks.as_ref().and_then(|marks| marks.sync.as_deref());
+    let marked_sync = occupant.markers.as_ref().and_then(|markers| markers.sync.as_deref());
     match whose(observed, at, occupant) {
         Ownership::Ours => Ok(Claim::Ours),
         Ownership::Orphan if marked_sync == Some(&observed.sync.name.to_string()) => {
@@ -242,7 +242,8 @@ fn content_agrees(occupant: &Occupant, wanted: &Wanted) -> bool {
     match &occupant.content {
         CopySeen::Read(digest) => digest.hash.with(&wanted.metadata) == excerpt.hash,
         CopySeen::Untouched { keys, .. } => {
-            let stamped = occupant.marks.as_ref().and_then(|marks| marks.content_hash.as_ref());
+            let stamped =
+                occupant.markers.as_ref().and_then(|markers| markers.content_hash.as_ref());
             stamped == Some(&excerpt.hash) && *keys == excerpt.keys
         }
         CopySeen::Suspect => false,
@@ -250,10 +251,10 @@ fn content_agrees(occupant: &Occupant, wanted: &Wanted) -> bool {
 }
 
 /// `None` if the content of the source has to be known first.
-fn new_copy(wanted: &Wanted, marks: Marks) -> Option<NewCopy> {
+fn new_copy(wanted: &Wanted, markers: Markers) -> Option<NewCopy> {
     let content: &Arc<Content> = wanted.content.as_ref()?;
     let (metadata, content) = (Arc::clone(&wanted.metadata), Arc::clone(content));
-    Some(NewCopy { marks, metadata, content })
+    Some(NewCopy { markers, metadata, content })
 }
 
 /// While it is too early for another attempt, the failure of the last one stands for it. What is
@@ -327,7 +328,7 @@ fn retire(
     occupant: &Occupant,
     retirement: Retirement,
 ) -> Action {
-    let Some(was) = &occupant.marks else { return Action::Keep };
+    let Some(was) = &occupant.markers else { return Action::Keep };
     if occupant.deleting {
         return Action::Leave(being_deleted(at));
     }
@@ -357,7 +358,7 @@ fn ours(observed: &Observed) -> impl Iterator<Item = (&NamespacedName, &Place, &
 fn whose(observed: &Observed, at: &NamespacedName, occupant: &Occupant) -> Ownership {
     ownership(
         at,
-        occupant.marks.as_ref(),
+        occupant.markers.as_ref(),
         &observed.sync.version.uid,
         &observed.sync.name,
         occupant.owner.as_ref(),

@@ -4,6 +4,7 @@
 //! is asked.
 
 use crate::api::SourceDeletionPolicy;
+use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Action;
 use crate::decide::Desired;
 use crate::decide::Failure;
@@ -16,8 +17,7 @@ use crate::decide::observed::SourceSeen;
 use crate::decide::observed::Standing;
 use crate::decide::plan;
 use crate::decide::plan::owns_copies;
-use crate::names::NamespacedName;
-use crate::names::Reason;
+use crate::decide::reason::Reason;
 
 /// What has to be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What has to change in the labels and annotations of a copy: our marks, and what the spec wants
+//! What has to change in the labels and annotations of a copy: our markers, and what the spec wants
 //! stamped besides. Other people's labels and annotations are left alone.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::api::DestinationMetadata;
-use crate::decide::Marks;
+use crate::decide::Markers;
 use crate::names;
 
 type Map = BTreeMap<String, String>;
@@ -36,7 +36,7 @@ pub struct Changes {
     pub remove: BTreeSet<String>,
 }
 
-/// Labels and annotations of a `ConfigMap` that are not our marks.
+/// Labels and annotations of a `ConfigMap` that are not our markers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OtherMetadata {
     /// Labels, without `app.kubernetes.io/managed-by`.
@@ -45,7 +45,7 @@ pub struct OtherMetadata {
     pub annotations: OtherKeys,
 }
 
-/// Keys of one map of strings that are not our marks.
+/// Keys of one map of strings that are not our markers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OtherKeys {
     /// There is no such map.
@@ -66,29 +66,29 @@ pub struct Value {
 // === impl Stamp ===
 
 impl Stamp {
-    /// Turns what stands on a copy (`was`, `other`) into the marks and metadata that are wanted.
+    /// Turns what stands on a copy (`was`, `other`) into the markers and metadata that are wanted.
     ///
     /// The mark `created` is stamped when a copy is made and never later, so it is left as it is.
     /// Of other keys only those that we set ourselves are removed.
     #[must_use]
     pub fn to(
-        was: Option<&Marks>,
+        was: Option<&Markers>,
         other: &OtherMetadata,
-        wanted: &Marks,
+        wanted: &Markers,
         metadata: &DestinationMetadata,
     ) -> Self {
         let was = was.cloned().map(without_created);
         let wanted = without_created(wanted.clone());
-        let marked = |marks: fn(&Marks) -> Map| was.as_ref().map(marks).unwrap_or_default();
+        let marked = |markers: fn(&Markers) -> Map| was.as_ref().map(markers).unwrap_or_default();
         Self {
             labels: changes(
-                &marked(Marks::labels),
+                &marked(Markers::labels),
                 &other.labels,
                 wanted.labels(),
                 &metadata.labels,
             ),
             annotations: changes(
-                &marked(Marks::annotations),
+                &marked(Markers::annotations),
                 &other.annotations,
                 wanted.annotations(),
                 &metadata.annotations,
@@ -100,9 +100,9 @@ impl Stamp {
     /// by us on this object, as on a clone of a copy, and goes.
     #[must_use]
     pub fn adopt(
-        was: Option<&Marks>,
+        was: Option<&Markers>,
         other: &OtherMetadata,
-        wanted: &Marks,
+        wanted: &Markers,
         metadata: &DestinationMetadata,
     ) -> Self {
         let mut stamp = Self::to(was, other, wanted, metadata);
@@ -112,9 +112,9 @@ impl Stamp {
         stamp
     }
 
-    /// Takes our marks off, and the label `app.kubernetes.io/managed-by` where it names us.
+    /// Takes our markers off, and the label `app.kubernetes.io/managed-by` where it names us.
     #[must_use]
-    pub fn release(was: &Marks, managed_by_us: bool) -> Self {
+    pub fn release(was: &Markers, managed_by_us: bool) -> Self {
         let label = managed_by_us.then(|| names::LABEL_MANAGED_BY.to_owned());
         let labels = was.labels().into_keys().chain(label).collect();
         let annotations = was.annotations().into_keys().collect();
@@ -124,7 +124,7 @@ impl Stamp {
 
     /// Takes the mark off that asks for deletion, and nothing else.
     #[must_use]
-    pub fn spare(was: &Marks) -> Self {
+    pub fn spare(was: &Markers) -> Self {
         let mark = || names::ANNOTATION_DELETION_POLICY.to_owned();
         let remove = was.deletion_policy.iter().map(|_| mark()).collect();
         let annotations = Changes { remove, ..Changes::default() };
@@ -160,26 +160,26 @@ impl OtherKeys {
     }
 }
 
-/// Whether a label or annotation is one of our marks, or, for people, says who manages an object.
+/// Whether a label or annotation is one of our markers, or, for people, says who manages an object.
 fn is_mark(key: &str) -> bool {
     key == names::LABEL_SYNC_UID
         || key == names::LABEL_MANAGED_BY
-        || Marks::ANNOTATIONS.contains(&key)
+        || Markers::ANNOTATIONS.contains(&key)
 }
 
-fn without_created(marks: Marks) -> Marks {
-    Marks { created: false, ..marks }
+fn without_created(markers: Markers) -> Markers {
+    Markers { created: false, ..markers }
 }
 
-fn changes(was: &Map, other: &OtherKeys, marks: Map, metadata: &Map) -> Changes {
-    let stale_marks = was.keys().filter(|key| !marks.contains_key(*key));
+fn changes(was: &Map, other: &OtherKeys, markers: Map, metadata: &Map) -> Changes {
+    let stale_marks = was.keys().filter(|key| !markers.contains_key(*key));
     let stale_keys = other
         .keys
         .iter()
         .filter(|(key, value)| value.is_ours && !metadata.contains_key(*key))
         .map(|(key, _)| key);
     let remove = stale_marks.chain(stale_keys).cloned().collect();
-    let missing_marks = marks.into_iter().filter(|(key, value)| was.get(key) != Some(value));
+    let missing_marks = markers.into_iter().filter(|(key, value)| was.get(key) != Some(value));
     let differs = |(key, value): &(&String, &String)| {
         other.keys.get(*key).is_none_or(|known| known.hash != hash(value))
     };
@@ -204,7 +204,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::decide::marks::tests::any_marks;
+    use crate::decide::markers::tests::any_marks;
 
     fn any_map() -> impl Strategy<Value = Map> {
         proptest::collection::btree_map("[a-d]", "[xyz]", 0..4)
@@ -218,8 +218,8 @@ mod tests {
         map.extend(changes.set.clone());
     }
 
-    fn union(marks: Map, others: &Map) -> Map {
-        marks.into_iter().chain(others.clone()).collect()
+    fn union(markers: Map, others: &Map) -> Map {
+        markers.into_iter().chain(others.clone()).collect()
     }
 
     proptest! {
@@ -254,13 +254,13 @@ mod tests {
 
         #[test]
         fn an_adopted_clone_does_not_count_as_created(was in any_marks(), wanted in any_marks()) {
-            let was = Marks { created: true, ..was };
+            let was = Markers { created: true, ..was };
             let mut annotations = was.annotations();
             let stamp = Stamp::adopt(
                 Some(&was), &OtherMetadata::default(), &wanted, &DestinationMetadata::default(),
             );
             apply(&mut annotations, &stamp.annotations);
-            prop_assert_eq!(annotations, Marks { created: false, ..wanted }.annotations());
+            prop_assert_eq!(annotations, Markers { created: false, ..wanted }.annotations());
         }
 
         #[test]

@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::api::ConfigMapSyncStatus;
 use crate::api::CopyCount;
 use crate::api::DestinationFailure;
+use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Action;
 use crate::decide::Desired;
 use crate::decide::Failure;
@@ -19,10 +20,9 @@ use crate::decide::Plan;
 use crate::decide::desired::Wanted;
 use crate::decide::desired::destinations;
 use crate::decide::observed::SourceSeen;
+use crate::decide::reason::Reason;
+use crate::decide::reason::Retry;
 use crate::names;
-use crate::names::NamespacedName;
-use crate::names::Reason;
-use crate::names::Retry;
 
 /// How many failures a status lists. It never grows with the number of namespaces.
 const MAX_FAILURES: usize = 10;

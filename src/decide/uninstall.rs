@@ -1,17 +1,17 @@
 //! What becomes of copies when the operator itself is removed.
 //!
 //! Whatever an operator that comes back would take for a copy is dealt with, and nothing else: the
-//! identity in the marks must agree, as everywhere.
+//! identity in the markers must agree, as everywhere.
 
 use crate::api::DeletionPolicy;
+use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Action;
-use crate::decide::Marks;
+use crate::decide::Markers;
 use crate::decide::Ownership;
 use crate::decide::observed::ManagedBy;
 use crate::decide::observed::Version;
 use crate::decide::ownership;
 use crate::decide::stamp::Stamp;
-use crate::names::NamespacedName;
 
 /// What a person wants done with the copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,15 +30,15 @@ pub struct MarkedCopy {
     pub version: Version,
     /// Whether it is being deleted, and held by somebody's finalizer.
     pub deleting: bool,
-    /// Our marks on it.
-    pub marks: Marks,
+    /// Our markers on it.
+    pub markers: Markers,
     /// Who its label `app.kubernetes.io/managed-by` names.
     pub managed_by: ManagedBy,
-    /// The sync that has the uid in its marks, if there is one and somebody has looked.
+    /// The sync that has the uid in its markers, if there is one and somebody has looked.
     pub owner: Option<Owner>,
 }
 
-/// A sync whose uid is in the marks of a copy.
+/// A sync whose uid is in the markers of a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// Namespace and name.
@@ -51,24 +51,24 @@ pub struct Owner {
 /// again.
 #[must_use]
 pub fn part(at: &NamespacedName, copy: &MarkedCopy, copies: Copies) -> Option<Action> {
-    let MarkedCopy { version, deleting, marks, managed_by, owner } = copy;
+    let MarkedCopy { version, deleting, markers, managed_by, owner } = copy;
     // Nobody asks on behalf of a sync here: no uid, and no name, is "ours".
     let nobody = NamespacedName::new("", "");
     let owner_name = owner.as_ref().map(|owner| &owner.name);
-    if *deleting || ownership(at, Some(marks), "", &nobody, owner_name) == Ownership::Foreign {
+    if *deleting || ownership(at, Some(markers), "", &nobody, owner_name) == Ownership::Foreign {
         return None;
     }
     let seen = version.clone();
     match copies {
         Copies::Keep => {
-            let stamp = Stamp::spare(marks);
+            let stamp = Stamp::spare(markers);
             (!stamp.is_empty()).then_some(Action::Restamp { seen, stamp })
         }
-        Copies::Delete if marks.created && is_to_be_deleted(marks, owner.as_ref()) => {
+        Copies::Delete if markers.created && is_to_be_deleted(markers, owner.as_ref()) => {
             Some(Action::Delete { seen })
         }
         Copies::Delete => {
-            let stamp = Stamp::release(marks, *managed_by == ManagedBy::Us);
+            let stamp = Stamp::release(markers, *managed_by == ManagedBy::Us);
             Some(Action::Release { seen, stamp })
         }
     }
@@ -76,10 +76,10 @@ pub fn part(at: &NamespacedName, copy: &MarkedCopy, copies: Copies) -> Option<Ac
 
 /// The spec says so, since the mark may have been taken off by an earlier removal that kept the
 /// copies. Where there is no sync, or none that can be read, the mark is all there is.
-fn is_to_be_deleted(marks: &Marks, owner: Option<&Owner>) -> bool {
+fn is_to_be_deleted(markers: &Markers, owner: Option<&Owner>) -> bool {
     match owner.and_then(|owner| owner.policy) {
         Some(policy) => policy == DeletionPolicy::Delete,
-        None => marks.asks_for_deletion(),
+        None => markers.asks_for_deletion(),
     }
 }
 
@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
     use crate::decide::ContentHash;
-    use crate::decide::marks::tests::any_marks;
+    use crate::decide::markers::tests::any_marks;
     use crate::decide::stamp::Changes;
     use crate::names;
 
@@ -105,7 +105,7 @@ mod tests {
         MarkedCopy {
             version: Version { uid: "copy".into(), resource_version: "7".into() },
             deleting: false,
-            marks: Marks::wanted(
+            markers: Markers::wanted(
                 "uid",
                 &sync(),
                 &place(),
@@ -118,9 +118,9 @@ mod tests {
         }
     }
 
-    fn marked(change: impl FnOnce(&mut Marks)) -> MarkedCopy {
+    fn marked(change: impl FnOnce(&mut Markers)) -> MarkedCopy {
         let mut copy = copy();
-        change(&mut copy.marks);
+        change(&mut copy.markers);
         copy
     }
 
@@ -140,16 +140,16 @@ mod tests {
         assert_eq!(seen, copy().version);
         assert_eq!(stamp.annotations.remove, [names::ANNOTATION_DELETION_POLICY.into()].into());
         assert!(stamp.annotations.set.is_empty() && stamp.labels == Changes::default());
-        let spared = marked(|marks| marks.deletion_policy = None);
+        let spared = marked(|markers| markers.deletion_policy = None);
         assert_eq!(verb(&spared, Copies::Keep), None, "once is enough");
     }
 
     #[test]
     fn what_we_made_is_deleted_where_that_is_wanted() {
         assert_eq!(verb(&copy(), Copies::Delete), Some("delete"));
-        let adopted = marked(|marks| marks.created = false);
+        let adopted = marked(|markers| markers.created = false);
         assert_eq!(verb(&adopted, Copies::Delete), Some("release"));
-        let spared = marked(|marks| marks.deletion_policy = None);
+        let spared = marked(|markers| markers.deletion_policy = None);
         assert_eq!(verb(&spared, Copies::Delete), Some("delete"), "kept once, wanted gone now");
     }
 
@@ -164,7 +164,7 @@ mod tests {
         for owner in [None, Some(Owner { name: sync(), policy: None })] {
             assert_eq!(verb(&owned(owner.clone()), Copies::Delete), Some("delete"));
             let mut retained = owned(owner);
-            retained.marks.deletion_policy = None;
+            retained.markers.deletion_policy = None;
             assert_eq!(verb(&retained, Copies::Delete), Some("release"));
         }
     }
@@ -173,8 +173,8 @@ mod tests {
     fn what_is_not_ours_or_going_already_is_left_alone() {
         let another = Some(Owner { name: NamespacedName::new("a", "b"), policy: None });
         let left = [
-            marked(|marks| marks.copy = Some("app/other".into())),
-            marked(|marks| marks.sync = None),
+            marked(|markers| markers.copy = Some("app/other".into())),
+            marked(|markers| markers.sync = None),
             owned(another),
             MarkedCopy { deleting: true, ..copy() },
         ];
@@ -186,13 +186,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_deleted_that_we_did_not_create(marks in any_marks(), deletes: bool) {
-            let copy = MarkedCopy { marks, owner: None, ..copy() };
-            let at = copy.marks.copy.as_ref().and_then(|copy| copy.parse().ok());
+        fn nothing_is_deleted_that_we_did_not_create(markers in any_marks(), deletes: bool) {
+            let copy = MarkedCopy { markers, owner: None, ..copy() };
+            let at = copy.markers.copy.as_ref().and_then(|copy| copy.parse().ok());
             let at = at.unwrap_or_else(place);
             let copies = if deletes { Copies::Delete } else { Copies::Keep };
             if let Some(Action::Delete { .. }) = part(&at, &copy, copies) {
-                prop_assert!(deletes && copy.marks.created && copy.marks.asks_for_deletion());
+                prop_assert!(deletes && copy.markers.created && copy.markers.asks_for_deletion());
             }
         }
     }

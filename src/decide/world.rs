@@ -11,9 +11,10 @@ use crate::api::ConfigMapSyncSpec;
 use crate::api::ConfigMapSyncStatus;
 use crate::api::DestinationMetadata;
 use crate::api::SourceVersion;
+use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Action;
 use crate::decide::Content;
-use crate::decide::Marks;
+use crate::decide::Markers;
 use crate::decide::Observed;
 use crate::decide::Plan;
 use crate::decide::desired;
@@ -39,7 +40,6 @@ use crate::decide::stamp::OtherKeys;
 use crate::decide::stamp::OtherMetadata;
 use crate::decide::stamp::Stamp;
 use crate::names;
-use crate::names::NamespacedName;
 
 pub const SYNC_UID: &str = "00000000-sync";
 
@@ -59,18 +59,18 @@ pub struct Stored {
 // === impl Stored ===
 
 impl Stored {
-    pub fn marks(&self) -> Option<Marks> {
-        Marks::parse(Some(&self.labels), Some(&self.annotations))
+    pub fn markers(&self) -> Option<Markers> {
+        Markers::parse(Some(&self.labels), Some(&self.annotations))
     }
 
-    pub fn set_marks(&mut self, marks: Option<Marks>) {
-        for key in Marks::ANNOTATIONS {
+    pub fn set_marks(&mut self, markers: Option<Markers>) {
+        for key in Markers::ANNOTATIONS {
             self.annotations.remove(key);
         }
         self.labels.remove(names::LABEL_SYNC_UID);
-        if let Some(marks) = marks {
-            self.labels.extend(marks.labels());
-            self.annotations.extend(marks.annotations());
+        if let Some(markers) = markers {
+            self.labels.extend(markers.labels());
+            self.annotations.extend(markers.annotations());
         }
     }
 
@@ -126,7 +126,7 @@ impl World {
         }
     }
 
-    pub fn put(&mut self, at: &NamespacedName, content: Content, marks: Option<Marks>) {
+    pub fn put(&mut self, at: &NamespacedName, content: Content, markers: Option<Markers>) {
         let version = self.next_version();
         let mut stored = Stored {
             version,
@@ -136,7 +136,7 @@ impl World {
             ours: BTreeSet::new(),
             touched: true,
         };
-        stored.set_marks(marks);
+        stored.set_marks(markers);
         self.config_maps.insert(at.clone(), stored);
     }
 
@@ -204,7 +204,7 @@ impl World {
             Action::Delete { seen } => {
                 self.check(at, seen);
                 let gone = self.config_maps.remove(at).unwrap();
-                assert!(gone.marks().unwrap().created, "{at} was not created by us");
+                assert!(gone.markers().unwrap().created, "{at} was not created by us");
             }
             Action::Keep | Action::Leave(_) => unreachable!("not a write"),
         }
@@ -212,9 +212,9 @@ impl World {
 
     fn create(&mut self, at: &NamespacedName, copy: &NewCopy) {
         let DestinationMetadata { mut labels, mut annotations } = (*copy.metadata).clone();
-        labels.extend(copy.marks.labels());
+        labels.extend(copy.markers.labels());
         labels.insert(names::LABEL_MANAGED_BY.to_owned(), names::CONFIGMAPSYNC.to_owned());
-        annotations.extend(copy.marks.annotations());
+        annotations.extend(copy.markers.annotations());
         let stored = Stored {
             version: self.next_version(),
             content: (*copy.content).clone(),
@@ -297,11 +297,13 @@ impl World {
             Some(stored) => Standing::Occupied(Box::new(Occupant {
                 version: stored.version.clone(),
                 deleting: false,
-                marks: stored.marks(),
+                markers: stored.markers(),
                 managed_by: stored.managed_by(),
                 has_owner_references: false,
                 other_metadata: stored.other_metadata(),
-                owner: stored.marks().and_then(|marks| self.living.get(&marks.sync_uid).cloned()),
+                owner: stored
+                    .markers()
+                    .and_then(|markers| self.living.get(&markers.sync_uid).cloned()),
                 content: if stored.touched {
                     CopySeen::Suspect
                 } else {
@@ -336,5 +338,5 @@ impl World {
 }
 
 fn is_marked((_, stored): &(&NamespacedName, &Stored)) -> bool {
-    stored.marks().is_some_and(|marks| marks.sync_uid == SYNC_UID)
+    stored.markers().is_some_and(|markers| markers.sync_uid == SYNC_UID)
 }

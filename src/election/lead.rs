@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::election::Lost;
 use crate::election::clock::boot_time;
+use crate::kubernetes::error::NotLeading;
 
 /// The right to write to the cluster. Only `election` makes one.
 ///
@@ -19,11 +20,6 @@ pub struct Lead {
     /// Why it ended before its deadline, if it did.
     why: Arc<OnceLock<Lost>>,
 }
-
-/// The right to write has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this process no longer leads")]
-pub struct NotLeading;
 
 // === impl Lead ===
 

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicySpec;
 
-use crate::decide::Marks;
+use crate::decide::Markers;
 use crate::names;
 use crate::policies::Failing;
 use crate::policies::Policy;
@@ -26,7 +26,7 @@ pub fn marks() -> Policy {
             format!(
                 "{} || {}",
                 added_or_changed("labels", &[names::LABEL_SYNC_UID]),
-                added_or_changed("annotations", &Marks::ANNOTATIONS),
+                added_or_changed("annotations", &Markers::ANNOTATIONS),
             ),
         )]),
         validations: Some(vec![demand(
@@ -40,7 +40,7 @@ pub fn marks() -> Policy {
                  annotations {}; or, to restore copies from a backup, ask for the verb {} on \
                  configmapsyncs.{} in the whole cluster",
                 names::LABEL_SYNC_UID,
-                Marks::ANNOTATIONS.join(", "),
+                Markers::ANNOTATIONS.join(", "),
                 names::VERB_STAMP,
                 names::GROUP,
             ),
@@ -69,7 +69,7 @@ mod tests {
         let [condition] = &conditions[..] else { panic!("{conditions:?}") };
         let quoted: Vec<_> = condition.expression.split('\'').skip(1).step_by(2).collect();
         let mut expected = vec![names::LABEL_SYNC_UID];
-        expected.extend(Marks::ANNOTATIONS);
+        expected.extend(Markers::ANNOTATIONS);
         assert_eq!(quoted, expected);
         assert!(!quoted.contains(&names::ANNOTATION_NO_COPY));
     }

@@ -10,16 +10,16 @@ use kube::Client;
 use kube::api::ListParams;
 
 use crate::access::rule;
-use crate::cluster::each_page;
-use crate::controller::calls;
-use crate::controller::inventory::Entry;
+use crate::api::namespaced_name::NamespacedName;
+use crate::cache::Entry;
 use crate::decide::Action;
 use crate::decide::uninstall::Copies;
 use crate::decide::uninstall::MarkedCopy;
 use crate::decide::uninstall::Owner;
 use crate::decide::uninstall::part;
+use crate::kubernetes::calls;
+use crate::kubernetes::pages::each_page;
 use crate::names;
-use crate::names::NamespacedName;
 use crate::uninstall::Counts;
 use crate::uninstall::Tell;
 use crate::uninstall::writes::Tally;
@@ -78,10 +78,10 @@ pub async fn pass(
 fn step(metadata: &ObjectMeta, owners: &Owners, copies: Copies) -> Option<Step> {
     let ObjectMeta { namespace, name, .. } = metadata;
     let at = NamespacedName::new(namespace.clone()?, name.clone()?);
-    let Entry { version, deleting, managed_by, marks, .. } = Entry::of(metadata)?;
-    let marks = marks?;
-    let owner = owners.get(&marks.sync_uid).cloned();
-    let copy = MarkedCopy { version, deleting, marks, managed_by, owner };
+    let Entry { version, deleting, managed_by, markers, .. } = Entry::of(metadata)?;
+    let markers = markers?;
+    let owner = owners.get(&markers.sync_uid).cloned();
+    let copy = MarkedCopy { version, deleting, markers, managed_by, owner };
     let action = part(&at, &copy, copies)?;
     Some((at, action))
 }

@@ -19,15 +19,15 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::access::rule;
-use crate::controller::requests;
+use crate::api::namespaced_name::NamespacedName;
 use crate::election::clock::boot_time;
 use crate::election::lease_guard::Role;
 use crate::election::lease_guard::Seen;
 use crate::election::lease_guard::Shown;
 use crate::election::lease_guard::record;
 use crate::election::lease_guard::show;
+use crate::kubernetes::requests;
 use crate::names;
-use crate::names::NamespacedName;
 use crate::uninstall::Error;
 use crate::uninstall::Tell;
 

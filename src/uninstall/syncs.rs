@@ -8,13 +8,13 @@ use kube::api::ListParams;
 
 use crate::access::rule;
 use crate::api::StoredConfigMapSync;
-use crate::cluster::each_page;
-use crate::controller::calls;
-use crate::controller::requests;
+use crate::api::namespaced_name::NamespacedName;
 use crate::decide::observed::Version;
 use crate::decide::uninstall::Owner;
+use crate::kubernetes::calls;
+use crate::kubernetes::pages::each_page;
+use crate::kubernetes::requests;
 use crate::names;
-use crate::names::NamespacedName;
 use crate::uninstall::Counts;
 use crate::uninstall::Tell;
 use crate::uninstall::copies::Owners;

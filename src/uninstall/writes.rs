@@ -3,7 +3,7 @@
 use futures::StreamExt as _;
 use futures::stream;
 
-use crate::controller::Answer;
+use crate::kubernetes::error::CallError;
 
 /// Writes under way at a time.
 const CONCURRENT_WRITES: usize = 16;
@@ -31,7 +31,7 @@ impl Tally {
     pub async fn send<T>(
         &mut self,
         writes: Vec<T>,
-        send: impl AsyncFn(&T) -> Result<(), Answer>,
+        send: impl AsyncFn(&T) -> Result<(), CallError>,
         mut succeeded: impl FnMut(&T),
     ) {
         let calls = writes.iter().map(async |write| (write, send(write).await));
@@ -42,11 +42,11 @@ impl Tally {
                     self.written += 1;
                     succeeded(write);
                 }
-                Err(Answer::LookAgain) => self.changed += 1,
-                Err(Answer::Refused(refusal) | Answer::Fenced(refusal)) => {
+                Err(CallError::Conflict) => self.changed += 1,
+                Err(CallError::Refused(refusal) | CallError::Fenced(refusal)) => {
                     self.refused.push(refusal.failure.message);
                 }
-                Err(Answer::NotLeading(error)) => self.refused.push(error.to_string()),
+                Err(CallError::NotLeading(error)) => self.refused.push(error.to_string()),
             }
         }
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use configmapsync::api::namespaced_name::NamespacedName;
 use configmapsync::names;
-use configmapsync::names::NamespacedName;
 use http::Request;
 use http::header;
 use k8s_openapi::api::core::v1::ConfigMap;

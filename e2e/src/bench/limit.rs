@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use anyhow::Result;
-use configmapsync::names::NamespacedName;
+use configmapsync::api::namespaced_name::NamespacedName;
 use serde::Serialize;
 
 use crate::bench::bodies::Written;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use configmapsync::names::NamespacedName;
+use configmapsync::api::namespaced_name::NamespacedName;
 use futures::StreamExt as _;
 use futures::TryStreamExt as _;
 use futures::stream;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use configmapsync::names::NamespacedName;
+use configmapsync::api::namespaced_name::NamespacedName;
 use serde_json::Value;
 
 /// The kinds whose history is kept.

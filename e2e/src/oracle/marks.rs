@@ -1,7 +1,7 @@
 //! The marks on a copy, read without the operator's own code.
 
+use configmapsync::api::namespaced_name::NamespacedName;
 use configmapsync::names;
-use configmapsync::names::NamespacedName;
 use serde_json::Value;
 
 /// The marks that prove a copy: whose it is, and that it is this very one.

@@ -79,7 +79,11 @@ fn is_equal(history: &History, sync: &Change, copy: &Value, revision: u64) -> bo
     })
 }
 
-fn is_of(copy: &Value, at: &configmapsync::names::NamespacedName, sync: &Change) -> bool {
+fn is_of(
+    copy: &Value,
+    at: &configmapsync::api::namespaced_name::NamespacedName,
+    sync: &Change,
+) -> bool {
     Identity::of(copy, at).is_some_and(|identity| identity.uid == sync.uid())
 }
 

@@ -12,7 +12,7 @@ use anyhow::Result;
 use anyhow::bail;
 use configmapsync::api::ConfigMapSync;
 use configmapsync::api::ConfigMapSyncLeader;
-use configmapsync::names::NamespacedName;
+use configmapsync::api::namespaced_name::NamespacedName;
 use futures::Stream;
 use futures::StreamExt as _;
 use k8s_openapi::api::coordination::v1::Lease;

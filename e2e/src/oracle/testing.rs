@@ -1,8 +1,8 @@
 //! Histories made by hand: a source `central/shared`, its sync `central/sync`, its copy
 //! `app/shared`, and what befalls them.
 
+use configmapsync::api::namespaced_name::NamespacedName;
 use configmapsync::names;
-use configmapsync::names::NamespacedName;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 use serde_json::json;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+use configmapsync::api::namespaced_name::NamespacedName;
 use configmapsync::names;
-use configmapsync::names::NamespacedName;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::Selector;
 use kube::core::SelectorExt as _;

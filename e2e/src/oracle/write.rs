@@ -1,6 +1,6 @@
 //! What the operator wrote, with the revision that each write made.
 
-use configmapsync::names::NamespacedName;
+use configmapsync::api::namespaced_name::NamespacedName;
 use serde_json::Value;
 
 use crate::audit::Event;

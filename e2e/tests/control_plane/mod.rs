@@ -3,7 +3,7 @@
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use configmapsync::names::NamespacedName;
+use configmapsync::api::namespaced_name::NamespacedName;
 use e2e::control_plane::ControlPlane;
 use e2e::fixture::Fixture;
 use e2e::fixture::SOON;

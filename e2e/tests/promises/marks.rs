@@ -5,7 +5,7 @@
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use configmapsync::decide::Marks;
+use configmapsync::decide::Markers;
 use configmapsync::names::ANNOTATION_NO_COPY;
 use configmapsync::names::LABEL_SYNC_UID;
 use configmapsync::names::POLICY_MARKS;
@@ -47,7 +47,7 @@ async fn tenant(world: &World, name: &str, verbs: &[&str]) -> Result<Client> {
 
 /// Metadata with one mark, for each of them.
 fn one_mark(value: &Value) -> Vec<(&'static str, Value)> {
-    let annotations = Marks::ANNOTATIONS.map(|key| (key, json!({"annotations": {key: value}})));
+    let annotations = Markers::ANNOTATIONS.map(|key| (key, json!({"annotations": {key: value}})));
     let label = (LABEL_SYNC_UID, json!({"labels": {LABEL_SYNC_UID: value}}));
     [vec![label], annotations.to_vec()].concat()
 }
@@ -98,7 +98,7 @@ async fn nobody_else_adds_or_changes_a_mark() -> Result<()> {
     clone["metadata"]["labels"] = json!(copy.metadata.labels);
     clone["metadata"]["annotations"] = json!(copy.metadata.annotations);
     let answer = tries.add(owner, &Attempt::create("clone a copy", &all, clone), REFUSED).await?;
-    for key in [&[LABEL_SYNC_UID], &Marks::ANNOTATIONS[..]].concat() {
+    for key in [&[LABEL_SYNC_UID], &Markers::ANNOTATIONS[..]].concat() {
         ensure!(answer.message.contains(key), "which keys to leave out: {answer}");
     }
     tries.finish()

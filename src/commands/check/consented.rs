@@ -16,10 +16,10 @@ use kube::Client;
 use kube::api::ListParams;
 
 use crate::api::StoredConfigMapSync;
-use crate::cluster::each_page;
 use crate::commands::check::Finding;
 use crate::commands::check::Question;
 use crate::commands::check::State;
+use crate::kubernetes::pages::each_page;
 use crate::names;
 
 /// How many are named.

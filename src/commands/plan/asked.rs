@@ -12,9 +12,9 @@ use crate::api::ConfigMapSync;
 use crate::api::ConfigMapSyncSpec;
 use crate::api::ConfigMapSyncStatus;
 use crate::api::StoredConfigMapSync;
+use crate::api::namespaced_name::NamespacedName;
 use crate::args::Plan;
 use crate::commands::survey::Survey;
-use crate::names::NamespacedName;
 
 /// Stands for the uid that a sync does not have yet. No label can have this value.
 const NO_UID: &str = "(not created yet)";

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Action;
 use crate::decide::Desired;
 use crate::decide::Failure;
@@ -11,10 +12,9 @@ use crate::decide::desired;
 use crate::decide::plan;
 use crate::decide::plan::FinalizerStep;
 use crate::decide::plan::owns_copies;
+use crate::decide::reason::Reason;
 use crate::decide::status::Settled;
 use crate::decide::status::verdict;
-use crate::names::NamespacedName;
-use crate::names::Reason;
 
 /// What would be done for one sync.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use crate::commands::table::printable;
 use crate::commands::table::table;
 use crate::decide::Action;
 use crate::decide::plan::FinalizerStep;
-use crate::names::Reason;
+use crate::decide::reason::Reason;
 
 /// The plan as text: what is in order is only counted.
 #[must_use]
@@ -66,7 +66,7 @@ fn why(step: &Foreseen) -> String {
     let why = match &step.action {
         Action::Create(_) => "nothing stands there",
         Action::Update { .. } => "its content differs",
-        Action::Restamp { .. } => "its marks or its metadata differ",
+        Action::Restamp { .. } => "its markers or its metadata differ",
         Action::Replace { .. } => "its content differs, and it is immutable",
         Action::Release { .. } => "it is no longer wanted, and is to be kept or not ours to delete",
         Action::Delete { .. } => "it is no longer wanted",

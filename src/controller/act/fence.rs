@@ -8,13 +8,13 @@ use std::time::Instant;
 
 use tokio::time::sleep;
 
+use crate::api::namespaced_name::NamespacedName;
 use crate::controller::Context;
 use crate::controller::act::Sent;
-use crate::controller::error::Answer;
 use crate::decide::Action;
 use crate::election::Lead;
-use crate::election::NotLeading;
-use crate::names::NamespacedName;
+use crate::kubernetes::error::CallError;
+use crate::kubernetes::error::NotLeading;
 
 /// How long an API server may take to hear of an announcement.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -34,7 +34,7 @@ pub async fn send(
     let began = Instant::now();
     loop {
         let sent = super::send(context, lead, at, action).await?;
-        if !matches!(sent, Err(Answer::Fenced(_))) {
+        if !matches!(sent, Err(CallError::Fenced(_))) {
             return Ok(sent);
         }
         context.announcement.verify(lead).await;

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
+use crate::api::namespaced_name::NamespacedName;
 use crate::controller::Context;
 use crate::controller::act::Errand;
 use crate::controller::act::permit;
@@ -22,8 +23,7 @@ use crate::decide::Action;
 use crate::decide::Plan;
 use crate::decide::observed::SyncSeen;
 use crate::election::Lead;
-use crate::election::NotLeading;
-use crate::names::NamespacedName;
+use crate::kubernetes::error::NotLeading;
 
 /// How long a round waits while none of its writes is answered.
 const PATIENCE: Duration = Duration::from_secs(1);

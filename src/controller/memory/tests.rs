@@ -1,6 +1,6 @@
 use super::*;
 use crate::backoff::CAP_REFUSED;
-use crate::names::Reason;
+use crate::decide::reason::Reason;
 
 const HOUR: Duration = Duration::from_hours(1);
 

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::api::DestinationMetadata;
+use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Content;
 use crate::decide::ContentHash;
 use crate::decide::Failure;
-use crate::decide::Marks;
+use crate::decide::Markers;
 use crate::decide::observed::Version;
 use crate::decide::stamp::Stamp;
-use crate::names::NamespacedName;
 
 /// What has to be done. It explains itself: places that are left alone are in it too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub enum Action {
         /// Content to write.
         content: Arc<Content>,
     },
-    /// Its content is right, its marks or its metadata are not: JSON patch, conditional on `seen`.
+    /// Its content is right, its markers or its metadata are not: JSON patch, conditional on `seen`.
     Restamp {
         /// Version that this was decided on.
         seen: Version,
@@ -65,7 +65,7 @@ pub enum Action {
         /// What takes its place.
         copy: NewCopy,
     },
-    /// It is no longer wanted, and must not be deleted: our marks go, conditional on `seen`.
+    /// It is no longer wanted, and must not be deleted: our markers go, conditional on `seen`.
     Release {
         /// Version that this was decided on.
         seen: Version,
@@ -86,8 +86,8 @@ pub enum Action {
 /// A copy to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewCopy {
-    /// Marks to stamp.
-    pub marks: Marks,
+    /// Markers to stamp.
+    pub markers: Markers,
     /// Labels and annotations to stamp besides.
     pub metadata: Arc<DestinationMetadata>,
     /// Content to write.

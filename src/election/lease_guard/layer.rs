@@ -37,7 +37,7 @@ use crate::election::lease_guard::Seen;
 use crate::election::lease_guard::Shown;
 use crate::election::lease_guard::rewrite;
 use crate::election::lease_guard::show;
-use crate::election::limit::limit;
+use crate::kubernetes::layers::request_timeout::limit;
 
 /// Tells the time since the machine booted.
 pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use anyhow::Result;
-use configmapsync::names::NamespacedName;
+use configmapsync::api::namespaced_name::NamespacedName;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::DeleteParams;

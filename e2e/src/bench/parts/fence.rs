@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use anyhow::Context;
 use anyhow::Result;
+use configmapsync::api::namespaced_name::NamespacedName;
 use configmapsync::names;
-use configmapsync::names::NamespacedName;
 use serde_json::json;
 
 use crate::attempt::Attempt;

@@ -1,0 +1,105 @@
+//! What is kept of one `ConfigMap`.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::decide::Markers;
+use crate::decide::content::Digest;
+use crate::decide::drift::FieldOwnership;
+use crate::decide::drift::field_ownership;
+use crate::decide::drift::owned_metadata;
+use crate::decide::observed::ManagedBy;
+use crate::decide::observed::Version;
+use crate::decide::stamp::OtherKeys;
+use crate::decide::stamp::OtherMetadata;
+use crate::names;
+
+/// What is known of one `ConfigMap`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its version.
+    pub version: Version,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Whether its owner forbids copying it.
+    pub no_copy: bool,
+    /// Who its label `app.kubernetes.io/managed-by` names.
+    pub managed_by: ManagedBy,
+    /// Whether it has owner references.
+    pub has_owner_references: bool,
+    /// Its labels and annotations that are not our markers. Of what carries no mark, only whether
+    /// there are any is kept.
+    pub other_metadata: OtherMetadata,
+    /// Our markers on it, if there are any.
+    pub markers: Option<Markers>,
+    /// What its metadata tells of its content.
+    pub fields: FieldOwnership,
+    /// Its content, if it was read at this version.
+    pub read: Option<Digest>,
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// What is kept of an object with this metadata; `None` if it lacks uid or resourceVersion.
+    #[must_use]
+    pub fn of(metadata: &ObjectMeta) -> Option<Self> {
+        let label = |key| metadata.labels.as_ref().and_then(|labels| labels.get(key));
+        let annotation = |key| metadata.annotations.as_ref().and_then(|map| map.get(key));
+        let markers = Markers::parse(metadata.labels.as_ref(), metadata.annotations.as_ref());
+        Some(Self {
+            version: Version {
+                uid: metadata.uid.clone()?,
+                resource_version: metadata.resource_version.clone()?,
+            },
+            deleting: metadata.deletion_timestamp.is_some(),
+            no_copy: annotation(names::ANNOTATION_NO_COPY).is_some_and(|value| value == "true"),
+            managed_by: ManagedBy::of(label(names::LABEL_MANAGED_BY).map(String::as_str)),
+            has_owner_references: metadata
+                .owner_references
+                .as_ref()
+                .is_some_and(|owners| !owners.is_empty()),
+            other_metadata: other_metadata(metadata, markers.is_some()),
+            markers,
+            fields: field_ownership(metadata.managed_fields.as_deref()),
+            read: None,
+        })
+    }
+
+    /// The uid of the sync that the markers name.
+    #[must_use]
+    pub fn sync_uid(&self) -> Option<&String> {
+        self.markers.as_ref().map(|markers| &markers.sync_uid)
+    }
+
+    /// Whether this is the same as, or comes before, `other`. Within one uid resourceVersions
+    /// grow (Kubernetes 1.35, "resource versions"); where they cannot be compared, the later
+    /// news is believed.
+    #[must_use]
+    pub fn is_not_newer_than(&self, other: &Self) -> bool {
+        if self.version == other.version {
+            return true;
+        }
+        let numbers = self.version.number().zip(other.version.number());
+        self.version.uid == other.version.uid && numbers.is_some_and(|(this, other)| this < other)
+    }
+}
+
+fn other_metadata(metadata: &ObjectMeta, is_marked: bool) -> OtherMetadata {
+    let of = |map: Option<&BTreeMap<String, String>>, ours: &BTreeSet<&str>| {
+        if is_marked {
+            OtherKeys::of(map, |key| ours.contains(key))
+        } else {
+            OtherKeys { map_is_missing: map.is_none(), ..OtherKeys::default() }
+        }
+    };
+    let (labels, annotations) = owned_metadata(metadata.managed_fields.as_deref());
+    OtherMetadata {
+        labels: of(metadata.labels.as_ref(), &labels),
+        annotations: of(metadata.annotations.as_ref(), &annotations),
+    }
+}

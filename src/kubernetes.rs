@@ -1,0 +1,12 @@
+//! Access to an API server: configuration, clients, requests, calls, and the meaning of errors.
+//!
+//! Knows neither who leads nor what is cached: callers decide both.
+
+pub mod calls;
+pub mod clients;
+pub mod config;
+pub mod error;
+pub mod events;
+pub mod layers;
+pub mod pages;
+pub mod requests;

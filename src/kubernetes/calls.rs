@@ -1,0 +1,107 @@
+//! The calls that write a copy, or a finalizer: one way to create, to patch and to delete, whoever
+//! does it.
+//!
+//! Knows neither who leads nor what is known: the caller sees to both.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Api;
+use kube::Client;
+use kube::Resource as _;
+use kube::api::Patch;
+
+use crate::api::ConfigMapSync;
+use crate::api::namespaced_name::NamespacedName;
+use crate::decide::Action;
+use crate::decide::observed::Version;
+use crate::kubernetes::error::CallError;
+use crate::kubernetes::error::classify;
+use crate::kubernetes::requests;
+
+/// Creates `copy` at `at`.
+///
+/// # Errors
+/// The API server refused, or did not answer.
+pub async fn post(
+    client: &Client,
+    at: &NamespacedName,
+    copy: ConfigMap,
+) -> Result<ObjectMeta, CallError> {
+    let failed = |error| classify(&format!("create ConfigMap {at}"), &error);
+    let url = ConfigMap::url_path(&(), Some(&at.namespace));
+    let request = requests::post(&url, &copy).map_err(failed)?;
+    let created: requests::MetadataOnly = client.request(request).await.map_err(failed)?;
+    Ok(created.metadata)
+}
+
+/// Patches the copy at `at`; the patch itself says which version it is meant for.
+///
+/// # Errors
+/// The API server refused, or did not answer.
+pub async fn patch(
+    client: &Client,
+    at: &NamespacedName,
+    patch: json_patch::Patch,
+) -> Result<ObjectMeta, CallError> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), &at.namespace);
+    let patch = Patch::Json::<()>(patch);
+    let patched = api.patch_metadata(&at.name, &requests::patch_parameters(), &patch).await;
+    let failed = |error| classify(&format!("patch ConfigMap {at}"), &error);
+    Ok(patched.map_err(failed)?.metadata)
+}
+
+/// Deletes the copy at `at` if it is as it was `seen`. What is left of it, if a finalizer holds it.
+///
+/// # Errors
+/// The API server refused, or did not answer.
+pub async fn delete(
+    client: &Client,
+    at: &NamespacedName,
+    seen: &Version,
+) -> Result<Option<ObjectMeta>, CallError> {
+    let failed = |error| classify(&format!("delete ConfigMap {at}"), &error);
+    let url = ConfigMap::url_path(&(), Some(&at.namespace));
+    let request = requests::delete(&url, &at.name, seen).map_err(failed)?;
+    let answer = client.request_status::<requests::MetadataOnly>(request).await.map_err(failed)?;
+    let left = answer.left().map(|left| left.metadata);
+    Ok(left.filter(|left| left.deletion_timestamp.is_some()))
+}
+
+/// Carries out what needs no content: restamps, releases or deletes the copy at `at`. Any other
+/// action is for those who lead, and does nothing here.
+///
+/// # Errors
+/// The API server refused, or did not answer.
+pub async fn retire(
+    client: &Client,
+    at: &NamespacedName,
+    action: &Action,
+) -> Result<(), CallError> {
+    match action {
+        Action::Restamp { seen, stamp } | Action::Release { seen, stamp } => {
+            patch(client, at, requests::restamp(seen, stamp)).await.map(drop)
+        }
+        Action::Delete { seen } => delete(client, at, seen).await.map(drop),
+        Action::Create(_)
+        | Action::Update { .. }
+        | Action::Replace { .. }
+        | Action::Keep
+        | Action::Leave(_) => Ok(()),
+    }
+}
+
+/// Patches the finalizers of the sync `name`; the patch itself says which version it is meant for.
+///
+/// # Errors
+/// The API server refused, or did not answer.
+pub async fn patch_finalizers(
+    client: &Client,
+    name: &NamespacedName,
+    patch: json_patch::Patch,
+) -> Result<ObjectMeta, CallError> {
+    let api: Api<ConfigMapSync> = Api::namespaced(client.clone(), &name.namespace);
+    let patch = Patch::Json::<()>(patch);
+    let patched = api.patch_metadata(&name.name, &requests::patch_parameters(), &patch).await;
+    let failed = |error| classify(&format!("patch ConfigMapSync {name}"), &error);
+    Ok(patched.map_err(failed)?.metadata)
+}

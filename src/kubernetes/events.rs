@@ -1,0 +1,100 @@
+//! Events, for people who look at an object with `kubectl describe`.
+//!
+//! kube's own recorder merges Events that repeat, and for that keeps each for six minutes and
+//! looks through all of them whenever one is published. Ours never repeat: they are sent on
+//! transitions only. So each is one POST, and nothing is kept.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event as Stored;
+use k8s_openapi::api::rbac::v1::PolicyRule;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
+use kube::Api;
+use kube::Client;
+use kube::ResourceExt as _;
+use kube::api::PostParams;
+use kube::runtime::events::Event;
+use kube::runtime::events::EventType;
+
+use crate::access::rule;
+use crate::names;
+
+/// Longest note that the API server takes, in bytes (`events.k8s.io/v1`).
+const MAX_NOTE: usize = 1024;
+
+/// Sends Events.
+pub struct Events {
+    client: Client,
+    /// Name of the pod that reports.
+    instance: String,
+}
+
+// === impl Events ===
+
+impl Events {
+    /// Sends Events through `client`, as the pod `instance`.
+    #[must_use]
+    pub const fn new(client: Client, instance: String) -> Self {
+        Self { client, instance }
+    }
+
+    /// Creates `event` about the object `regarding`, in its namespace. Nothing depends on an Event:
+    /// one that the API server does not accept is logged and dropped.
+    pub async fn publish(&self, event: Event, regarding: ObjectReference) {
+        let namespace = regarding.namespace.clone().unwrap_or_default();
+        let api: Api<Stored> = Api::namespaced(self.client.clone(), &namespace);
+        let stored = self.stored(event, regarding, Timestamp::now());
+        if let Err(error) = api.create(&PostParams::default(), &stored).await {
+            tracing::debug!(event = stored.name_any(), %error, "an Event could not be recorded");
+        }
+    }
+
+    fn stored(&self, event: Event, regarding: ObjectReference, now: Timestamp) -> Stored {
+        let name = regarding.name.as_deref().unwrap_or_default();
+        Stored {
+            metadata: ObjectMeta {
+                // As client-go names them. A name may have 253 characters, of which these take 17.
+                name: Some(format!("{name:.236}.{:016x}", now.as_nanosecond())),
+                namespace: regarding.namespace.clone(),
+                ..ObjectMeta::default()
+            },
+            event_time: Some(MicroTime(now)),
+            reporting_controller: Some(names::EVENT_CONTROLLER.to_owned()),
+            reporting_instance: Some(self.instance.clone()),
+            action: Some(event.action),
+            reason: Some(event.reason),
+            regarding: Some(regarding),
+            note: event.note.map(|note| cut(&note).to_owned()),
+            type_: Some(match event.type_ {
+                EventType::Normal => "Normal".to_owned(),
+                EventType::Warning => "Warning".to_owned(),
+            }),
+            ..Stored::default()
+        }
+    }
+}
+
+fn cut(note: &str) -> &str {
+    &note[..note.floor_char_boundary(MAX_NOTE)]
+}
+
+/// What sending Events needs.
+#[must_use]
+pub fn access() -> Vec<PolicyRule> {
+    vec![rule("events.k8s.io", "events", &["create"])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_cut_between_characters() {
+        assert_eq!(cut("short"), "short");
+        let long = "é".repeat(MAX_NOTE);
+        assert_eq!(cut(&long).len(), MAX_NOTE);
+        let odd = format!("a{long}");
+        assert_eq!(cut(&odd).len(), MAX_NOTE - 1);
+    }
+}

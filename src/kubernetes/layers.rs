@@ -1,0 +1,5 @@
+//! Layers around every request of a client.
+
+pub mod count;
+pub mod request_timeout;
+pub mod retry_after;

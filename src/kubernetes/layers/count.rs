@@ -1,0 +1,101 @@
+//! Counts what is asked of the API server, by what it answered.
+
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::Request;
+use http::Response;
+use tower::Layer;
+use tower::Service;
+
+use crate::metrics::Metrics;
+
+/// A layer that counts the requests to one host.
+#[derive(Clone)]
+pub struct CountRequests {
+    host: Arc<str>,
+    metrics: Arc<Metrics>,
+}
+
+/// A service whose requests are counted.
+#[derive(Clone)]
+pub struct Counted<Inner> {
+    inner: Inner,
+    count: CountRequests,
+}
+
+// === impl CountRequests ===
+
+impl CountRequests {
+    /// Counts what `host` is asked.
+    #[must_use]
+    pub fn new(host: String, metrics: Arc<Metrics>) -> Self {
+        Self { host: host.into(), metrics }
+    }
+}
+
+impl<Inner> Layer<Inner> for CountRequests {
+    type Service = Counted<Inner>;
+
+    fn layer(&self, inner: Inner) -> Counted<Inner> {
+        Counted { inner, count: self.clone() }
+    }
+}
+
+// === impl Counted ===
+
+impl<Inner, Asked, Answered> Service<Request<Asked>> for Counted<Inner>
+where
+    Inner: Service<Request<Asked>, Response = Response<Answered>>,
+    Inner::Future: Send + 'static,
+{
+    type Response = Inner::Response;
+    type Error = Inner::Error;
+    type Future = BoxFuture<'static, Result<Inner::Response, Inner::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Inner::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Asked>) -> Self::Future {
+        let method = request.method().clone();
+        let count = self.count.clone();
+        let answered = move |result: &Result<Response<Answered>, Inner::Error>| {
+            let code = result.as_ref().ok().map(|response| response.status().as_u16());
+            count.metrics.requested(method.as_str(), &count.host, code);
+        };
+        self.inner.call(request).inspect(answered).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tower::ServiceExt as _;
+    use tower::service_fn;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_answered_and_what_was_not_is_counted() {
+        let metrics = Arc::new(Metrics::new(&[]));
+        let layer = CountRequests::new("cluster:6443".to_owned(), Arc::clone(&metrics));
+        let server = layer.layer(service_fn(|request: Request<&'static str>| async move {
+            match *request.body() {
+                "gone" => Err("nobody there"),
+                _ => Ok(Response::builder().status(409).body(()).unwrap()),
+            }
+        }));
+        for body in ["there", "there", "gone"] {
+            drop(server.clone().oneshot(Request::post("/").body(body).unwrap()).await);
+        }
+        let text = metrics.exposition();
+        for (code, count) in [("409", 2), ("<error>", 1)] {
+            let labels = format!(r#"code="{code}",host="cluster:6443",method="POST""#);
+            let line = format!("rest_client_requests_total{{{labels}}} {count}");
+            assert!(text.contains(&line), "{line} is not in\n{text}");
+        }
+    }
+}

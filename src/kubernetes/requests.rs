@@ -1,0 +1,186 @@
+//! The requests that acting sends, as values.
+
+use http::Request;
+use http::header;
+use json_patch::AddOperation;
+use json_patch::Patch;
+use json_patch::PatchOperation;
+use json_patch::RemoveOperation;
+use json_patch::ReplaceOperation;
+use json_patch::jsonptr::PointerBuf;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::DeleteParams;
+use kube::api::PatchParams;
+use kube::api::PostParams;
+use kube::api::Preconditions;
+use kube::core::PartialObjectMeta;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::api::namespaced_name::NamespacedName;
+use crate::decide::Content;
+use crate::decide::observed::Version;
+use crate::decide::plan::NewCopy;
+use crate::decide::stamp::Stamp;
+use crate::names;
+
+/// The answer of a write: its content is of no use to us.
+pub type MetadataOnly = PartialObjectMeta<ConfigMap>;
+
+/// Asks for metadata only (Kubernetes API concepts, "metadata-only fetches").
+const ACCEPT_METADATA: header::HeaderValue = header::HeaderValue::from_static(
+    "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
+);
+
+/// The copy at `at`, as it is created.
+#[must_use]
+pub fn new_copy(at: &NamespacedName, copy: &NewCopy) -> ConfigMap {
+    let NewCopy { markers, metadata, content } = copy;
+    let mut labels = metadata.labels.clone();
+    labels.extend(markers.labels());
+    labels.insert(names::LABEL_MANAGED_BY.to_owned(), names::CONFIGMAPSYNC.to_owned());
+    let mut annotations = metadata.annotations.clone();
+    annotations.extend(markers.annotations());
+    ConfigMap {
+        metadata: ObjectMeta {
+            namespace: Some(at.namespace.clone()),
+            name: Some(at.name.clone()),
+            labels: Some(labels),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        },
+        data: Some(content.data.clone()).filter(|data| !data.is_empty()),
+        binary_data: Some(content.binary_data.clone()).filter(|data| !data.is_empty()),
+        immutable: content.immutable.then_some(true),
+    }
+}
+
+/// A POST of `copy` that is answered with metadata only.
+///
+/// # Errors
+/// The copy cannot be written as JSON.
+pub fn post(url: &str, copy: &ConfigMap) -> kube::Result<Request<Vec<u8>>> {
+    let parameters = PostParams {
+        field_manager: Some(names::CONFIGMAPSYNC.to_owned()),
+        ..PostParams::default()
+    };
+    let body = serde_json::to_vec(copy).map_err(kube::Error::SerdeError)?;
+    let request = kube::core::Request::new(url).create(&parameters, body);
+    Ok(accepting_metadata("create", request.map_err(kube::Error::BuildRequest)?))
+}
+
+/// A DELETE of `name`, as it was `seen`, that is answered with metadata only.
+///
+/// # Errors
+/// The name cannot be part of an address.
+pub fn delete(url: &str, name: &str, seen: &Version) -> kube::Result<Request<Vec<u8>>> {
+    let parameters = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: Some(seen.uid.clone()),
+            resource_version: Some(seen.resource_version.clone()),
+        }),
+        ..DeleteParams::default()
+    };
+    let request = kube::core::Request::new(url).delete(name, &parameters);
+    Ok(accepting_metadata("delete", request.map_err(kube::Error::BuildRequest)?))
+}
+
+/// A patch of the status of `name` that is answered with metadata only.
+///
+/// # Errors
+/// The name cannot be part of an address.
+pub fn patch_status(url: &str, name: &str, patch: Patch) -> kube::Result<Request<Vec<u8>>> {
+    let patch = kube::api::Patch::Json::<()>(patch);
+    let request = kube::core::Request::new(url).patch_subresource(
+        "status",
+        name,
+        &patch_parameters(),
+        &patch,
+    );
+    Ok(accepting_metadata("patch_status", request.map_err(kube::Error::BuildRequest)?))
+}
+
+/// Patches are ours by field manager: what metadata tells of drift rests on it.
+#[must_use]
+pub fn patch_parameters() -> PatchParams {
+    PatchParams { field_manager: Some(names::CONFIGMAPSYNC.to_owned()), ..PatchParams::default() }
+}
+
+/// A patch that makes content, markers and metadata what they should be, if the copy is as it was
+/// `seen`. Other people's labels and annotations are left alone.
+#[must_use]
+pub fn update(seen: &Version, stamp: &Stamp, content: &Content) -> Patch {
+    let Patch(mut operations) = restamp(seen, stamp);
+    operations.push(add(["data"], json!(content.data)));
+    operations.push(add(["binaryData"], json!(content.binary_data)));
+    if content.immutable {
+        operations.push(add(["immutable"], json!(true)));
+    }
+    Patch(operations)
+}
+
+/// A patch that changes markers and metadata alone, if the copy is as it was `seen`.
+#[must_use]
+pub fn restamp(seen: &Version, stamp: &Stamp) -> Patch {
+    let mut operations = vec![only_if_still(seen)];
+    for (map, changes) in [("labels", &stamp.labels), ("annotations", &stamp.annotations)] {
+        if changes.map_is_missing && !changes.set.is_empty() {
+            operations.push(add(["metadata", map], json!({})));
+        }
+        let set = changes.set.iter();
+        operations.extend(set.map(|(key, value)| add(["metadata", map, key], json!(value))));
+        operations.extend(changes.remove.iter().map(|key| remove(["metadata", map, key])));
+    }
+    Patch(operations)
+}
+
+/// A patch that adds our finalizer to `present`, if the sync is as it was `seen`.
+#[must_use]
+pub fn add_finalizer(seen: &Version, present: &[String]) -> Patch {
+    let mut finalizers = present.to_vec();
+    finalizers.push(names::FINALIZER.to_owned());
+    Patch(vec![only_if_still(seen), add(["metadata", "finalizers"], json!(finalizers))])
+}
+
+/// A patch that removes our finalizer from `present`, and only ours, if the sync is as it was
+/// `seen`.
+#[must_use]
+pub fn remove_finalizer(seen: &Version, present: &[String]) -> Patch {
+    let left: Vec<_> = present.iter().filter(|name| *name != names::FINALIZER).collect();
+    Patch(vec![only_if_still(seen), add(["metadata", "finalizers"], json!(left))])
+}
+
+/// A patch that replaces the whole status, if the sync is as it was `seen`.
+#[must_use]
+pub fn replace_status(seen: &Version, status: &Value) -> Patch {
+    Patch(vec![only_if_still(seen), add(["status"], status.clone())])
+}
+
+/// Replacing the resourceVersion makes a patch compare-and-swap: the API server answers 409 to
+/// one that is out of date (Kubernetes API concepts, "resource versions").
+fn only_if_still(seen: &Version) -> PatchOperation {
+    PatchOperation::Replace(ReplaceOperation {
+        path: pointer(["metadata", "resourceVersion"]),
+        value: json!(seen.resource_version),
+    })
+}
+
+fn add<const N: usize>(path: [&str; N], value: Value) -> PatchOperation {
+    PatchOperation::Add(AddOperation { path: pointer(path), value })
+}
+
+fn remove<const N: usize>(path: [&str; N]) -> PatchOperation {
+    PatchOperation::Remove(RemoveOperation { path: pointer(path) })
+}
+
+fn pointer<const N: usize>(path: [&str; N]) -> PointerBuf {
+    PointerBuf::from_tokens(path)
+}
+
+/// The name is that of the call's span, where kube's own calls have theirs.
+fn accepting_metadata(name: &'static str, mut request: Request<Vec<u8>>) -> Request<Vec<u8>> {
+    request.extensions_mut().insert(name);
+    request.headers_mut().insert(header::ACCEPT, ACCEPT_METADATA);
+    request
+}

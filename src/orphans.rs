@@ -1,0 +1,13 @@
+//! Orphans: marked copies whose `ConfigMapSync` no longer exists.
+//!
+//! Shared by orphan collection in the leader and by `configmapsync sweep`.
+
+mod candidates;
+mod live;
+
+pub use candidates::Owners;
+pub use candidates::candidates;
+pub use live::access;
+pub use live::ask_owners;
+pub use live::ensure_established;
+pub use live::read_copies;
