@@ -117,13 +117,11 @@ fn production_code(path: &Path) -> String {
 fn use_lines(text: &str) -> impl Iterator<Item = (bool, Vec<String>)> {
     text.lines().filter_map(|line| {
         let line = line.trim().trim_end_matches(';');
-        let (is_public, path) = match line.strip_prefix("use ") {
-            Some(path) => (false, path),
-            None => {
+        let (is_public, path) =
+            line.strip_prefix("use ").map(|path| (false, path)).or_else(|| {
                 let (visibility, path) = line.split_once(" use ")?;
-                visibility.starts_with("pub").then_some((true, path))?
-            }
-        };
+                visibility.starts_with("pub").then_some((true, path))
+            })?;
         let path = path.split(" as ").next().unwrap_or(path);
         Some((is_public, path.split("::").map(ToOwned::to_owned).collect()))
     })
