@@ -15,11 +15,11 @@ mod entry;
 mod key;
 mod namespaces;
 mod packed;
+mod pending_change;
 pub mod reader;
 mod reads_in_flight;
 mod small_set;
 mod syncs;
-mod unannounced;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -29,20 +29,20 @@ use std::sync::PoisonError;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::Selector;
 
-pub use config_maps::Known;
+pub use config_maps::CachedConfigMap;
 pub use entry::Entry;
 pub use namespaces::NamespaceChange;
 pub use namespaces::NamespaceFacts;
+pub use pending_change::Origin;
 pub use reader::Reader;
-pub use unannounced::Teller;
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::config_maps::ConfigMaps;
 use crate::cache::namespaces::Namespaces;
+use crate::cache::pending_change::PendingChange;
 use crate::cache::reads_in_flight::Began;
 use crate::cache::syncs::Dropped;
 use crate::cache::syncs::Syncs;
-use crate::cache::unannounced::News;
 use crate::decide::Content;
 use crate::decide::content::Digest;
 use crate::decide::observed::NamespaceState;
@@ -64,7 +64,7 @@ struct Inner {
 
 /// A live read that is under way. Dropped without an answer, it has told nothing.
 #[derive(Debug)]
-pub struct Look<'a> {
+pub struct PendingRead<'a> {
     cache: &'a Cache,
     at: NamespacedName,
     began: Began,
@@ -72,21 +72,21 @@ pub struct Look<'a> {
 
 /// Something about one `ConfigMap` has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct ConfigMapChange {
     /// Which.
     pub at: NamespacedName,
     /// The uids of the syncs that its markers named before and name now.
     pub sync_uids: BTreeSet<String>,
     /// The uid of the sync that did it in its own round, if that is so: it knows.
-    pub known_to: Option<String>,
+    pub caused_by: Option<String>,
 }
 
-// === impl Change ===
+// === impl ConfigMapChange ===
 
-impl Change {
+impl ConfigMapChange {
     /// The watch tells what a call had told before.
-    fn late(at: NamespacedName, news: News) -> Self {
-        Self { at, sync_uids: news.sync_uids, known_to: news.known_to }
+    fn late(at: NamespacedName, news: PendingChange) -> Self {
+        Self { at, sync_uids: news.sync_uids, caused_by: news.caused_by }
     }
 }
 
@@ -107,70 +107,69 @@ impl Cache {
     // --- ConfigMaps ---
 
     /// A complete list of `ConfigMaps` begins.
-    pub fn config_map_list_begins(&self) {
+    pub fn begin_config_map_list(&self) {
         self.lock().config_maps.list_begins();
     }
 
     /// A complete list of `ConfigMaps` has ended: what was not in it, and was not written since
     /// it began, is gone.
-    pub fn config_map_list_ends(&self) -> Vec<Change> {
+    pub fn end_config_map_list(&self) -> Vec<ConfigMapChange> {
         self.lock().config_maps.list_ends()
     }
 
     /// A `ConfigMap` was seen: by the watch, or in the answer of a write. What it means to others
     /// is told when the watch tells it.
-    pub fn config_map_seen(&self, metadata: &ObjectMeta, teller: Teller) -> Option<Change> {
+    pub fn apply_config_map(
+        &self,
+        metadata: &ObjectMeta,
+        origin: Origin,
+    ) -> Option<ConfigMapChange> {
         let mut inner = self.lock();
         let Inner { config_maps, syncs, .. } = &mut *inner;
-        config_maps.seen(metadata, teller, |name| syncs.may_refer_to(name))
+        config_maps.seen(metadata, origin, |name| syncs.may_refer_to(name))
     }
 
     /// Our patch of the version `seen` was answered with `metadata`; `content` is what it wrote,
     /// if it wrote any.
-    pub fn config_map_written(
-        &self,
-        metadata: &ObjectMeta,
-        seen: &Version,
-        content: Option<&Content>,
-    ) {
+    pub fn record_patch(&self, metadata: &ObjectMeta, seen: &Version, content: Option<&Content>) {
         self.lock().config_maps.written(metadata, seen, content);
     }
 
     /// The `ConfigMap` with this uid is gone; without a uid, whichever stood there.
-    pub fn config_map_gone(
+    pub fn remove_config_map(
         &self,
         at: &NamespacedName,
         uid: Option<&str>,
-        teller: Teller,
-    ) -> Option<Change> {
+        origin: Origin,
+    ) -> Option<ConfigMapChange> {
         let mut inner = self.lock();
         let Inner { config_maps, syncs, .. } = &mut *inner;
-        config_maps.gone(at, uid, teller, |name| syncs.may_refer_to(name))
+        config_maps.gone(at, uid, origin, |name| syncs.may_refer_to(name))
     }
 
     /// A live read of the `ConfigMap` at `at` begins. Its answer counts, unless something that
     /// may be newer is told before it comes.
     #[must_use]
-    pub fn look(&self, at: &NamespacedName) -> Look<'_> {
-        let began = self.lock().config_maps.look_begins(at);
-        Look { cache: self, at: at.clone(), began }
+    pub fn begin_read(&self, at: &NamespacedName) -> PendingRead<'_> {
+        let began = self.lock().config_maps.begin_read(at);
+        PendingRead { cache: self, at: at.clone(), began }
     }
 
     /// The content of the `ConfigMap` at `at` was read at `version`.
-    pub fn content_read(&self, at: &NamespacedName, version: &Version, digest: Digest) {
-        self.lock().config_maps.content_read(at, version, digest);
+    pub fn record_content(&self, at: &NamespacedName, version: &Version, digest: Digest) {
+        self.lock().config_maps.record_content(at, version, digest);
     }
 
     /// What is known of the `ConfigMap` at `at`.
     #[must_use]
-    pub fn config_map(&self, at: &NamespacedName) -> Known {
+    pub fn config_map(&self, at: &NamespacedName) -> CachedConfigMap {
         self.lock().config_maps.get(at)
     }
 
     /// Where `ConfigMaps` carry the uid of a sync.
     #[must_use]
-    pub fn places_of(&self, sync_uid: &str) -> Vec<NamespacedName> {
-        self.lock().config_maps.places_of(sync_uid)
+    pub fn copies_of(&self, sync_uid: &str) -> Vec<NamespacedName> {
+        self.lock().config_maps.copies_of(sync_uid)
     }
 
     /// The `ConfigMaps` that carry the uid of a sync which is not among the living.
@@ -189,22 +188,22 @@ impl Cache {
     // --- Namespaces ---
 
     /// A complete list of namespaces begins.
-    pub fn namespace_list_begins(&self) {
+    pub fn begin_namespace_list(&self) {
         self.lock().namespaces.list_begins();
     }
 
     /// A complete list of namespaces has ended: what was not in it is gone.
-    pub fn namespace_list_ends(&self) -> Vec<NamespaceChange> {
+    pub fn end_namespace_list(&self) -> Vec<NamespaceChange> {
         self.lock().namespaces.list_ends()
     }
 
     /// A namespace was seen.
-    pub fn namespace_seen(&self, metadata: &ObjectMeta) -> Option<NamespaceChange> {
+    pub fn apply_namespace(&self, metadata: &ObjectMeta) -> Option<NamespaceChange> {
         self.lock().namespaces.seen(metadata)
     }
 
     /// A namespace is gone.
-    pub fn namespace_gone(&self, name: &str) -> Option<NamespaceChange> {
+    pub fn remove_namespace(&self, name: &str) -> Option<NamespaceChange> {
         self.lock().namespaces.gone(name)
     }
 
@@ -217,7 +216,7 @@ impl Cache {
 
     /// The namespaces that `selector` selects.
     #[must_use]
-    pub fn selected(&self, selector: &Selector) -> BTreeSet<String> {
+    pub fn namespaces_matching(&self, selector: &Selector) -> BTreeSet<String> {
         self.lock().namespaces.selected(selector)
     }
 
@@ -236,19 +235,19 @@ impl Cache {
     // --- ConfigMapSyncs ---
 
     /// A complete list of syncs begins.
-    pub fn sync_list_begins(&self) {
+    pub fn begin_sync_list(&self) {
         self.lock().syncs.list_begins();
     }
 
     /// The syncs that the list under way has not shown: where it is complete, they are gone.
     #[must_use]
-    pub fn syncs_not_listed(&self) -> Vec<NamespacedName> {
+    pub fn unlisted_syncs(&self) -> Vec<NamespacedName> {
         self.lock().syncs.not_listed()
     }
 
     /// A sync was seen: from now on, what it refers to is kept. The uid of the sync that had this
     /// name before, if it was another.
-    pub fn sync_seen(&self, sync: &SyncSeen) -> Option<String> {
+    pub fn apply_sync(&self, sync: &SyncSeen) -> Option<String> {
         let mut inner = self.lock();
         let replaced = inner.syncs.replaced_by(sync);
         let dropped = inner.syncs.seen(sync);
@@ -257,7 +256,7 @@ impl Cache {
     }
 
     /// A sync is gone: what only it referred to is dropped. Its uid, if it was known.
-    pub fn sync_gone(&self, name: &NamespacedName) -> Option<String> {
+    pub fn remove_sync(&self, name: &NamespacedName) -> Option<String> {
         let mut inner = self.lock();
         let (uid, dropped) = inner.syncs.gone(name)?;
         inner.drop_unreferred(dropped);
@@ -292,7 +291,7 @@ impl Cache {
 
     /// The syncs that have their one destination in `namespace`, or a copy there.
     #[must_use]
-    pub fn syncs_reaching(&self, namespace: &str) -> BTreeSet<NamespacedName> {
+    pub fn syncs_affected_by_namespace(&self, namespace: &str) -> BTreeSet<NamespacedName> {
         let inner = self.lock();
         let mut syncs: BTreeSet<_> = inner.syncs.with_destination_in(namespace).collect();
         let owners = inner.config_maps.sync_uids_in(namespace);
@@ -305,9 +304,9 @@ impl Cache {
     }
 }
 
-// === impl Look ===
+// === impl PendingRead ===
 
-impl Look<'_> {
+impl PendingRead<'_> {
     /// The read has found a `ConfigMap`.
     pub fn found(self, metadata: &ObjectMeta) {
         let mut inner = self.cache.lock();
@@ -323,9 +322,9 @@ impl Look<'_> {
     }
 }
 
-impl Drop for Look<'_> {
+impl Drop for PendingRead<'_> {
     fn drop(&mut self) {
-        self.cache.lock().config_maps.look_ends(&self.at);
+        self.cache.lock().config_maps.end_read(&self.at);
     }
 }
 

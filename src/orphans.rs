@@ -8,6 +8,6 @@ mod live;
 pub use candidates::Owners;
 pub use candidates::candidates;
 pub use live::access;
-pub use live::ask_owners;
 pub use live::ensure_established;
-pub use live::read_copies;
+pub use live::read_owners;
+pub use live::refresh_candidates;

@@ -11,15 +11,15 @@ use std::collections::HashSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::api::namespaced_name::NamespacedName;
-use crate::cache::Change;
+use crate::cache::ConfigMapChange;
 use crate::cache::Entry;
 use crate::cache::key::Key;
 use crate::cache::packed::Packed;
+use crate::cache::pending_change::Origin;
+use crate::cache::pending_change::PendingChange;
 use crate::cache::reads_in_flight::Began;
-use crate::cache::reads_in_flight::Looks;
+use crate::cache::reads_in_flight::ReadsInFlight;
 use crate::cache::small_set::Few;
-use crate::cache::unannounced::News;
-use crate::cache::unannounced::Teller;
 use crate::decide::Content;
 use crate::decide::content::Digest;
 use crate::decide::drift::FieldOwnership;
@@ -27,7 +27,7 @@ use crate::decide::observed::Version;
 
 /// What is known of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Known {
+pub enum CachedConfigMap {
     /// A `ConfigMap` stands there.
     Present(Box<Entry>),
     /// Nothing stands there.
@@ -42,7 +42,7 @@ pub(super) struct ConfigMaps {
     by_sync: HashMap<Box<str>, Few<Key>>,
     /// Names that a sync refers to, and where a look found nothing.
     absent: HashSet<Key>,
-    looks: Looks,
+    reads: ReadsInFlight,
     marked: usize,
     list: u64,
     is_listing: bool,
@@ -57,7 +57,7 @@ struct Kept {
     /// The list, complete or under way, during which this was last seen.
     list: u64,
     /// What a call told before the watch.
-    news: Option<Box<News>>,
+    news: Option<Box<PendingChange>>,
 }
 
 // === impl ConfigMaps ===
@@ -69,27 +69,27 @@ impl ConfigMaps {
         self.watched = None;
     }
 
-    pub(super) fn list_ends(&mut self) -> Vec<Change> {
+    pub(super) fn list_ends(&mut self) -> Vec<ConfigMapChange> {
         self.is_listing = false;
         let unseen = self.entries.iter().filter(|(_, kept)| kept.list != self.list);
         let unseen: Vec<_> = unseen.map(|(at, _)| at.name()).collect();
-        unseen.iter().filter_map(|at| self.gone(at, None, Teller::Watch, |_| false)).collect()
+        unseen.iter().filter_map(|at| self.gone(at, None, Origin::Watch, |_| false)).collect()
     }
 
     pub(super) fn seen(
         &mut self,
         metadata: &ObjectMeta,
-        teller: Teller,
+        origin: Origin,
         is_referred_to: impl FnOnce(&NamespacedName) -> bool,
-    ) -> Option<Change> {
+    ) -> Option<ConfigMapChange> {
         let at = NamespacedName::new(metadata.namespace.clone()?, metadata.name.clone()?);
         let key = Key::from(&at);
         let entry = Entry::of(metadata)?;
-        self.looks.tell(&key);
-        if teller == Teller::Watch && !self.is_listing {
+        self.reads.tell(&key);
+        if origin == Origin::Watch && !self.is_listing {
             self.watched = self.watched.max(entry.version.number());
         }
-        if teller == Teller::Write && self.is_overtaken(&key, &entry.version) {
+        if origin == Origin::Write && self.is_overtaken(&key, &entry.version) {
             return None;
         }
         if let Some(kept) = self.entries.get_mut(&key) {
@@ -98,16 +98,16 @@ impl ConfigMaps {
             kept.list = self.list;
             let is_same = known.as_ref().is_some_and(|known| known.version == entry.version);
             let is_older = known.is_some_and(|known| entry.is_not_newer_than(&known));
-            let is_believed = first_in_this_list || teller == Teller::Read;
-            if is_same && teller == Teller::Watch {
-                return kept.news.take().map(|news| Change::late(at, *news));
+            let is_believed = first_in_this_list || origin == Origin::Read;
+            if is_same && origin == Origin::Watch {
+                return kept.news.take().map(|news| ConfigMapChange::late(at, *news));
             }
             if is_same || (is_older && !is_believed) {
                 return None;
             }
         }
         if entry.markers.is_none() && !is_referred_to(&at) {
-            return self.gone(&at, None, Teller::Read, |_| false);
+            return self.gone(&at, None, Origin::Read, |_| false);
         }
         let packed = Packed::of(&entry)?;
         let mut sync_uids = BTreeSet::from_iter(entry.sync_uid().cloned());
@@ -116,7 +116,7 @@ impl ConfigMaps {
         let (known, old_news) = before.unzip();
         sync_uids.extend(known.as_ref().and_then(|known| known.sync_uid().cloned()));
         let old_news = old_news.flatten();
-        let news = News::after(teller, &sync_uids, entry.sync_uid(), old_news.as_deref());
+        let news = PendingChange::after(origin, &sync_uids, entry.sync_uid(), old_news.as_deref());
         sync_uids.extend(old_news.into_iter().flat_map(|news| news.sync_uids));
         if let Some(uid) = entry.sync_uid() {
             let places = self.by_sync.remove(uid.as_str());
@@ -125,22 +125,22 @@ impl ConfigMaps {
         }
         let is_marked = entry.markers.is_some();
         self.entries.insert(key, Kept { entry: packed, is_marked, list: self.list, news });
-        Some(Change { at, sync_uids, known_to: None })
+        Some(ConfigMapChange { at, sync_uids, caused_by: None })
     }
 
     pub(super) fn gone(
         &mut self,
         at: &NamespacedName,
         uid: Option<&str>,
-        teller: Teller,
+        origin: Origin,
         is_referred_to: impl FnOnce(&NamespacedName) -> bool,
-    ) -> Option<Change> {
+    ) -> Option<ConfigMapChange> {
         let key = Key::from(at);
-        self.looks.tell(&key);
+        self.reads.tell(&key);
         let Some(kept) = self.entries.get(&key) else {
             // Whoever deleted it, or looked, knew before: the others learn it now.
-            let concerns = teller == Teller::Watch && is_referred_to(at);
-            return concerns.then(|| Change::late(at.clone(), News::default()));
+            let concerns = origin == Origin::Watch && is_referred_to(at);
+            return concerns.then(|| ConfigMapChange::late(at.clone(), PendingChange::default()));
         };
         if let Some((uid, known)) = uid.zip(kept.entry.unpack())
             && known.version.uid != uid
@@ -150,15 +150,15 @@ impl ConfigMaps {
         let (known, news) = self.remove(&key)?;
         let mut sync_uids = BTreeSet::from_iter(known.sync_uid().cloned());
         sync_uids.extend(news.into_iter().flat_map(|news| news.sync_uids));
-        Some(Change { at: at.clone(), sync_uids, known_to: None })
+        Some(ConfigMapChange { at: at.clone(), sync_uids, caused_by: None })
     }
 
-    pub(super) fn look_begins(&mut self, at: &NamespacedName) -> Began {
-        self.looks.begin(Key::from(at))
+    pub(super) fn begin_read(&mut self, at: &NamespacedName) -> Began {
+        self.reads.begin(Key::from(at))
     }
 
-    pub(super) fn look_ends(&mut self, at: &NamespacedName) {
-        self.looks.end(&Key::from(at));
+    pub(super) fn end_read(&mut self, at: &NamespacedName) {
+        self.reads.end(&Key::from(at));
     }
 
     /// A read has found this. Where nothing was told since it began, it is believed, even if its
@@ -171,8 +171,8 @@ impl ConfigMaps {
     ) {
         let (Some(namespace), Some(name)) = (&metadata.namespace, &metadata.name) else { return };
         let key = Key::from(&NamespacedName::new(namespace, name));
-        if !self.looks.is_overtaken(&key, began) || self.is_later_version(&key, metadata) {
-            self.seen(metadata, Teller::Read, is_referred_to);
+        if !self.reads.is_overtaken(&key, began) || self.is_later_version(&key, metadata) {
+            self.seen(metadata, Origin::Read, is_referred_to);
         }
     }
 
@@ -184,10 +184,10 @@ impl ConfigMaps {
         is_referred_to: impl FnOnce(&NamespacedName) -> bool,
     ) {
         let key = Key::from(at);
-        if self.looks.is_overtaken(&key, began) {
+        if self.reads.is_overtaken(&key, began) {
             return;
         }
-        self.gone(at, None, Teller::Read, |_| false);
+        self.gone(at, None, Origin::Read, |_| false);
         if is_referred_to(at) {
             self.absent.insert(key);
         }
@@ -207,7 +207,7 @@ impl ConfigMaps {
         }
     }
 
-    pub(super) fn content_read(&mut self, at: &NamespacedName, version: &Version, read: Digest) {
+    pub(super) fn record_content(&mut self, at: &NamespacedName, version: &Version, read: Digest) {
         if let Some(kept) = self.entries.get_mut(&Key::from(at))
             && let Some(mut entry) = kept.entry.unpack()
             && entry.version == *version
@@ -229,7 +229,7 @@ impl ConfigMaps {
         let key = Key::from(&NamespacedName::new(namespace, name));
         let before = self.entry(&key).filter(|before| before.version == *seen);
         let before = before.and_then(|before| before.read);
-        self.seen(metadata, Teller::Write, |_| true);
+        self.seen(metadata, Origin::Write, |_| true);
         if let Some(kept) = self.entries.get_mut(&key)
             && let Some(mut entry) = kept.entry.unpack()
             && entry.fields == FieldOwnership::Suspect
@@ -240,16 +240,16 @@ impl ConfigMaps {
         }
     }
 
-    pub(super) fn get(&self, at: &NamespacedName) -> Known {
+    pub(super) fn get(&self, at: &NamespacedName) -> CachedConfigMap {
         let key = Key::from(at);
         match self.entry(&key) {
-            Some(entry) => Known::Present(Box::new(entry)),
-            None if self.absent.contains(&key) => Known::Absent,
-            None => Known::Unknown,
+            Some(entry) => CachedConfigMap::Present(Box::new(entry)),
+            None if self.absent.contains(&key) => CachedConfigMap::Absent,
+            None => CachedConfigMap::Unknown,
         }
     }
 
-    pub(super) fn places_of(&self, sync_uid: &str) -> Vec<NamespacedName> {
+    pub(super) fn copies_of(&self, sync_uid: &str) -> Vec<NamespacedName> {
         self.by_sync.get(sync_uid).into_iter().flat_map(Few::iter).map(Key::name).collect()
     }
 
@@ -288,7 +288,7 @@ impl ConfigMaps {
         self.entries.get(key)?.entry.unpack()
     }
 
-    fn remove(&mut self, key: &Key) -> Option<(Entry, Option<Box<News>>)> {
+    fn remove(&mut self, key: &Key) -> Option<(Entry, Option<Box<PendingChange>>)> {
         let kept = self.entries.remove(key)?;
         let entry = kept.entry.unpack()?;
         if let Some(uid) = entry.sync_uid()

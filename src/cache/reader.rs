@@ -19,15 +19,15 @@ use tokio::sync::Semaphore;
 use crate::access::rule;
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
-use crate::cache::Known;
+use crate::cache::CachedConfigMap;
 use crate::decide::Content;
 use crate::decide::content::Digest;
 use crate::decide::observed::Version;
-use crate::kubernetes::error::Refusal;
+use crate::kubernetes::error::ApiFailure;
 
 /// What was read of a `ConfigMap`.
 #[derive(Clone, Debug)]
-pub struct Read {
+pub struct LiveConfigMap {
     /// The version that this is the content of; the cache may know a later one by now.
     pub version: Version,
     /// Its content.
@@ -64,27 +64,27 @@ impl Reader {
     ///
     /// # Errors
     /// The API server refused, or did not answer.
-    pub async fn read(&self, at: &NamespacedName) -> Result<Option<Read>, Refusal> {
+    pub async fn read(&self, at: &NamespacedName) -> Result<Option<LiveConfigMap>, ApiFailure> {
         // Never closed, so a permit always comes.
         let _permit = self.permits.acquire().await;
-        let look = self.cache.look(at);
+        let pending = self.cache.begin_read(at);
         let config_map = match self.api(at).get_opt(&at.name).await {
             Ok(Some(config_map)) => config_map,
             Ok(None) => {
-                look.found_nothing();
+                pending.found_nothing();
                 return Ok(None);
             }
-            Err(error) => return Err(Refusal::of_read(&format!("read ConfigMap {at}"), &error)),
+            Err(error) => return Err(ApiFailure::of_read(&format!("read ConfigMap {at}"), &error)),
         };
-        look.found(&config_map.metadata);
+        pending.found(&config_map.metadata);
         let version = Version {
             uid: config_map.metadata.uid.clone().unwrap_or_default(),
             resource_version: config_map.metadata.resource_version.clone().unwrap_or_default(),
         };
         let content = Arc::new(Content::of(config_map));
         let digest = content.digest();
-        self.cache.content_read(at, &version, digest.clone());
-        Ok(Some(Read { version, content, digest }))
+        self.cache.record_content(at, &version, digest.clone());
+        Ok(Some(LiveConfigMap { version, content, digest }))
     }
 
     /// As [`Reader::read`], unless the version that the cache knows was read before and
@@ -92,34 +92,46 @@ impl Reader {
     ///
     /// # Errors
     /// The API server refused, or did not answer.
-    pub async fn read_shared(&self, at: &NamespacedName) -> Result<Option<Read>, Refusal> {
+    pub async fn read_shared(
+        &self,
+        at: &NamespacedName,
+    ) -> Result<Option<LiveConfigMap>, ApiFailure> {
         let slot = self.slot(at);
         let mut shared = slot.lock().await;
-        if let Known::Present(entry) = self.cache.config_map(at)
+        if let CachedConfigMap::Present(entry) = self.cache.config_map(at)
             && let Some((version, digest, content)) = &*shared
             && *version == entry.version
             && let Some(content) = content.upgrade()
         {
-            return Ok(Some(Read { version: entry.version, content, digest: digest.clone() }));
+            return Ok(Some(LiveConfigMap {
+                version: entry.version,
+                content,
+                digest: digest.clone(),
+            }));
         }
         let read = self.read(at).await?;
-        *shared = read.as_ref().map(|Read { version, content, digest }| {
+        *shared = read.as_ref().map(|LiveConfigMap { version, content, digest }| {
             (version.clone(), digest.clone(), Arc::downgrade(content))
         });
         Ok(read)
     }
 
-    /// Looks at the metadata of the `ConfigMap` at `at`.
+    /// Reads the metadata of the `ConfigMap` at `at`.
     ///
     /// # Errors
     /// The API server refused, or did not answer.
-    pub async fn look(&self, at: &NamespacedName) -> Result<(), Refusal> {
+    pub async fn refresh(&self, at: &NamespacedName) -> Result<(), ApiFailure> {
         let _permit = self.permits.acquire().await;
-        let look = self.cache.look(at);
+        let pending = self.cache.begin_read(at);
         match self.api(at).get_metadata_opt(&at.name).await {
-            Ok(Some(found)) => look.found(&found.metadata),
-            Ok(None) => look.found_nothing(),
-            Err(error) => return Err(Refusal::of_read(&format!("look at ConfigMap {at}"), &error)),
+            Ok(Some(found)) => pending.found(&found.metadata),
+            Ok(None) => pending.found_nothing(),
+            Err(error) => {
+                return Err(ApiFailure::of_read(
+                    &format!("read the metadata of ConfigMap {at}"),
+                    &error,
+                ));
+            }
         }
         Ok(())
     }

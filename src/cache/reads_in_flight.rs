@@ -14,22 +14,22 @@ pub(super) struct Began(u64);
 
 /// The reads that are under way.
 #[derive(Debug, Default)]
-pub(super) struct Looks {
+pub(super) struct ReadsInFlight {
     told: u64,
     under_way: HashMap<Key, UnderWay>,
 }
 
 #[derive(Debug, Default)]
 struct UnderWay {
-    looks: usize,
+    reads: usize,
     last_told: u64,
 }
 
-// === impl Looks ===
+// === impl ReadsInFlight ===
 
-impl Looks {
+impl ReadsInFlight {
     pub(super) fn begin(&mut self, at: Key) -> Began {
-        self.under_way.entry(at).or_default().looks += 1;
+        self.under_way.entry(at).or_default().reads += 1;
         Began(self.told)
     }
 
@@ -48,8 +48,8 @@ impl Looks {
 
     pub(super) fn end(&mut self, at: &Key) {
         if let Some(under_way) = self.under_way.get_mut(at) {
-            under_way.looks -= 1;
-            if under_way.looks == 0 {
+            under_way.reads -= 1;
+            if under_way.reads == 0 {
                 self.under_way.remove(at);
             }
         }
@@ -65,17 +65,17 @@ mod tests {
     fn what_was_told_overtakes_the_reads_that_were_under_way_and_no_later_ones() {
         let key = |name: &str| Key::from(&NamespacedName::new("app", name));
         let (at, other) = (key("shared"), key("other"));
-        let mut looks = Looks::default();
-        let first = looks.begin(at.clone());
-        looks.tell(&other);
-        assert!(!looks.is_overtaken(&at, first));
-        looks.tell(&at);
-        let second = looks.begin(at.clone());
-        assert!(looks.is_overtaken(&at, first));
-        assert!(!looks.is_overtaken(&at, second));
-        looks.end(&at);
-        assert!(!looks.is_overtaken(&at, second));
-        looks.end(&at);
-        assert!(looks.under_way.is_empty());
+        let mut reads = ReadsInFlight::default();
+        let first = reads.begin(at.clone());
+        reads.tell(&other);
+        assert!(!reads.is_overtaken(&at, first));
+        reads.tell(&at);
+        let second = reads.begin(at.clone());
+        assert!(reads.is_overtaken(&at, first));
+        assert!(!reads.is_overtaken(&at, second));
+        reads.end(&at);
+        assert!(!reads.is_overtaken(&at, second));
+        reads.end(&at);
+        assert!(reads.under_way.is_empty());
     }
 }

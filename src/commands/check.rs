@@ -23,7 +23,7 @@ use crate::commands::check::report::json;
 use crate::commands::check::report::text;
 use crate::commands::connect;
 use crate::commands::say;
-use crate::kubernetes::error::Refusal;
+use crate::kubernetes::error::ApiFailure;
 use crate::names;
 use crate::policies::Operator;
 
@@ -111,7 +111,7 @@ impl Finding {
 
     /// What could not be looked at.
     fn unknown(question: Question, subject: &str, error: &kube::Error) -> Self {
-        let refusal = Refusal::of_read(&format!("look at {subject}"), error);
+        let refusal = ApiFailure::of_read(&format!("look at {subject}"), error);
         Self::new(question, subject, State::Unknown, refusal.failure.message)
     }
 }

@@ -72,7 +72,7 @@ async fn plan_one(client: &Client, survey: &Survey, asked: Asked) -> Result<Plan
     let name = asked.name;
     let nothing = || Error::Plan { sync: name.clone(), why: "it has no uid".to_owned() };
     let mut sync = SyncSeen::of(&asked.stored).ok_or_else(nothing)?;
-    survey.cache.sync_seen(&sync);
+    survey.cache.apply_sync(&sync);
     // The operator adds its finalizer first, and then looks again.
     let lacks_finalizer = !sync.deleting && !sync.has_our_finalizer();
     if lacks_finalizer {

@@ -15,7 +15,7 @@ use kube::core::ObjectList;
 use crate::api::StoredConfigMapSync;
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
-use crate::cache::Teller;
+use crate::cache::Origin;
 use crate::commands::Error;
 use crate::decide::observed::SyncSeen;
 use crate::kubernetes::pages::each_page;
@@ -53,7 +53,7 @@ pub async fn survey_everything(client: &Client, protected: &[String]) -> Result<
         namespaces.list_metadata(&page).await
     });
     for namespace in namespaces.await? {
-        survey.cache.namespace_seen(&namespace.metadata);
+        survey.cache.apply_namespace(&namespace.metadata);
     }
     survey.see_config_maps(client, "list ConfigMaps", ListParams::default()).await?;
     Ok(survey)
@@ -68,7 +68,7 @@ async fn survey_syncs(client: &Client, protected: &[String]) -> Result<Survey, E
     let mut syncs = BTreeMap::new();
     for sync in listed.await? {
         if let Some(seen) = SyncSeen::of(&sync) {
-            cache.sync_seen(&seen);
+            cache.apply_sync(&seen);
         }
         syncs.extend(sync.namespaced_name().map(|name| (name, sync)));
     }
@@ -87,7 +87,7 @@ impl Survey {
         let api: Api<ConfigMap> = Api::all(client.clone());
         let listed = pages(attempt, which, async |page| api.list_metadata(&page).await);
         for config_map in listed.await? {
-            self.cache.config_map_seen(&config_map.metadata, Teller::Watch);
+            self.cache.apply_config_map(&config_map.metadata, Origin::Watch);
             let ObjectMeta { namespace, name, creation_timestamp, labels, .. } =
                 config_map.metadata;
             let is_marked = labels.is_some_and(|it| it.contains_key(names::LABEL_SYNC_UID));

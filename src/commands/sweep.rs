@@ -29,9 +29,9 @@ use crate::decide::orphans::sweep as decide;
 use crate::kubernetes::calls;
 use crate::kubernetes::error::CallError;
 use crate::orphans::Owners;
-use crate::orphans::ask_owners;
 use crate::orphans::candidates;
 use crate::orphans::ensure_established;
+use crate::orphans::read_owners;
 
 /// Writes under way at a time.
 const CONCURRENT_WRITES: usize = 8;
@@ -88,7 +88,7 @@ async fn look(client: &Client) -> Result<(Survey, Steps), Error> {
     let unasked = orphans(&Owners::default());
     let verdict = decide(&unasked);
     let due = verdict.asks().filter_map(|at| unasked.candidates.get(at));
-    let owners = ask_owners(client, cache, due).await;
+    let owners = read_owners(client, cache, due).await;
     let mut orphans = orphans(&owners);
     let steps = decide(&orphans).steps.into_iter();
     // A clone of a copy belongs to whoever made it: it is no orphan.
@@ -134,7 +134,7 @@ async fn write(client: &Client, at: &NamespacedName, step: &Step) -> bool {
         // Whoever does not listen misses nothing that matters.
         Ok(()) => return say(&format!("{at}: {}d\n", step.verb())).is_ok(),
         Err(CallError::Conflict) => format!("{at} has changed meanwhile: look again"),
-        Err(CallError::Refused(refusal) | CallError::Fenced(refusal)) => refusal.failure.message,
+        Err(CallError::Failed(refusal) | CallError::Fenced(refusal)) => refusal.failure.message,
         Err(CallError::NotLeading(error)) => error.to_string(),
     };
     eprintln!("configmapsync: {why}");

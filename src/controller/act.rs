@@ -18,7 +18,7 @@ use tracing::Instrument as _;
 
 use crate::access::rule;
 use crate::api::namespaced_name::NamespacedName;
-use crate::cache::Teller;
+use crate::cache::Origin;
 use crate::controller::Context;
 use crate::controller::error::Error;
 use crate::controller::memory::Attempt;
@@ -33,9 +33,9 @@ use crate::decide::reason::Reason;
 use crate::decide::status::ready_reason;
 use crate::election::Lead;
 use crate::kubernetes::calls;
+use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::CallError;
 use crate::kubernetes::error::NotLeading;
-use crate::kubernetes::error::Refusal;
 use crate::kubernetes::requests;
 use crate::names;
 
@@ -105,7 +105,7 @@ async fn patch_finalizer(
     match calls::patch_finalizers(&context.client, name, patch).instrument(span).await {
         Ok(patched) => Ok(Some(patched.resource_version.unwrap_or_default())),
         Err(CallError::Conflict) => Ok(None),
-        Err(CallError::Refused(refusal) | CallError::Fenced(refusal)) => {
+        Err(CallError::Failed(refusal) | CallError::Fenced(refusal)) => {
             Err(Error::PatchFinalizer { sync: name.clone(), refusal })
         }
         Err(CallError::NotLeading(error)) => Err(error.into()),
@@ -168,13 +168,13 @@ pub async fn write(
                 let namespace_uid = attempt.namespace_uid.clone();
                 context.memory.changed_by_others(sync_uid, at, namespace_uid, Instant::now());
             }
-            if let Err(refusal) = context.reader.look(at).instrument(span).await {
+            if let Err(refusal) = context.reader.refresh(at).instrument(span).await {
                 context.memory.failed(sync_uid, attempt, refusal, Instant::now());
             }
             Ok(false)
         }
         Err(CallError::NotLeading(error)) => Err(error),
-        Err(CallError::Refused(refusal) | CallError::Fenced(refusal)) => {
+        Err(CallError::Failed(refusal) | CallError::Fenced(refusal)) => {
             span.record("reason", refusal.failure.reason.as_str());
             span.in_scope(|| note_refusal(at, verb, &refusal));
             context.memory.failed(sync_uid, attempt, refusal, Instant::now());
@@ -206,7 +206,7 @@ fn is_repair(sync: &SyncSeen, plan: &Plan, action: &Action) -> bool {
     was_done && writes_content
 }
 
-fn note_refusal(at: &NamespacedName, verb: &str, refusal: &Refusal) {
+fn note_refusal(at: &NamespacedName, verb: &str, refusal: &ApiFailure) {
     tracing::warn!(
         destination = %at,
         action = verb,
@@ -248,7 +248,7 @@ async fn send(
 
 async fn post(context: &Context, at: &NamespacedName, copy: ConfigMap) -> Sent {
     let created = calls::post(&context.client, at, copy).await?;
-    context.cache.config_map_seen(&created, Teller::Write);
+    context.cache.apply_config_map(&created, Origin::Write);
     Ok(created.resource_version)
 }
 
@@ -260,14 +260,14 @@ async fn patch(
     written: Option<&Content>,
 ) -> Sent {
     let patched = calls::patch(&context.client, at, patch).await?;
-    context.cache.config_map_written(&patched, seen, written);
+    context.cache.record_patch(&patched, seen, written);
     Ok(patched.resource_version)
 }
 
 async fn delete(context: &Context, at: &NamespacedName, seen: &Version) -> Sent {
     match calls::delete(&context.client, at, seen).await? {
-        Some(left) => context.cache.config_map_seen(&left, Teller::Write),
-        None => context.cache.config_map_gone(at, Some(&seen.uid), Teller::Write),
+        Some(left) => context.cache.apply_config_map(&left, Origin::Write),
+        None => context.cache.remove_config_map(at, Some(&seen.uid), Origin::Write),
     };
     Ok(None)
 }

@@ -38,10 +38,10 @@ use crate::decide::orphans::Step;
 use crate::decide::orphans::Verdict;
 use crate::decide::orphans::sweep;
 use crate::orphans::Owners;
-use crate::orphans::ask_owners;
 use crate::orphans::candidates;
 use crate::orphans::ensure_established;
-use crate::orphans::read_copies;
+use crate::orphans::read_owners;
+use crate::orphans::refresh_candidates;
 use crate::telemetry;
 
 /// How long to wait after a sync has died: one that is replaced may be there again in a moment.
@@ -122,12 +122,12 @@ async fn act(context: &Context, term: &mut Term, orphans: &Orphans, verdict: &Ve
         .asks()
         .filter_map(|at| Some((at.clone(), orphans.candidates.get(at)?.clone())))
         .collect();
-    for (at, refusal) in read_copies(&context.reader, &due).await {
+    for (at, refusal) in refresh_candidates(&context.reader, &due).await {
         let sync_uid = &due[at].markers.sync_uid;
         let attempt = Attempt::on(at, &context.cache, None);
         context.memory.failed(sync_uid, attempt, refusal, Instant::now());
     }
-    let owners = ask_owners(&context.client, &context.cache, due.values()).await;
+    let owners = read_owners(&context.client, &context.cache, due.values()).await;
     let verdict = sweep(&gather(context, term, &owners, Instant::now()));
     let unknown = verdict.steps.values().find_map(|step| match step {
         Step::Leave(Left::OwnerUnknown(why)) => Some(why.as_str()),

@@ -2,8 +2,8 @@
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Failure;
+use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::NotLeading;
-use crate::kubernetes::error::Refusal;
 
 /// Why a round as a whole failed.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum Error {
         /// The sync.
         sync: NamespacedName,
         /// Why.
-        refusal: Refusal,
+        refusal: ApiFailure,
     },
     /// The status could not be patched.
     #[error(
@@ -30,7 +30,7 @@ pub enum Error {
         /// What should be reported.
         verdict: Box<Failure>,
         /// Why.
-        refusal: Refusal,
+        refusal: ApiFailure,
     },
     /// Some destinations could not be brought in order; the status tells which.
     #[error("{failed} of the copies of ConfigMapSync {sync} wait for a retry: {worst}")]

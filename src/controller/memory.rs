@@ -23,7 +23,7 @@ use crate::decide::excerpt::Excerpt;
 use crate::decide::observed::Held;
 use crate::decide::reason::Reason;
 use crate::decide::reason::Retry;
-use crate::kubernetes::error::Refusal;
+use crate::kubernetes::error::ApiFailure;
 
 /// What failed: a destination, or, with `None`, the sync as a whole.
 pub type Subject = Option<NamespacedName>;
@@ -100,7 +100,7 @@ impl Memory {
 
     /// Counts one more failure of an attempt, which is not repeated until its delay has passed,
     /// or, where only a change can help, until there is one.
-    pub fn failed(&self, sync_uid: &str, attempt: Attempt, refusal: Refusal, now: Instant) {
+    pub fn failed(&self, sync_uid: &str, attempt: Attempt, refusal: ApiFailure, now: Instant) {
         let mut syncs = self.lock();
         let failing = &mut unsettled(&mut syncs, sync_uid).failing;
         let Attempt { subject, namespace_uid, content_hash } = attempt;
@@ -109,7 +109,7 @@ impl Memory {
         let backoff = failing.remove(&subject).map(|before| before.backoff).unwrap_or_default();
         let mut after = Failing { backoff, until: None, namespace_uid, held };
         if !needs_a_change {
-            let delay = after.backoff.next_delay(refusal.cap, refusal.retry_after);
+            let delay = after.backoff.next_delay(refusal.backoff_cap, refusal.retry_after);
             after.until = Some(now + delay);
         }
         failing.insert(subject, after);

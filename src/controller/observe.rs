@@ -14,9 +14,9 @@ use crate::api::ConfigMapSyncSpec;
 use crate::api::SourceVersion;
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
+use crate::cache::CachedConfigMap;
 use crate::cache::Entry;
-use crate::cache::Known;
-use crate::cache::reader::Read;
+use crate::cache::reader::LiveConfigMap;
 use crate::cache::reader::Reader;
 use crate::controller::memory::Attempt;
 use crate::controller::memory::Memory;
@@ -87,10 +87,10 @@ fn glance(view: View<'_>, sync: &SyncSeen, verify: bool) -> Observed {
     let cache = view.cache;
     // By the spec that this round is about, whatever the cache has seen since.
     let selected = match sync.spec.as_ref().map(Target::of) {
-        Ok(Ok(Target::Selected { selector, .. })) => cache.selected(&selector),
+        Ok(Ok(Target::Selected { selector, .. })) => cache.namespaces_matching(&selector),
         _ => BTreeSet::new(),
     };
-    let mut names = cache.places_of(&sync.version.uid);
+    let mut names = cache.copies_of(&sync.version.uid);
     names.extend(destinations(&sync.spec, &selected).unwrap_or_default());
     let mut places: BTreeMap<_, _> =
         names.into_iter().map(|at| (at.clone(), place(view, sync, &at))).collect();
@@ -121,14 +121,14 @@ fn doubt(source: &mut SourceSeen, places: &mut BTreeMap<NamespacedName, Place>) 
 fn known_source(view: View<'_>, sync: &SyncSeen, spec: &ConfigMapSyncSpec) -> SourceSeen {
     let (cache, name) = (view.cache, source_name(spec));
     match cache.config_map(&name) {
-        Known::Absent => SourceSeen::Absent { confirmed: false },
-        Known::Unknown => SourceSeen::Present(Source {
+        CachedConfigMap::Absent => SourceSeen::Absent { confirmed: false },
+        CachedConfigMap::Unknown => SourceSeen::Present(Source {
             version: SourceVersion::default(),
             refused: false,
             is_copy: false,
             content: ContentSeen::Unread,
         }),
-        Known::Present(entry) => {
+        CachedConfigMap::Present(entry) => {
             let known = known_excerpt(view, sync, spec, &entry);
             let seen = known.map_or(ContentSeen::Unread, ContentSeen::Known);
             let version = source_version(entry.version.clone());
@@ -189,8 +189,8 @@ fn known_excerpt(
 fn place(view: View<'_>, sync: &SyncSeen, at: &NamespacedName) -> Place {
     let cache = view.cache;
     let standing = match cache.config_map(at) {
-        Known::Present(entry) => Standing::Occupied(Box::new(occupant(cache, *entry))),
-        Known::Absent | Known::Unknown => Standing::Vacant,
+        CachedConfigMap::Present(entry) => Standing::Occupied(Box::new(occupant(cache, *entry))),
+        CachedConfigMap::Absent | CachedConfigMap::Unknown => Standing::Vacant,
     };
     let (namespace, namespace_uid) = cache.namespace(&at.namespace);
     let uid = &sync.version.uid;
@@ -230,9 +230,9 @@ async fn read_source(
     let read =
         if verify { view.reader.read(&name).await } else { view.reader.read_shared(&name).await };
     match read {
-        Ok(Some(Read { version, content, digest })) => {
+        Ok(Some(LiveConfigMap { version, content, digest })) => {
             view.memory.succeeded(uid, &None);
-            let Known::Present(entry) = view.cache.config_map(&name) else {
+            let CachedConfigMap::Present(entry) = view.cache.config_map(&name) else {
                 return SourceSeen::Absent { confirmed: false };
             };
             // What was read, which need not be the latest that is known.
@@ -247,8 +247,10 @@ async fn read_source(
         }
         Ok(None) => match view.cache.config_map(&name) {
             // It came while the answer was on its way.
-            Known::Present(_) => known_source(view, sync, spec),
-            Known::Absent | Known::Unknown => SourceSeen::Absent { confirmed: true },
+            CachedConfigMap::Present(_) => known_source(view, sync, spec),
+            CachedConfigMap::Absent | CachedConfigMap::Unknown => {
+                SourceSeen::Absent { confirmed: true }
+            }
         },
         Err(refusal) => {
             let failure = refusal.failure.clone();

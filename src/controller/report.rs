@@ -71,7 +71,7 @@ async fn patch_status(
         |error: &kube::Error| match classify(&format!("patch ConfigMapSync {name}"), error) {
             CallError::Conflict => Ok(Reported::Stale),
             CallError::NotLeading(error) => Err(error.into()),
-            CallError::Refused(refusal) | CallError::Fenced(refusal) => {
+            CallError::Failed(refusal) | CallError::Fenced(refusal) => {
                 let (sync, verdict) = (name.clone(), Box::new(verdict.clone()));
                 Err(Error::PatchStatus { sync, verdict, refusal })
             }

@@ -6,18 +6,18 @@ use std::collections::BTreeSet;
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
-use crate::cache::Change;
+use crate::cache::ConfigMapChange;
 use crate::cache::NamespaceChange;
 
 /// A `ConfigMap` changed, showed up or went away: it concerns the syncs that refer to its name
 /// as source or as destination, and those that its markers named before and name now; not the one
 /// that did it.
 #[must_use]
-pub fn by_config_map(change: &Change, cache: &Cache) -> BTreeSet<NamespacedName> {
+pub fn by_config_map(change: &ConfigMapChange, cache: &Cache) -> BTreeSet<NamespacedName> {
     let owners = change.sync_uids.iter().filter_map(|uid| cache.sync_with_uid(uid));
     let mut syncs: BTreeSet<_> =
         cache.syncs_referring_to(&change.at).into_iter().chain(owners).collect();
-    if let Some(knows) = change.known_to.as_ref().and_then(|uid| cache.sync_with_uid(uid)) {
+    if let Some(knows) = change.caused_by.as_ref().and_then(|uid| cache.sync_with_uid(uid)) {
         syncs.remove(&knows);
     }
     syncs
@@ -32,6 +32,6 @@ pub fn by_namespace(change: &NamespaceChange, cache: &Cache) -> BTreeSet<Namespa
     if change.is_of_labels_only() {
         return before.symmetric_difference(&after).cloned().collect();
     }
-    let reaching = cache.syncs_reaching(&change.name);
+    let reaching = cache.syncs_affected_by_namespace(&change.name);
     before.into_iter().chain(after).chain(reaching).collect()
 }

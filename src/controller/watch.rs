@@ -25,9 +25,9 @@ use tokio::time::timeout;
 use crate::access::rule;
 use crate::api::StoredConfigMapSync;
 use crate::api::namespaced_name::NamespacedName;
-use crate::cache::Change;
+use crate::cache::ConfigMapChange;
 use crate::cache::NamespaceChange;
-use crate::cache::Teller;
+use crate::cache::Origin;
 use crate::controller::Context;
 use crate::controller::startup::Part;
 use crate::controller::trigger;
@@ -44,10 +44,10 @@ pub async fn syncs(context: Arc<Context>, client: Client) {
     let api: Api<StoredConfigMapSync> = Api::all(client);
     let events = watcher(api, in_small_pages()).default_backoff();
     follow(&context, Part::Syncs, events, |event| match event {
-        Event::Init => context.cache.sync_list_begins(),
+        Event::Init => context.cache.begin_sync_list(),
         Event::InitApply(sync) => sync_seen(&context, &sync),
         Event::InitDone => {
-            for name in context.cache.syncs_not_listed() {
+            for name in context.cache.unlisted_syncs() {
                 sync_gone(&context, &name);
             }
             context.wake(context.cache.syncs());
@@ -72,19 +72,19 @@ pub async fn config_maps(context: Arc<Context>, client: Client) {
     let events = watcher(api, in_small_pages()).default_backoff();
     follow(&context, Part::ConfigMaps, events, |event| {
         let cache = &context.cache;
-        let changes: Vec<Change> = match event {
+        let changes: Vec<ConfigMapChange> = match event {
             Event::Init => {
-                cache.config_map_list_begins();
+                cache.begin_config_map_list();
                 Vec::new()
             }
-            Event::InitDone => cache.config_map_list_ends(),
+            Event::InitDone => cache.end_config_map_list(),
             Event::InitApply(seen) | Event::Apply(seen) => {
-                cache.config_map_seen(&seen.metadata, Teller::Watch).into_iter().collect()
+                cache.apply_config_map(&seen.metadata, Origin::Watch).into_iter().collect()
             }
             Event::Delete(gone) => {
                 let at = NamespacedName::new(gone.namespace().unwrap_or_default(), gone.name_any());
                 let uid = gone.metadata.uid.as_deref();
-                cache.config_map_gone(&at, uid, Teller::Watch).into_iter().collect()
+                cache.remove_config_map(&at, uid, Origin::Watch).into_iter().collect()
             }
         };
         for change in changes {
@@ -103,14 +103,14 @@ pub async fn namespaces(context: Arc<Context>, client: Client) {
         let cache = &context.cache;
         let changes: Vec<NamespaceChange> = match event {
             Event::Init => {
-                cache.namespace_list_begins();
+                cache.begin_namespace_list();
                 Vec::new()
             }
-            Event::InitDone => cache.namespace_list_ends(),
+            Event::InitDone => cache.end_namespace_list(),
             Event::InitApply(seen) | Event::Apply(seen) => {
-                cache.namespace_seen(&seen.metadata).into_iter().collect()
+                cache.apply_namespace(&seen.metadata).into_iter().collect()
             }
-            Event::Delete(gone) => cache.namespace_gone(&gone.name_any()).into_iter().collect(),
+            Event::Delete(gone) => cache.remove_namespace(&gone.name_any()).into_iter().collect(),
         };
         for change in changes {
             context.wake(trigger::by_namespace(&change, cache));
@@ -202,14 +202,14 @@ fn explain(part: Part, error: &watcher::Error) -> String {
 /// A sync is there; another one of the same name, if there was one, no longer is.
 fn sync_seen(context: &Context, stored: &StoredConfigMapSync) {
     let Some(sync) = SyncSeen::of(stored) else { return };
-    if let Some(uid) = context.cache.sync_seen(&sync) {
+    if let Some(uid) = context.cache.apply_sync(&sync) {
         sync_died(context, &uid);
     }
 }
 
 fn sync_gone(context: &Context, name: &NamespacedName) {
     context.queue.forget(name);
-    if let Some(uid) = context.cache.sync_gone(name) {
+    if let Some(uid) = context.cache.remove_sync(name) {
         sync_died(context, &uid);
     }
 }
@@ -219,7 +219,7 @@ fn sync_died(context: &Context, uid: &str) {
     let cache = &context.cache;
     context.memory.forget(uid);
     context.sweeper.sync_died(uid, cache, Instant::now());
-    for at in cache.places_of(uid) {
+    for at in cache.copies_of(uid) {
         context.wake(cache.syncs_referring_to(&at));
     }
 }

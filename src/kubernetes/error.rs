@@ -15,14 +15,14 @@ use crate::names;
 #[error("this process no longer leads")]
 pub struct NotLeading;
 
-/// A call that did not succeed, and when it may be tried again.
+/// The API server rejected a call, or did not respond: what to report, and when to retry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ApiFailure {
     /// What to report.
     pub failure: Failure,
     /// Longest delay until the next attempt.
-    pub cap: Duration,
-    /// The delay that the server asked for.
+    pub backoff_cap: Duration,
+    /// The delay that the server requested (`Retry-After`).
     pub retry_after: Option<Duration>,
 }
 
@@ -30,34 +30,34 @@ pub struct Refusal {
 pub const KIND_IS_MISSING: &str =
     "the kind ConfigMapSync is not installed: apply its CustomResourceDefinition";
 
-/// What an answer of the API server tells about the object that a call was for.
+/// Why a call did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallError {
-    /// It is not as it was seen: look again, decide again.
+    /// The object is not as observed: observe again.
     Conflict,
-    /// It was refused, or never answered.
-    Refused(Refusal),
-    /// The fence refused it: the API server takes somebody else for the leader.
-    Fenced(Refusal),
-    /// It was never sent: we no longer lead.
+    /// The API server rejected it, or did not respond.
+    Failed(ApiFailure),
+    /// The fence rejected it: for the API server, another process leads.
+    Fenced(ApiFailure),
+    /// It was not sent: this process no longer leads.
     NotLeading(NotLeading),
 }
 
-// === impl Refusal ===
+// === impl ApiFailure ===
 
-impl Refusal {
+impl ApiFailure {
     /// Something that passes by itself.
     #[must_use]
     pub fn transient(message: String) -> Self {
         let failure = Failure::new(Reason::ApiError, message);
-        Self { failure, cap: CAP_UNAVAILABLE, retry_after: None }
+        Self { failure, backoff_cap: CAP_UNAVAILABLE, retry_after: None }
     }
 
     /// What came of a read, which has no version that could be out of date: any error refuses it.
     #[must_use]
     pub fn of_read(attempt: &str, error: &kube::Error) -> Self {
         match classify(attempt, error) {
-            CallError::Refused(refusal) | CallError::Fenced(refusal) => refusal,
+            CallError::Failed(refusal) | CallError::Fenced(refusal) => refusal,
             CallError::Conflict => Self::transient(format!("cannot {attempt}: it is changing")),
             CallError::NotLeading(error) => Self::transient(format!("cannot {attempt}: {error}")),
         }
@@ -72,12 +72,12 @@ pub fn classify(attempt: &str, error: &kube::Error) -> CallError {
         kube::Error::Service(refused) if refused.is::<NotLeading>() => {
             CallError::NotLeading(NotLeading)
         }
-        other => CallError::Refused(Refusal {
+        other => CallError::Failed(ApiFailure {
             failure: Failure::new(
                 Reason::ApiError,
                 format!("cannot {attempt}: no answer from the API server: {}", root_cause(other)),
             ),
-            cap: CAP_UNAVAILABLE,
+            backoff_cap: CAP_UNAVAILABLE,
             retry_after: None,
         }),
     }
@@ -99,13 +99,13 @@ fn classify_status(attempt: &str, status: &Status) -> CallError {
         _ => (Reason::ApiError, CAP_UNAVAILABLE),
     };
     let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
-    let refusal = Refusal {
+    let refusal = ApiFailure {
         failure: Failure::new(reason, format!("cannot {attempt}: {}", explain(status))),
-        cap,
+        backoff_cap: cap,
         retry_after: (seconds > 0).then(|| Duration::from_secs(seconds.into())),
     };
     let is_by_fence = is_denied && status.code == 403 && names_the_fence(status);
-    if is_by_fence { CallError::Fenced(refusal) } else { CallError::Refused(refusal) }
+    if is_by_fence { CallError::Fenced(refusal) } else { CallError::Failed(refusal) }
 }
 
 /// The server's own message says who may not do what; it never holds a value of a `ConfigMap`
@@ -178,7 +178,7 @@ mod tests {
             "said so".clone_into(&mut status.message);
         }
         match classify("create ConfigMap a/b", &kube::Error::Api(status.boxed())) {
-            CallError::Refused(refusal) => Some((refusal.failure.reason, refusal.cap)),
+            CallError::Failed(refusal) => Some((refusal.failure.reason, refusal.backoff_cap)),
             CallError::Conflict | CallError::Fenced(_) | CallError::NotLeading(_) => None,
         }
     }
@@ -201,10 +201,13 @@ mod tests {
         let fenced = denied(403, names::POLICY_FENCE, "not the leader");
         assert!(matches!(fenced, CallError::Fenced(_)), "{fenced:?}");
         let other = denied(403, names::POLICY_BOUNDS, "no label");
-        assert!(matches!(other, CallError::Refused(_)), "{other:?}");
+        assert!(matches!(other, CallError::Failed(_)), "{other:?}");
         let starting = denied(422, names::POLICY_FENCE, "failed to configure binding: no params");
-        let CallError::Refused(refusal) = starting else { panic!("{starting:?}") };
-        assert_eq!((refusal.failure.reason, refusal.cap), (Reason::ApiError, CAP_UNAVAILABLE));
+        let CallError::Failed(refusal) = starting else { panic!("{starting:?}") };
+        assert_eq!(
+            (refusal.failure.reason, refusal.backoff_cap),
+            (Reason::ApiError, CAP_UNAVAILABLE)
+        );
     }
 
     #[test]
@@ -265,7 +268,7 @@ mod tests {
     fn the_delay_that_the_server_asks_for_is_kept() {
         let details = StatusDetails { retry_after_seconds: 7, ..details("") };
         let busy = Status { details: Some(details), ..status(429, "slow down") };
-        let CallError::Refused(refusal) = classify("x", &kube::Error::Api(busy.boxed())) else {
+        let CallError::Failed(refusal) = classify("x", &kube::Error::Api(busy.boxed())) else {
             panic!("a 429 is a refusal")
         };
         assert_eq!(refusal.retry_after, Some(Duration::from_secs(7)));
@@ -274,7 +277,7 @@ mod tests {
     #[test]
     fn a_refused_value_is_not_repeated() {
         let invalid = status(422, "data[a]: Invalid value: \"hunter2\"");
-        let CallError::Refused(refusal) = classify("x", &kube::Error::Api(invalid.boxed())) else {
+        let CallError::Failed(refusal) = classify("x", &kube::Error::Api(invalid.boxed())) else {
             panic!("a 422 is a refusal")
         };
         assert!(!refusal.failure.message.contains("hunter2"));

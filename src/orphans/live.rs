@@ -19,8 +19,8 @@ use crate::cache::Cache;
 use crate::cache::Reader;
 use crate::decide::orphans::Candidate;
 use crate::decide::orphans::Owner;
+use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::KIND_IS_MISSING;
-use crate::kubernetes::error::Refusal;
 use crate::names;
 use crate::orphans::candidates::Owners;
 
@@ -52,7 +52,7 @@ pub async fn ensure_established(client: &Client) -> Result<(), String> {
 }
 
 /// Looks at the syncs that the markers of `candidates` name.
-pub async fn ask_owners(
+pub async fn read_owners(
     client: &Client,
     cache: &Cache,
     candidates: impl Iterator<Item = &Candidate>,
@@ -65,14 +65,14 @@ pub async fn ask_owners(
     let looks: Vec<_> = syncs
         .into_iter()
         .map(async |(sync, uid)| {
-            let owner = ask_owner(client, cache, &sync, &uid).await;
+            let owner = read_owner(client, cache, &sync, &uid).await;
             ((sync, uid), owner)
         })
         .collect();
     stream::iter(looks).buffer_unordered(CONCURRENT_LOOKS).collect().await
 }
 
-async fn ask_owner(client: &Client, cache: &Cache, sync: &NamespacedName, uid: &str) -> Owner {
+async fn read_owner(client: &Client, cache: &Cache, sync: &NamespacedName, uid: &str) -> Owner {
     let api: Api<ConfigMapSync> = Api::namespaced(client.clone(), &sync.namespace);
     match api.get_metadata(&sync.name).await {
         Ok(found) => match found.metadata.uid {
@@ -100,13 +100,13 @@ fn says_gone(status: &Status, sync: &NamespacedName) -> bool {
 
 /// Reads the metadata of each candidate into the cache, so that the decision rests on the latest
 /// version. Returns the reads that failed.
-pub async fn read_copies<'a>(
+pub async fn refresh_candidates<'a>(
     reader: &Reader,
     due: &'a BTreeMap<NamespacedName, Candidate>,
-) -> Vec<(&'a NamespacedName, Refusal)> {
+) -> Vec<(&'a NamespacedName, ApiFailure)> {
     let reads: Vec<_> = due
         .keys()
-        .map(async |at| reader.look(at).await.err().map(|refusal| (at, refusal)))
+        .map(async |at| reader.refresh(at).await.err().map(|refusal| (at, refusal)))
         .collect();
     let reads = stream::iter(reads).buffer_unordered(CONCURRENT_LOOKS);
     reads.filter_map(async |failed| failed).collect().await
@@ -117,7 +117,7 @@ fn explain(attempt: &str, error: &kube::Error) -> String {
         kube::Error::Api(status) if status.code == 404 => {
             format!("cannot {attempt}: HTTP 404, but not for the object")
         }
-        error => Refusal::of_read(attempt, error).failure.message,
+        error => ApiFailure::of_read(attempt, error).failure.message,
     }
 }
 

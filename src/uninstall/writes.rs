@@ -43,7 +43,7 @@ impl Tally {
                     succeeded(write);
                 }
                 Err(CallError::Conflict) => self.changed += 1,
-                Err(CallError::Refused(refusal) | CallError::Fenced(refusal)) => {
+                Err(CallError::Failed(refusal) | CallError::Fenced(refusal)) => {
                     self.refused.push(refusal.failure.message);
                 }
                 Err(CallError::NotLeading(error)) => self.refused.push(error.to_string()),

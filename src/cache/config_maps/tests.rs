@@ -21,13 +21,13 @@ fn at() -> NamespacedName {
 
 fn version(config_maps: &ConfigMaps) -> Option<String> {
     match config_maps.get(&at()) {
-        Known::Present(entry) => Some(entry.version.resource_version),
-        Known::Absent | Known::Unknown => None,
+        CachedConfigMap::Present(entry) => Some(entry.version.resource_version),
+        CachedConfigMap::Absent | CachedConfigMap::Unknown => None,
     }
 }
 
-fn seen(config_maps: &mut ConfigMaps, metadata: &ObjectMeta) -> Option<Change> {
-    config_maps.seen(metadata, Teller::Watch, |_| false)
+fn seen(config_maps: &mut ConfigMaps, metadata: &ObjectMeta) -> Option<ConfigMapChange> {
+    config_maps.seen(metadata, Origin::Watch, |_| false)
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn another_uid_is_believed_whatever_its_resource_version() {
 fn the_deletion_of_an_earlier_object_does_not_hide_the_later_one() {
     let mut config_maps = ConfigMaps::default();
     seen(&mut config_maps, &metadata("v", "12", Some("s")));
-    assert_eq!(config_maps.gone(&at(), Some("u"), Teller::Watch, |_| false), None);
+    assert_eq!(config_maps.gone(&at(), Some("u"), Origin::Watch, |_| false), None);
     assert!(version(&config_maps).is_some());
 }
 
@@ -67,10 +67,10 @@ fn the_deletion_of_an_earlier_object_does_not_hide_the_later_one() {
 fn what_is_neither_marked_nor_referred_to_is_dropped() {
     let mut config_maps = ConfigMaps::default();
     assert_eq!(seen(&mut config_maps, &metadata("u", "1", None)), None);
-    assert_eq!(config_maps.get(&at()), Known::Unknown);
-    assert!(config_maps.seen(&metadata("u", "1", None), Teller::Watch, |_| true).is_some());
+    assert_eq!(config_maps.get(&at()), CachedConfigMap::Unknown);
+    assert!(config_maps.seen(&metadata("u", "1", None), Origin::Watch, |_| true).is_some());
     config_maps.no_longer_referred_to(&at());
-    assert_eq!(config_maps.get(&at()), Known::Unknown);
+    assert_eq!(config_maps.get(&at()), CachedConfigMap::Unknown);
 }
 
 #[test]
@@ -81,12 +81,16 @@ fn a_list_takes_away_what_is_not_in_it_but_not_what_was_written_meanwhile() {
     let gone = config_maps.list_ends();
     assert_eq!(
         gone,
-        vec![Change { at: at(), sync_uids: BTreeSet::from(["s".to_owned()]), known_to: None }]
+        vec![ConfigMapChange {
+            at: at(),
+            sync_uids: BTreeSet::from(["s".to_owned()]),
+            caused_by: None
+        }]
     );
     config_maps.list_begins();
     seen(&mut config_maps, &metadata("v", "2", Some("s")));
     assert_eq!(config_maps.list_ends(), vec![]);
-    assert_eq!(config_maps.places_of("s"), vec![at()]);
+    assert_eq!(config_maps.copies_of("s"), vec![at()]);
 }
 
 #[test]
@@ -95,22 +99,22 @@ fn a_change_of_owner_concerns_both() {
     seen(&mut config_maps, &metadata("u", "1", Some("s")));
     let change = seen(&mut config_maps, &metadata("u", "2", Some("t"))).unwrap();
     assert_eq!(change.sync_uids, BTreeSet::from(["s".to_owned(), "t".to_owned()]));
-    assert!(config_maps.places_of("s").is_empty());
+    assert!(config_maps.copies_of("s").is_empty());
 }
 
 #[test]
 fn an_answer_that_the_watch_has_overtaken_brings_nothing_back() {
     let mut config_maps = ConfigMaps::default();
     seen(&mut config_maps, &metadata("u", "2", Some("s")));
-    config_maps.gone(&at(), Some("u"), Teller::Watch, |_| false);
+    config_maps.gone(&at(), Some("u"), Origin::Watch, |_| false);
     let late = metadata("u", "2", Some("s"));
-    assert_eq!(config_maps.seen(&late, Teller::Write, |_| true), None);
-    assert_eq!(config_maps.get(&at()), Known::Unknown);
+    assert_eq!(config_maps.seen(&late, Origin::Write, |_| true), None);
+    assert_eq!(config_maps.get(&at()), CachedConfigMap::Unknown);
 
     seen(&mut config_maps, &metadata("v", "4", Some("t")));
-    assert_eq!(config_maps.seen(&late, Teller::Write, |_| true), None);
+    assert_eq!(config_maps.seen(&late, Origin::Write, |_| true), None);
     assert_eq!(version(&config_maps).as_deref(), Some("4"));
-    assert!(config_maps.seen(&metadata("w", "5", Some("s")), Teller::Write, |_| true).is_some());
+    assert!(config_maps.seen(&metadata("w", "5", Some("s")), Origin::Write, |_| true).is_some());
 }
 
 #[test]
@@ -118,22 +122,22 @@ fn a_list_tells_nothing_of_the_order_in_which_things_happened() {
     let mut config_maps = ConfigMaps::default();
     config_maps.list_begins();
     seen(&mut config_maps, &metadata("u", "9", Some("s")));
-    config_maps.gone(&at(), Some("u"), Teller::Write, |_| false);
+    config_maps.gone(&at(), Some("u"), Origin::Write, |_| false);
     config_maps.list_ends();
     let written = metadata("v", "8", Some("s"));
-    assert!(config_maps.seen(&written, Teller::Write, |_| true).is_some());
+    assert!(config_maps.seen(&written, Origin::Write, |_| true).is_some());
 }
 
 #[test]
 fn what_we_wrote_ourselves_need_not_be_read() {
     let mut config_maps = ConfigMaps::default();
-    config_maps.seen(&metadata("u", "2", None), Teller::Watch, |_| true);
+    config_maps.seen(&metadata("u", "2", None), Origin::Watch, |_| true);
     let seen = Version { uid: "u".into(), resource_version: "2".into() };
     let content = Content { immutable: true, ..Content::default() };
     config_maps.written(&metadata("u", "3", Some("s")), &seen, Some(&content));
     let seen = Version { uid: "u".into(), resource_version: "3".into() };
     config_maps.written(&metadata("u", "4", Some("s")), &seen, None);
-    let Known::Present(entry) = config_maps.get(&at()) else { panic!("it is there") };
+    let CachedConfigMap::Present(entry) = config_maps.get(&at()) else { panic!("it is there") };
     assert_eq!(entry.read, Some(content.digest()));
 }
 
@@ -143,8 +147,8 @@ fn a_read_counts_only_for_the_version_that_was_read() {
     seen(&mut config_maps, &metadata("u", "2", Some("s")));
     let digest = Content::default().digest();
     let older = Version { uid: "u".into(), resource_version: "1".into() };
-    config_maps.content_read(&at(), &older, digest);
-    let Known::Present(entry) = config_maps.get(&at()) else { panic!("it is there") };
+    config_maps.record_content(&at(), &older, digest);
+    let CachedConfigMap::Present(entry) = config_maps.get(&at()) else { panic!("it is there") };
     assert_eq!(entry.read, None);
 }
 
@@ -154,13 +158,13 @@ fn read(
     told: impl FnOnce(&mut ConfigMaps),
     answer: Option<&ObjectMeta>,
 ) {
-    let began = config_maps.look_begins(&at());
+    let began = config_maps.begin_read(&at());
     told(config_maps);
     match answer {
         Some(found) => config_maps.found(found, began, |_| true),
         None => config_maps.found_nothing(&at(), began, |_| true),
     }
-    config_maps.look_ends(&at());
+    config_maps.end_read(&at());
 }
 
 #[test]
@@ -179,7 +183,7 @@ fn what_was_told_while_a_read_was_under_way_is_not_taken_back_by_its_answer() {
     read(&mut config_maps, tell(metadata("v", "7", Some("s"))), Some(&newer));
     assert_eq!(version(&config_maps).as_deref(), Some("8"), "newer than what was told");
     let gone =
-        |config_maps: &mut ConfigMaps| drop(config_maps.gone(&at(), None, Teller::Watch, |_| true));
+        |config_maps: &mut ConfigMaps| drop(config_maps.gone(&at(), None, Origin::Watch, |_| true));
     read(&mut config_maps, gone, Some(&metadata("v", "9", None)));
     assert_eq!(version(&config_maps), None);
 }
@@ -192,5 +196,5 @@ fn an_answer_that_nothing_has_overtaken_is_believed() {
     read(&mut config_maps, nothing, Some(&metadata("u", "9", Some("s"))));
     assert_eq!(version(&config_maps).as_deref(), Some("9"), "storage was restored");
     read(&mut config_maps, nothing, None);
-    assert_eq!(config_maps.get(&at()), Known::Absent);
+    assert_eq!(config_maps.get(&at()), CachedConfigMap::Absent);
 }

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
-use crate::cache::Known;
+use crate::cache::CachedConfigMap;
 use crate::decide::drift::FieldOwnership;
 use crate::decide::orphans::Candidate;
 
@@ -44,11 +44,11 @@ impl Sweeper {
     /// The sync with this uid, which was alive in this term, is no more. If copies of it are
     /// left, the sweep is woken.
     pub fn sync_died(&self, uid: &str, cache: &Cache, now: Instant) {
-        let copies = cache.places_of(uid).into_iter().map(|at| cache.config_map(&at));
+        let copies = cache.copies_of(uid).into_iter().map(|at| cache.config_map(&at));
         let left: HashSet<_> = copies
             .filter_map(|known| match known {
-                Known::Present(entry) => Some(entry.version.uid),
-                Known::Absent | Known::Unknown => None,
+                CachedConfigMap::Present(entry) => Some(entry.version.uid),
+                CachedConfigMap::Absent | CachedConfigMap::Unknown => None,
             })
             .collect();
         let is_needed = !left.is_empty();
@@ -61,7 +61,7 @@ impl Sweeper {
     /// Whether the orphan at `at` was left behind by a sync that was alive in this term.
     #[must_use]
     pub fn left_behind(&self, cache: &Cache, at: &NamespacedName) -> bool {
-        let Known::Present(entry) = cache.config_map(at) else { return false };
+        let CachedConfigMap::Present(entry) = cache.config_map(at) else { return false };
         let deaths = self.lock();
         let death = entry.markers.as_ref().and_then(|markers| deaths.get(&markers.sync_uid));
         let is_our_write = matches!(entry.fields, FieldOwnership::Ours { .. });
@@ -103,7 +103,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cache::Teller;
+    use crate::cache::Origin;
 
     fn at() -> NamespacedName {
         NamespacedName::new("app", "shared")
@@ -126,7 +126,7 @@ mod tests {
             }],
         }))
         .unwrap();
-        cache.config_map_seen(&metadata, Teller::Watch);
+        cache.apply_config_map(&metadata, Origin::Watch);
         cache
     }
 

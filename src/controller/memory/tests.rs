@@ -4,9 +4,9 @@ use crate::decide::reason::Reason;
 
 const HOUR: Duration = Duration::from_hours(1);
 
-fn refusal() -> Refusal {
+fn refusal() -> ApiFailure {
     let failure = Failure::new(Reason::Forbidden, "no");
-    Refusal { failure, cap: CAP_REFUSED, retry_after: None }
+    ApiFailure { failure, backoff_cap: CAP_REFUSED, retry_after: None }
 }
 
 fn place() -> NamespacedName {
@@ -77,7 +77,7 @@ fn what_only_a_change_can_help_waits_for_it_and_for_the_verification() {
     let (memory, now) = (Memory::new(HOUR), Instant::now());
     memory.verification_is_due("s", 0.0, now);
     let failure = Failure::new(Reason::TooLarge, "too large");
-    memory.failed("s", attempt(), Refusal { failure, ..refusal() }, now);
+    memory.failed("s", attempt(), ApiFailure { failure, ..refusal() }, now);
     memory.settled("s", |_| true, now + SECOND * 1000);
     assert!(held(&memory, now + SECOND * 1000).is_some());
     assert_eq!(memory.held_at("s", &place(), Some("m"), now), None, "another namespace");

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 /// Who tells of a `ConfigMap`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Teller {
+pub enum Origin {
     /// The watch, on behalf of whoever it concerns.
     Watch,
     /// A read by the round of some sync.
@@ -18,34 +18,34 @@ pub enum Teller {
 
 /// Whom the watch still has to tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct News {
+pub struct PendingChange {
     /// The uids of the syncs that the markers named at any time since.
     pub sync_uids: BTreeSet<String>,
     /// The uid of the one sync that did it all by itself, and need not be told.
-    pub known_to: Option<String>,
+    pub caused_by: Option<String>,
 }
 
-// === impl News ===
+// === impl PendingChange ===
 
-impl News {
+impl PendingChange {
     /// What is news after a call, where `before` was news already.
     pub fn after(
-        teller: Teller,
+        origin: Origin,
         sync_uids: &BTreeSet<String>,
         writer: Option<&String>,
         before: Option<&Self>,
     ) -> Option<Box<Self>> {
-        let known_to = match (teller, before) {
-            (Teller::Watch, _) => return None,
-            (Teller::Write, None) => writer.cloned(),
-            (Teller::Write, Some(before)) => {
-                writer.filter(|writer| before.known_to.as_ref() == Some(*writer)).cloned()
+        let caused_by = match (origin, before) {
+            (Origin::Watch, _) => return None,
+            (Origin::Write, None) => writer.cloned(),
+            (Origin::Write, Some(before)) => {
+                writer.filter(|writer| before.caused_by.as_ref() == Some(*writer)).cloned()
             }
-            (Teller::Read, _) => None,
+            (Origin::Read, _) => None,
         };
         let mut sync_uids = sync_uids.clone();
         sync_uids.extend(before.into_iter().flat_map(|before| before.sync_uids.iter().cloned()));
-        Some(Box::new(Self { sync_uids, known_to }))
+        Some(Box::new(Self { sync_uids, caused_by }))
     }
 }
 
@@ -55,7 +55,7 @@ mod tests {
 
     use super::*;
     use crate::api::namespaced_name::NamespacedName;
-    use crate::cache::Change;
+    use crate::cache::ConfigMapChange;
     use crate::cache::config_maps::ConfigMaps;
     use crate::names;
 
@@ -74,19 +74,19 @@ mod tests {
         }
     }
 
-    fn seen(config_maps: &mut ConfigMaps, metadata: &ObjectMeta) -> Option<Change> {
-        config_maps.seen(metadata, Teller::Watch, |_| false)
+    fn seen(config_maps: &mut ConfigMaps, metadata: &ObjectMeta) -> Option<ConfigMapChange> {
+        config_maps.seen(metadata, Origin::Watch, |_| false)
     }
 
-    fn concerns(sync_uids: &[&str], known_to: Option<&str>) -> Change {
+    fn concerns(sync_uids: &[&str], caused_by: Option<&str>) -> ConfigMapChange {
         let sync_uids = sync_uids.iter().map(|uid| (*uid).to_owned()).collect();
-        Change { at: at(), sync_uids, known_to: known_to.map(str::to_owned) }
+        ConfigMapChange { at: at(), sync_uids, caused_by: caused_by.map(str::to_owned) }
     }
 
     #[test]
     fn what_a_write_told_first_is_told_by_the_watch_once_to_all_but_the_writer() {
         let mut config_maps = ConfigMaps::default();
-        assert!(config_maps.seen(&copy("1", "s"), Teller::Write, |_| false).is_some());
+        assert!(config_maps.seen(&copy("1", "s"), Origin::Write, |_| false).is_some());
         assert_eq!(seen(&mut config_maps, &copy("1", "s")), Some(concerns(&["s"], Some("s"))));
         assert_eq!(seen(&mut config_maps, &copy("1", "s")), None);
     }
@@ -95,8 +95,8 @@ mod tests {
     fn what_a_read_told_first_is_told_by_the_watch_to_all() {
         let mut config_maps = ConfigMaps::default();
         seen(&mut config_maps, &copy("1", "s"));
-        assert!(config_maps.seen(&copy("2", "t"), Teller::Read, |_| false).is_some());
-        assert!(config_maps.seen(&copy("3", "t"), Teller::Write, |_| false).is_some());
+        assert!(config_maps.seen(&copy("2", "t"), Origin::Read, |_| false).is_some());
+        assert!(config_maps.seen(&copy("3", "t"), Origin::Write, |_| false).is_some());
         assert_eq!(seen(&mut config_maps, &copy("2", "t")), None);
         assert_eq!(seen(&mut config_maps, &copy("3", "t")), Some(concerns(&["s", "t"], None)));
     }
@@ -105,9 +105,9 @@ mod tests {
     fn what_went_in_a_call_is_told_by_the_watch_to_whoever_refers_to_it() {
         let mut config_maps = ConfigMaps::default();
         seen(&mut config_maps, &copy("1", "s"));
-        assert!(config_maps.gone(&at(), Some("u"), Teller::Write, |_| true).is_some());
-        let gone = config_maps.gone(&at(), Some("u"), Teller::Watch, |_| true);
+        assert!(config_maps.gone(&at(), Some("u"), Origin::Write, |_| true).is_some());
+        let gone = config_maps.gone(&at(), Some("u"), Origin::Watch, |_| true);
         assert_eq!(gone, Some(concerns(&[], None)));
-        assert_eq!(config_maps.gone(&at(), Some("u"), Teller::Watch, |_| false), None);
+        assert_eq!(config_maps.gone(&at(), Some("u"), Origin::Watch, |_| false), None);
     }
 }
