@@ -15,10 +15,9 @@ RUN apt-get update \
  && rustup target add "$(uname -m)-unknown-linux-musl"
 
 WORKDIR /source
-# Without e2e, a member of the workspace, cargo would refuse the lock file; it is not compiled.
 COPY Cargo.toml Cargo.lock ./
-COPY e2e/Cargo.toml e2e/
-COPY e2e/src e2e/src
+# Only manifests: without these members of the workspace, cargo would refuse the lock file.
+COPY e2e e2e
 COPY src src
 
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

@@ -51,6 +51,8 @@
 //!    that needs it.
 //! 8. Only `app` knows everyone.
 
+#![deny(missing_docs)]
+
 pub mod access;
 pub mod api;
 pub mod app;

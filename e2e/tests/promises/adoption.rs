@@ -7,15 +7,15 @@ use anyhow::ensure;
 use configmapsync::api::ConfigMapSyncSpec;
 use configmapsync::api::ConflictPolicy;
 use configmapsync::names;
-use e2e::audit::copy_writes_in;
-use e2e::audit::lines;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::world::World;
+use harness::audit_queries::copy_writes_in;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::Value;
 use serde_json::json;
+use testbed::audit::lines;
 
 use crate::at_hand::followed;
 use crate::conditions::message;
@@ -49,7 +49,7 @@ fn ensure_released(before: &ConfigMap, left: &ConfigMap) -> Result<()> {
 
 #[tokio::test]
 async fn what_was_adopted_is_kept_in_order_and_released_never_deleted() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     let before = standing(&fixture, "shared").await?;
@@ -85,7 +85,7 @@ async fn what_was_adopted_is_kept_in_order_and_released_never_deleted() -> Resul
 
 #[tokio::test]
 async fn it_is_released_too_when_its_namespace_leaves_or_the_source_goes() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central"]).await?;
     fixture.create_labelled_namespace("app", &[("team", "a")]).await?;
@@ -126,7 +126,7 @@ fn belongings(owner: &str) -> Vec<(&'static str, Value, &'static str)> {
 
 #[tokio::test]
 async fn what_belongs_to_somebody_else_is_refused() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     let owner = fixture.create_config_map("app", "owner", &[]).await?;
@@ -160,7 +160,7 @@ async fn what_belongs_to_somebody_else_is_refused() -> Result<()> {
 
 #[tokio::test]
 async fn consent_may_come_later() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     let before = standing(&fixture, "shared").await?;

@@ -7,14 +7,10 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 use configmapsync::api::ConfigMapSync;
-use e2e::audit::Event;
-use e2e::audit::writes_by_operator;
-use e2e::control_plane::ControlPlane;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::audit_queries::writes_by_operator;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::DeleteParams;
@@ -24,6 +20,10 @@ use kube::api::PatchParams;
 use kube::api::PostParams;
 use serde_json::Value;
 use serde_json::json;
+use testbed::audit::Event;
+use testbed::control_plane::ControlPlane;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 /// "Copy data edited: restored within 5 seconds", "a namespace that shows up, or whose labels change:
 /// within 5 seconds", and a source is followed no later. Three times that where other tests run
@@ -85,7 +85,7 @@ pub fn short<'a>(events: &[&'a Event]) -> Vec<(&'a str, &'a str)> {
 
 /// Whether the API server has answered a write so late that the round ended without the answer: then
 /// it may have been told as under way, and again when it was answered.
-pub fn was_answered_late(world: &World) -> bool {
+pub fn was_answered_late(world: &OperatorCluster) -> bool {
     let is_late = |line: &Value| line["message"] == "not waiting for what answers late";
     world.replicas.iter().any(|replica| replica.logs().iter().any(is_late))
 }

@@ -8,10 +8,10 @@ use anyhow::Result;
 use anyhow::bail;
 use anyhow::ensure;
 use configmapsync::api::custom_resource_definition;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::world::World;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use http::Request;
 use kube::Client;
 use serde_json::Value;
@@ -83,7 +83,7 @@ fn helpful(case: &Case, said: Option<String>) -> Result<String> {
 
 #[tokio::test]
 async fn every_rule_and_bound_is_refused_with_its_message() -> Result<()> {
-    let world = World::start(0).await?;
+    let world = OperatorCluster::start(0).await?;
     let client = world.control_plane.client();
     world
         .fixture()
@@ -112,7 +112,7 @@ async fn every_rule_and_bound_is_refused_with_its_message() -> Result<()> {
 
 #[tokio::test]
 async fn every_field_of_a_wrong_type_is_refused() -> Result<()> {
-    let world = World::start(0).await?;
+    let world = OperatorCluster::start(0).await?;
     let client = world.control_plane.client();
     let schema = cases::schema(&custom_resource_definition())?;
     let fields = schema["properties"]["spec"]["properties"].as_object().context("no fields")?;
@@ -129,7 +129,7 @@ async fn every_field_of_a_wrong_type_is_refused() -> Result<()> {
 
 #[tokio::test]
 async fn what_is_right_is_accepted() -> Result<()> {
-    let world = World::start(0).await?;
+    let world = OperatorCluster::start(0).await?;
     let client = world.control_plane.client();
     let seed: Value = serde_saphyr::from_str(SEED)?;
     let said = complaint_about(&client, &seed).await?;
@@ -165,7 +165,7 @@ async fn what_is_right_is_accepted() -> Result<()> {
 
 #[tokio::test]
 async fn what_admission_cannot_judge_is_named() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;

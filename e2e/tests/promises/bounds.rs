@@ -8,14 +8,11 @@ use anyhow::Context;
 use anyhow::Result;
 use configmapsync::names::LABEL_SYNC_UID;
 use configmapsync::names::POLICY_BOUNDS;
-use e2e::attempt::Attempt;
-use e2e::attempt::config_maps;
-use e2e::control_plane::OPERATOR;
-use e2e::fixture::SOON;
-use e2e::replica::Pod;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::attempt::Attempt;
+use harness::attempt::config_maps;
+use harness::fixture::SOON;
+use harness::operator_cluster::OperatorCluster;
+use harness::replica::Pod;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::core::v1::Pod as PodObject;
 use kube::Api;
@@ -23,6 +20,9 @@ use kube::api::DeleteParams;
 use kube::api::ListParams;
 use serde_json::Value;
 use serde_json::json;
+use testbed::accounts::OPERATOR;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::tries::Expected;
 use crate::tries::Expected::Passes;
@@ -46,7 +46,7 @@ fn config_map(name: &str, marked: bool) -> Value {
 
 #[tokio::test]
 async fn its_token_writes_nothing_but_copies() -> Result<()> {
-    let world = World::start(0).await?;
+    let world = OperatorCluster::start(0).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["app"]).await?;
     for name in ["foreign", "adopted"] {
@@ -82,7 +82,7 @@ async fn its_token_writes_nothing_but_copies() -> Result<()> {
 
 #[tokio::test]
 async fn its_token_writes_nothing_in_protected_namespaces() -> Result<()> {
-    let world = World::start(0).await?;
+    let world = OperatorCluster::start(0).await?;
     let pod = Pod::create(&world.control_plane, "thief", None).await?;
     let (thief, admin) = (pod.client().await?, world.control_plane.client());
     let thief = ("the operator's token", &thief);
@@ -104,7 +104,7 @@ async fn its_token_writes_nothing_in_protected_namespaces() -> Result<()> {
 
 #[tokio::test]
 async fn its_token_ends_with_its_pod() -> Result<()> {
-    let world = World::start(0).await?;
+    let world = OperatorCluster::start(0).await?;
     let pod = Pod::create(&world.control_plane, "thief", None).await?;
     let maps = Api::<ConfigMap>::namespaced(pod.client().await?, "default");
     let all = ListParams::default();

@@ -6,22 +6,22 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::audit::lines;
-use e2e::audit::writes_by_operator;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::world::World;
+use harness::audit_queries::writes_by_operator;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use http::Request;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::Value;
 use serde_json::json;
+use testbed::audit::lines;
 
 /// What Kubernetes accepts as the data of a ConfigMap, in bytes, keys included.
 const LARGEST: usize = 1024 * 1024;
 
-async fn synced(world: &World) -> Result<Fixture> {
+async fn synced(world: &OperatorCluster) -> Result<Fixture> {
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1"), ("b", "2")]).await?;
     Ok(fixture)
@@ -41,7 +41,7 @@ async fn equals(fixture: &Fixture, edit: &Value) -> Result<ConfigMap> {
 
 #[tokio::test]
 async fn every_byte_and_every_character_is_copied() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = synced(&world).await?;
     let all = ByteString((0..=u8::MAX).collect());
     let mut binary: BTreeMap<_, _> =
@@ -61,7 +61,7 @@ async fn every_byte_and_every_character_is_copied() -> Result<()> {
 
 #[tokio::test]
 async fn keys_come_move_empty_and_go() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = synced(&world).await?;
     let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
     for edit in [
@@ -87,7 +87,7 @@ async fn keys_come_move_empty_and_go() -> Result<()> {
 
 #[tokio::test]
 async fn the_largest_and_the_empty_source_are_copied() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = synced(&world).await?;
     let value = "x".repeat(LARGEST - 1 - "key".len());
     equals(&fixture, &json!({"data": {"a": null, "b": null, "key": value}})).await?;
@@ -116,7 +116,7 @@ fn written(order: &[(&str, &str)], binary: &[(&str, &str)]) -> String {
 
 #[tokio::test]
 async fn equal_content_in_another_order_is_not_written() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = synced(&world).await?;
     let put = async |order: &[(&str, &str)], binary: &[(&str, &str)]| {
         let request = Request::put("/api/v1/namespaces/central/configmaps/shared")

@@ -8,15 +8,12 @@ use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::leader::ConfigMapSyncLeader;
 use configmapsync::names;
-use e2e::cli::Ended;
-use e2e::cli::configmapsync;
-use e2e::control_plane::OPERATOR;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::kubeconfig::Credential;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::cli::Ended;
+use harness::cli::configmapsync;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
+use harness::permissions;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -28,6 +25,10 @@ use kube::api::PatchParams;
 use kube::api::PostParams;
 use serde_json::Value;
 use serde_json::json;
+use testbed::accounts::OPERATOR;
+use testbed::kubeconfig::Credential;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::uninstall_command::stage::start_deployment;
 
@@ -35,8 +36,8 @@ use crate::uninstall_command::stage::start_deployment;
 type Findings = BTreeMap<String, (String, String)>;
 
 /// One replica, and a Deployment that says so.
-async fn world() -> Result<World> {
-    let world = World::start(1).await?;
+async fn world() -> Result<OperatorCluster> {
+    let world = OperatorCluster::start(1).await?;
     start_deployment(&world, OPERATOR, 1).await?;
     ready(&world, 1).await?;
     announce(&world).await?;
@@ -44,7 +45,7 @@ async fn world() -> Result<World> {
 }
 
 /// What the leader announces of itself.
-async fn announce(world: &World) -> Result<()> {
+async fn announce(world: &OperatorCluster) -> Result<()> {
     let client = world.control_plane.client();
     let lease = Api::<Lease>::namespaced(client, OPERATOR).get(OPERATOR).await?;
     let holder = lease.spec.and_then(|spec| spec.holder_identity).context("nobody leads")?;
@@ -64,7 +65,7 @@ async fn announce(world: &World) -> Result<()> {
 }
 
 /// What the controller of Deployments, which does not run here, would tell.
-async fn ready(world: &World, replicas: i32) -> Result<()> {
+async fn ready(world: &OperatorCluster, replicas: i32) -> Result<()> {
     let api = Api::<Deployment>::namespaced(world.control_plane.client(), OPERATOR);
     let generation = api.get(OPERATOR).await?.metadata.generation;
     let status = json!({"status": {
@@ -76,7 +77,7 @@ async fn ready(world: &World, replicas: i32) -> Result<()> {
     Ok(())
 }
 
-async fn check(world: &World) -> Result<(Ended, Findings)> {
+async fn check(world: &OperatorCluster) -> Result<(Ended, Findings)> {
     let ended = configmapsync(world.control_plane.kubeconfig(), &["check", "-o", "json"]).await?;
     let findings = findings(&ended)?;
     Ok((ended, findings))
@@ -94,7 +95,7 @@ fn findings(ended: &Ended) -> Result<Findings> {
 }
 
 /// Makes sure that exactly this is wrong, with these words.
-async fn ensure_wrong(world: &World, subject: &str, words: &str) -> Result<()> {
+async fn ensure_wrong(world: &OperatorCluster, subject: &str, words: &str) -> Result<()> {
     let (ended, found) = check(world).await?;
     let wrong: Vec<_> = found.iter().filter(|(_, (state, _))| state != "ok").collect();
     let [(only, (state, message))] = wrong[..] else { anyhow::bail!("{wrong:#?}") };
@@ -119,9 +120,9 @@ async fn where_all_is_well_it_says_so_and_each_fault_is_named() -> Result<()> {
     ensure_wrong(&world, "Deployment configmapsync/configmapsync", "0 of 1 replicas").await?;
     ready(&world, 1).await?;
 
-    world.control_plane.forbid("configmaps", &["delete"]).await?;
+    permissions::forbid(&world.control_plane, "configmaps", &["delete"]).await?;
     ensure_wrong(&world, "configmaps everywhere", "may not delete").await?;
-    world.control_plane.permit("configmaps", &["delete"]).await?;
+    permissions::permit(&world.control_plane, "configmaps", &["delete"]).await?;
 
     let leaders = Api::<ConfigMapSyncLeader>::namespaced(fixture.client(), OPERATOR);
     let announced = leaders.get(OPERATOR).await?.spec.holder;

@@ -6,23 +6,23 @@ use std::time::Instant;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::process::Process;
-use e2e::replica::Options;
-use e2e::replica::Replica;
-use e2e::world::World;
 use futures::Stream;
 use futures::StreamExt as _;
 use futures::TryStreamExt as _;
 use futures::stream::BoxStream;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
+use harness::replica::Options;
+use harness::replica::Replica;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::WatchEvent;
 use kube::api::WatchParams;
 use serde_json::Value;
 use serde_json::json;
+use testbed::process::Process;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 
@@ -86,7 +86,7 @@ struct Editor {
 }
 
 impl Editor {
-    async fn start(world: &World) -> Result<Self> {
+    async fn start(world: &OperatorCluster) -> Result<Self> {
         let fixture = world.fixture();
         let copies: Api<ConfigMap> = Api::namespaced(fixture.client(), "app");
         let parameters = WatchParams::default().fields("metadata.name=shared");
@@ -189,7 +189,12 @@ impl Times {
 }
 
 /// Lets one replica lead, and compares it with one without traces, from start to exit.
-async fn compare(world: &mut World, plain: &World, name: &str, options: &Options) -> Result<()> {
+async fn compare(
+    world: &mut OperatorCluster,
+    plain: &OperatorCluster,
+    name: &str,
+    options: &Options,
+) -> Result<()> {
     let replica = Replica::start(&world.control_plane, name, options).await?;
     replica.wait_ready().await?;
     world.replicas.push(replica);
@@ -224,7 +229,7 @@ fn is_complaint(line: &Value) -> bool {
     line["target"].as_str().is_some_and(|target| target.starts_with("opentelemetry"))
 }
 
-async fn create_sync(world: &World) -> Result<()> {
+async fn create_sync(world: &OperatorCluster) -> Result<()> {
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
@@ -234,7 +239,8 @@ async fn create_sync(world: &World) -> Result<()> {
 
 #[tokio::test]
 async fn latency_memory_and_exit_are_as_without_traces() -> Result<()> {
-    let (plain, mut world) = tokio::try_join!(World::start(1), World::start(0))?;
+    let (plain, mut world) =
+        tokio::try_join!(OperatorCluster::start(1), OperatorCluster::start(0))?;
     tokio::try_join!(create_sync(&plain), create_sync(&world))?;
     let blackhole = Blackhole::open().await?;
     let silent = format!("http://{}", blackhole.address);

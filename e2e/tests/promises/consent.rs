@@ -9,19 +9,19 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::names::POLICY_CONSENT;
-use e2e::attempt::Attempt;
-use e2e::attempt::config_maps;
-use e2e::attempt::syncs;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::people::Right;
-use e2e::world::World;
+use harness::attempt::Attempt;
+use harness::attempt::config_maps;
+use harness::attempt::syncs;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::Client;
 use kube::api::ListParams;
 use serde_json::Value;
 use serde_json::json;
+use testbed::users::Right;
 
 use crate::tries::Expected::Passes;
 use crate::tries::Expected::RefusedBy;
@@ -53,8 +53,8 @@ fn sync(name: &str, spec: &Value) -> Value {
 }
 
 /// A running operator, a victim, and a tenant who is `admin` of the namespace `tenant` alone.
-async fn stage() -> Result<(World, Client)> {
-    let world = World::start(1).await?;
+async fn stage() -> Result<(OperatorCluster, Client)> {
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["tenant", "victim"]).await?;
     fixture.create_config_map("victim", "secret", &[("key", SECRET)]).await?;
@@ -73,7 +73,7 @@ async fn stage() -> Result<(World, Client)> {
 }
 
 /// Nothing of the victim is outside, nothing has changed inside, and nobody else got anything.
-async fn ensure_nothing_leaked(world: &World, expected: &[&str]) -> Result<()> {
+async fn ensure_nothing_leaked(world: &OperatorCluster, expected: &[&str]) -> Result<()> {
     let all = Api::<ConfigMap>::all(world.control_plane.client());
     let found = all.list(&ListParams::default()).await?.items;
     let mut marked = Vec::new();

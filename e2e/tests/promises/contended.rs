@@ -11,15 +11,15 @@ use std::time::Instant;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::audit::Event;
-use e2e::audit::copy_writes_in;
-use e2e::audit::lines;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::world::World;
+use harness::audit_queries::copy_writes_in;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
+use testbed::audit::Event;
+use testbed::audit::lines;
 use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
 
@@ -102,7 +102,7 @@ async fn is_told(fixture: &Fixture, name: &str) -> Result<()> {
 
 #[tokio::test]
 async fn each_answer_waits_longer_than_the_one_before() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     for name in ["edited", "deleted", "neighbour"] {

@@ -2,15 +2,15 @@
 
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::world::World;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::operator_cluster::OperatorCluster;
 use serde_json::json;
 
 use crate::at_hand::copy_writes;
 use crate::at_hand::followed;
 
-async fn synced(world: &World) -> Result<Fixture> {
+async fn synced(world: &OperatorCluster) -> Result<Fixture> {
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1"), ("b", "2")]).await?;
     fixture.wait_data("app", "shared", &[("a", "1"), ("b", "2")], followed()).await?;
@@ -19,7 +19,7 @@ async fn synced(world: &World) -> Result<Fixture> {
 
 #[tokio::test]
 async fn a_value_changed_a_key_added_and_a_key_removed_are_followed() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = synced(&world).await?;
 
     let mark = world.audit().mark().await?;

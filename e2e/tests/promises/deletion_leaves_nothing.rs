@@ -11,15 +11,15 @@ use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::DeletionPolicy;
 use configmapsync::names;
-use e2e::audit::Event;
-use e2e::audit::lines;
-use e2e::audit::writes_by_operator;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::world::World;
 use futures::future::try_join_all;
+use harness::audit_queries::writes_by_operator;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use serde_json::json;
+use testbed::audit::Event;
+use testbed::audit::lines;
 
 /// "Re-added within 5 seconds."
 const PUT_BACK: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ const AFTER_A_START: Duration = Duration::from_mins(1);
 /// So many that some rounds begin before the watch shows what the last ones did.
 const MANY: usize = 40;
 
-async fn synced(world: &World, deletion_policy: DeletionPolicy) -> Result<Fixture> {
+async fn synced(world: &OperatorCluster, deletion_policy: DeletionPolicy) -> Result<Fixture> {
     let fixture = world.fixture();
     let mut spec = one_to_one("central", "shared", "app");
     spec.deletion_policy = deletion_policy;
@@ -38,7 +38,7 @@ async fn synced(world: &World, deletion_policy: DeletionPolicy) -> Result<Fixtur
 
 #[tokio::test]
 async fn the_copy_and_the_finalizer_go() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = synced(&world, DeletionPolicy::Delete).await?;
     fixture.delete_sync("central", "sync").await?;
     fixture.wait_no_sync("central", "sync", SOON).await?;
@@ -48,7 +48,7 @@ async fn the_copy_and_the_finalizer_go() -> Result<()> {
 
 #[tokio::test]
 async fn deletion_while_the_operator_is_down_is_made_up_for() -> Result<()> {
-    let mut world = World::start(1).await?;
+    let mut world = OperatorCluster::start(1).await?;
     let fixture = synced(&world, DeletionPolicy::Delete).await?;
     world.replica()?.terminate_and_wait().await?;
     fixture.delete_sync("central", "sync").await?;
@@ -71,7 +71,7 @@ async fn deletion_while_the_operator_is_down_is_made_up_for() -> Result<()> {
 
 #[tokio::test]
 async fn of_many_that_are_deleted_at_once_each_is_let_go_once() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
@@ -100,7 +100,7 @@ async fn of_many_that_are_deleted_at_once_each_is_let_go_once() -> Result<()> {
 
 #[tokio::test]
 async fn retain_keeps_the_data_and_takes_our_marks_off() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = synced(&world, DeletionPolicy::Retain).await?;
     let theirs = json!({"metadata": {"labels": {"team": "a"}}});
     let before = fixture.patch_config_map("app", "shared", &theirs).await?;
@@ -118,7 +118,7 @@ async fn retain_keeps_the_data_and_takes_our_marks_off() -> Result<()> {
 
 #[tokio::test]
 async fn a_finalizer_taken_off_a_living_sync_is_put_back() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = synced(&world, DeletionPolicy::Delete).await?;
     let before = fixture.config_map("app", "shared").await?.context("the copy is there")?;
     fixture.patch_sync("central", "sync", &json!({"metadata": {"finalizers": null}})).await?;
@@ -140,7 +140,7 @@ fn but_of_status(mut writes: Vec<&Event>) -> Vec<&Event> {
 
 #[tokio::test]
 async fn nothing_is_asked_twice() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;

@@ -8,19 +8,19 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::names;
-use e2e::audit::lines;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::oracle::Change;
-use e2e::oracle::Kind;
-use e2e::oracle::Recorder;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
+use harness::oracle::Change;
+use harness::oracle::Kind;
+use harness::oracle::Recorder;
 use kube::ResourceExt as _;
 use serde_json::Value;
 use serde_json::json;
+use testbed::audit::lines;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::at_hand::Refusal;
 use crate::at_hand::copy_writes;
@@ -30,7 +30,7 @@ use crate::at_hand::ready;
 /// "Gone within 60 seconds", the time included after which another process leads.
 const GONE: Duration = Duration::from_mins(1);
 
-async fn synced(world: &World) -> Result<(Fixture, String)> {
+async fn synced(world: &OperatorCluster) -> Result<(Fixture, String)> {
     let fixture = world.fixture();
     fixture.create_namespaces(&["elsewhere"]).await?;
     fixture.one_copy(&[("a", "1")]).await?;
@@ -52,7 +52,7 @@ async fn never_without(recorder: &Recorder, uid: &str, left: &str) -> Result<()>
 
 #[tokio::test]
 async fn the_new_copy_is_written_before_the_old_one_goes() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let (fixture, uid) = synced(&world).await?;
     fixture.create_config_map("central", "renamed", &[("a", "1")]).await?;
     let recorder = Recorder::start(fixture.client()).await?;
@@ -87,7 +87,7 @@ async fn the_new_copy_is_written_before_the_old_one_goes() -> Result<()> {
 
 #[tokio::test]
 async fn there_and_back_at_once_ends_where_it_began() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let (fixture, uid) = synced(&world).await?;
     let recorder = Recorder::start(fixture.client()).await?;
     let to = |namespace: &str| json!({"spec": {"destinationNamespace": namespace}});
@@ -119,7 +119,7 @@ async fn wait_refused(fixture: &Fixture, name: &str) -> Result<Value> {
 
 #[tokio::test]
 async fn a_crash_in_between_leaves_the_old_copy_or_both() -> Result<()> {
-    let mut world = World::start(1).await?;
+    let mut world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "a", "b", "no-create", "no-delete"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
@@ -167,7 +167,7 @@ async fn a_crash_in_between_leaves_the_old_copy_or_both() -> Result<()> {
 
 #[tokio::test]
 async fn the_old_copy_stays_as_long_as_the_new_one_cannot_be_written() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let (fixture, uid) = synced(&world).await?;
     let recorder = Recorder::start(fixture.client()).await?;
     fixture.create_config_map("elsewhere", "shared", &[("a", "theirs")]).await?;

@@ -8,14 +8,14 @@ use anyhow::ensure;
 use configmapsync::api::DeletionPolicy;
 use configmapsync::api::DestinationMetadata;
 use configmapsync::names;
-use e2e::audit::copy_writes_in;
-use e2e::audit::lines;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::world::World;
+use harness::audit_queries::copy_writes_in;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
+use testbed::audit::lines;
 
 use crate::at_hand::followed;
 
@@ -51,7 +51,7 @@ async fn wait_stamped(
 }
 
 /// A copy with the labels team and tier, and the annotation note.
-async fn stamped(world: &World, deletion_policy: DeletionPolicy) -> Result<Fixture> {
+async fn stamped(world: &OperatorCluster, deletion_policy: DeletionPolicy) -> Result<Fixture> {
     let fixture = world.fixture();
     let mut spec = one_to_one("central", "shared", "app");
     spec.deletion_policy = deletion_policy;
@@ -67,7 +67,7 @@ async fn stamped(world: &World, deletion_policy: DeletionPolicy) -> Result<Fixtu
 
 #[tokio::test]
 async fn what_is_stamped_stays_and_what_is_not_is_nobodys_business() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = stamped(&world, DeletionPolicy::Delete).await?;
     let ours = [("team", "a"), ("tier", "web")];
     for edit in [
@@ -98,7 +98,7 @@ async fn what_is_stamped_stays_and_what_is_not_is_nobodys_business() -> Result<(
 
 #[tokio::test]
 async fn nothing_of_the_sources_metadata_comes_along() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
@@ -127,7 +127,7 @@ async fn nothing_of_the_sources_metadata_comes_along() -> Result<()> {
 
 #[tokio::test]
 async fn when_the_spec_changes_the_copy_is_stamped_anew() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = stamped(&world, DeletionPolicy::Delete).await?;
     let theirs = json!({"metadata": {"labels": {"owner": "them"}}});
     let before = fixture.patch_config_map("app", "shared", &theirs).await?;
@@ -149,7 +149,7 @@ async fn when_the_spec_changes_the_copy_is_stamped_anew() -> Result<()> {
 
 #[tokio::test]
 async fn what_the_spec_dropped_while_no_operator_ran_goes_too() -> Result<()> {
-    let mut world = World::start(1).await?;
+    let mut world = OperatorCluster::start(1).await?;
     let fixture = stamped(&world, DeletionPolicy::Delete).await?;
     let theirs = json!({"metadata": {"labels": {"owner": "them"}}});
     fixture.patch_config_map("app", "shared", &theirs).await?;
@@ -165,7 +165,7 @@ async fn what_the_spec_dropped_while_no_operator_ran_goes_too() -> Result<()> {
 
 #[tokio::test]
 async fn a_retained_copy_keeps_what_was_stamped() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = stamped(&world, DeletionPolicy::Retain).await?;
     fixture.delete_sync("central", "sync").await?;
     fixture.wait_no_sync("central", "sync", SOON).await?;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::names;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::world::World;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 
@@ -15,7 +15,7 @@ use serde_json::json;
 const RESTORED: Duration = Duration::from_secs(5);
 const DATA: [(&str, &str); 2] = [("a", "1"), ("b", "2")];
 
-async fn synced(world: &World) -> Result<Fixture> {
+async fn synced(world: &OperatorCluster) -> Result<Fixture> {
     let fixture = world.fixture();
     fixture.one_copy(&DATA).await?;
     Ok(fixture)
@@ -23,7 +23,7 @@ async fn synced(world: &World) -> Result<Fixture> {
 
 #[tokio::test]
 async fn an_edit_an_extra_key_and_a_removed_key_are_undone() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = synced(&world).await?;
     for edit in [
         json!({"data": {"a": "edited"}}),
@@ -40,7 +40,7 @@ async fn an_edit_an_extra_key_and_a_removed_key_are_undone() -> Result<()> {
 
 #[tokio::test]
 async fn a_deleted_copy_is_created_again() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = synced(&world).await?;
     fixture.delete_config_map("app", "shared").await?;
     fixture.wait_data("app", "shared", &DATA, RESTORED).await?;
@@ -50,7 +50,7 @@ async fn a_deleted_copy_is_created_again() -> Result<()> {
 
 #[tokio::test]
 async fn what_was_done_while_no_operator_ran_is_undone_at_the_next_start() -> Result<()> {
-    let mut world = World::start(1).await?;
+    let mut world = OperatorCluster::start(1).await?;
     let fixture = synced(&world).await?;
     // Of a removed key nobody becomes the owner: it shows in how many keys are still ours.
     for edit in [json!({"data": {"b": null}}), json!({"data": {"a": "edited"}})] {
@@ -64,7 +64,7 @@ async fn what_was_done_while_no_operator_ran_is_undone_at_the_next_start() -> Re
 
 #[tokio::test]
 async fn each_state_mark_is_repaired() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = synced(&world).await?;
     let before = fixture.wait_data("app", "shared", &DATA, SOON).await?.metadata.annotations;
     for (mark, value) in [
@@ -83,7 +83,7 @@ async fn each_state_mark_is_repaired() -> Result<()> {
 
 #[tokio::test]
 async fn the_mark_created_is_never_set_again() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = synced(&world).await?;
     let off = json!({
         "metadata": {"annotations": {names::ANNOTATION_CREATED: null}},
@@ -98,7 +98,7 @@ async fn the_mark_created_is_never_set_again() -> Result<()> {
 
 #[tokio::test]
 async fn other_peoples_labels_and_annotations_stay() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = synced(&world).await?;
     let theirs = json!({
         "metadata": {"labels": {"team": "a"}, "annotations": {"note": "keep me"}},

@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::audit::Event;
-use e2e::audit::Mark;
-use e2e::audit::by_operator;
-use e2e::audit::copy_writes_in;
-use e2e::audit::lines;
-use e2e::audit::writes_by_operator;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::audit_queries::by_operator;
+use harness::audit_queries::copy_writes_in;
+use harness::audit_queries::writes_by_operator;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
+use harness::permissions;
 use serde_json::json;
+use testbed::audit::Event;
+use testbed::audit::Mark;
+use testbed::audit::lines;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::at_hand::was_answered_late;
 
@@ -29,7 +30,7 @@ fn told(events: &[Event]) -> Vec<&Event> {
 }
 
 /// The reasons that were told as new, in order.
-fn reasons(world: &World, events: &[Event]) -> Vec<String> {
+fn reasons(world: &OperatorCluster, events: &[Event]) -> Vec<String> {
     let told = told(events).into_iter().filter_map(|event| event.response_object.as_ref());
     let mut reasons: Vec<_> =
         told.map(|event| event["reason"].as_str().unwrap_or_default().to_owned()).collect();
@@ -41,7 +42,7 @@ fn reasons(world: &World, events: &[Event]) -> Vec<String> {
 }
 
 /// As many Events since `mark` as there were changes of the reason, and no other.
-async fn ensure_told(world: &World, mark: Mark, wanted: &[&str]) -> Result<()> {
+async fn ensure_told(world: &OperatorCluster, mark: Mark, wanted: &[&str]) -> Result<()> {
     // The Event follows the status by a moment.
     until(format!("{wanted:?} were told"), SOON, || async {
         let events = world.audit().since(mark).await?;
@@ -56,11 +57,11 @@ async fn ensure_told(world: &World, mark: Mark, wanted: &[&str]) -> Result<()> {
 
 #[tokio::test]
 async fn each_change_of_the_reason_is_told_once_and_no_retry_is() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-    world.control_plane.forbid("configmaps", &["create"]).await?;
+    permissions::forbid(&world.control_plane, "configmaps", &["create"]).await?;
     let mark = world.audit().mark().await?;
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
     fixture.wait_reason("central", "sync", "Forbidden", SOON).await?;
@@ -77,7 +78,7 @@ async fn each_change_of_the_reason_is_told_once_and_no_retry_is() -> Result<()> 
     status.retain(|event| event.object_ref.subresource == "status");
     ensure!(status.len() == 1 || was_answered_late(&world), "{}", lines(&status));
 
-    world.control_plane.permit("configmaps", &["create"]).await?;
+    permissions::permit(&world.control_plane, "configmaps", &["create"]).await?;
     fixture.wait_reason("central", "sync", "Synced", RETRIED).await?;
     let mut wanted = vec!["Forbidden", "Synced"];
     ensure_told(&world, mark, &wanted).await?;

@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::audit::Event;
-use e2e::audit::lines;
-use e2e::audit::succeeded_but_for;
-use e2e::audit::writes_by_operator;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::world::World;
+use harness::audit_queries::succeeded_but_for;
+use harness::audit_queries::writes_by_operator;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::operator_cluster::OperatorCluster;
 use serde_json::json;
+use testbed::audit::Event;
+use testbed::audit::lines;
 
 use crate::at_hand::copy_writes;
 use crate::at_hand::size;
@@ -24,7 +24,7 @@ fn after_a_signal() -> Duration {
     size(Duration::from_secs(12), Duration::from_secs(5))
 }
 
-async fn synced(world: &World) -> Result<Fixture> {
+async fn synced(world: &OperatorCluster) -> Result<Fixture> {
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     Ok(fixture)
@@ -41,7 +41,7 @@ async fn edit_is_followed(fixture: &Fixture, within: Duration) -> Result<()> {
 
 #[tokio::test]
 async fn after_kill_9_another_leads() -> Result<()> {
-    let mut world = World::start(3).await?;
+    let mut world = OperatorCluster::start(3).await?;
     let fixture = synced(&world).await?;
     let mark = world.audit().mark().await?;
     let leader = world.take_leader().await?;
@@ -52,7 +52,7 @@ async fn after_kill_9_another_leads() -> Result<()> {
 
 #[tokio::test]
 async fn after_sigterm_another_leads_at_once() -> Result<()> {
-    let mut world = World::start(3).await?;
+    let mut world = OperatorCluster::start(3).await?;
     let fixture = synced(&world).await?;
     let mark = world.audit().mark().await?;
     let leader = world.take_leader().await?;
@@ -65,7 +65,7 @@ async fn after_sigterm_another_leads_at_once() -> Result<()> {
 
 #[tokio::test]
 async fn a_leader_that_loses_the_lease_ends_and_writes_no_more() -> Result<()> {
-    let mut world = World::start(1).await?;
+    let mut world = OperatorCluster::start(1).await?;
     let fixture = synced(&world).await?;
     fixture.take_lease("somebody-else").await?;
     let mark = world.audit().mark().await?;

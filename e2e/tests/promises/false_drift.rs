@@ -8,22 +8,22 @@ mod live;
 mod rows;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::audit::Event;
-use e2e::audit::copy_writes_in;
-use e2e::audit::data_reads_by_operator;
-use e2e::audit::lines;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::wait::Seen;
-use e2e::wait::stays;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::audit_queries::copy_writes_in;
+use harness::audit_queries::data_reads_by_operator;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::operator_cluster::OperatorCluster;
 use serde_json::json;
-use std::time::Duration;
+use testbed::audit::Event;
+use testbed::audit::lines;
+use testbed::wait::Seen;
+use testbed::wait::stays;
+use testbed::wait::until;
 
 use crate::false_drift::rows::ROWS;
 use crate::false_drift::rows::Row;
@@ -34,7 +34,7 @@ use crate::metrics::Metrics;
 const QUIET: Duration = Duration::from_secs(1);
 
 /// Rounds that have ended, and whether more are to come.
-async fn rounds(world: &World) -> Result<(f64, bool)> {
+async fn rounds(world: &OperatorCluster) -> Result<(f64, bool)> {
     let metrics = Metrics::of(world.replicas.first().context("no replica")?).await?;
     let ended = metrics.value("controller_runtime_reconcile_time_seconds_count", &[])?;
     let waiting = metrics.value("workqueue_depth", &[])?;
@@ -43,7 +43,7 @@ async fn rounds(world: &World) -> Result<(f64, bool)> {
 }
 
 /// Waits until `count` rounds have ended, and nothing more happens.
-async fn settle(world: &World, count: f64, rows: &[Row]) -> Result<f64> {
+async fn settle(world: &OperatorCluster, count: f64, rows: &[Row]) -> Result<f64> {
     until(format!("{count} rounds have ended"), SOON, || async {
         let (ended, busy) = rounds(world).await?;
         Ok(Seen::from_bool(ended >= count && !busy, || format!("{ended}, busy: {busy}")))
@@ -68,7 +68,7 @@ async fn settle(world: &World, count: f64, rows: &[Row]) -> Result<f64> {
 }
 
 /// Lets every sync be looked at once more, with nothing changed.
-async fn one_more_round(world: &World, fixture: &Fixture, number: usize) -> Result<()> {
+async fn one_more_round(world: &OperatorCluster, fixture: &Fixture, number: usize) -> Result<()> {
     let (before, _) = rounds(world).await?;
     for row in ROWS {
         let nudge = json!({"metadata": {"annotations": {"round": number.to_string()}}});
@@ -141,7 +141,7 @@ fn ensure_read_once(row: Row, process: &[&Cost]) -> Result<()> {
 
 #[tokio::test]
 async fn what_looks_like_drift_is_read_once_and_never_written_twice() -> Result<()> {
-    let mut world = World::start(1).await?;
+    let mut world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     for row in ROWS {

@@ -10,20 +10,21 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::names::POLICY_FENCE;
-use e2e::attempt::Attempt;
-use e2e::attempt::config_maps;
-use e2e::attempt::copy;
-use e2e::attempt::fence_probe;
-use e2e::control_plane::ApiServer;
-use e2e::control_plane::OPERATOR;
-use e2e::replica::Options;
-use e2e::replica::Pod;
-use e2e::replica::Replica;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::attempt::Attempt;
+use harness::attempt::config_maps;
+use harness::attempt::copy;
+use harness::attempt::fence_probe;
+use harness::installation;
+use harness::operator_cluster::OperatorCluster;
+use harness::replica::Options;
+use harness::replica::Pod;
+use harness::replica::Replica;
 use kube::Client;
 use serde_json::json;
+use testbed::accounts::OPERATOR;
+use testbed::control_plane::api_server::ApiServer;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::tries::Expected::Passes;
 use crate::tries::Expected::RefusedBy;
@@ -48,7 +49,7 @@ enum Part {
 struct Stage {
     // Dropped before the folder that it writes into.
     second: Option<ApiServer>,
-    world: World,
+    world: OperatorCluster,
     started: usize,
     edits: u32,
 }
@@ -59,7 +60,7 @@ impl Part {
 
 impl Stage {
     async fn start(with_second: bool) -> Result<Self> {
-        let world = World::start(0).await?;
+        let world = OperatorCluster::start(0).await?;
         let second =
             if with_second { Some(world.control_plane.another_api_server(1).await?) } else { None };
         let mut stage = Self { second, world, started: 0, edits: 0 };
@@ -134,15 +135,15 @@ impl Stage {
         let control_plane = &self.world.control_plane;
         match part {
             Part::Fence => control_plane.remove_policy(POLICY_FENCE).await?,
-            Part::Policies => control_plane.remove_policies().await?,
+            Part::Policies => installation::remove_policies(control_plane).await?,
             Part::Everything => {
                 self.stop_replicas().await?;
-                self.world.control_plane.remove_policies().await?;
+                installation::remove_policies(&self.world.control_plane).await?;
             }
         }
         self.wait_fenced(deposed, false).await?;
         if part == Part::Everything {
-            self.world.control_plane.uninstall().await?;
+            installation::uninstall(&self.world.control_plane).await?;
         }
         Ok(())
     }
@@ -150,9 +151,9 @@ impl Stage {
     /// Brings all of it back, as `kubectl apply` does.
     async fn install(&mut self, part: Part) -> Result<()> {
         if part != Part::Everything {
-            return self.world.control_plane.install_policies().await;
+            return installation::install_policies(&self.world.control_plane).await;
         }
-        self.world.control_plane.install().await?;
+        installation::install(&self.world.control_plane).await?;
         self.add_replicas().await
     }
 

@@ -8,19 +8,14 @@ use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::names::LABEL_SYNC_UID;
 use configmapsync::names::POLICY_FENCE;
-use e2e::attempt::Attempt;
-use e2e::audit::Mark;
-use e2e::audit::by_operator;
-use e2e::cli::configmapsync;
-use e2e::control_plane::ControlPlane;
-use e2e::control_plane::OPERATOR;
-use e2e::control_plane::Settings;
-use e2e::fixture::SOON;
-use e2e::replica::Options;
-use e2e::replica::Replica;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::attempt::Attempt;
+use harness::audit_queries::by_operator;
+use harness::cli::configmapsync;
+use harness::fixture::SOON;
+use harness::installation;
+use harness::operator_cluster::OperatorCluster;
+use harness::replica::Options;
+use harness::replica::Replica;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -28,6 +23,12 @@ use kube::Api;
 use kube::api::DeleteParams;
 use kube::api::ListParams;
 use serde_json::json;
+use testbed::accounts::OPERATOR;
+use testbed::audit::Mark;
+use testbed::control_plane::ControlPlane;
+use testbed::control_plane::Settings;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::metrics::Metrics;
 
@@ -48,7 +49,7 @@ async fn wait_state(replica: &Replica, state: &str) -> Result<()> {
 }
 
 /// The leader, and the other one.
-async fn both(world: &World) -> Result<(&Replica, &Replica)> {
+async fn both(world: &OperatorCluster) -> Result<(&Replica, &Replica)> {
     let leader = world.wait_leader().await?;
     let mut others = world.replicas.iter().enumerate().filter(|(index, _)| *index != leader);
     let standby = others.next().context("no standby")?.1;
@@ -56,7 +57,7 @@ async fn both(world: &World) -> Result<(&Replica, &Replica)> {
 }
 
 /// Announces the one replica that there is, unless it has done so itself.
-async fn announce_leader(world: &World) -> Result<()> {
+async fn announce_leader(world: &OperatorCluster) -> Result<()> {
     let pod = world.replicas[world.wait_leader().await?].pod();
     let path = format!("/apis/apps.nishaf.info/v1/namespaces/{OPERATOR}/configmapsyncleaders");
     let object = json!({
@@ -78,7 +79,7 @@ async fn announce_leader(world: &World) -> Result<()> {
 
 #[tokio::test]
 async fn a_standby_is_held_back_and_the_leader_is_not() -> Result<()> {
-    let mut world = World::start(1).await?;
+    let mut world = OperatorCluster::start(1).await?;
     announce_leader(&world).await?;
     world.wait_fenced(true).await?;
     world.add_replicas(1).await?;
@@ -97,7 +98,7 @@ async fn a_standby_is_held_back_and_the_leader_is_not() -> Result<()> {
 
 #[tokio::test]
 async fn without_the_fence_it_says_so_and_goes_on() -> Result<()> {
-    let mut world = World::start(0).await?;
+    let mut world = OperatorCluster::start(0).await?;
     let client = world.control_plane.client();
     let policies = Api::<ValidatingAdmissionPolicy>::all(client.clone());
     let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(client);
@@ -119,8 +120,8 @@ async fn where_the_api_server_knows_no_policies_it_says_so_and_goes_on() -> Resu
     let policies = Api::<ValidatingAdmissionPolicy>::all(control_plane.client());
     let listed = policies.list(&ListParams::default()).await;
     ensure!(listed.is_err(), "a cluster that knows policies shows nothing");
-    control_plane.install_without_policies().await?;
-    let mut world = World::of(control_plane, 2, Options::default()).await?;
+    installation::install_without_policies(&control_plane).await?;
+    let mut world = OperatorCluster::of(control_plane, 2, Options::default()).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     let (leader, standby) = both(&world).await?;

@@ -8,17 +8,16 @@ use anyhow::Context;
 use anyhow::Result;
 use configmapsync::names::LABEL_SYNC_UID;
 use configmapsync::names::POLICY_FENCE;
-use e2e::attempt::Answer;
-use e2e::attempt::Attempt;
-use e2e::attempt::config_maps;
-use e2e::attempt::copy;
-use e2e::attempt::fence_probe;
-use e2e::control_plane::ControlPlane;
-use e2e::fixture::SOON;
-use e2e::replica::Pod;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::attempt::Answer;
+use harness::attempt::Attempt;
+use harness::attempt::config_maps;
+use harness::attempt::copy;
+use harness::attempt::fence_probe;
+use harness::fixture::SOON;
+use harness::installation;
+use harness::operator_cluster::OperatorCluster;
+use harness::replica;
+use harness::replica::Pod;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -26,6 +25,9 @@ use kube::Api;
 use kube::Client;
 use kube::api::DeleteParams;
 use serde_json::json;
+use testbed::control_plane::ControlPlane;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::tries::Expected;
 use crate::tries::Expected::Passes;
@@ -38,14 +40,14 @@ const FOLLOWED: Duration = Duration::from_mins(1);
 
 /// The operator with two pods, of which none runs anything.
 struct Stage {
-    world: World,
+    world: OperatorCluster,
     first: (Pod, Client),
     second: (Pod, Client),
 }
 
 impl Stage {
     async fn start() -> Result<Self> {
-        let world = World::start(0).await?;
+        let world = OperatorCluster::start(0).await?;
         world.fixture().create_namespaces(&["app"]).await?;
         let pod = async |name: &str| {
             let pod = Pod::create(&world.control_plane, name, None).await?;
@@ -62,7 +64,7 @@ impl Stage {
 
     /// Announces a pod, as the pod itself does when it has won.
     async fn announce(&self, pod: &Pod, term: i64) -> Result<()> {
-        self.control_plane().announce(&pod.uid, term).await
+        replica::announce(self.control_plane(), &pod.uid, term).await
     }
 
     /// Waits until one pod is let through and the other is not.
@@ -110,7 +112,7 @@ async fn a_deposed_pod_writes_nothing_and_the_announced_one_everything() -> Resu
     stage.announce(second, 2).await?;
     stage.wait_fenced(leader, former).await?;
 
-    let unbound = stage.control_plane().unbound_operator().await?;
+    let unbound = replica::unbound_operator(stage.control_plane()).await?;
     for name in ["a", "a-old"] {
         let made = Attempt::create(name, config_maps("app"), copy(name)).by(&admin).await?;
         anyhow::ensure!(made.passed(), "{made}");
@@ -185,7 +187,7 @@ async fn deleted_and_created_again_it_knows_who_leads_now() -> Result<()> {
     policies.delete(POLICY_FENCE, &DeleteParams::default()).await?;
     stage.wait_passes(leader).await?;
     stage.announce(second, 2).await?;
-    stage.control_plane().install().await?;
+    installation::install(stage.control_plane()).await?;
     stage.wait_fenced(leader, former).await?;
     // And it goes on following.
     stage.announce(first, 3).await?;

@@ -7,21 +7,22 @@ use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConfigMapSync;
 use configmapsync::names;
-use e2e::audit::Event;
-use e2e::audit::copy_writes_in;
-use e2e::audit::lines;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::replica::Options;
-use e2e::wait::Seen;
-use e2e::wait::stays;
-use e2e::world::World;
+use harness::audit_queries::copy_writes_in;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
+use harness::permissions;
+use harness::replica::Options;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::Patch;
 use kube::api::PatchParams;
 use serde_json::json;
+use testbed::audit::Event;
+use testbed::audit::lines;
+use testbed::wait::Seen;
+use testbed::wait::stays;
 
 use crate::conditions::message;
 
@@ -47,7 +48,7 @@ async fn standing(fixture: &Fixture) -> Result<ConfigMap> {
 
 #[tokio::test]
 async fn a_config_map_that_stood_there_first_keeps_its_resource_version() -> Result<()> {
-    let mut world = World::start(1).await?;
+    let mut world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "ours")]).await?;
@@ -82,7 +83,7 @@ async fn a_config_map_that_stood_there_first_keeps_its_resource_version() -> Res
 
 #[tokio::test]
 async fn when_it_goes_the_copy_is_created() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "ours")]).await?;
@@ -105,7 +106,7 @@ async fn when_it_goes_the_copy_is_created() -> Result<()> {
 
 #[tokio::test]
 async fn nor_is_it_touched_when_it_is_met_by_an_event_or_after_the_status_was_lost() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "ours")]).await?;
@@ -129,19 +130,19 @@ async fn nor_is_it_touched_when_it_is_met_by_an_event_or_after_the_status_was_lo
 
 #[tokio::test]
 async fn nor_when_a_retry_runs_into_it() -> Result<()> {
-    let mut world = World::start_with(1, Options::patient()).await?;
+    let mut world = OperatorCluster::start_with(1, Options::patient()).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "ours")]).await?;
-    world.control_plane.forbid("configmaps", &["create"]).await?;
+    permissions::forbid(&world.control_plane, "configmaps", &["create"]).await?;
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
     fixture.wait_reason("central", "sync", "Forbidden", SOON).await?;
 
     // Nobody tells the operator that it stands there now: the retry finds out.
-    world.control_plane.blind("configmaps").await?;
+    permissions::blind(&mut world.control_plane, "configmaps").await?;
     let foreign = fixture.create_config_map("app", "shared", &[("a", "theirs")]).await?;
     let mark = world.audit().mark().await?;
-    world.control_plane.permit_in("app", &["create"]).await?;
+    permissions::permit_in(&world.control_plane, "app", &["create"]).await?;
     fixture.wait_reason("central", "sync", "Conflict", RETRIED).await?;
     let now = standing(&fixture).await?;
     ensure!(now.metadata.resource_version == foreign.metadata.resource_version, "{now:#?}");
@@ -155,7 +156,7 @@ async fn nor_when_a_retry_runs_into_it() -> Result<()> {
 
 #[tokio::test]
 async fn nor_when_both_are_created_at_the_same_moment() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "ours")]).await?;
@@ -187,7 +188,7 @@ async fn nor_when_both_are_created_at_the_same_moment() -> Result<()> {
 
 #[tokio::test]
 async fn a_copy_whose_identity_was_taken_off_is_left_alone_for_good() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     let off = json!({"metadata": {"labels": {names::LABEL_SYNC_UID: null}}});
@@ -226,7 +227,7 @@ async fn a_copy_whose_identity_was_taken_off_is_left_alone_for_good() -> Result<
 
 #[tokio::test]
 async fn a_clone_of_a_copy_is_no_copy() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["other"]).await?;
     fixture.one_copy(&[("a", "1")]).await?;

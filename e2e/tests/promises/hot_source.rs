@@ -12,23 +12,23 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConfigMapSync;
-use e2e::audit::by_operator;
-use e2e::audit::data_reads_by_operator;
-use e2e::audit::lines;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::replica::Options;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
 use futures::StreamExt as _;
 use futures::TryStreamExt as _;
 use futures::stream;
+use harness::audit_queries::by_operator;
+use harness::audit_queries::data_reads_by_operator;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
+use harness::replica::Options;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::json;
+use testbed::audit::lines;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::at_hand::copy_writes;
 use crate::at_hand::ready;
@@ -41,7 +41,7 @@ const BETWEEN: Duration = Duration::from_millis(100);
 const AT_ONCE: usize = 32;
 
 /// So many syncs of one source, all in order.
-async fn synced(world: &World, syncs: usize) -> Result<Fixture> {
+async fn synced(world: &OperatorCluster, syncs: usize) -> Result<Fixture> {
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "hot", &[("a", "0")]).await?;
@@ -89,7 +89,7 @@ async fn wait_value(fixture: &Fixture, copies: usize, value: &str) -> Result<()>
 #[tokio::test]
 async fn ten_updates_a_second_are_followed_and_the_last_value_is_on_every_copy() -> Result<()> {
     let syncs = size(20, 1_000);
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = synced(&world, syncs).await?;
     let mark = world.audit().mark().await?;
     let (begin, mut edits) = (Instant::now(), 0);
@@ -142,7 +142,7 @@ async fn ten_updates_a_second_are_followed_and_the_last_value_is_on_every_copy()
 async fn edits_that_come_while_it_looks_away_are_one_write() -> Result<()> {
     let syncs = 20;
     // It leads before and after.
-    let world = World::start_with(1, Options::patient()).await?;
+    let world = OperatorCluster::start_with(1, Options::patient()).await?;
     let fixture = synced(&world, syncs).await?;
     let mark = world.audit().mark().await?;
     world.replicas[0].process().freeze()?;

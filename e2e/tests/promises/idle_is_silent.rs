@@ -5,16 +5,16 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::audit::Event;
-use e2e::audit::data_reads_by_operator;
-use e2e::audit::lines;
-use e2e::audit::writes_by_operator;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::audit_queries::data_reads_by_operator;
+use harness::audit_queries::writes_by_operator;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use serde_json::json;
+use testbed::audit::Event;
+use testbed::audit::lines;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::metrics::Metrics;
 
@@ -22,7 +22,7 @@ const SYNCS: u8 = 50;
 /// The promise speaks of a minute.
 const QUIET: Duration = Duration::from_mins(1);
 
-async fn fifty_in_order(world: &World) -> Result<()> {
+async fn fifty_in_order(world: &OperatorCluster) -> Result<()> {
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     for number in 0..SYNCS {
@@ -37,13 +37,13 @@ async fn fifty_in_order(world: &World) -> Result<()> {
 }
 
 /// How many rounds the replica has ended.
-async fn rounds(world: &World) -> Result<f64> {
+async fn rounds(world: &OperatorCluster) -> Result<f64> {
     let replica = world.replicas.first().context("a world without replicas")?;
     let result = [("result", "success")];
     Metrics::of(replica).await?.value("controller_runtime_reconcile_total", &result)
 }
 
-async fn wait_rounds(world: &World, count: f64) -> Result<()> {
+async fn wait_rounds(world: &OperatorCluster, count: f64) -> Result<()> {
     until(format!("{count} rounds have ended"), SOON, || async {
         let ended = rounds(world).await?;
         Ok(Seen::from_bool(ended >= count, || format!("{ended} rounds")))
@@ -61,7 +61,7 @@ fn ensure_cost(events: &[Event], wanted_reads: usize) -> Result<()> {
 
 #[tokio::test]
 async fn a_minute_with_fifty_syncs_in_order_costs_nothing() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     fifty_in_order(&world).await?;
     let mark = world.audit().mark().await?;
     // The one wait for a time: the promise is about time.
@@ -71,7 +71,7 @@ async fn a_minute_with_fifty_syncs_in_order_costs_nothing() -> Result<()> {
 
 #[tokio::test]
 async fn a_restart_with_fifty_syncs_in_order_costs_nothing() -> Result<()> {
-    let mut world = World::start(1).await?;
+    let mut world = OperatorCluster::start(1).await?;
     fifty_in_order(&world).await?;
     let mark = world.audit().mark().await?;
     world.replica()?.terminate_and_restart().await?;
@@ -82,7 +82,7 @@ async fn a_restart_with_fifty_syncs_in_order_costs_nothing() -> Result<()> {
 
 #[tokio::test]
 async fn an_edit_of_the_sources_labels_costs_one_read_and_no_write() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
 

@@ -9,15 +9,15 @@ use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConflictPolicy;
 use configmapsync::names;
-use e2e::audit::lines;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
+use testbed::audit::lines;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::at_hand::Refusal;
 use crate::at_hand::copy_writes;
@@ -34,7 +34,7 @@ const REFUSED_FOR: Duration = Duration::from_secs(12);
 const ATTEMPTS: usize = 6;
 
 /// Both are immutable, and in order.
-async fn synced(world: &World) -> Result<(Fixture, ConfigMap)> {
+async fn synced(world: &OperatorCluster) -> Result<(Fixture, ConfigMap)> {
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     fixture.patch_config_map("central", "shared", &json!({"immutable": true})).await?;
@@ -60,7 +60,7 @@ async fn recreate_source(fixture: &Fixture, value: &str) -> Result<()> {
 
 #[tokio::test]
 async fn it_is_replaced_by_a_deletion_of_what_was_seen_and_a_creation() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let (fixture, before) = synced(&world).await?;
     let mark = world.audit().mark().await?;
     recreate_source(&fixture, "2").await?;
@@ -81,7 +81,7 @@ async fn it_is_replaced_by_a_deletion_of_what_was_seen_and_a_creation() -> Resul
 
 #[tokio::test]
 async fn a_crash_between_deletion_and_creation_is_made_up_for() -> Result<()> {
-    let mut world = World::start(1).await?;
+    let mut world = OperatorCluster::start(1).await?;
     let (fixture, before) = synced(&world).await?;
     let refusal = Refusal::begin(&world.control_plane, "app", "CREATE").await?;
     let mark = world.audit().mark().await?;
@@ -113,7 +113,7 @@ async fn a_crash_between_deletion_and_creation_is_made_up_for() -> Result<()> {
 
 #[tokio::test]
 async fn an_update_that_is_refused_is_not_tried_in_a_hot_loop() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     let refusal = Refusal::begin(&world.control_plane, "app", "UPDATE").await?;
@@ -134,7 +134,7 @@ async fn an_update_that_is_refused_is_not_tried_in_a_hot_loop() -> Result<()> {
 
 #[tokio::test]
 async fn immutable_set_on_a_copy_by_hand_is_drift_like_any_other() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     for edit in [
@@ -160,7 +160,7 @@ async fn immutable_set_on_a_copy_by_hand_is_drift_like_any_other() -> Result<()>
 
 #[tokio::test]
 async fn one_that_we_did_not_create_is_a_conflict_and_is_never_deleted() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     let edit = json!({
@@ -177,7 +177,7 @@ async fn one_that_we_did_not_create_is_a_conflict_and_is_never_deleted() -> Resu
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
     until("the edit of the source was looked at", SOON, || async {
         let events = world.audit().since(mark).await?;
-        let reads = e2e::audit::data_reads_by_operator(&events);
+        let reads = harness::audit_queries::data_reads_by_operator(&events);
         let seen = reads.iter().any(|event| event.namespace() == "central");
         Ok(Seen::from_bool(seen, || lines(&reads)))
     })
@@ -196,7 +196,7 @@ async fn one_that_we_did_not_create_is_a_conflict_and_is_never_deleted() -> Resu
 
 #[tokio::test]
 async fn what_was_adopted_is_a_conflict_too_once_it_is_immutable() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app", "web"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;

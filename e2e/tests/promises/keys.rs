@@ -3,14 +3,14 @@
 
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::audit::copy_writes_in;
-use e2e::audit::lines;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::world::World;
+use harness::audit_queries::copy_writes_in;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::ByteString;
 use serde_json::json;
+use testbed::audit::lines;
 
 use crate::at_hand::followed;
 use crate::conditions::message;
@@ -29,7 +29,7 @@ async fn copy_keys(fixture: &Fixture, keys: &[&str]) -> Result<()> {
 
 #[tokio::test]
 async fn only_the_listed_keys_are_copied_and_only_they_matter() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     copy_keys(&fixture, &["c", "a"]).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
@@ -66,7 +66,7 @@ async fn only_the_listed_keys_are_copied_and_only_they_matter() -> Result<()> {
 
 #[tokio::test]
 async fn a_key_that_the_source_lacks_is_told_and_the_others_are_copied() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     copy_keys(&fixture, &["a", "missing"]).await?;
     let sync = fixture.wait_reason("central", "sync", "KeyNotFound", SOON).await?;
@@ -90,7 +90,7 @@ async fn a_key_that_the_source_lacks_is_told_and_the_others_are_copied() -> Resu
 
 #[tokio::test]
 async fn when_the_list_changes_the_copy_follows() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     copy_keys(&fixture, &["a"]).await?;
     let before = fixture.wait_data("app", "shared", &[("a", "1")], SOON).await?;

@@ -1,6 +1,5 @@
 //! Promise: kubectl is the manual.
 
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -8,13 +7,14 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::custom_resource_definition;
-use e2e::control_plane::ControlPlane;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use serde_json::Value;
+use testbed::control_plane::ControlPlane;
+use testbed::paths::repository;
+use testbed::wait::Seen;
+use testbed::wait::until;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -27,7 +27,7 @@ async fn kubectl(cluster: &ControlPlane, arguments: &[&str]) -> Result<String> {
     command.arg("--kubeconfig").arg(cluster.kubeconfig());
     command.arg("--cache-dir").arg(cluster.folder().join("kubectl-cache"));
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-    command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    command.current_dir(repository());
     let context = || format!("kubectl {}", arguments.join(" "));
     let output = timeout(COMMAND, command.output()).await.with_context(context)??;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -56,7 +56,7 @@ fn objects<'a>(schema: &'a Value, path: &str) -> Vec<(String, &'a Value)> {
 
 #[tokio::test]
 async fn explain_describes_every_field() -> Result<()> {
-    let world = World::start(0).await?;
+    let world = OperatorCluster::start(0).await?;
     let cluster = &world.control_plane;
     let definition = serde_json::to_value(custom_resource_definition())?;
     let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
@@ -90,7 +90,7 @@ async fn explain_describes_every_field() -> Result<()> {
 
 #[tokio::test]
 async fn wait_ends_when_it_is_ready_and_get_shows_the_columns() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let cluster = &world.control_plane;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;

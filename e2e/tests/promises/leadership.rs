@@ -10,12 +10,12 @@ mod terms;
 use std::time::Duration;
 
 use anyhow::Result;
-use e2e::control_plane::OPERATOR;
-use e2e::fixture::Fixture;
-use e2e::replica::Options;
+use harness::fixture::Fixture;
+use harness::replica::Options;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use serde_json::json;
+use testbed::accounts::OPERATOR;
 
 /// How long a Lease lasts here, and how long a leader goes on without renewing it: shorter than
 /// by default, so that more can happen in less time.

@@ -9,14 +9,14 @@ use configmapsync::decide::Markers;
 use configmapsync::names::ANNOTATION_NO_COPY;
 use configmapsync::names::LABEL_SYNC_UID;
 use configmapsync::names::POLICY_MARKS;
-use e2e::attempt::Attempt;
-use e2e::attempt::config_maps;
-use e2e::people::Right;
-use e2e::world::World;
+use harness::attempt::Attempt;
+use harness::attempt::config_maps;
+use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Client;
 use serde_json::Value;
 use serde_json::json;
+use testbed::users::Right;
 
 use crate::tries::Expected;
 use crate::tries::Expected::Passes;
@@ -26,8 +26,8 @@ use crate::tries::Tries;
 const REFUSED: Expected<'static> = RefusedBy(POLICY_MARKS);
 
 /// A cluster without an operator, that would repair what is tried, and the copy `tenant/copy`.
-async fn stage() -> Result<(World, ConfigMap)> {
-    let world = World::start(0).await?;
+async fn stage() -> Result<(OperatorCluster, ConfigMap)> {
+    let world = OperatorCluster::start(0).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["tenant"]).await?;
     fixture.create_config_map("tenant", "own", &[("key", "mine")]).await?;
@@ -36,7 +36,7 @@ async fn stage() -> Result<(World, ConfigMap)> {
 }
 
 /// Somebody with these verbs on ConfigMaps in the namespace `tenant`.
-async fn tenant(world: &World, name: &str, verbs: &[&str]) -> Result<Client> {
+async fn tenant(world: &OperatorCluster, name: &str, verbs: &[&str]) -> Result<Client> {
     let client = world.control_plane.person(name).await?;
     let rules = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": verbs}]);
     let right =

@@ -9,10 +9,10 @@ use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::DestinationMetadata;
 use configmapsync::names;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::world::World;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::Value;
 use serde_json::json;
@@ -109,7 +109,7 @@ fn ensure_clean(copy: &ConfigMap) -> Result<()> {
 
 #[tokio::test]
 async fn nothing_of_the_sources_metadata_is_on_the_copy() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     laden_source(&fixture).await?;
@@ -142,7 +142,7 @@ async fn nothing_of_the_sources_metadata_is_on_the_copy() -> Result<()> {
 
 #[tokio::test]
 async fn whoever_collects_the_source_with_its_owner_does_not_collect_the_copy() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     let source = laden_source(&fixture).await?;
@@ -165,7 +165,7 @@ async fn whoever_collects_the_source_with_its_owner_does_not_collect_the_copy() 
 
 #[tokio::test]
 async fn only_the_metadata_that_the_spec_gives_is_on_the_copy() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     laden_source(&fixture).await?;

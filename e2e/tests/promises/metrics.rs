@@ -3,17 +3,18 @@
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::audit::Event;
-use e2e::audit::Mark;
-use e2e::audit::by_operator;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::replica::Replica;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::audit_queries::by_operator;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
+use harness::permissions;
+use harness::replica::Replica;
 use serde_json::json;
+use testbed::audit::Event;
+use testbed::audit::Mark;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::at_hand::was_answered_late;
 
@@ -103,7 +104,7 @@ fn same(left: f64, right: f64) -> bool {
 
 #[tokio::test]
 async fn leader_and_standby_tell_health_and_start_at_zero() -> Result<()> {
-    let world = World::start(2).await?;
+    let world = OperatorCluster::start(2).await?;
     let leader = world.wait_leader().await?;
     for (index, replica) in world.replicas.iter().enumerate() {
         let leads = if index == leader { 1.0 } else { 0.0 };
@@ -150,7 +151,7 @@ fn count(events: &[Event], fits: impl Fn(&Event) -> bool) -> f64 {
 
 /// The counters agree with each other, with what the API server has logged, and with how many
 /// copies there are.
-async fn ensure_agreement(world: &World, since: Mark, copies: f64) -> Result<()> {
+async fn ensure_agreement(world: &OperatorCluster, since: Mark, copies: f64) -> Result<()> {
     let replica = &world.replicas[0];
     let what = "nothing is under way, and the counters agree with the audit log";
     until(what, SOON, || async {
@@ -187,7 +188,7 @@ async fn ensure_agreement(world: &World, since: Mark, copies: f64) -> Result<()>
 
 #[tokio::test]
 async fn a_sync_a_refused_copy_and_a_failed_round_are_counted() -> Result<()> {
-    let mut world = World::start(0).await?;
+    let mut world = OperatorCluster::start(0).await?;
     let begin = world.audit().mark().await?;
     world.add_replicas(1).await?;
     world.wait_leader().await?;
@@ -203,10 +204,10 @@ async fn a_sync_a_refused_copy_and_a_failed_round_are_counted() -> Result<()> {
     ensure!(same(metrics.writes("create", "success")?, 1.0), "{}", metrics.0);
     ensure!(same(metrics.transitions("Synced")?, 1.0), "{}", metrics.0);
 
-    world.control_plane.forbid("configmaps", &["create"]).await?;
+    permissions::forbid(&world.control_plane, "configmaps", &["create"]).await?;
     create(&fixture, "refused").await?;
     fixture.wait_reason("central", "refused", "Forbidden", SOON).await?;
-    world.control_plane.permit("configmaps", &["create"]).await?;
+    permissions::permit(&world.control_plane, "configmaps", &["create"]).await?;
     fixture.wait_reason("central", "refused", "Synced", SOON).await?;
     ensure_agreement(&world, begin, 2.0).await?;
     let metrics = Metrics::of(&world.replicas[0]).await?;
@@ -222,14 +223,14 @@ async fn a_sync_a_refused_copy_and_a_failed_round_are_counted() -> Result<()> {
     let errors = metrics.value("controller_runtime_reconcile_errors_total", &[])?;
     ensure!(same(errors, 0.0), "a refused copy is no failed round: {errors}");
 
-    world.control_plane.forbid("configmapsyncs/status", &["patch"]).await?;
+    permissions::forbid(&world.control_plane, "configmapsyncs/status", &["patch"]).await?;
     create(&fixture, "failed").await?;
     until("a round has failed", SOON, || async {
         let metrics = Metrics::of(&world.replicas[0]).await?;
         Ok(Seen::from_bool(metrics.reconciles("error")? >= 1.0, || metrics.0.clone()))
     })
     .await?;
-    world.control_plane.permit("configmapsyncs/status", &["patch"]).await?;
+    permissions::permit(&world.control_plane, "configmapsyncs/status", &["patch"]).await?;
     fixture.wait_reason("central", "failed", "Synced", SOON).await?;
     ensure_agreement(&world, begin, 3.0).await?;
     let metrics = Metrics::of(&world.replicas[0]).await?;

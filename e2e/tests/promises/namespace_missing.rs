@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::audit::Event;
-use e2e::audit::by_operator;
-use e2e::audit::lines;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::wait::Seen;
-use e2e::wait::stays;
-use e2e::world::World;
+use harness::audit_queries::by_operator;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
+use testbed::audit::Event;
+use testbed::audit::lines;
+use testbed::wait::Seen;
+use testbed::wait::stays;
 
 use crate::conditions::message;
 
@@ -28,7 +28,7 @@ fn about<'a>(events: &'a [Event], namespace: &str) -> Vec<&'a Event> {
 
 #[tokio::test]
 async fn a_missing_namespace_is_waited_for_by_watch_and_never_created() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;

@@ -6,19 +6,20 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::audit::Event;
-use e2e::audit::by_operator;
-use e2e::audit::copy_writes_in;
-use e2e::audit::lines;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::replica::Options;
-use e2e::wait::Seen;
-use e2e::wait::stays;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::audit_queries::by_operator;
+use harness::audit_queries::copy_writes_in;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
+use harness::permissions;
+use harness::replica::Options;
 use serde_json::json;
+use testbed::audit::Event;
+use testbed::audit::lines;
+use testbed::wait::Seen;
+use testbed::wait::stays;
+use testbed::wait::until;
 
 use crate::conditions::message;
 use crate::conditions::reason;
@@ -57,7 +58,7 @@ async fn stays_terminating(fixture: &Fixture, name: &str) -> Result<()> {
 
 #[tokio::test]
 async fn nothing_is_written_into_it_and_syncs_can_be_deleted() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     copies(&fixture, &["shared", "other"]).await?;
 
@@ -96,11 +97,11 @@ async fn nothing_is_written_into_it_and_syncs_can_be_deleted() -> Result<()> {
 
 #[tokio::test]
 async fn a_refusal_on_its_account_is_no_matter_of_rights_and_is_not_repeated() -> Result<()> {
-    let mut world = World::start_with(1, Options::patient()).await?;
+    let mut world = OperatorCluster::start_with(1, Options::patient()).await?;
     let fixture = world.fixture();
     copies(&fixture, &["shared"]).await?;
     let mark = world.audit().mark().await?;
-    world.control_plane.blind("namespaces").await?;
+    permissions::blind(&mut world.control_plane, "namespaces").await?;
     world.control_plane.controller_manager().freeze()?;
     fixture.delete_namespace("app").await?;
     fixture.delete_config_map("app", "shared").await?;
@@ -117,7 +118,7 @@ async fn a_refusal_on_its_account_is_no_matter_of_rights_and_is_not_repeated() -
     fixture.wait_no_sync("central", "shared", SOON).await?;
     fixture.create_sync("central", "shared", one_to_one("central", "shared", "app")).await?;
     fixture.wait_reason("central", "shared", "NamespaceTerminating", SOON).await?;
-    world.control_plane.permit("namespaces", &["list", "watch"]).await?;
+    permissions::permit(&world.control_plane, "namespaces", &["list", "watch"]).await?;
     world.control_plane.controller_manager().thaw()?;
     fixture.wait_no_namespace("app", SOON).await?;
     let gone = "DestinationNamespaceNotFound";
@@ -154,7 +155,7 @@ fn is_told_as_a_fight(event: &Event) -> bool {
 
 #[tokio::test]
 async fn a_namespace_deleted_and_created_again_gets_its_copy_again() -> Result<()> {
-    let mut world = World::start_with(1, Options::patient()).await?;
+    let mut world = OperatorCluster::start_with(1, Options::patient()).await?;
     let fixture = world.fixture();
     copies(&fixture, &["shared"]).await?;
     world.control_plane.controller_manager().freeze()?;

@@ -7,18 +7,19 @@ use std::time::Duration;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConfigMapSync;
-use e2e::audit::Event;
-use e2e::audit::Mark;
-use e2e::audit::by_operator;
-use e2e::audit::copy_writes_in;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::replica::Options;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::audit_queries::by_operator;
+use harness::audit_queries::copy_writes_in;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
+use harness::permissions;
+use harness::replica::Options;
 use serde_json::json;
+use testbed::audit::Event;
+use testbed::audit::Mark;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::at_hand::followed;
 use crate::bad_input::changed;
@@ -59,7 +60,7 @@ async fn wait_all(fixture: &Fixture, data: &[(&str, &str)], but: Option<&str>) -
 }
 
 /// Waits until the bad one was tried so often that a backoff has grown.
-async fn wait_tries(world: &World, mark: Mark, count: usize) -> Result<()> {
+async fn wait_tries(world: &OperatorCluster, mark: Mark, count: usize) -> Result<()> {
     until(format!("{BAD} has refused {count} times"), SOON, || async {
         let events = world.audit().since(mark).await?;
         let tries = copy_writes_in(&events, BAD).len();
@@ -69,7 +70,11 @@ async fn wait_tries(world: &World, mark: Mark, count: usize) -> Result<()> {
 }
 
 /// A fan-out, and an update of it: what they asked of the good ones.
-async fn fan_out(world: &World, name: &str, is_one_bad: bool) -> Result<[Vec<String>; 2]> {
+async fn fan_out(
+    world: &OperatorCluster,
+    name: &str,
+    is_one_bad: bool,
+) -> Result<[Vec<String>; 2]> {
     let fixture = world.fixture();
     let but = is_one_bad.then_some(BAD);
     let mark = world.audit().mark().await?;
@@ -107,19 +112,19 @@ async fn a_namespace_that_refuses_degrades_nobody_else() -> Result<()> {
     // One write at a time: then even their order is told.
     let one = "--max-concurrent-writes=1".to_owned();
     let options = Options { arguments: vec![one], ..Options::default() };
-    let world = World::start_with(1, options).await?;
+    let world = OperatorCluster::start_with(1, options).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
     for namespace in namespaces() {
         fixture.create_labelled_namespace(&namespace, &[("fan-out", "yes")]).await?;
         if namespace != BAD {
-            world.control_plane.permit_in(&namespace, &WRITES).await?;
+            permissions::permit_in(&world.control_plane, &namespace, &WRITES).await?;
         }
     }
-    world.control_plane.forbid("configmaps", &WRITES).await?;
+    permissions::forbid(&world.control_plane, "configmaps", &WRITES).await?;
     let with_bad = fan_out(&world, "degraded", true).await?;
-    world.control_plane.permit_in(BAD, &WRITES).await?;
+    permissions::permit_in(&world.control_plane, BAD, &WRITES).await?;
     fixture.wait_reason("central", "degraded", "Synced", RESTORED).await?;
     fixture.wait_data(BAD, "shared", &[("a", "2")], SOON).await?;
 
@@ -133,7 +138,7 @@ async fn a_namespace_that_refuses_degrades_nobody_else() -> Result<()> {
 }
 
 /// All that one sync with a copy of its own cost, from its creation to an update and its end.
-async fn life(world: &World, name: &str) -> Result<Vec<String>> {
+async fn life(world: &OperatorCluster, name: &str) -> Result<Vec<String>> {
     let fixture = world.fixture();
     fixture.create_config_map("central", name, &[("a", "1")]).await?;
     let mark = world.audit().mark().await?;
@@ -156,7 +161,7 @@ async fn life(world: &World, name: &str) -> Result<Vec<String>> {
 
 #[tokio::test]
 async fn a_sync_that_nothing_can_be_done_for_degrades_nobody_else() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;

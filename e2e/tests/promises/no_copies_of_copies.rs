@@ -7,13 +7,13 @@ use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConfigMapSync;
 use configmapsync::names;
-use e2e::audit::lines;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::wait::Seen;
-use e2e::world::World;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use serde_json::json;
+use testbed::audit::lines;
+use testbed::wait::Seen;
 
 use crate::at_hand::copy_writes;
 use crate::at_hand::ready;
@@ -36,7 +36,7 @@ async fn wait_reasons(fixture: &Fixture, wanted: &[(&str, &str)]) -> Result<()> 
 
 #[tokio::test]
 async fn there_and_back_again_ends_at_the_first_copy() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "a", "b"]).await?;
     let source = fixture.create_config_map("a", "shared", &[("a", "1")]).await?;
@@ -74,7 +74,7 @@ async fn create_ring(fixture: &Fixture) -> Result<()> {
 
 #[tokio::test]
 async fn a_ring_is_cut_after_the_first_copy_whoever_comes_first() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central"]).await?;
     fixture.create_namespaces(&RING).await?;
@@ -101,7 +101,7 @@ async fn a_ring_is_cut_after_the_first_copy_whoever_comes_first() -> Result<()> 
 
 #[tokio::test]
 async fn a_source_that_becomes_a_copy_is_copied_no_more() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "a", "b", "c"]).await?;
     fixture.create_config_map("b", "shared", &[("a", "b's own")]).await?;
@@ -121,7 +121,7 @@ async fn a_source_that_becomes_a_copy_is_copied_no_more() -> Result<()> {
 
 #[tokio::test]
 async fn a_copy_that_its_sync_has_left_behind_feeds_nobody() -> Result<()> {
-    let mut world = World::start(1).await?;
+    let mut world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "a", "b"]).await?;
     fixture.create_config_map("a", "shared", &[("a", "1")]).await?;

@@ -7,15 +7,15 @@ use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::SourceDeletionPolicy;
 use configmapsync::names;
-use e2e::audit::copy_writes_in;
-use e2e::audit::lines;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::wait::Seen;
-use e2e::wait::stays;
-use e2e::world::World;
+use harness::audit_queries::copy_writes_in;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use serde_json::json;
+use testbed::audit::lines;
+use testbed::wait::Seen;
+use testbed::wait::stays;
 
 use crate::at_hand::followed;
 use crate::conditions::message;
@@ -30,7 +30,7 @@ async fn forbid(fixture: &Fixture, value: Option<&str>) -> Result<()> {
 
 #[tokio::test]
 async fn nothing_new_is_copied_until_it_may_be_again() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     forbid(&fixture, Some("true")).await?;
@@ -67,7 +67,7 @@ async fn nothing_new_is_copied_until_it_may_be_again() -> Result<()> {
 
 #[tokio::test]
 async fn with_the_policy_delete_the_copies_go() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     let mut spec = one_to_one("central", "shared", "app");
     spec.source_deletion_policy = SourceDeletionPolicy::Delete;

@@ -13,18 +13,18 @@ use anyhow::ensure;
 use configmapsync::api::ConfigMapSync;
 use configmapsync::api::ConfigMapSyncSpec;
 use configmapsync::names;
-use e2e::audit::lines;
-use e2e::audit::writes_by_operator;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::replica::Options;
-use e2e::wait::Seen;
-use e2e::world::World;
 use futures::StreamExt as _;
 use futures::TryStreamExt as _;
 use futures::stream;
+use harness::audit_queries::writes_by_operator;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
+use harness::replica::Options;
 use serde_json::json;
+use testbed::audit::lines;
+use testbed::wait::Seen;
 
 use crate::at_hand::copy_writes;
 use crate::at_hand::followed;
@@ -50,7 +50,7 @@ async fn the_first_has_it_and_the_other_waits_in_silence_until_it_is_free() -> R
     // Live data are looked at again and again, as they would be over many hours.
     let arguments = ["--resync-period", "4s"].map(str::to_owned).to_vec();
     let options = Options { arguments, ..Options::default() };
-    let world = World::start_with(1, options).await?;
+    let world = OperatorCluster::start_with(1, options).await?;
     let fixture = world.fixture();
     begin(&fixture).await?;
     fixture.create_sync("central", "first", rival("shared", "one")).await?;
@@ -116,7 +116,7 @@ fn winners(syncs: &BTreeMap<String, ConfigMapSync>, pairs: usize) -> Seen<Vec<St
 
 #[tokio::test]
 async fn what_the_first_moves_away_from_the_other_has_at_once() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     begin(&fixture).await?;
     fixture.create_namespaces(&["elsewhere"]).await?;
@@ -139,7 +139,7 @@ async fn what_the_first_moves_away_from_the_other_has_at_once() -> Result<()> {
 #[tokio::test]
 async fn of_pairs_that_are_created_at_once_one_wins_each() -> Result<()> {
     let pairs = size(50, 1_000);
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     begin(&fixture).await?;
     let mark = world.audit().mark().await?;

@@ -7,17 +7,17 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::attempt::Attempt;
-use e2e::attempt::config_maps;
-use e2e::attempt::syncs;
-use e2e::audit::Mark;
-use e2e::audit::lines;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::people::Right;
-use e2e::world::World;
+use harness::attempt::Attempt;
+use harness::attempt::config_maps;
+use harness::attempt::syncs;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::operator_cluster::OperatorCluster;
 use kube::Client;
 use serde_json::json;
+use testbed::audit::Mark;
+use testbed::audit::lines;
+use testbed::users::Right;
 
 use crate::tries::Expected::Passes;
 use crate::tries::Tries;
@@ -26,7 +26,7 @@ use crate::tries::Tries;
 const COLLECTED: Duration = Duration::from_mins(1);
 
 /// Nobody was refused by one of ours, the operator included.
-async fn ensure_no_refusal(world: &World, since: Mark) -> Result<()> {
+async fn ensure_no_refusal(world: &OperatorCluster, since: Mark) -> Result<()> {
     let events = world.audit().since(since).await?;
     let refused = |message: &str| message.contains("ValidatingAdmissionPolicy 'configmapsync-");
     let refused: Vec<_> =
@@ -37,7 +37,7 @@ async fn ensure_no_refusal(world: &World, since: Mark) -> Result<()> {
 
 #[tokio::test]
 async fn namespaces_with_copies_are_deleted() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     fixture.restore_copy("app", "of-nobody", "central/none", "1-2").await?;
@@ -52,7 +52,7 @@ async fn namespaces_with_copies_are_deleted() -> Result<()> {
 
 #[tokio::test]
 async fn what_belongs_to_a_deleted_owner_is_collected() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     let owner = fixture.create_config_map("app", "owner", &[("a", "1")]).await?;
@@ -91,7 +91,7 @@ async fn handle(fixture: &Fixture, editor: &Client) -> Result<()> {
 
 #[tokio::test]
 async fn people_handle_copies_as_they_may_handle_config_maps() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     let editor = world.control_plane.person("editor").await?;
@@ -104,7 +104,7 @@ async fn people_handle_copies_as_they_may_handle_config_maps() -> Result<()> {
 
 #[tokio::test]
 async fn a_tool_with_all_rights_restores_copies_and_syncs() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     let backup = world.control_plane.person("backup").await?;

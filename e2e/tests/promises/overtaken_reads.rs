@@ -5,14 +5,14 @@ use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConfigMapSyncSpec;
 use configmapsync::api::SourceDeletionPolicy;
-use e2e::fault_proxy::Fault;
-use e2e::fault_proxy::FaultProxy;
-use e2e::fault_proxy::Hold;
-use e2e::fault_proxy::Rule;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::world::World;
+use harness::fault_proxy::Fault;
+use harness::fault_proxy::FaultProxy;
+use harness::fault_proxy::Hold;
+use harness::fault_proxy::Rule;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use http::Method;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -25,13 +25,13 @@ use crate::at_hand::followed;
 struct Scene {
     proxy: FaultProxy,
     fixture: Fixture,
-    _world: World,
+    _world: OperatorCluster,
 }
 
 impl Scene {
     /// A replica at work for a sync that has nothing to do with what is held.
     async fn start() -> Result<Self> {
-        let (world, proxy) = World::behind_proxy().await?;
+        let (world, proxy) = OperatorCluster::behind_proxy().await?;
         let fixture = world.fixture();
         fixture.create_namespaces(&["central", "app"]).await?;
         fixture.create_config_map("central", "witness", &[("edits", "0")]).await?;

@@ -8,13 +8,13 @@ use anyhow::Context;
 use anyhow::Result;
 use configmapsync::api::ConfigMapSyncSpec;
 use configmapsync::names;
-use e2e::fixture::Fixture;
-use e2e::wait::Seen;
-use e2e::wait::until;
+use harness::fixture::Fixture;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::Api;
 use kube::api::ListParams;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 /// A selector for namespaces that have these labels.
 pub fn labelled(labels: &[(&str, &str)]) -> LabelSelector {

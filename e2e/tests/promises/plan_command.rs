@@ -8,22 +8,22 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::DeletionPolicy;
-use e2e::audit::writes_by_operator;
-use e2e::cli::Ended;
-use e2e::cli::configmapsync;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::kubeconfig::Credential;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::audit_queries::writes_by_operator;
+use harness::cli::Ended;
+use harness::cli::configmapsync;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use serde_json::Value;
 use serde_json::json;
+use testbed::kubeconfig::Credential;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 const NAMESPACES: [&str; 4] = ["central", "app", "other", "third"];
 
-async fn plan(world: &World, arguments: &[&str]) -> Result<Ended> {
+async fn plan(world: &OperatorCluster, arguments: &[&str]) -> Result<Ended> {
     let arguments = [&["plan"], arguments].concat();
     configmapsync(world.control_plane.kubeconfig(), &arguments).await
 }
@@ -43,7 +43,7 @@ fn places(plan: &Ended) -> Result<BTreeSet<String>> {
         .collect())
 }
 
-fn manifest(world: &World, destination: &str) -> Result<PathBuf> {
+fn manifest(world: &OperatorCluster, destination: &str) -> Result<PathBuf> {
     let file = world.control_plane.folder().join("sync.yaml");
     let text = format!(
         "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: ignored\n---\n\
@@ -58,7 +58,7 @@ fn manifest(world: &World, destination: &str) -> Result<PathBuf> {
 
 #[tokio::test]
 async fn the_exit_code_tells_changes_from_none_and_from_failure() -> Result<()> {
-    let mut world = World::start(0).await?;
+    let mut world = OperatorCluster::start(0).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&NAMESPACES).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
@@ -102,7 +102,7 @@ async fn the_exit_code_tells_changes_from_none_and_from_failure() -> Result<()> 
 
 #[tokio::test]
 async fn who_may_not_read_gets_no_plan() -> Result<()> {
-    let world = World::start(0).await?;
+    let world = OperatorCluster::start(0).await?;
     let cluster = &world.control_plane;
     let nobody = cluster.authority().issue_client("nobody", "nobody", &[])?;
     let kubeconfig = cluster.folder().join("nobody.kubeconfig");
@@ -115,7 +115,7 @@ async fn who_may_not_read_gets_no_plan() -> Result<()> {
 }
 
 /// Six syncs, each with something to do, left undone by an operator that has stopped.
-async fn leave_undone(world: &mut World, fixture: &Fixture) -> Result<()> {
+async fn leave_undone(world: &mut OperatorCluster, fixture: &Fixture) -> Result<()> {
     fixture.create_namespaces(&NAMESPACES).await?;
     for name in ["edited", "deleted", "moved", "retained", "taken", "restored", "fine"] {
         fixture.create_config_map("central", name, &[("a", "1")]).await?;
@@ -146,7 +146,7 @@ async fn leave_undone(world: &mut World, fixture: &Fixture) -> Result<()> {
 
 #[tokio::test]
 async fn what_it_says_is_what_the_operator_then_does() -> Result<()> {
-    let mut world = World::start(1).await?;
+    let mut world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     leave_undone(&mut world, &fixture).await?;
 

@@ -7,20 +7,20 @@ use anyhow::ensure;
 use configmapsync::api::ConfigMapSync;
 use configmapsync::policies::Operator;
 use configmapsync::policies::bounds;
-use e2e::audit::lines;
-use e2e::control_plane::OPERATOR;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::replica::Options;
-use e2e::world::World;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
+use harness::replica::Options;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::json;
+use testbed::accounts::OPERATOR;
+use testbed::audit::lines;
 
 use crate::at_hand::copy_writes;
 use crate::at_hand::ready;
 
 /// Each of `protected` is refused as a destination, on create and on update; `open` is not.
-async fn are_protected(world: &World, protected: &[&str], open: &str) -> Result<()> {
+async fn are_protected(world: &OperatorCluster, protected: &[&str], open: &str) -> Result<()> {
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
@@ -62,7 +62,7 @@ async fn are_protected(world: &World, protected: &[&str], open: &str) -> Result<
 
 #[tokio::test]
 async fn those_of_the_cluster_and_our_own() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let protected = ["kube-system", "kube-public", "kube-node-lease", OPERATOR];
     are_protected(&world, &protected, "default").await
 }
@@ -70,7 +70,7 @@ async fn those_of_the_cluster_and_our_own() -> Result<()> {
 #[tokio::test]
 async fn those_that_the_operator_is_told_and_our_own() -> Result<()> {
     let arguments = ["--protected-namespaces", "vault,kube-system"].map(str::to_owned).to_vec();
-    let world = World::start_with(1, Options { arguments, ..Options::default() }).await?;
+    let world = OperatorCluster::start_with(1, Options { arguments, ..Options::default() }).await?;
     world.fixture().create_namespaces(&["vault"]).await?;
     // The policy has the same list: what the operator takes for open, the API server would refuse.
     let protected_namespaces = format!("vault,kube-system,{OPERATOR}");
@@ -81,7 +81,7 @@ async fn those_that_the_operator_is_told_and_our_own() -> Result<()> {
 
 #[tokio::test]
 async fn a_selector_that_selects_all_passes_them_over() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;

@@ -5,17 +5,17 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::names;
-use e2e::audit::Event;
-use e2e::audit::writes_by_operator;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::kubeconfig;
-use e2e::world::World;
+use harness::audit_queries::writes_by_operator;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use http::Request;
 use kube::Client;
 use serde_json::Value;
 use serde_json::json;
+use testbed::audit::Event;
+use testbed::kubeconfig;
 
 /// Sends a request once more, as it was; the answer's status.
 async fn send_again(client: &Client, event: &Event) -> Result<u16> {
@@ -47,7 +47,7 @@ async fn both(fixture: &Fixture) -> Result<Value> {
 }
 
 /// All writes of the operator, sent again by the account of its pod, are refused.
-async fn all_are_refused(world: &World, old: &[Event], wanted: &[&str]) -> Result<()> {
+async fn all_are_refused(world: &OperatorCluster, old: &[Event], wanted: &[&str]) -> Result<()> {
     let fixture = world.fixture();
     let client = kubeconfig::client(&world.replicas[0].pod().kubeconfig).await?;
     let before = both(&fixture).await?;
@@ -67,7 +67,7 @@ async fn all_are_refused(world: &World, old: &[Event], wanted: &[&str]) -> Resul
 
 #[tokio::test]
 async fn delayed_requests_of_the_old_one_are_refused() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     let mark = world.audit().mark().await?;
     fixture.one_copy(&[("a", "1")]).await?;
@@ -87,7 +87,7 @@ async fn delayed_requests_of_the_old_one_are_refused() -> Result<()> {
 
 #[tokio::test]
 async fn delayed_requests_are_refused_too_if_the_new_one_took_the_old_copy_over() -> Result<()> {
-    let mut world = World::start(1).await?;
+    let mut world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     let mark = world.audit().mark().await?;
     fixture.one_copy(&[("a", "1")]).await?;

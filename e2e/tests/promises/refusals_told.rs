@@ -7,13 +7,11 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConfigMapSync;
-use e2e::audit::by_operator;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::audit_queries::by_operator;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::Api;
@@ -21,6 +19,8 @@ use kube::api::Patch;
 use kube::api::PatchParams;
 use serde_json::Value;
 use serde_json::json;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::at_hand::followed;
 use crate::conditions::message;
@@ -94,7 +94,7 @@ fn webhook(namespace: &str) -> Value {
 }
 
 /// Allows no more ConfigMaps in `namespace` than there are, and waits until that is so.
-async fn close(world: &World, namespace: &str) -> Result<()> {
+async fn close(world: &OperatorCluster, namespace: &str) -> Result<()> {
     let quotas: Api<ResourceQuota> = Api::namespaced(world.control_plane.client(), namespace);
     let spec = json!({"hard": {"count/configmaps": "1"}});
     let metadata = json!({"name": "no-more", "namespace": namespace});
@@ -139,7 +139,7 @@ fn is_silent(sync: &ConfigMapSync) -> Result<()> {
 }
 
 /// Neither Events nor logs hold any data.
-async fn nothing_leaks(world: &World, since: e2e::audit::Mark) -> Result<()> {
+async fn nothing_leaks(world: &OperatorCluster, since: testbed::audit::Mark) -> Result<()> {
     let events = world.audit().since(since).await?;
     let told = by_operator(&events).filter(|event| event.resource() == "events");
     let told: Vec<_> = told.filter_map(|event| event.request_object.clone()).collect();
@@ -166,7 +166,7 @@ async fn sources_and_namespaces(fixture: &Fixture, namespaces: &[&str]) -> Resul
 
 #[tokio::test]
 async fn who_refuses_a_create_is_named_and_nobody_else_waits() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     let refusing = ["strict", "stricter", "closed", "inspected"];
     sources_and_namespaces(&fixture, &refusing).await?;
@@ -204,7 +204,7 @@ async fn who_refuses_a_create_is_named_and_nobody_else_waits() -> Result<()> {
 
 #[tokio::test]
 async fn who_refuses_an_update_is_named_and_the_copy_stays_as_it_was() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     let refusing = ["strict", "stricter"];
     sources_and_namespaces(&fixture, &refusing).await?;

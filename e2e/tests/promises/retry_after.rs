@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::fault_proxy::Answer;
-use e2e::fault_proxy::Fault;
-use e2e::fault_proxy::FaultProxy;
-use e2e::fault_proxy::Rule;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::wait::Seen;
-use e2e::wait::stays;
-use e2e::world::World;
+use harness::fault_proxy::Answer;
+use harness::fault_proxy::Fault;
+use harness::fault_proxy::FaultProxy;
+use harness::fault_proxy::Rule;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use http::Method;
+use testbed::wait::Seen;
+use testbed::wait::stays;
 
 /// What is asked for: longer than the first delay that is taken without being asked, and so long
 /// that what the operator says meanwhile is seen.
@@ -25,7 +25,7 @@ const LATEST: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn an_api_server_that_asks_for_time_gets_it() -> Result<()> {
-    let (world, proxy) = World::behind_proxy().await?;
+    let (world, proxy) = OperatorCluster::behind_proxy().await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;

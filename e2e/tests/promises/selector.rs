@@ -9,18 +9,18 @@ use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::DeletionPolicy;
 use configmapsync::names;
-use e2e::audit::copy_writes_in;
-use e2e::audit::lines;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::world::World;
+use harness::audit_queries::copy_writes_in;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::Value;
 use serde_json::json;
+use testbed::audit::lines;
 
 use crate::at_hand::followed;
 use crate::places::labelled;
@@ -42,7 +42,7 @@ async fn teams(fixture: &Fixture, names: &[(&str, &str)]) -> Result<()> {
 
 #[tokio::test]
 async fn namespaces_created_and_relabelled_are_followed() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     teams(&fixture, &[("one", "a"), ("two", "a"), ("three", "b")]).await?;
     // The source is no copy of itself, also where its own namespace matches.
@@ -79,7 +79,7 @@ async fn namespaces_created_and_relabelled_are_followed() -> Result<()> {
 
 #[tokio::test]
 async fn a_deleted_sync_takes_all_its_copies_along_and_leaves_the_source() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     teams(&fixture, &[("one", "a"), ("two", "a")]).await?;
     fixture.label_namespace("central", &json!({"team": "a"})).await?;
@@ -98,7 +98,7 @@ async fn a_deleted_sync_takes_all_its_copies_along_and_leaves_the_source() -> Re
 
 #[tokio::test]
 async fn retained_copies_are_released_when_their_namespace_leaves() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     teams(&fixture, &[("one", "a"), ("two", "a")]).await?;
     let mut spec = to_all(labelled(&[("team", "a")]));
@@ -121,7 +121,7 @@ async fn retained_copies_are_released_when_their_namespace_leaves() -> Result<()
 
 #[tokio::test]
 async fn namespaces_being_deleted_are_skipped_and_new_ones_of_their_name_are_not() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     teams(&fixture, &[("one", "a"), ("two", "a")]).await?;
     fixture.create_sync("central", "sync", to_all(labelled(&[("team", "a")]))).await?;
@@ -150,7 +150,7 @@ async fn namespaces_being_deleted_are_skipped_and_new_ones_of_their_name_are_not
 
 #[tokio::test]
 async fn all_are_all_but_protected_ones_and_the_source_itself() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     teams(&fixture, &[("one", "a"), ("two", "b")]).await?;
     let source = fixture.config_map("central", "shared").await?.context("no source")?;
@@ -188,7 +188,7 @@ async fn selected(fixture: &Fixture, selector: &str) -> Result<BTreeSet<String>>
 
 #[tokio::test]
 async fn expressions_select_what_the_api_server_would() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     let teams_of = [("one", "a"), ("two", "b"), ("three", "c"), ("four", "")];
     teams(&fixture, &teams_of).await?;

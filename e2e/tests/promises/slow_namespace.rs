@@ -6,15 +6,13 @@ use std::time::Duration;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConfigMapSyncSpec;
-use e2e::fault_proxy::Fault;
-use e2e::fault_proxy::FaultProxy;
-use e2e::fault_proxy::Rule;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::fault_proxy::Fault;
+use harness::fault_proxy::FaultProxy;
+use harness::fault_proxy::Rule;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use http::Method;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::core::v1::Namespace;
@@ -23,6 +21,8 @@ use kube::Api;
 use kube::api::ListParams;
 use kube::api::PostParams;
 use serde_json::json;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 const NAMESPACES: usize = 20;
 /// Below what the operator's client waits for, and far above what everybody else takes:
@@ -32,7 +32,7 @@ const DELAY: Duration = Duration::from_secs(10);
 struct Scene {
     proxy: FaultProxy,
     fixture: Fixture,
-    _world: World,
+    _world: OperatorCluster,
 }
 
 /// What was asked about each namespace, in order, without its name.
@@ -40,7 +40,7 @@ type Calls = BTreeMap<usize, Vec<String>>;
 
 impl Scene {
     async fn start() -> Result<Self> {
-        let (world, proxy) = World::behind_proxy().await?;
+        let (world, proxy) = OperatorCluster::behind_proxy().await?;
         let fixture = world.fixture();
         fixture.create_namespaces(&["central", "other"]).await?;
         fixture.create_config_map("central", "shared", &[("a", "1")]).await?;

@@ -9,23 +9,23 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConfigMapSync;
-use e2e::audit::lines;
-use e2e::audit::writes_by_operator;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::world::World;
+use harness::audit_queries::writes_by_operator;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use kube::Api;
 use kube::api::Patch;
 use kube::api::PatchParams;
 use serde_json::Value;
 use serde_json::json;
+use testbed::audit::lines;
 
 use crate::at_hand::copy_writes;
 use crate::at_hand::create_where_it_came_back;
 use crate::at_hand::followed;
 
-async fn synced(world: &World) -> Result<Fixture> {
+async fn synced(world: &OperatorCluster) -> Result<Fixture> {
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1"), ("b", "2")]).await?;
     Ok(fixture)
@@ -33,7 +33,7 @@ async fn synced(world: &World) -> Result<Fixture> {
 
 #[tokio::test]
 async fn a_source_that_goes_and_comes_back_is_followed() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = synced(&world).await?;
     let copy = fixture.config_map("app", "shared").await?.context("no copy")?;
 
@@ -51,7 +51,7 @@ async fn a_source_that_goes_and_comes_back_is_followed() -> Result<()> {
 
 #[tokio::test]
 async fn so_is_one_that_goes_and_comes_back_with_its_namespace() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "team", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
@@ -83,7 +83,7 @@ async fn claim(fixture: &Fixture, source: &Value) -> Result<()> {
 
 #[tokio::test]
 async fn a_lower_resource_version_is_as_good_as_a_higher_one() -> Result<()> {
-    let mut world = World::start(1).await?;
+    let mut world = OperatorCluster::start(1).await?;
     let fixture = synced(&world).await?;
     let high = "999999999";
     let source = fixture.config_map("central", "shared").await?.context("no source")?;
@@ -114,7 +114,7 @@ async fn a_lower_resource_version_is_as_good_as_a_higher_one() -> Result<()> {
 
 #[tokio::test]
 async fn a_source_that_flaps_makes_no_copy_flap() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = synced(&world).await?;
     let copy = fixture.config_map("app", "shared").await?.context("no copy")?;
     let mark = world.audit().mark().await?;

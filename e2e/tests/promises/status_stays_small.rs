@@ -13,22 +13,22 @@ use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConfigMapSync;
 use configmapsync::api::ConfigMapSyncStatus;
-use e2e::audit::Event;
-use e2e::audit::by_operator;
-use e2e::audit::lines;
-use e2e::audit::writes_by_operator;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::replica::Options;
-use e2e::wait::Seen;
-use e2e::wait::stays;
-use e2e::wait::until;
-use e2e::world::World;
 use futures::StreamExt as _;
 use futures::TryStreamExt as _;
 use futures::stream;
+use harness::audit_queries::by_operator;
+use harness::audit_queries::writes_by_operator;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::operator_cluster::OperatorCluster;
+use harness::replica::Options;
 use serde_json::Value;
 use serde_json::json;
+use testbed::audit::Event;
+use testbed::audit::lines;
+use testbed::wait::Seen;
+use testbed::wait::stays;
+use testbed::wait::until;
 
 use crate::at_hand::was_answered_late;
 use crate::conditions::reason;
@@ -58,7 +58,7 @@ fn refuses(number: usize) -> bool {
 }
 
 /// Every second namespace refuses copies, at length, and in more than ASCII.
-async fn refuse(world: &World) -> Result<()> {
+async fn refuse(world: &OperatorCluster) -> Result<()> {
     let rules = json!([{
         "apiGroups": [""],
         "apiVersions": ["v1"],
@@ -140,7 +140,7 @@ fn news(status: &ConfigMapSyncStatus) -> String {
 }
 
 /// Makes sure that the refusals were told once, however often they came.
-fn ensure_told_once(world: &World, events: &[Event]) -> Result<()> {
+fn ensure_told_once(world: &OperatorCluster, events: &[Event]) -> Result<()> {
     let mut writes = writes_by_operator(events);
     writes.retain(|event| event.object_ref.subresource == "status");
     let statuses = writes.into_iter().map(sent).collect::<Result<Vec<_>>>()?;
@@ -160,7 +160,7 @@ fn ensure_told_once(world: &World, events: &[Event]) -> Result<()> {
 
 #[tokio::test]
 async fn half_of_the_namespaces_fail_and_ten_are_listed() -> Result<()> {
-    let mut world = World::start_with(1, Options::patient()).await?;
+    let mut world = OperatorCluster::start_with(1, Options::patient()).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;

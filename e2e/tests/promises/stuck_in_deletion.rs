@@ -7,17 +7,17 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::names;
-use e2e::audit::copy_writes_in;
-use e2e::audit::lines;
-use e2e::audit::succeeded_but_for;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::wait::Seen;
-use e2e::wait::stays;
-use e2e::world::World;
+use harness::audit_queries::copy_writes_in;
+use harness::audit_queries::succeeded_but_for;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
+use testbed::audit::lines;
+use testbed::wait::Seen;
+use testbed::wait::stays;
 
 use crate::at_hand::followed;
 use crate::conditions::message;
@@ -61,7 +61,7 @@ async fn stays_held(fixture: &Fixture, name: &str) -> Result<ConfigMap> {
 
 #[tokio::test]
 async fn a_copy_deleted_and_held_is_created_again_once_it_is_gone() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     held_copy(&fixture, "shared").await?;
@@ -84,7 +84,7 @@ async fn a_copy_deleted_and_held_is_created_again_once_it_is_gone() -> Result<()
 
 #[tokio::test]
 async fn a_sync_that_is_deleted_waits_for_it_too() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     held_copy(&fixture, "shared").await?;

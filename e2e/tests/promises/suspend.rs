@@ -2,16 +2,16 @@
 
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::audit::lines;
-use e2e::audit::writes_by_operator;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::world::World;
+use harness::audit_queries::writes_by_operator;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use serde_json::json;
+use testbed::audit::lines;
 
 #[tokio::test]
 async fn nothing_is_written_until_it_goes_on() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     fixture.patch_sync("central", "sync", &json!({"spec": {"suspend": true}})).await?;
@@ -39,7 +39,7 @@ async fn nothing_is_written_until_it_goes_on() -> Result<()> {
 
 #[tokio::test]
 async fn a_suspended_sync_that_is_deleted_cleans_up() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     fixture.patch_sync("central", "sync", &json!({"spec": {"suspend": true}})).await?;

@@ -10,17 +10,17 @@ use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::DeletionPolicy;
 use configmapsync::names;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::oracle;
-use e2e::oracle::Recorder;
-use e2e::replica::Options;
-use e2e::wait::Seen;
-use e2e::wait::stays;
-use e2e::world::World;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
+use harness::oracle;
+use harness::oracle::Recorder;
+use harness::replica::Options;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
+use testbed::wait::Seen;
+use testbed::wait::stays;
 
 /// "Swept within 60 seconds."
 const SWEPT: Duration = Duration::from_mins(1);
@@ -45,7 +45,7 @@ pub async fn untouched(fixture: &Fixture, copy: &ConfigMap, period: Duration) ->
 
 #[tokio::test]
 async fn what_a_sync_removed_by_force_leaves_is_swept_and_nothing_else() -> Result<()> {
-    let mut world = World::start(1).await?;
+    let mut world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     let recorder = Recorder::start(fixture.client()).await?;
     let mark = world.audit().mark().await?;
@@ -69,7 +69,7 @@ async fn what_a_sync_removed_by_force_leaves_is_swept_and_nothing_else() -> Resu
 
 #[tokio::test]
 async fn what_was_left_while_no_operator_ran_is_swept_after_the_grace() -> Result<()> {
-    let mut world = World::start_with(1, impatient("15s")).await?;
+    let mut world = OperatorCluster::start_with(1, impatient("15s")).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     world.replica()?.terminate_and_wait().await?;
@@ -83,7 +83,7 @@ async fn what_was_left_while_no_operator_ran_is_swept_after_the_grace() -> Resul
 
 #[tokio::test]
 async fn what_we_did_not_create_or_were_to_retain_is_released() -> Result<()> {
-    let mut world = World::start_with(1, impatient("1s")).await?;
+    let mut world = OperatorCluster::start_with(1, impatient("1s")).await?;
     let fixture = world.fixture();
     let recorder = Recorder::start(fixture.client()).await?;
     let mark = world.audit().mark().await?;

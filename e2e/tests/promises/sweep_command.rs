@@ -6,22 +6,22 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::audit::by_operator;
-use e2e::audit::is_about_leadership;
-use e2e::cli::configmapsync;
-use e2e::cli::configmapsync_answered;
-use e2e::control_plane::OPERATOR;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::kubeconfig::Credential;
-use e2e::replica::Options;
-use e2e::wait::Seen;
-use e2e::wait::stays;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::audit_queries::by_operator;
+use harness::audit_queries::is_about_leadership;
+use harness::cli::configmapsync;
+use harness::cli::configmapsync_answered;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::operator_cluster::OperatorCluster;
+use harness::replica::Options;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
+use testbed::accounts::OPERATOR;
+use testbed::kubeconfig::Credential;
+use testbed::wait::Seen;
+use testbed::wait::stays;
+use testbed::wait::until;
 
 use crate::metrics::Metrics;
 use crate::sweep::impatient;
@@ -47,7 +47,7 @@ async fn left(fixture: &Fixture, count: usize) -> Result<usize> {
     Ok(left)
 }
 
-async fn wait_held(world: &World, count: f64) -> Result<()> {
+async fn wait_held(world: &OperatorCluster, count: f64) -> Result<()> {
     until(format!("{count} orphans are held"), SOON, || async {
         let metrics = Metrics::of(&world.replicas[0]).await?;
         let held = metrics.value("configmapsync_sweep_held", &[])?;
@@ -68,7 +68,7 @@ async fn held_events(fixture: &Fixture) -> Result<Vec<Event>> {
 async fn too_many_are_held_and_told_until_a_person_sweeps_them() -> Result<()> {
     let mut options = impatient("5s");
     options.arguments.extend(Options::patient().arguments);
-    let world = World::start_with(1, options).await?;
+    let world = OperatorCluster::start_with(1, options).await?;
     let fixture = world.fixture();
     let replica = world.replicas[0].process();
     // The first ones must not be due, and swept, before there are too many.
@@ -119,7 +119,7 @@ async fn too_many_are_held_and_told_until_a_person_sweeps_them() -> Result<()> {
 
 #[tokio::test]
 async fn a_person_is_asked_and_obeyed() -> Result<()> {
-    let world = World::start(0).await?;
+    let world = OperatorCluster::start(0).await?;
     let fixture = world.fixture();
     restore(&fixture, 1).await?;
     let kubeconfig = world.control_plane.kubeconfig();
@@ -134,7 +134,7 @@ async fn a_person_is_asked_and_obeyed() -> Result<()> {
 
 #[tokio::test]
 async fn who_may_not_look_is_told_what_is_missing() -> Result<()> {
-    let world = World::start(0).await?;
+    let world = OperatorCluster::start(0).await?;
     let cluster = &world.control_plane;
     let nobody = cluster.authority().issue_client("nobody", "nobody", &[])?;
     let text = cluster.kubeconfig_for(&Credential::Certificate(nobody))?;

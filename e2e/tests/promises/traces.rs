@@ -8,26 +8,26 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConfigMapSync;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::jaeger::Jaeger;
-use e2e::jaeger::Span;
-use e2e::jaeger::Trace;
-use e2e::jaeger::draw;
-use e2e::process::Program;
-use e2e::replica;
-use e2e::replica::Options;
-use e2e::replica::Replica;
-use e2e::run_folder::RunFolder;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
+use harness::replica;
+use harness::replica::Options;
+use harness::replica::Replica;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::Value;
 use serde_json::json;
+use testbed::jaeger::Jaeger;
+use testbed::jaeger::Span;
+use testbed::jaeger::Trace;
+use testbed::jaeger::draw;
+use testbed::process::Program;
+use testbed::run_folder::RunFolder;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 /// Values as nobody would call a field.
 const SECRETS: [&str; 4] =
@@ -45,7 +45,7 @@ fn environment(endpoint: &str, more: &[(&str, &str)]) -> Options {
 }
 
 /// A sync whose copy was just created, in a source full of secrets.
-async fn synced(world: &World) -> Result<(Fixture, ConfigMapSync)> {
+async fn synced(world: &OperatorCluster) -> Result<(Fixture, ConfigMapSync)> {
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("password", SECRETS[0])]).await?;
@@ -131,7 +131,7 @@ fn ensure_created<'a>(trace: &'a Trace, root: &Span, resource_version: &str) -> 
     Ok(created[0])
 }
 
-async fn one_created_copy(world: &World, jaeger: &Jaeger) -> Result<Fixture> {
+async fn one_created_copy(world: &OperatorCluster, jaeger: &Jaeger) -> Result<Fixture> {
     let (fixture, sync) = synced(world).await?;
     let id = last_trace_id(&sync).context("no lastTraceID")?;
     let trace = wait_trace(jaeger, id, Trace::shows_creation).await?;
@@ -176,7 +176,11 @@ async fn handle_secrets(fixture: &Fixture) -> Result<()> {
     fixture.wait_no_sync("central", "conflict", SOON).await
 }
 
-async fn ensure_no_secret_shows(world: &World, jaeger: &Jaeger, fixture: &Fixture) -> Result<()> {
+async fn ensure_no_secret_shows(
+    world: &OperatorCluster,
+    jaeger: &Jaeger,
+    fixture: &Fixture,
+) -> Result<()> {
     let sync = fixture.sync("central", "sync").await?.context("no sync")?;
     let id = last_trace_id(&sync).context("no lastTraceID")?;
     wait_trace(jaeger, id, |trace| trace.root().is_some()).await?;
@@ -206,7 +210,7 @@ async fn ensure_no_secret_shows(world: &World, jaeger: &Jaeger, fixture: &Fixtur
 async fn a_created_copy_is_shown_over_grpc_and_no_value_anywhere() -> Result<()> {
     let folder = RunFolder::create()?;
     let jaeger = Jaeger::start_local(folder.path()).await?;
-    let world = World::start_with(1, environment(&jaeger.otlp_grpc(), &[])).await?;
+    let world = OperatorCluster::start_with(1, environment(&jaeger.otlp_grpc(), &[])).await?;
     let fixture = one_created_copy(&world, &jaeger).await?;
     handle_secrets(&fixture).await?;
     ensure_no_secret_shows(&world, &jaeger, &fixture).await
@@ -217,13 +221,13 @@ async fn a_created_copy_is_shown_over_http() -> Result<()> {
     let folder = RunFolder::create()?;
     let jaeger = Jaeger::start_local(folder.path()).await?;
     let http = [("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")];
-    let world = World::start_with(1, environment(&jaeger.otlp_http(), &http)).await?;
+    let world = OperatorCluster::start_with(1, environment(&jaeger.otlp_http(), &http)).await?;
     one_created_copy(&world, &jaeger).await?;
     Ok(())
 }
 
 async fn ensure_untraced(options: Options) -> Result<()> {
-    let world = World::start_with(1, options).await?;
+    let world = OperatorCluster::start_with(1, options).await?;
     let (_, sync) = synced(&world).await?;
     ensure!(last_trace_id(&sync).is_none(), "{:?}", sync.status);
     line_of_the_write(&world.replicas[0])?;

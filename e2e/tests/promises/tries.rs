@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::attempt::Answer;
-use e2e::attempt::Attempt;
+use harness::attempt::Answer;
+use harness::attempt::Attempt;
 use kube::Client;
 
 /// What has to come of a try.

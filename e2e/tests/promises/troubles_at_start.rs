@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::replica::Replica;
-use e2e::wait::Seen;
-use e2e::wait::stays;
-use e2e::wait::until;
+use harness::replica::Replica;
 use serde_json::Value;
+use testbed::wait::Seen;
+use testbed::wait::stays;
+use testbed::wait::until;
 
 /// Several polls of the Lease, and several tries of a watch.
 const A_WHILE: Duration = Duration::from_secs(7);

@@ -8,21 +8,21 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::names;
-use e2e::audit::Event;
-use e2e::audit::lines;
-use e2e::audit::succeeded_but_for;
-use e2e::audit::writes_by_operator;
-use e2e::cli::configmapsync_answered;
-use e2e::control_plane::OPERATOR;
-use e2e::fixture::SOON;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::audit_queries::succeeded_but_for;
+use harness::audit_queries::writes_by_operator;
+use harness::cli::configmapsync_answered;
+use harness::fixture::SOON;
+use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::Patch;
 use kube::api::PatchParams;
 use serde_json::json;
+use testbed::accounts::OPERATOR;
+use testbed::audit::Event;
+use testbed::audit::lines;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::at_hand::Refusal;
 use crate::at_hand::copy_writes;
@@ -43,7 +43,7 @@ use crate::uninstall_command::stage::writes_by_person;
 
 #[tokio::test]
 async fn copies_stay_syncs_are_free_and_a_new_operator_goes_on() -> Result<()> {
-    let mut world = World::start_with(1, impatient("1s")).await?;
+    let mut world = OperatorCluster::start_with(1, impatient("1s")).await?;
     let fixture = world.fixture();
     some_of_each(&fixture).await?;
     let before = copies(&fixture).await?;
@@ -110,7 +110,7 @@ fn ensure_marks_written_once(events: &[Event]) -> Result<()> {
 
 #[tokio::test]
 async fn copies_are_deleted_where_that_is_asked_for_and_others_are_released() -> Result<()> {
-    let mut world = World::start(1).await?;
+    let mut world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     some_of_each(&fixture).await?;
     let mut clone = fixture.config_map("app", "made").await?.context("the copy is there")?;
@@ -137,7 +137,7 @@ async fn copies_are_deleted_where_that_is_asked_for_and_others_are_released() ->
 
 #[tokio::test]
 async fn while_somebody_leads_nothing_is_undone() -> Result<()> {
-    let mut world = World::start(1).await?;
+    let mut world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     some_of_each(&fixture).await?;
     let pods = Api::<Pod>::namespaced(fixture.client(), OPERATOR);
@@ -158,7 +158,7 @@ async fn while_somebody_leads_nothing_is_undone() -> Result<()> {
 
 #[tokio::test]
 async fn the_deployment_is_scaled_down_and_its_pods_are_waited_for() -> Result<()> {
-    let mut world = World::start(1).await?;
+    let mut world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     some_of_each(&fixture).await?;
     start_deployment(&world, "copier", 3).await?;
@@ -170,7 +170,7 @@ async fn the_deployment_is_scaled_down_and_its_pods_are_waited_for() -> Result<(
     .await?;
     // It would have been done long since.
     let mark = world.audit().mark().await?;
-    e2e::wait::stays("nothing is undone", Duration::from_secs(3), || async {
+    testbed::wait::stays("nothing is undone", Duration::from_secs(3), || async {
         let held = finalizers(&fixture, "made").await?;
         Ok(Seen::from_bool(held.contains(&names::FINALIZER.to_owned()), || format!("{held:?}")))
     })
@@ -187,7 +187,7 @@ async fn the_deployment_is_scaled_down_and_its_pods_are_waited_for() -> Result<(
 
 #[tokio::test]
 async fn what_is_refused_keeps_every_finalizer_and_the_next_run_goes_on() -> Result<()> {
-    let mut world = World::start(1).await?;
+    let mut world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     some_of_each(&fixture).await?;
     end_operator(&mut world).await?;
@@ -212,7 +212,7 @@ async fn what_is_refused_keeps_every_finalizer_and_the_next_run_goes_on() -> Res
 
 #[tokio::test]
 async fn however_many_there_are_and_without_the_kind() -> Result<()> {
-    let world = World::start(0).await?;
+    let world = OperatorCluster::start(0).await?;
     let fixture = world.fixture();
     let count = size(1_100, 10_000);
     fixture.create_namespaces(&["central", "app"]).await?;
@@ -235,7 +235,7 @@ async fn however_many_there_are_and_without_the_kind() -> Result<()> {
 
 #[tokio::test]
 async fn a_person_is_asked_and_who_cannot_be_asked_is_told() -> Result<()> {
-    let world = World::start(0).await?;
+    let world = OperatorCluster::start(0).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["app"]).await?;
     restored(&fixture, "app", "central/lost", 2).await?;

@@ -5,22 +5,22 @@ use std::time::Duration;
 
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::fault_proxy::Answer;
-use e2e::fault_proxy::Fault;
-use e2e::fault_proxy::FaultProxy;
-use e2e::fault_proxy::Request;
-use e2e::fault_proxy::Rule;
-use e2e::fixture::SOON;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::fault_proxy::Answer;
+use harness::fault_proxy::Fault;
+use harness::fault_proxy::FaultProxy;
+use harness::fault_proxy::Request;
+use harness::fault_proxy::Rule;
+use harness::fixture::SOON;
+use harness::operator_cluster::OperatorCluster;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 /// The longest pause after a first error, and an attempt.
 const RECOVERED: Duration = Duration::from_secs(40);
 
 #[tokio::test]
 async fn a_watch_that_was_refused_once_is_trusted_again_in_silence() -> Result<()> {
-    let world = World::start(0).await?;
+    let world = OperatorCluster::start(0).await?;
     let proxy = FaultProxy::start(&world.control_plane)?;
     // As an API server answers that has yet to prepare the storage of a kind.
     let refused = Fault::Answer(Answer::too_many_requests(1));

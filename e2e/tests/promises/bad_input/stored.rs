@@ -1,6 +1,5 @@
 //! What lies in storage in spite of the rules.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -9,14 +8,11 @@ use anyhow::ensure;
 use configmapsync::api::StoredConfigMapSync;
 use configmapsync::api::custom_resource_definition;
 use configmapsync::names::POLICY_CONSENT;
-use e2e::audit::lines;
-use e2e::audit::writes_by_operator;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::replica::Replica;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::audit_queries::writes_by_operator;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
+use harness::replica::Replica;
 use http::Request;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use kube::Api;
@@ -24,6 +20,10 @@ use kube::Client;
 use kube::api::DeleteParams;
 use serde_json::Value;
 use serde_json::json;
+use testbed::audit::lines;
+use testbed::paths::manifest;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::bad_input::changed;
 use crate::bad_input::complaint_about_spec;
@@ -73,7 +73,7 @@ fn worse() -> Vec<(&'static str, Value)> {
 }
 
 /// Lets the API server store anything, or go back to what is installed, and waits until it does.
-pub async fn check_nothing(world: &World, nothing: bool) -> Result<()> {
+pub async fn check_nothing(world: &OperatorCluster, nothing: bool) -> Result<()> {
     let client = world.control_plane.client();
     let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(client.clone());
     if nothing {
@@ -88,7 +88,7 @@ pub async fn check_nothing(world: &World, nothing: bool) -> Result<()> {
         bindings.delete(POLICY_CONSENT, &DeleteParams::default()).await?;
     } else {
         for file in ["crds/configmapsyncs.yaml", "policies.yaml"] {
-            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(file);
+            let file = manifest(file);
             world.control_plane.apply_file(&file).await?;
         }
     }
@@ -117,7 +117,7 @@ pub async fn store(client: &Client, name: &str, spec: &Value) -> Result<()> {
 
 #[tokio::test]
 async fn what_was_stored_in_spite_of_the_rules_is_told_and_harms_nobody() -> Result<()> {
-    let mut world = World::start(0).await?;
+    let mut world = OperatorCluster::start(0).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;

@@ -7,9 +7,9 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::custom_resource_definition;
-use e2e::attempt::Attempt;
-use e2e::attempt::syncs;
-use e2e::fixture::SOON;
+use harness::attempt::Attempt;
+use harness::attempt::syncs;
+use harness::fixture::SOON;
 use serde_json::Value;
 use serde_json::json;
 

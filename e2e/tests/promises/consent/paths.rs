@@ -2,13 +2,13 @@
 
 use anyhow::Context;
 use anyhow::Result;
-use e2e::attempt::Attempt;
-use e2e::attempt::config_maps;
-use e2e::attempt::syncs;
-use e2e::control_plane::OPERATOR;
-use e2e::fixture::SOON;
+use harness::attempt::Attempt;
+use harness::attempt::config_maps;
+use harness::attempt::syncs;
+use harness::fixture::SOON;
 use serde_json::Value;
 use serde_json::json;
+use testbed::accounts::OPERATOR;
 
 use crate::consent::REFUSED;
 use crate::consent::ensure_nothing_leaked;

@@ -6,15 +6,15 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::names;
-use e2e::audit::by_operator;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::audit_queries::by_operator;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use serde_json::Value;
 use serde_json::json;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::at_hand::copy_writes;
 use crate::at_hand::ready;
@@ -37,7 +37,7 @@ async fn wait_deleting(fixture: &Fixture, namespace: &str, name: &str) -> Result
 
 #[tokio::test]
 async fn only_our_finalizer_is_removed_whatever_their_order() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     let ours = names::FINALIZER;
@@ -64,7 +64,7 @@ async fn only_our_finalizer_is_removed_whatever_their_order() -> Result<()> {
 
 #[tokio::test]
 async fn theirs_may_go_first() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     fixture.patch_config_map("app", "shared", &finalizers(&[THEIRS])).await?;
@@ -82,7 +82,7 @@ async fn theirs_may_go_first() -> Result<()> {
 
 #[tokio::test]
 async fn a_spec_edited_on_the_way_out_changes_nothing() -> Result<()> {
-    let mut world = World::start(1).await?;
+    let mut world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["elsewhere"]).await?;
     fixture.one_copy(&[("a", "1")]).await?;
@@ -128,7 +128,7 @@ async fn a_spec_edited_on_the_way_out_changes_nothing() -> Result<()> {
 
 #[tokio::test]
 async fn events_that_cannot_be_recorded_block_nothing() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["team", "central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
@@ -144,7 +144,7 @@ async fn events_that_cannot_be_recorded_block_nothing() -> Result<()> {
         let recorded: Vec<_> =
             by_operator(&events).filter(|it| it.resource() == "events").collect();
         let refused = recorded.iter().any(|event| event.response_status.code == 403);
-        Ok(Seen::from_bool(refused, || e2e::audit::lines(&recorded)))
+        Ok(Seen::from_bool(refused, || testbed::audit::lines(&recorded)))
     })
     .await?;
     fixture.patch_config_map("app", "shared", &finalizers(&[])).await?;
@@ -154,7 +154,7 @@ async fn events_that_cannot_be_recorded_block_nothing() -> Result<()> {
 
 #[tokio::test]
 async fn a_namespace_that_goes_takes_the_copies_of_its_syncs_along() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     // Some sources and destinations lie in the namespace that goes; a destination goes with it.
     fixture.create_namespaces(&["team", "central", "app", "web", "doomed"]).await?;

@@ -10,15 +10,13 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::election::lease_guard::layer::LeaseGuard;
-use e2e::control_plane::ControlPlane;
-use e2e::control_plane::OPERATOR;
-use e2e::fault_proxy::Fault;
-use e2e::fault_proxy::FaultProxy;
-use e2e::fault_proxy::Hold;
-use e2e::fault_proxy::Rule;
-use e2e::fixture::SOON;
-use e2e::kubeconfig;
-use e2e::replica::Pod;
+use harness::fault_proxy::Fault;
+use harness::fault_proxy::FaultProxy;
+use harness::fault_proxy::Hold;
+use harness::fault_proxy::Rule;
+use harness::fixture::SOON;
+use harness::installation;
+use harness::replica::Pod;
 use http::Method;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
@@ -31,6 +29,9 @@ use kube_leader_election::LeaseLock;
 use kube_leader_election::LeaseLockParams;
 use kube_leader_election::LeaseLockResult;
 use serde_json::json;
+use testbed::accounts::OPERATOR;
+use testbed::control_plane::ControlPlane;
+use testbed::kubeconfig;
 
 /// The candidate whose requests that change the Lease are held up.
 pub const SLOW: &str = "slow";
@@ -113,7 +114,7 @@ impl Stage {
     /// Builds it.
     pub async fn build() -> Result<Self> {
         let control_plane = ControlPlane::start().await?;
-        control_plane.install().await?;
+        installation::install(&control_plane).await?;
         let proxy = FaultProxy::start(&control_plane)?;
         let slow = Pod::create(&control_plane, SLOW, Some(&proxy.url())).await?;
         let slow = kubeconfig::client_that_tries_once(&slow.kubeconfig).await?;

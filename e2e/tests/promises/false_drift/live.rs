@@ -8,11 +8,11 @@
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::audit::Mark;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::replica::Options;
-use e2e::world::World;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::operator_cluster::OperatorCluster;
+use harness::replica::Options;
+use testbed::audit::Mark;
 
 use crate::false_drift::Cost;
 use crate::false_drift::ensure_read_once;
@@ -32,13 +32,13 @@ async fn version(fixture: &Fixture, row: Row) -> Result<String> {
 
 /// Waits until all that happened since `before` rounds had ended was looked at, and counts what
 /// that cost.
-async fn cost(world: &World, row: Row, mark: Mark, before: f64) -> Result<Cost> {
+async fn cost(world: &OperatorCluster, row: Row, mark: Mark, before: f64) -> Result<Cost> {
     settle(world, before + 1.0, &LIVE).await?;
     Ok(Cost::of(&world.audit().since(mark).await?, row))
 }
 
 /// One value is edited, and the operator looks: the edit is read, and repaired.
-async fn edited(world: &World, fixture: &Fixture) -> Result<Cost> {
+async fn edited(world: &OperatorCluster, fixture: &Fixture) -> Result<Cost> {
     let row = Row::ValueChanged;
     let (before, _) = rounds(world).await?;
     let mark = world.audit().mark().await?;
@@ -51,7 +51,7 @@ async fn edited(world: &World, fixture: &Fixture) -> Result<Cost> {
 
 /// One value is edited and edited back before the operator looks: the last version is read, and
 /// that is all.
-async fn edited_and_back(world: &mut World, fixture: &Fixture) -> Result<Cost> {
+async fn edited_and_back(world: &mut OperatorCluster, fixture: &Fixture) -> Result<Cost> {
     let row = Row::EditedAndBack;
     let (before, _) = rounds(world).await?;
     let mark = world.audit().mark().await?;
@@ -67,7 +67,7 @@ async fn edited_and_back(world: &mut World, fixture: &Fixture) -> Result<Cost> {
 
 /// Eleven updaters, and the operator looks after each: as long as the API server tells it who owns
 /// what, there is nothing to read.
-async fn eleven_updaters(world: &World, fixture: &Fixture) -> Result<Cost> {
+async fn eleven_updaters(world: &OperatorCluster, fixture: &Fixture) -> Result<Cost> {
     let row = Row::ElevenUpdaters;
     let mark = world.audit().mark().await?;
     let mut suspect = Vec::new();
@@ -89,7 +89,7 @@ async fn eleven_updaters(world: &World, fixture: &Fixture) -> Result<Cost> {
 
 #[tokio::test]
 async fn under_a_running_operator_only_what_differs_is_written() -> Result<()> {
-    let mut world = World::start_with(1, Options::patient()).await?;
+    let mut world = OperatorCluster::start_with(1, Options::patient()).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     for row in LIVE {

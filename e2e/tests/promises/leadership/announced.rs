@@ -1,28 +1,21 @@
 //! Promise: a leader is announced before it writes, and looks anew; a standby asks for nothing but
 //! the Lease.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConfigMapSyncLeader;
-use e2e::audit::Event;
-use e2e::audit::Mark;
-use e2e::audit::by_operator;
-use e2e::audit::lines;
-use e2e::control_plane::OPERATOR;
-use e2e::fault_proxy::Fault;
-use e2e::fault_proxy::FaultProxy;
-use e2e::fault_proxy::Request;
-use e2e::fault_proxy::Rule;
-use e2e::fixture::SOON;
-use e2e::replica::Options;
-use e2e::replica::Replica;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::audit_queries::by_operator;
+use harness::fault_proxy::Fault;
+use harness::fault_proxy::FaultProxy;
+use harness::fault_proxy::Request;
+use harness::fault_proxy::Rule;
+use harness::fixture::SOON;
+use harness::operator_cluster::OperatorCluster;
+use harness::replica::Options;
+use harness::replica::Replica;
 use http::Method;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
@@ -30,6 +23,13 @@ use kube::api::DeleteParams;
 use kube::api::Patch;
 use kube::api::PatchParams;
 use serde_json::json;
+use testbed::accounts::OPERATOR;
+use testbed::audit::Event;
+use testbed::audit::Mark;
+use testbed::audit::lines;
+use testbed::paths::manifest;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::at_hand::copy_writes;
 use crate::leadership::edit_is_followed;
@@ -41,12 +41,12 @@ use crate::leadership::terms::only_the_announced_wrote;
 const LOOKED_AT: Duration = Duration::from_secs(45);
 const KIND: &str = "configmapsyncleaders.apps.nishaf.info";
 
-fn leaders(world: &World) -> Api<ConfigMapSyncLeader> {
+fn leaders(world: &OperatorCluster) -> Api<ConfigMapSyncLeader> {
     Api::namespaced(world.fixture().client(), OPERATOR)
 }
 
 /// Takes the leader away, and waits until another has written.
-async fn another_leads(world: &mut World, value: &str) -> Result<()> {
+async fn another_leads(world: &mut OperatorCluster, value: &str) -> Result<()> {
     let leader = world.take_leader().await?;
     leader.terminate_and_wait().await?;
     edit_is_followed(&world.fixture(), value, SOON).await
@@ -54,7 +54,7 @@ async fn another_leads(world: &mut World, value: &str) -> Result<()> {
 
 #[tokio::test]
 async fn each_leader_is_announced_before_it_lists_and_lists_before_it_writes() -> Result<()> {
-    let mut world = World::start(3).await?;
+    let mut world = OperatorCluster::start(3).await?;
     world.fixture().one_copy(&[("a", "1")]).await?;
     another_leads(&mut world, "2").await?;
     another_leads(&mut world, "3").await?;
@@ -95,7 +95,7 @@ async fn each_leader_is_announced_before_it_lists_and_lists_before_it_writes() -
 
 #[tokio::test]
 async fn a_standby_asks_for_nothing_but_the_lease() -> Result<()> {
-    let mut world = World::start(3).await?;
+    let mut world = OperatorCluster::start(3).await?;
     world.fixture().one_copy(&[("a", "1")]).await?;
     edit_is_followed(&world.fixture(), "2", SOON).await?;
     world.take_leader().await?;
@@ -113,7 +113,7 @@ async fn a_standby_asks_for_nothing_but_the_lease() -> Result<()> {
 
 #[tokio::test]
 async fn where_the_kind_is_missing_it_goes_on_and_says_so_until_the_kind_is_there() -> Result<()> {
-    let mut world = World::start(0).await?;
+    let mut world = OperatorCluster::start(0).await?;
     let kinds: Api<CustomResourceDefinition> = Api::all(world.fixture().client());
     kinds.delete(KIND, &DeleteParams::default()).await?;
     until("the kind is gone", SOON, || async {
@@ -130,8 +130,7 @@ async fn where_the_kind_is_missing_it_goes_on_and_says_so_until_the_kind_is_ther
     };
     ensure!(says("leading without an announcement"), "it does not say so");
 
-    let file =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/crds/configmapsyncleaders.yaml");
+    let file = manifest("crds/configmapsyncleaders.yaml");
     world.control_plane.apply_file(&file).await?;
     until("it is announced", LOOKED_AT, || async {
         let found = leaders(&world).get_opt(OPERATOR).await.ok().flatten();
@@ -146,7 +145,7 @@ const SLOW: Duration = Duration::from_secs(8);
 
 #[tokio::test]
 async fn an_announcement_that_is_answered_late_costs_no_lease() -> Result<()> {
-    let world = World::start(0).await?;
+    let world = OperatorCluster::start(0).await?;
     let proxy = FaultProxy::start(&world.control_plane)?;
     let slow = Rule::new(Fault::Delay(SLOW)).method(Method::POST);
     proxy.add(slow.resource("configmapsyncleaders"));
@@ -170,7 +169,7 @@ async fn an_announcement_that_is_answered_late_costs_no_lease() -> Result<()> {
 
 #[tokio::test]
 async fn a_leader_that_is_no_longer_the_one_announced_ends() -> Result<()> {
-    let mut world = World::start_with(1, hasty()).await?;
+    let mut world = OperatorCluster::start_with(1, hasty()).await?;
     world.fixture().one_copy(&[("a", "1")]).await?;
     let before = leaders(&world).get(OPERATOR).await?.spec.term;
     let patch = Patch::Merge(json!({"spec": {"podUID": "another", "holder": "another"}}));

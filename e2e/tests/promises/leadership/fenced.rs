@@ -9,14 +9,8 @@ use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConfigMapSyncLeader;
 use configmapsync::names::POLICY_FENCE;
-use e2e::audit::Event;
-use e2e::audit::lines;
-use e2e::control_plane::OPERATOR;
-use e2e::control_plane::OPERATOR_USER;
-use e2e::fixture::SOON;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::fixture::SOON;
+use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use k8s_openapi::jiff::SignedDuration;
 use kube::Api;
@@ -24,6 +18,12 @@ use kube::api::DeleteParams;
 use kube::api::Patch;
 use kube::api::PatchParams;
 use serde_json::json;
+use testbed::accounts::OPERATOR;
+use testbed::accounts::OPERATOR_USER;
+use testbed::audit::Event;
+use testbed::audit::lines;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::at_hand::copy_writes;
 use crate::leadership::edit_is_followed;
@@ -36,7 +36,7 @@ const ENDS: Duration = Duration::from_secs(15);
 const TRIED: SignedDuration = SignedDuration::from_secs(3);
 
 /// Installs another fence, which lets pass what `expression` says.
-async fn fence(world: &World, expression: &str) -> Result<()> {
+async fn fence(world: &OperatorCluster, expression: &str) -> Result<()> {
     let version = "admissionregistration.k8s.io/v1";
     let label = json!({"key": "apps.nishaf.info/configmapsync-uid", "operator": "Exists"});
     let is_operator = format!("request.userInfo.username == '{OPERATOR_USER}'");
@@ -91,7 +91,7 @@ fn refused(events: &[Event]) -> Vec<&Event> {
 
 #[tokio::test]
 async fn a_leader_that_is_refused_and_no_longer_announced_ends() -> Result<()> {
-    let mut world = World::start_with(1, hasty()).await?;
+    let mut world = OperatorCluster::start_with(1, hasty()).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     edit_is_followed(&fixture, "2", SOON).await?;
@@ -126,7 +126,7 @@ async fn a_leader_that_is_refused_and_no_longer_announced_ends() -> Result<()> {
 
 #[tokio::test]
 async fn a_leader_that_is_refused_although_announced_tries_again_and_then_says_so() -> Result<()> {
-    let mut world = World::start_with(1, hasty()).await?;
+    let mut world = OperatorCluster::start_with(1, hasty()).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     world.wait_fenced(true).await?;

@@ -7,17 +7,17 @@ use std::time::Instant;
 
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::audit::lines;
-use e2e::control_plane::OPERATOR;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::wait::Seen;
-use e2e::wait::stays;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::api::rbac::v1::Role;
 use kube::Api;
 use kube::api::PostParams;
+use testbed::accounts::OPERATOR;
+use testbed::audit::lines;
+use testbed::wait::Seen;
+use testbed::wait::stays;
+use testbed::wait::until;
 
 use crate::at_hand::copy_writes;
 use crate::at_hand::size;
@@ -44,7 +44,7 @@ async fn may_patch(fixture: &Fixture, wanted: bool) -> Result<()> {
 
 #[tokio::test]
 async fn a_lease_that_may_not_be_patched_stops_the_leader_and_is_told() -> Result<()> {
-    let mut world = World::start_with(2, hasty()).await?;
+    let mut world = OperatorCluster::start_with(2, hasty()).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     let leader = world.take_leader().await?;

@@ -9,14 +9,14 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::audit::Event;
-use e2e::audit::Mark;
-use e2e::audit::lines;
-use e2e::fixture::SOON;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::fixture::SOON;
+use harness::operator_cluster::OperatorCluster;
 use serde_json::json;
+use testbed::audit::Event;
+use testbed::audit::Mark;
+use testbed::audit::lines;
+use testbed::wait::Seen;
+use testbed::wait::until;
 use tokio::time::sleep;
 
 use crate::at_hand::copy_writes;
@@ -36,7 +36,7 @@ fn written_by<'a>(events: &'a [Event], pod: &str) -> Vec<&'a Event> {
 
 #[tokio::test]
 async fn sigterm_under_load_hands_over_without_a_write_too_many() -> Result<()> {
-    let mut world = World::start(3).await?;
+    let mut world = OperatorCluster::start(3).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     let mark = world.audit().mark().await?;

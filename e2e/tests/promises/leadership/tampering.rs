@@ -9,13 +9,8 @@ use std::time::Instant;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::audit::Event;
-use e2e::audit::Mark;
-use e2e::control_plane::OPERATOR;
-use e2e::fixture::SOON;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::fixture::SOON;
+use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::DeleteParams;
 use kube::api::Patch;
@@ -23,6 +18,11 @@ use kube::api::PatchParams;
 use kube::api::PostParams;
 use serde_json::Value;
 use serde_json::json;
+use testbed::accounts::OPERATOR;
+use testbed::audit::Event;
+use testbed::audit::Mark;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::at_hand::size;
 use crate::leadership::LEADS_AGAIN;
@@ -38,7 +38,7 @@ use crate::leadership::terms::only_the_announced_wrote;
 const UNAWARE: Duration = RETRY_PERIOD.saturating_add(Duration::from_secs(1));
 
 /// The version of the Lease with this in it.
-async fn patch(world: &World, spec: &Value) -> Result<Option<String>> {
+async fn patch(world: &OperatorCluster, spec: &Value) -> Result<Option<String>> {
     let patch = Patch::Merge(json!({"spec": spec}));
     // What is written cannot always be read as what it is.
     let leases = leases(&world.fixture());
@@ -48,7 +48,7 @@ async fn patch(world: &World, spec: &Value) -> Result<Option<String>> {
 
 /// Waits until the Lease is no longer as it was in `version`, so that what is tried next is tried
 /// by itself.
-async fn renewed(world: &World, version: Option<&str>) -> Result<()> {
+async fn renewed(world: &OperatorCluster, version: Option<&str>) -> Result<()> {
     let leases = leases(&world.fixture());
     until("the Lease is renewed", SOON, || async {
         let now = leases.get_metadata(OPERATOR).await?.metadata.resource_version;
@@ -57,14 +57,19 @@ async fn renewed(world: &World, version: Option<&str>) -> Result<()> {
     .await
 }
 
-async fn delete(world: &World) -> Result<()> {
+async fn delete(world: &OperatorCluster) -> Result<()> {
     leases(&world.fixture()).delete(OPERATOR, &DeleteParams::default()).await?;
     Ok(())
 }
 
 /// Waits until a replica holds the Lease again, and works. Where that is another than before, the
 /// one that led ends, and is started again; the others go on.
-async fn recovers(world: &mut World, before: usize, what: &str, value: &str) -> Result<()> {
+async fn recovers(
+    world: &mut OperatorCluster,
+    before: usize,
+    what: &str,
+    value: &str,
+) -> Result<()> {
     let began = Instant::now();
     let leader = world.wait_leader().await.with_context(|| format!("the Lease was {what}"))?;
     let took = began.elapsed();
@@ -83,7 +88,7 @@ async fn recovers(world: &mut World, before: usize, what: &str, value: &str) -> 
 }
 
 /// Makes sure that the replica that leads is the one announced.
-async fn the_holder_is_announced(world: &World, mark: Mark) -> Result<()> {
+async fn the_holder_is_announced(world: &OperatorCluster, mark: Mark) -> Result<()> {
     until("the holder of the Lease is announced", SOON, || async {
         let leader = world.wait_leader().await?;
         let events = world.audit().since(mark).await?;
@@ -97,7 +102,7 @@ async fn the_holder_is_announced(world: &World, mark: Mark) -> Result<()> {
 #[tokio::test]
 async fn whatever_is_written_into_the_lease_one_leads_again() -> Result<()> {
     let begin = Mark::default();
-    let mut world = World::start_with(2, hasty()).await?;
+    let mut world = OperatorCluster::start_with(2, hasty()).await?;
     world.fixture().one_copy(&[("a", "1")]).await?;
     let tries = [
         ("left without a holder", json!({"holderIdentity": null})),
@@ -127,7 +132,7 @@ async fn whatever_is_written_into_the_lease_one_leads_again() -> Result<()> {
 #[tokio::test]
 async fn a_lease_that_is_deleted_is_made_again_when_its_leader_must_know() -> Result<()> {
     let begin = Mark::default();
-    let mut world = World::start_with(2, hasty()).await?;
+    let mut world = OperatorCluster::start_with(2, hasty()).await?;
     world.fixture().one_copy(&[("a", "1")]).await?;
     let before = world.wait_leader().await?;
     delete(&world).await?;
@@ -154,7 +159,7 @@ async fn a_lease_that_is_deleted_is_made_again_when_its_leader_must_know() -> Re
 
 #[tokio::test]
 async fn a_dead_holder_is_waited_for_as_long_as_it_declares_within_bounds() -> Result<()> {
-    let mut world = World::start_with(1, hasty()).await?;
+    let mut world = OperatorCluster::start_with(1, hasty()).await?;
     world.fixture().one_copy(&[("a", "1")]).await?;
     let (declared, capped) = size((12, 12), (1_000_000, 60));
     let mark = world.audit().mark().await?;
@@ -177,7 +182,7 @@ async fn a_dead_holder_is_waited_for_as_long_as_it_declares_within_bounds() -> R
 
 #[tokio::test]
 async fn where_there_was_never_a_lease_it_is_made_after_a_while() -> Result<()> {
-    let mut world = World::start_with(0, hasty()).await?;
+    let mut world = OperatorCluster::start_with(0, hasty()).await?;
     delete(&world).await?;
     let mark = world.audit().mark().await?;
     world.add_replicas(1).await?;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::audit::Event;
 use k8s_openapi::jiff::SignedDuration;
+use testbed::audit::Event;
 
 use crate::at_hand::copy_writes;
 

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::clock::Clock;
-use e2e::clock::boot_clock_ahead;
-use e2e::control_plane::OPERATOR;
-use e2e::replica::Options;
-use e2e::wait::Seen;
-use e2e::wait::stays;
+use harness::replica::Options;
+use testbed::accounts::OPERATOR;
+use testbed::clock::Clock;
+use testbed::clock::boot_clock_ahead;
+use testbed::wait::Seen;
+use testbed::wait::stays;
 
 use crate::leadership_faults::stage::ENDS;
 use crate::leadership_faults::stage::FOLLOWED;

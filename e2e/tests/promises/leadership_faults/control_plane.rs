@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::audit::Event;
-use e2e::fault_proxy::FaultProxy;
-use e2e::fixture::SOON;
-use e2e::oracle;
-use e2e::oracle::Recorder;
-use e2e::replica::Options;
-use e2e::wait::Seen;
-use e2e::wait::stays;
-use e2e::wait::until;
+use harness::fault_proxy::FaultProxy;
+use harness::fixture::SOON;
+use harness::oracle;
+use harness::oracle::Recorder;
+use harness::replica::Options;
+use testbed::audit::Event;
+use testbed::wait::Seen;
+use testbed::wait::stays;
+use testbed::wait::until;
 
 use crate::leadership_faults::stage::CONVERGED;
 use crate::leadership_faults::stage::FOLLOWED;

@@ -8,19 +8,19 @@ use std::time::Instant;
 
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::fault_proxy::Fault;
-use e2e::fault_proxy::Hold;
-use e2e::fault_proxy::Request;
-use e2e::fault_proxy::Rule;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::load::SOURCES;
-use e2e::replica::Options;
-use e2e::wait::Seen;
-use e2e::wait::stays;
-use e2e::wait::until;
+use harness::fault_proxy::Fault;
+use harness::fault_proxy::Hold;
+use harness::fault_proxy::Request;
+use harness::fault_proxy::Rule;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::load::SOURCES;
+use harness::replica::Options;
 use http::Method;
 use serde_json::json;
+use testbed::wait::Seen;
+use testbed::wait::stays;
+use testbed::wait::until;
 
 use crate::at_hand::size;
 use crate::leadership_faults::stage::ENDS;
@@ -54,7 +54,7 @@ async fn a_leader_that_wakes_up_too_late_ends_and_has_written_nothing() -> Resul
     let awake = stage.world.audit().since(mark).await?;
     let written = awake.iter().filter(|it| it.pod_uid() == pod && it.is_write());
     let written: Vec<_> = written.filter(|it| it.succeeded()).collect();
-    ensure!(written.is_empty(), "{}", e2e::audit::lines(&written));
+    ensure!(written.is_empty(), "{}", testbed::audit::lines(&written));
     Ok(())
 }
 

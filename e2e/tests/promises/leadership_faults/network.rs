@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::fault_proxy::Direction;
-use e2e::replica::Options;
-use e2e::wait::stays;
+use harness::fault_proxy::Direction;
+use harness::replica::Options;
+use testbed::wait::stays;
 
 use crate::leadership_faults::stage::FOLLOWED;
 use crate::leadership_faults::stage::LEASE;
@@ -47,7 +47,7 @@ async fn leader_is_cut_off(directions: &[Direction]) -> Result<()> {
     let matters = ["configmaps", "configmapsyncleaders", "leases"];
     let kept = kept.iter().filter(|it| it.pod_uid() == pod && it.is_write());
     let kept: Vec<_> = kept.filter(|it| matters.contains(&it.resource())).collect();
-    ensure!(kept.iter().all(|it| !it.succeeded()), "{}", e2e::audit::lines(&kept));
+    ensure!(kept.iter().all(|it| !it.succeeded()), "{}", testbed::audit::lines(&kept));
     Ok(())
 }
 
@@ -76,15 +76,15 @@ async fn a_standby_that_is_cut_off_changes_nothing_and_steals_nothing() -> Resul
     stays("both go on", longer, || async {
         stage.runs(leader)?;
         stage.runs(standby)?;
-        Ok(e2e::wait::Seen::Done(()))
+        Ok(testbed::wait::Seen::Done(()))
     })
     .await?;
     let asked = stage.proxies[standby].count();
     stage.proxies[standby].unblock();
-    e2e::wait::until("the standby is heard again", FOLLOWED, || async {
+    testbed::wait::until("the standby is heard again", FOLLOWED, || async {
         let since = stage.proxies[standby].requests_since(asked);
         let answered = since.iter().filter(|it| it.status == Some(200)).count();
-        Ok(e2e::wait::Seen::from_bool(answered >= 3, || format!("{answered} answers")))
+        Ok(testbed::wait::Seen::from_bool(answered >= 3, || format!("{answered} answers")))
     })
     .await?;
     let outcome = stage.end_well().await?;

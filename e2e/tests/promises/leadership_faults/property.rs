@@ -17,12 +17,13 @@ use std::time::Instant;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::oracle::live;
-use e2e::oracle::terms;
-use e2e::replica::Options;
 use futures::StreamExt as _;
 use futures::TryStreamExt as _;
 use futures::stream;
+use harness::oracle::live;
+use harness::oracle::terms;
+use harness::replica;
+use harness::replica::Options;
 
 use crate::at_hand::size;
 use crate::leadership_faults::property::draw::Step;
@@ -64,7 +65,7 @@ async fn run(seed: u64, safety: Safety, until: impl Fn(usize) -> bool) -> Result
     let mut options = Options::quick(LEASE);
     options.arguments.push("--sweep-period=2s".to_owned());
     if safety == Safety::BareCrate {
-        options.binary = Some(env!("CARGO_BIN_EXE_careless").into());
+        options.binary = Some(replica::built_careless().await?.to_owned());
     }
     let mut stage = Stage::start(REPLICAS, &options).await?;
     match safety {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::fixture::SOON;
-use e2e::oracle::Change;
-use e2e::oracle::Kind;
-use e2e::replica::Options;
+use harness::fixture::SOON;
+use harness::oracle::Change;
+use harness::oracle::Kind;
+use harness::replica::Options;
 
 use crate::at_hand::size;
 use crate::leadership_faults::stage::Stage;

@@ -7,24 +7,24 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::names;
-use e2e::audit::Event;
-use e2e::audit::Mark;
-use e2e::control_plane::OPERATOR;
-use e2e::fault_proxy::FaultProxy;
-use e2e::fixture::Fixture;
-use e2e::load::Load;
-use e2e::oracle;
-use e2e::oracle::History;
-use e2e::oracle::Kind;
-use e2e::oracle::Recorder;
-use e2e::oracle::live;
-use e2e::oracle::live::Handover;
-use e2e::oracle::terms;
-use e2e::replica;
-use e2e::replica::Options;
-use e2e::replica::Replica;
-use e2e::world::World;
+use harness::fault_proxy::FaultProxy;
+use harness::fixture::Fixture;
+use harness::load::Load;
+use harness::operator_cluster::OperatorCluster;
+use harness::oracle;
+use harness::oracle::History;
+use harness::oracle::Kind;
+use harness::oracle::Recorder;
+use harness::oracle::live;
+use harness::oracle::live::Handover;
+use harness::oracle::terms;
+use harness::replica;
+use harness::replica::Options;
+use harness::replica::Replica;
 use k8s_openapi::jiff::Timestamp;
+use testbed::accounts::OPERATOR;
+use testbed::audit::Event;
+use testbed::audit::Mark;
 
 /// O6: all is in order so soon after the last fault.
 pub const CONVERGED: Duration = Duration::from_mins(1);
@@ -47,7 +47,7 @@ pub struct Stage {
     /// The network of each replica, in their order.
     pub proxies: Vec<FaultProxy>,
     /// The cluster and the replicas, of which none is ever taken out.
-    pub world: World,
+    pub world: OperatorCluster,
     mark: Mark,
 }
 
@@ -72,7 +72,7 @@ impl Stage {
 
     pub async fn without_replicas() -> Result<Self> {
         replica::built().await?;
-        let world = World::start(0).await?;
+        let world = OperatorCluster::start(0).await?;
         let recorder = Recorder::start(world.fixture().client()).await?;
         let mark = world.audit().mark().await?;
         Ok(Self { load: None, recorder, proxies: Vec::new(), world, mark })

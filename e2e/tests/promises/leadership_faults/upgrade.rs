@@ -17,21 +17,22 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConfigMapSyncLeader;
-use e2e::audit::Event;
-use e2e::audit::lines;
-use e2e::audit::writes_by_operator;
-use e2e::control_plane::OPERATOR;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::load;
-use e2e::oracle;
-use e2e::oracle::Kind;
-use e2e::oracle::live;
-use e2e::oracle::live::Handover;
-use e2e::replica::Options;
-use e2e::wait::Seen;
+use harness::audit_queries::writes_by_operator;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::load;
+use harness::oracle;
+use harness::oracle::Kind;
+use harness::oracle::live;
+use harness::oracle::live::Handover;
+use harness::replica;
+use harness::replica::Options;
 use kube::Api;
 use serde_json::json;
+use testbed::accounts::OPERATOR;
+use testbed::audit::Event;
+use testbed::audit::lines;
+use testbed::wait::Seen;
 
 use crate::at_hand::ready;
 use crate::at_hand::size;
@@ -124,7 +125,7 @@ async fn who_tells(stage: &Stage) -> Result<Told> {
     }
     ensure!(env::var_os(PREVIOUS).is_some(), "this version announces nobody");
     // Somebody has to be, for the fence to show that it is gone.
-    stage.world.control_plane.announce("nobody", 1).await?;
+    replica::announce(&stage.world.control_plane, "nobody", 1).await?;
     stage.remove_fence().await?;
     Ok(Told::ByTheLease)
 }

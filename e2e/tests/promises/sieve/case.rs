@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use e2e::fault_proxy::Fault;
-use e2e::fault_proxy::Request;
-use e2e::fault_proxy::Rule;
+use harness::fault_proxy::Fault;
+use harness::fault_proxy::Request;
+use harness::fault_proxy::Rule;
 use http::Method;
 
 /// What the run without faults was like.

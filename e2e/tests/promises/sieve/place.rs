@@ -7,11 +7,9 @@ use anyhow::Result;
 use configmapsync::api::ConfigMapSync;
 use configmapsync::api::ConfigMapSyncSpec;
 use configmapsync::names;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::wait::Seen;
-use e2e::wait::until;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::jiff::Timestamp;
@@ -19,6 +17,8 @@ use kube::Api;
 use kube::api::PostParams;
 use serde_json::Value;
 use serde_json::json;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::conditions::ready;
 

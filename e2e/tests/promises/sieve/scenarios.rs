@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use configmapsync::api::ConflictPolicy;
-use e2e::fixture::SOON;
+use harness::fixture::SOON;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::json;
 

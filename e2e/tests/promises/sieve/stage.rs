@@ -7,27 +7,27 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
 use anyhow::ensure;
-use e2e::control_plane::OPERATOR;
-use e2e::fault_proxy::Fault;
-use e2e::fault_proxy::FaultProxy;
-use e2e::fault_proxy::Hold;
-use e2e::fault_proxy::Request;
-use e2e::fixture::SOON;
-use e2e::oracle;
-use e2e::oracle::Change;
-use e2e::oracle::Kind;
-use e2e::oracle::Recorder;
-use e2e::replica::Options;
-use e2e::replica::Replica;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::wait::until_every;
-use e2e::world::World;
+use harness::fault_proxy::Fault;
+use harness::fault_proxy::FaultProxy;
+use harness::fault_proxy::Hold;
+use harness::fault_proxy::Request;
+use harness::fixture::SOON;
+use harness::operator_cluster::OperatorCluster;
+use harness::oracle;
+use harness::oracle::Change;
+use harness::oracle::Kind;
+use harness::oracle::Recorder;
+use harness::replica::Options;
+use harness::replica::Replica;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use kube::api::Patch;
 use kube::api::PatchParams;
 use serde_json::json;
+use testbed::accounts::OPERATOR;
+use testbed::wait::Seen;
+use testbed::wait::until;
+use testbed::wait::until_every;
 
 use crate::sieve::case::Blow;
 use crate::sieve::case::Case;
@@ -55,7 +55,7 @@ pub struct Stage {
     recorder: Recorder,
     proxy: FaultProxy,
     /// With a leader and a standby, both behind the proxy.
-    world: World,
+    world: OperatorCluster,
     runs: usize,
     /// Where runs have ended, and at which revision.
     ended: Vec<(String, u64)>,
@@ -70,8 +70,8 @@ pub enum Struck {
 
 impl Stage {
     pub async fn start() -> Result<Self> {
-        e2e::replica::built().await?;
-        let mut world = World::start(0).await?;
+        harness::replica::built().await?;
+        let mut world = OperatorCluster::start(0).await?;
         let proxy = FaultProxy::start(&world.control_plane)?;
         let arguments = ["--leader-election-retry-period=500ms".to_owned()].to_vec();
         let options = Options { server: Some(proxy.url()), arguments, ..Options::default() };
@@ -230,7 +230,7 @@ impl Stage {
     }
 
     /// Asks the oracles about a run that has ended.
-    async fn check(&mut self, place: &Place, mark: e2e::audit::Mark) -> Result<()> {
+    async fn check(&mut self, place: &Place, mark: testbed::audit::Mark) -> Result<()> {
         let history = self.recorder.history().await?;
         let history = history.only(|it| is_in(it, &place.prefix) || is_about_leadership(it));
         let events = self.world.audit().since(mark).await?;

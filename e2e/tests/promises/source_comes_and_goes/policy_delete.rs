@@ -4,20 +4,20 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::SourceDeletionPolicy;
-use e2e::audit::Event;
-use e2e::audit::by_operator;
-use e2e::audit::lines;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::world::World;
+use harness::audit_queries::by_operator;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use serde_json::json;
+use testbed::audit::Event;
+use testbed::audit::lines;
 
 use crate::at_hand::copy_writes;
 use crate::at_hand::create_where_it_came_back;
 use crate::at_hand::followed;
 
-async fn synced(world: &World) -> Result<Fixture> {
+async fn synced(world: &OperatorCluster) -> Result<Fixture> {
     let fixture = world.fixture();
     let mut spec = one_to_one("central", "shared", "app");
     spec.source_deletion_policy = SourceDeletionPolicy::Delete;
@@ -46,7 +46,7 @@ fn ensure_looked_first(events: &[Event]) -> Result<()> {
 
 #[tokio::test]
 async fn the_copy_goes_after_a_live_look_and_comes_back_with_its_source() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = synced(&world).await?;
     let mark = world.audit().mark().await?;
     fixture.delete_config_map("central", "shared").await?;
@@ -76,7 +76,7 @@ async fn the_copy_goes_after_a_live_look_and_comes_back_with_its_source() -> Res
 
 #[tokio::test]
 async fn a_source_that_is_back_by_the_time_of_the_look_takes_nothing() -> Result<()> {
-    let world = World::start(1).await?;
+    let world = OperatorCluster::start(1).await?;
     let fixture = synced(&world).await?;
     let copy = fixture.config_map("app", "shared").await?.context("no copy")?;
     let mark = world.audit().mark().await?;
@@ -95,7 +95,7 @@ async fn a_source_that_is_back_by_the_time_of_the_look_takes_nothing() -> Result
 
 #[tokio::test]
 async fn what_is_deleted_while_no_operator_runs_is_looked_at_when_one_does() -> Result<()> {
-    let mut world = World::start(1).await?;
+    let mut world = OperatorCluster::start(1).await?;
     let fixture = synced(&world).await?;
     world.replica()?.terminate_and_wait().await?;
     fixture.delete_config_map("central", "shared").await?;

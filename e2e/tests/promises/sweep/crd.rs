@@ -1,20 +1,20 @@
 //! The kind goes, and comes back.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::names;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use kube::api::DeleteParams;
+use testbed::paths::manifest;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::sweep::SWEPT;
 use crate::sweep::impatient;
@@ -22,7 +22,7 @@ use crate::sweep::untouched;
 
 #[tokio::test]
 async fn without_the_kind_nothing_is_swept_and_with_it_all_goes_on() -> Result<()> {
-    let world = World::start_with(1, impatient("1s")).await?;
+    let world = OperatorCluster::start_with(1, impatient("1s")).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     let definitions: Api<CustomResourceDefinition> = Api::all(fixture.client());
@@ -42,7 +42,7 @@ async fn without_the_kind_nothing_is_swept_and_with_it_all_goes_on() -> Result<(
     let panics = replica.logs().iter().any(|line| line.to_string().contains("panicked"));
     ensure!(!panics, "it panicked:\n{}", replica.process().tail(20));
 
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/crds/configmapsyncs.yaml");
+    let file = manifest("crds/configmapsyncs.yaml");
     world.control_plane.apply_file(&file).await?;
     until("a ConfigMapSync can be created", SOON, || async {
         let spec = one_to_one("central", "shared", "app");

@@ -6,10 +6,10 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::names;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::world::World;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::api::core::v1::ConfigMap;
 
 use crate::sweep::impatient;
@@ -27,7 +27,7 @@ async fn taken_over(fixture: &Fixture, before: &ConfigMap) -> Result<()> {
 
 #[tokio::test]
 async fn a_copy_restored_long_before_its_sync_is_taken_over() -> Result<()> {
-    let world = World::start_with(1, impatient("10m")).await?;
+    let world = OperatorCluster::start_with(1, impatient("10m")).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     let lost = fixture.sync("central", "sync").await?.context("the sync is there")?;
@@ -44,7 +44,7 @@ async fn a_copy_restored_long_before_its_sync_is_taken_over() -> Result<()> {
 
 #[tokio::test]
 async fn a_copy_that_its_sync_will_take_over_is_not_swept_meanwhile() -> Result<()> {
-    let world = World::start_with(1, impatient("1s")).await?;
+    let world = OperatorCluster::start_with(1, impatient("1s")).await?;
     let fixture = world.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;

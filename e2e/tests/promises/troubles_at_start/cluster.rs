@@ -1,31 +1,30 @@
 //! A cluster that is not as it should be: not ready, patient, and going on once it is mended.
 
-use std::path::Path;
-
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::control_plane::OPERATOR;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::replica::Options;
-use e2e::replica::Replica;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
+use harness::replica::Options;
+use harness::replica::Replica;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use kube::api::DeleteParams;
 use kube::api::PostParams;
+use testbed::accounts::OPERATOR;
+use testbed::paths::manifest;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::troubles_at_start::MENDED;
 use crate::troubles_at_start::never_panicked;
 use crate::troubles_at_start::stays_patient;
 use crate::troubles_at_start::wait_complaint;
 
-async fn start(world: &World) -> Result<Replica> {
+async fn start(world: &OperatorCluster) -> Result<Replica> {
     Replica::start(&world.control_plane, OPERATOR, &Options::default()).await
 }
 
@@ -50,7 +49,7 @@ async fn goes_on(replica: &Replica, fixture: &Fixture) -> Result<()> {
 }
 
 /// Takes `verb` on `ConfigMap`s from the operator, or gives it back, once the API server knows.
-async fn may(world: &World, verb: &str, granted: bool) -> Result<()> {
+async fn may(world: &OperatorCluster, verb: &str, granted: bool) -> Result<()> {
     let api: Api<ClusterRole> = Api::all(world.control_plane.client());
     let mut granting = api.get(OPERATOR).await.context("reading the ClusterRole")?;
     let rules = granting.rules.as_mut().context("a ClusterRole without rules")?;
@@ -70,7 +69,7 @@ async fn may(world: &World, verb: &str, granted: bool) -> Result<()> {
 
 #[tokio::test]
 async fn an_api_server_that_is_not_there_is_waited_for() -> Result<()> {
-    let mut world = World::start(0).await?;
+    let mut world = OperatorCluster::start(0).await?;
     let fixture = world.fixture();
     source(&fixture).await?;
     ask_for_a_copy(&fixture).await?;
@@ -90,7 +89,7 @@ async fn an_api_server_that_is_not_there_is_waited_for() -> Result<()> {
 
 #[tokio::test]
 async fn a_missing_custom_resource_definition_is_asked_for() -> Result<()> {
-    let world = World::start(0).await?;
+    let world = OperatorCluster::start(0).await?;
     let fixture = world.fixture();
     source(&fixture).await?;
     let definitions: Api<CustomResourceDefinition> = Api::all(fixture.client());
@@ -107,7 +106,7 @@ async fn a_missing_custom_resource_definition_is_asked_for() -> Result<()> {
     wait_complaint(&replica, &["ConfigMapSync", "apply its CustomResourceDefinition"]).await?;
     stays_patient(&replica).await?;
 
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/crds/configmapsyncs.yaml");
+    let file = manifest("crds/configmapsyncs.yaml");
     world.control_plane.apply_file(&file).await?;
     until("a ConfigMapSync can be created", SOON, || async {
         let created = ask_for_a_copy(&fixture).await;
@@ -122,7 +121,7 @@ async fn a_missing_custom_resource_definition_is_asked_for() -> Result<()> {
 
 #[tokio::test]
 async fn a_verb_without_which_nothing_is_seen_is_asked_for() -> Result<()> {
-    let world = World::start(0).await?;
+    let world = OperatorCluster::start(0).await?;
     let fixture = world.fixture();
     source(&fixture).await?;
     ask_for_a_copy(&fixture).await?;
@@ -139,7 +138,7 @@ async fn a_verb_without_which_nothing_is_seen_is_asked_for() -> Result<()> {
 
 #[tokio::test]
 async fn a_verb_without_which_nothing_is_copied_is_asked_for() -> Result<()> {
-    let world = World::start(0).await?;
+    let world = OperatorCluster::start(0).await?;
     let fixture = world.fixture();
     source(&fixture).await?;
     may(&world, "create", false).await?;

@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use e2e::process::Program;
-use e2e::replica;
-use e2e::run_folder::RunFolder;
+use harness::replica;
 use serde_json::Value;
+use testbed::process::Program;
+use testbed::run_folder::RunFolder;
 
 const SHORT: Duration = Duration::from_secs(20);
 const IDENTITY: [&str; 7] = ["run", "--namespace", "a", "--pod-name", "b", "--pod-uid", "c"];

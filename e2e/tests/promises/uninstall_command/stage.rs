@@ -9,19 +9,15 @@ use configmapsync::api::ConflictPolicy;
 use configmapsync::api::DeletionPolicy;
 use configmapsync::api::namespaced_name::NamespacedName;
 use configmapsync::names;
-use e2e::audit::Event;
-use e2e::cli::Ended;
-use e2e::cli::configmapsync;
-use e2e::control_plane::OPERATOR;
-use e2e::fixture::Fixture;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::wait::Seen;
-use e2e::wait::until;
-use e2e::world::World;
 use futures::StreamExt as _;
 use futures::TryStreamExt as _;
 use futures::stream;
+use harness::cli::Ended;
+use harness::cli::configmapsync;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::core::v1::Pod;
@@ -31,6 +27,10 @@ use kube::api::DeleteParams;
 use kube::api::ListParams;
 use kube::api::PostParams;
 use serde_json::json;
+use testbed::accounts::OPERATOR;
+use testbed::audit::Event;
+use testbed::wait::Seen;
+use testbed::wait::until;
 use tokio::task::JoinHandle;
 
 /// Somebody else's finalizer.
@@ -40,7 +40,7 @@ pub const HELD: &str = "example.test/held";
 const CONCURRENT: usize = 16;
 
 /// Runs `uninstall` as an administrator, where nobody can be asked.
-pub async fn uninstall(world: &World, arguments: &[&str]) -> Result<Ended> {
+pub async fn uninstall(world: &OperatorCluster, arguments: &[&str]) -> Result<Ended> {
     let arguments = [&["uninstall"], arguments].concat();
     configmapsync(world.control_plane.kubeconfig(), &arguments).await
 }
@@ -49,8 +49,8 @@ pub async fn uninstall(world: &World, arguments: &[&str]) -> Result<Ended> {
 pub struct Running(JoinHandle<Result<Ended>>);
 
 /// Starts `uninstall`, and goes on.
-pub async fn in_background(world: &World, arguments: &[&str]) -> Result<Running> {
-    e2e::replica::built().await?;
+pub async fn in_background(world: &OperatorCluster, arguments: &[&str]) -> Result<Running> {
+    harness::replica::built().await?;
     let kubeconfig = world.control_plane.kubeconfig().to_owned();
     let arguments = [&["uninstall"], arguments].concat();
     let arguments: Vec<_> = arguments.into_iter().map(ToOwned::to_owned).collect();
@@ -89,7 +89,7 @@ pub async fn some_of_each(fixture: &Fixture) -> Result<()> {
 }
 
 /// Ends the replica and its pod, as a kubelet does.
-pub async fn end_operator(world: &mut World) -> Result<()> {
+pub async fn end_operator(world: &mut OperatorCluster) -> Result<()> {
     let replica = world.take_leader().await?;
     replica.terminate_and_wait().await?;
     let pods = Api::<Pod>::namespaced(world.control_plane.client(), OPERATOR);
@@ -98,7 +98,7 @@ pub async fn end_operator(world: &mut World) -> Result<()> {
 }
 
 /// A Deployment whose pods are those that run: no controller touches it here.
-pub async fn start_deployment(world: &World, name: &str, replicas: i32) -> Result<()> {
+pub async fn start_deployment(world: &OperatorCluster, name: &str, replicas: i32) -> Result<()> {
     let labels = json!({"app.kubernetes.io/name": OPERATOR});
     let container = json!({"name": OPERATOR, "image": OPERATOR});
     let deployment = json!({

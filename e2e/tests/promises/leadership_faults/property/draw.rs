@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use e2e::fault_proxy::Direction;
 use fastrand::Rng;
+use harness::fault_proxy::Direction;
 
 /// What makes the leader lose the lead.
 #[derive(Clone, Copy, Debug)]

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use e2e::fault_proxy::Fault;
-use e2e::fault_proxy::Hold;
-use e2e::fault_proxy::Request;
-use e2e::fault_proxy::Rule;
-use e2e::fixture::SOON;
-use e2e::fixture::one_to_one;
-use e2e::load::COPIES;
-use e2e::load::SOURCES;
+use harness::fault_proxy::Fault;
+use harness::fault_proxy::Hold;
+use harness::fault_proxy::Request;
+use harness::fault_proxy::Rule;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::load::COPIES;
+use harness::load::SOURCES;
 use http::Method;
 
 use crate::leadership_faults::property::draw::Beside;

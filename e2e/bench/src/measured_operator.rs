@@ -1,0 +1,106 @@
+//! The operator that is measured: one process, compiled as fast as it ships but for fat LTO.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::Result;
+use harness::replica;
+use harness::replica::Replica;
+use testbed::control_plane::ControlPlane;
+use testbed::terminal::Done;
+use testbed::terminal::Screen;
+use testbed::wait::Seen;
+use testbed::wait::until_every;
+
+use crate::options::Options;
+use crate::process_usage::Usage;
+
+/// The cargo profile, see Cargo.toml.
+const PROFILE: &str = "measure";
+const SOON: Duration = Duration::from_mins(1);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The operator's binary: the one that was named, or this checkout's.
+///
+/// # Errors
+/// It does not compile.
+pub async fn binary(screen: &Screen, options: &Options) -> Result<PathBuf> {
+    if let Some(operator) = &options.operator {
+        return operator.canonicalize().with_context(|| format!("finding {}", operator.display()));
+    }
+    let work = async {
+        let binary = replica::build(PROFILE).await?;
+        Ok(Done::new(binary, format!("profile {PROFILE}")))
+    };
+    screen.step("operator compiled", work).await
+}
+
+/// A running operator that leads.
+pub struct Operator {
+    replica: Replica,
+    url: String,
+}
+
+// === impl Operator ===
+
+impl Operator {
+    /// Starts it in a pod of its own, and returns as soon as it leads.
+    ///
+    /// # Errors
+    /// It does not start, or does not lead in time.
+    pub async fn start(control_plane: &ControlPlane, name: &str, binary: PathBuf) -> Result<Self> {
+        let options = replica::Options { binary: Some(binary), ..replica::Options::default() };
+        let replica = Replica::start(control_plane, name, &options).await?;
+        let url = replica.url().await?;
+        let operator = Self { replica, url };
+        until_every(PAUSE, "the operator leads", SOON, || async {
+            let leads = operator.metric("leader_election_master_status").await?;
+            Ok(Seen::from_bool(leads > 0.0, || "it does not".to_owned()))
+        })
+        .await?;
+        Ok(operator)
+    }
+
+    /// Asks it to stop, and waits until it has.
+    ///
+    /// # Errors
+    /// It does not stop in peace.
+    pub async fn stop(self) -> Result<()> {
+        self.replica.terminate_and_wait().await
+    }
+
+    /// What it uses.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn usage(&self) -> Result<Usage> {
+        Usage::of(self.replica.process().pid())
+    }
+
+    /// The sum of its series whose names, with labels, begin like this.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn metric(&self, series: &str) -> Result<f64> {
+        self.replica.process().expect_running()?;
+        let url = format!("{}/metrics", self.url);
+        let text = reqwest::get(&url).await.with_context(|| format!("asking for {url}"))?;
+        let text = text.text().await?;
+        let lines = text.lines().filter(|line| line.starts_with(series));
+        let values = lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+        Ok(values.sum())
+    }
+
+    /// Waits until the series are at least `value`.
+    ///
+    /// # Errors
+    /// They are not in time.
+    pub async fn wait_metric(&self, series: &str, value: f64, deadline: Duration) -> Result<()> {
+        until_every(PAUSE, format!("{series} is {value}"), deadline, || async {
+            let seen = self.metric(series).await?;
+            Ok(Seen::from_bool(seen >= value, || seen.to_string()))
+        })
+        .await
+    }
+}

@@ -1,0 +1,23 @@
+//! The demo, from beginning to end.
+
+use std::time::Duration;
+
+use demo::Options;
+use testbed::pod_tests;
+
+#[tokio::test]
+async fn the_demo_shows_the_whole_path() {
+    if pod_tests::are_skipped() {
+        return;
+    }
+    let report = demo::run(&Options { once: true, ..Options::default() }).await.unwrap();
+    assert_eq!(report.pod_security, "restricted");
+    assert_eq!(report.leaders.len(), 1, "pods that hold a Lease: {:?}", report.leaders);
+    assert!(report.follow < Duration::from_secs(5), "the copy followed after {:?}", report.follow);
+    assert!(report.failover < Duration::from_secs(10), "another led after {:?}", report.failover);
+    for name in ["reconcile", "observe", "plan", "create copy"] {
+        assert!(report.spans.iter().any(|span| span == name), "no {name} in {:?}", report.spans);
+    }
+    let remains = report.footprint.unwrap().remains();
+    assert!(remains.is_empty(), "left behind: {remains:#?}");
+}

@@ -1,0 +1,39 @@
+//! Compares the rights that a run of all tests has used with those that are granted.
+//!
+//! `E2E_USED_RIGHTS=FILE cargo test --locked`, then `rights FILE`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use anyhow::Result;
+use configmapsync::manifests;
+use configmapsync::names;
+use testbed::audit::granted;
+
+fn main() -> Result<ExitCode> {
+    let file = std::env::args().nth(1).context("which file? rights FILE")?;
+    let text = fs::read_to_string(&file).with_context(|| format!("reading {file}"))?;
+    let used: BTreeSet<_> = text.lines().map(str::to_owned).collect();
+    let operator = [manifests::cluster_rules(), manifests::rules()].concat();
+    let uninstall = manifests::rules_of_uninstall();
+    let granted: BTreeSet<_> = granted("operator", &operator)
+        .chain(granted("uninstall", &uninstall))
+        // Nothing is asked of the API server by this verb: it lets marks pass its policy.
+        .filter(|right| !right.contains(names::VERB_STAMP))
+        .collect();
+    let mut code = ExitCode::SUCCESS;
+    for right in granted.union(&used) {
+        let finding = match (granted.contains(right), used.contains(right)) {
+            (true, true) => "granted, used",
+            (true, false) => "GRANTED, NEVER USED",
+            _ => "USED, NOT GRANTED",
+        };
+        if finding != "granted, used" {
+            code = ExitCode::FAILURE;
+        }
+        println!("{right:<70} {finding}");
+    }
+    Ok(code)
+}

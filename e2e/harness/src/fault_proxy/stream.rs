@@ -1,0 +1,133 @@
+//! A watch on its way to the replica, line by line.
+
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use anyhow::Error;
+use anyhow::anyhow;
+use futures::stream;
+use http_body_util::BodyExt as _;
+use http_body_util::StreamBody;
+use hyper::body::Bytes;
+use hyper::body::Frame;
+use hyper::body::Incoming;
+use tokio::sync::mpsc;
+
+use crate::fault_proxy::body::Body;
+use crate::fault_proxy::shared::Shared;
+use crate::fault_proxy::watches::Treatment;
+
+type Sender = mpsc::Sender<Result<Frame<Bytes>, Error>>;
+
+/// The lines that have come and not gone.
+#[derive(Default)]
+struct Lines {
+    /// The beginning of a line.
+    begun: Vec<u8>,
+    /// Whole lines, each with whether it is an event.
+    held: VecDeque<(Bytes, bool)>,
+    events: usize,
+}
+
+/// The body of a watch of `resource`, from what the API server sends.
+pub(super) fn lines(shared: Arc<Shared>, resource: String, from: Incoming) -> Body {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(forward(shared, resource, from, sender));
+    let frames = stream::unfold(receiver, |mut receiver| async {
+        receiver.recv().await.map(|frame| (frame, receiver))
+    });
+    StreamBody::new(frames).boxed_unsync()
+}
+
+/// Ends with either side. What is held back when the API server ends the watch is lost, as it
+/// would be: the replica watches again from what it has seen.
+async fn forward(shared: Arc<Shared>, resource: String, mut from: Incoming, to: Sender) {
+    let mut treatments = shared.watches.treatments();
+    let treatment =
+        |all: &BTreeMap<String, Treatment>| all.get(&resource).copied().unwrap_or_default();
+    let cuts = treatment(&treatments.borrow_and_update()).cuts;
+    let mut lines = Lines::default();
+    loop {
+        let now = treatment(&treatments.borrow_and_update());
+        if now.cuts != cuts {
+            let _ = to.send(Err(anyhow!("the watch was cut"))).await;
+            return;
+        }
+        while let Some(line) = lines.next_beyond(now.lag) {
+            if to.send(Ok(Frame::data(line))).await.is_err() {
+                return;
+            }
+        }
+        tokio::select! {
+            frame = from.frame() => match frame {
+                Some(Ok(frame)) => {
+                    let bytes = frame.into_data().unwrap_or_default();
+                    lines.add(&bytes, |line| shared.watches.note(&resource, line));
+                }
+                _ => return,
+            },
+            changed = treatments.changed() => if changed.is_err() { return },
+            // The replica has gone.
+            () = to.closed() => return,
+        }
+    }
+}
+
+impl Lines {
+    fn add(&mut self, bytes: &[u8], mut is_event: impl FnMut(&[u8]) -> bool) {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.begun.extend_from_slice(part);
+            if part.ends_with(b"\n") {
+                let line = Bytes::from(std::mem::take(&mut self.begun));
+                let is_event = is_event(&line);
+                self.events += usize::from(is_event);
+                self.held.push_back((line, is_event));
+            }
+        }
+    }
+
+    /// The oldest line, unless so few events have come that it is held back.
+    fn next_beyond(&mut self, lag: usize) -> Option<Bytes> {
+        // What is no event waits with the event before it, and passes with it.
+        let is_event = self.held.front()?.1;
+        if is_event && self.events <= lag {
+            return None;
+        }
+        let (line, _) = self.held.pop_front()?;
+        self.events -= usize::from(is_event);
+        Some(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Lines {
+        let mut lines = Lines::default();
+        // In pieces, as the network likes it.
+        for piece in text.as_bytes().chunks(3) {
+            lines.add(piece, |line| line.starts_with(b"e"));
+        }
+        lines
+    }
+
+    fn all_beyond(lines: &mut Lines, lag: usize) -> String {
+        std::iter::from_fn(|| lines.next_beyond(lag))
+            .map(|line| String::from_utf8(line.to_vec()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn without_a_lag_whole_lines_pass() {
+        assert_eq!(all_beyond(&mut lines("e1\nbookmark\ne2\ne3"), 0), "e1\nbookmark\ne2\n");
+    }
+
+    #[test]
+    fn with_a_lag_the_newest_events_and_what_follows_them_are_held_back() {
+        let mut lines = lines("e1\nb1\ne2\nb2\ne3\nb3\n");
+        assert_eq!(all_beyond(&mut lines, 2), "e1\nb1\n");
+        assert_eq!(all_beyond(&mut lines, 0), "e2\nb2\ne3\nb3\n");
+    }
+}

@@ -1,0 +1,226 @@
+//! Takes the history from the API server while it happens.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use configmapsync::api::ConfigMapSync;
+use configmapsync::api::ConfigMapSyncLeader;
+use configmapsync::api::namespaced_name::NamespacedName;
+use futures::Stream;
+use futures::StreamExt as _;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::Client;
+use kube::ResourceExt as _;
+use kube::api::ApiResource;
+use kube::api::DynamicObject;
+use kube::api::ListParams;
+use kube::api::WatchEvent;
+use kube::api::WatchParams;
+use testbed::accounts::OPERATOR;
+use testbed::wait::Seen;
+use testbed::wait::until;
+use tokio::task::JoinSet;
+
+use crate::oracle::history::Change;
+use crate::oracle::history::History;
+use crate::oracle::history::Kind;
+use crate::oracle::history::revision;
+
+/// How long to rest before a watch that broke is begun again.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How the API server answers about revisions that it no longer has.
+const EXPIRED: u16 = 410;
+/// How it answers about kinds that it does not have.
+const MISSING: u16 = 404;
+
+/// Watches all `ConfigMap`s, `ConfigMapSync`s and namespaces of a cluster, and what tells who
+/// leads. Dropped, it ends.
+///
+/// It outlives a restart of etcd. One of its API server loses revisions, and it says so: where that
+/// is restarted, it needs [another](testbed::control_plane::api_server::ApiServer).
+pub struct Recorder {
+    client: Client,
+    kinds: Vec<Kind>,
+    recorded: Arc<Mutex<Recorded>>,
+    _watches: JoinSet<()>,
+}
+
+#[derive(Default)]
+struct Recorded {
+    changes: Vec<Change>,
+    /// Why it is not whole.
+    broken: Option<String>,
+}
+
+impl Recorder {
+    /// Begins with what there is.
+    ///
+    /// # Errors
+    /// The API server does not answer.
+    pub async fn start(client: Client) -> Result<Self> {
+        let recorded = Arc::<Mutex<Recorded>>::default();
+        let mut watches = JoinSet::new();
+        let mut kinds = Vec::new();
+        for kind in Kind::ALL {
+            let api = api(&client, kind);
+            let list = match api.list(&ListParams::default()).await {
+                Ok(list) => list,
+                // A cluster need not have every kind.
+                Err(kube::Error::Api(status)) if status.code == MISSING => continue,
+                Err(error) => {
+                    return Err(error).with_context(|| format!("listing {}", kind.resource()));
+                }
+            };
+            kinds.push(kind);
+            let version = list.metadata.resource_version.unwrap_or_default();
+            for object in list.items {
+                lock(&recorded).changes.push(change(kind, &object, false, true)?);
+            }
+            watches.spawn(record(kind, api, version, Arc::clone(&recorded)));
+        }
+        Ok(Self { client, kinds, recorded, _watches: watches })
+    }
+
+    /// The history up to now: whatever was answered before the call is in it.
+    ///
+    /// # Errors
+    /// A watch broke, so that something may be missing; or it lags behind for too long.
+    pub async fn history(&self) -> Result<History> {
+        for kind in self.kinds.iter().copied() {
+            let list = api(&self.client, kind).list_metadata(&ListParams::default()).await?;
+            let listed: Vec<_> = list
+                .items
+                .iter()
+                .filter_map(|it| {
+                    let at = NamespacedName::new(it.namespace().unwrap_or_default(), it.name_any());
+                    Some((at, it.resource_version()?.parse::<u64>().ok()?))
+                })
+                .collect();
+            let version = list.metadata.resource_version.unwrap_or_default();
+            let version: u64 = version.parse().context("a list without a resourceVersion")?;
+            let what = format!("all changes of {} are recorded", kind.resource());
+            until(what, Duration::from_secs(10), || async {
+                let history = self.snapshot()?;
+                let missing = missing(&history, kind, &listed, version);
+                Ok(Seen::from_bool(missing.is_empty(), || format!("without {missing:?}")))
+            })
+            .await?;
+        }
+        self.snapshot()
+    }
+
+    fn snapshot(&self) -> Result<History> {
+        let recorded = lock(&self.recorded);
+        if let Some(broken) = &recorded.broken {
+            bail!("the history is not whole: {broken}");
+        }
+        Ok(History::new(recorded.changes.clone()))
+    }
+}
+
+/// What a list shows and the history does not, or the other way round.
+fn missing(
+    history: &History,
+    kind: Kind,
+    listed: &[(NamespacedName, u64)],
+    version: u64,
+) -> Vec<NamespacedName> {
+    let unseen = listed.iter().filter(|(at, revision)| {
+        history.of(kind, at).next_back().is_none_or(|change| change.revision < *revision)
+    });
+    let names: BTreeSet<_> = listed.iter().map(|(at, _)| at).collect();
+    let present = history.present(kind, version);
+    let not_gone = present.into_iter().map(|change| &change.at).filter(|at| !names.contains(at));
+    unseen.map(|(at, _)| at).chain(not_gone).cloned().collect()
+}
+
+async fn record(
+    kind: Kind,
+    api: Api<DynamicObject>,
+    version: String,
+    recorded: Arc<Mutex<Recorded>>,
+) {
+    if let Err(error) = follow(kind, api, version, &recorded).await {
+        lock(&recorded).broken = Some(format!("watching {}: {error:#}", kind.resource()));
+    }
+}
+
+/// Watches again from where it was when a watch ends, as it does now and then, or breaks.
+async fn follow(
+    kind: Kind,
+    api: Api<DynamicObject>,
+    mut version: String,
+    recorded: &Mutex<Recorded>,
+) -> Result<()> {
+    loop {
+        match api.watch(&WatchParams::default(), &version).await {
+            Ok(events) => note(kind, Box::pin(events), &mut version, recorded).await?,
+            Err(kube::Error::Api(status)) if status.code == EXPIRED => bail!("{status:?}"),
+            Err(_) => {}
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Notes what a watch tells, until it ends or breaks.
+async fn note(
+    kind: Kind,
+    mut events: impl Stream<Item = kube::Result<WatchEvent<DynamicObject>>> + Unpin,
+    version: &mut String,
+    recorded: &Mutex<Recorded>,
+) -> Result<()> {
+    while let Some(Ok(event)) = events.next().await {
+        let (object, gone) = match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
+            WatchEvent::Deleted(object) => (object, true),
+            WatchEvent::Bookmark(bookmark) => {
+                *version = bookmark.metadata.resource_version;
+                continue;
+            }
+            WatchEvent::Error(error) if error.code == EXPIRED => bail!("{error:?}"),
+            WatchEvent::Error(_) => return Ok(()),
+        };
+        *version = object.resource_version().context("an event without a version")?;
+        let change = change(kind, &object, gone, false)?;
+        lock(recorded).changes.push(change);
+    }
+    Ok(())
+}
+
+fn change(kind: Kind, object: &DynamicObject, gone: bool, listed: bool) -> Result<Change> {
+    let at = NamespacedName::new(object.namespace().unwrap_or_default(), object.name_any());
+    let mut object = serde_json::to_value(object)?;
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        // Nobody asks who manages which field.
+        metadata.remove("managedFields");
+    }
+    let revision = revision(&object).context("an object without a resourceVersion")?;
+    Ok(Change { kind, at, revision, object, gone, listed })
+}
+
+fn api(client: &Client, kind: Kind) -> Api<DynamicObject> {
+    let all = |resource| Api::all_with(client.clone(), &resource);
+    match kind {
+        Kind::ConfigMap => all(ApiResource::erase::<ConfigMap>(&())),
+        Kind::Sync => all(ApiResource::erase::<ConfigMapSync>(&())),
+        Kind::Namespace => all(ApiResource::erase::<Namespace>(&())),
+        Kind::Leader => all(ApiResource::erase::<ConfigMapSyncLeader>(&())),
+        Kind::Lease => {
+            Api::namespaced_with(client.clone(), OPERATOR, &ApiResource::erase::<Lease>(&()))
+        }
+    }
+}
+
+fn lock(recorded: &Mutex<Recorded>) -> MutexGuard<'_, Recorded> {
+    recorded.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,154 @@
+//! What the operator may do, taken away and given back while it runs.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use k8s_openapi::api::authorization::v1::ResourceAttributes;
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use k8s_openapi::api::authorization::v1::SubjectAccessReviewSpec;
+use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::json;
+use testbed::accounts::OPERATOR;
+use testbed::accounts::OPERATOR_USER;
+use testbed::control_plane::ControlPlane;
+use testbed::paths::manifest;
+use testbed::wait::Seen;
+use testbed::wait::until;
+
+use crate::fixture::SOON;
+
+/// Name of the Role and its binding that [`permit_in`] creates.
+const IN_ONE_NAMESPACE: &str = "configmapsync-e2e";
+
+/// Takes rights to a resource, such as `configmaps` or `configmapsyncs/status`, from the
+/// operator, and waits until they are gone. What it is watching already, it goes on watching.
+///
+/// # Errors
+/// The API server refuses, or does not follow in time.
+pub async fn forbid(control_plane: &ControlPlane, resource: &str, verbs: &[&str]) -> Result<()> {
+    let mut role = Api::<ClusterRole>::all(control_plane.client()).get(OPERATOR).await?;
+    for rule in role.rules.iter_mut().flatten() {
+        if rule.resources.iter().flatten().any(|it| it == resource) {
+            rule.verbs.retain(|it| !verbs.contains(&it.as_str()));
+        }
+    }
+    role.rules.iter_mut().for_each(|rules| rules.retain(|rule| !rule.verbs.is_empty()));
+    role.metadata = ObjectMeta { name: role.metadata.name, ..ObjectMeta::default() };
+    control_plane.apply(serde_json::to_value(&role)?).await?;
+    for verb in verbs {
+        wait_right(control_plane, "default", resource, verb, false).await?;
+    }
+    Ok(())
+}
+
+/// Gives the operator all its rights back, and waits until it has these.
+///
+/// # Errors
+/// The API server refuses, or does not follow in time.
+pub async fn permit(control_plane: &ControlPlane, resource: &str, verbs: &[&str]) -> Result<()> {
+    control_plane.apply_file(&manifest("rbac.yaml")).await?;
+    for verb in verbs {
+        wait_right(control_plane, "default", resource, verb, true).await?;
+    }
+    Ok(())
+}
+
+/// Gives the operator rights to `ConfigMap`s in one namespace, and waits until it has them.
+///
+/// # Errors
+/// The API server refuses, or does not follow in time.
+pub async fn permit_in(
+    control_plane: &ControlPlane,
+    namespace: &str,
+    verbs: &[&str],
+) -> Result<()> {
+    let metadata = json!({"name": IN_ONE_NAMESPACE, "namespace": namespace});
+    let (group, version) = ("rbac.authorization.k8s.io", "rbac.authorization.k8s.io/v1");
+    control_plane
+        .apply(json!({
+            "apiVersion": version,
+            "kind": "Role",
+            "metadata": metadata,
+            "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": verbs}],
+        }))
+        .await?;
+    control_plane
+        .apply(json!({
+            "apiVersion": version,
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": IN_ONE_NAMESPACE},
+            "subjects": [{"kind": "ServiceAccount", "name": OPERATOR, "namespace": OPERATOR}],
+        }))
+        .await?;
+    for verb in verbs {
+        wait_right(control_plane, namespace, "configmaps", verb, true).await?;
+    }
+    Ok(())
+}
+
+async fn wait_right(
+    control_plane: &ControlPlane,
+    namespace: &str,
+    resource: &str,
+    verb: &str,
+    wanted: bool,
+) -> Result<()> {
+    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+    let is_ours = resource.starts_with("configmapsync");
+    let asked = ResourceAttributes {
+        namespace: Some(namespace.to_owned()),
+        verb: Some(verb.to_owned()),
+        group: Some(if is_ours { "apps.nishaf.info" } else { "" }.to_owned()),
+        resource: Some(resource.to_owned()),
+        subresource: Some(subresource.to_owned()),
+        ..ResourceAttributes::default()
+    };
+    let spec = SubjectAccessReviewSpec {
+        user: Some(OPERATOR_USER.to_owned()),
+        resource_attributes: Some(asked),
+        ..SubjectAccessReviewSpec::default()
+    };
+    let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
+    let reviews = Api::<SubjectAccessReview>::all(control_plane.client());
+    let what = format!("the operator may {verb} {resource} in {namespace}: {wanted}");
+    until(what, SOON, || async {
+        let answer = reviews.create(&PostParams::default(), &review).await?;
+        let allowed = answer.status.is_some_and(|status| status.allowed);
+        Ok(Seen::from_bool(allowed == wanted, || format!("{allowed}")))
+    })
+    .await
+}
+
+/// Cuts the operator's watch of a resource, such as `namespaces`, and keeps it from watching
+/// again: what it knows of it stays as it is. Undone by [`permit`].
+///
+/// The API server is restarted for it: replicas need a patient leader election.
+///
+/// # Errors
+/// The API server refuses, or is not back in time.
+pub async fn blind(control_plane: &mut ControlPlane, resource: &str) -> Result<()> {
+    forbid(control_plane, resource, &["list", "watch"]).await?;
+    let mark = control_plane.audit().mark().await?;
+    control_plane.restart_api_server().await?;
+    // The rights of a new API server come from its own watches, which may take a moment.
+    wait_right(control_plane, "default", resource, "watch", false).await?;
+    wait_right(control_plane, "default", "configmapsyncs/status", "patch", true).await?;
+    let others = ["configmaps", "configmapsyncs", "namespaces"];
+    for other in others.into_iter().filter(|other| *other != resource) {
+        let what = format!("the operator watches {other} again");
+        until(what, Duration::from_mins(1), || async {
+            let events = control_plane.audit().since(mark).await?;
+            let begun = events.iter().any(|event| {
+                let is_watch = event.verb == "watch" && event.resource() == other;
+                is_watch && event.user.username == OPERATOR_USER && !event.is_final()
+            });
+            Ok(Seen::from_bool(begun, || format!("{} requests", events.len())))
+        })
+        .await?;
+    }
+    Ok(())
+}

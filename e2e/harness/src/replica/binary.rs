@@ -1,0 +1,89 @@
+//! The operator's binary.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use serde::Deserialize;
+use testbed::accounts::OPERATOR;
+use testbed::paths::repository;
+use tokio::process::Command;
+use tokio::sync::OnceCell;
+
+/// The programs of this checkout, by name.
+type Programs = BTreeMap<String, PathBuf>;
+
+static BUILT: OnceCell<Programs> = OnceCell::const_new();
+
+/// One line of what cargo says with `--message-format=json`.
+#[derive(Deserialize)]
+struct Message {
+    target: Option<Target>,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+/// The operator, built from this checkout: once per process, and only what has changed.
+pub async fn built() -> Result<&'static Path> {
+    built_program(OPERATOR).await
+}
+
+/// The operator of [`crate::careless`], built as [`built`] builds the other.
+pub async fn built_careless() -> Result<&'static Path> {
+    built_program("careless").await
+}
+
+/// The operator, built from this checkout with a cargo profile: only what has changed.
+pub async fn build(profile: &str) -> Result<PathBuf> {
+    Ok(program(&build_all(profile).await?, OPERATOR)?.to_owned())
+}
+
+async fn built_program(name: &str) -> Result<&'static Path> {
+    program(BUILT.get_or_try_init(|| build_all("dev")).await?, name)
+}
+
+fn program<'a>(programs: &'a Programs, name: &str) -> Result<&'a Path> {
+    let found = programs.get(name).map(PathBuf::as_path);
+    found.with_context(|| format!("cargo build named no executable {name}"))
+}
+
+async fn build_all(profile: &str) -> Result<Programs> {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // All programs of the default members: then dependencies have the same features as in
+    // `cargo test`, and are not compiled once more.
+    command.args(["build", "--locked", "--bins", "--message-format=json-render-diagnostics"]);
+    command.args(["--profile", profile]);
+    for (name, _) in env::vars_os().filter(|(name, _)| is_of_running_test(name)) {
+        command.env_remove(name);
+    }
+    let output = command
+        .current_dir(repository())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("starting cargo")?;
+    if !output.status.success() {
+        bail!("cargo build failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
+    Ok(messages.filter_map(|message| Some((message.target?.name, message.executable?))).collect())
+}
+
+/// Whether cargo set a variable for the test that runs now. Some build scripts (ring's) run again
+/// when these change, and with them most of the dependencies would be compiled again.
+fn is_of_running_test(name: &OsStr) -> bool {
+    let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+    name.to_str().is_some_and(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
+}

@@ -1,0 +1,191 @@
+//! The fault proxy: what passes through it, and what does not.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::ensure;
+use configmapsync::names;
+use futures::Stream;
+use futures::StreamExt as _;
+use harness::fault_proxy::Answer;
+use harness::fault_proxy::Direction;
+use harness::fault_proxy::Fault;
+use harness::fault_proxy::FaultProxy;
+use harness::fault_proxy::Hold;
+use harness::fault_proxy::Rule;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::installation;
+use harness::replica::Pod;
+use http::Method;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::ResourceExt as _;
+use kube::api::PostParams;
+use kube::api::WatchEvent;
+use kube::api::WatchParams;
+use serde_json::json;
+use testbed::control_plane::ControlPlane;
+use testbed::kubeconfig;
+use tokio::time::timeout;
+
+/// A control plane, a proxy before it, and somebody who goes through it as the operator.
+struct Setting {
+    through: Fixture,
+    past: Fixture,
+    proxy: FaultProxy,
+    _control_plane: ControlPlane,
+}
+
+async fn setting() -> Result<Setting> {
+    let control_plane = ControlPlane::start().await?;
+    installation::install(&control_plane).await?;
+    let proxy = FaultProxy::start(&control_plane)?;
+    let pod = Pod::create(&control_plane, "through", Some(&proxy.url())).await?;
+    let through = Fixture::new(kubeconfig::client_that_tries_once(&pod.kubeconfig).await?);
+    let past = Fixture::new(control_plane.client());
+    Ok(Setting { through, past, proxy, _control_plane: control_plane })
+}
+
+/// Marked: the API server lets the operator's account write no others.
+async fn create(through: &Fixture, name: &str) -> Result<ConfigMap> {
+    let labels = json!({names::LABEL_SYNC_UID: "u"});
+    let map = serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}}))?;
+    let maps: Api<ConfigMap> = Api::namespaced(through.client(), "default");
+    Ok(maps.create(&PostParams::default(), &map).await?)
+}
+
+fn creates(fault: Fault) -> Rule {
+    Rule::new(fault).method(Method::POST).resource("configmaps")
+}
+
+#[tokio::test]
+async fn a_fault_befalls_the_request_that_its_rule_says() -> Result<()> {
+    let Setting { through, past, proxy, _control_plane } = setting().await?;
+    let create = async |name: &str| create(&through, name).await;
+    let exists = async |name: &str| anyhow::Ok(past.config_map("default", name).await?.is_some());
+
+    proxy.add(creates(Fault::Cut).nth(1));
+    create("first").await?;
+    ensure!(create("cut").await.is_err() && !exists("cut").await?);
+    create("third").await?;
+
+    proxy.add(creates(Fault::LoseAnswer));
+    ensure!(create("lost").await.is_err() && exists("lost").await?);
+    proxy.add(creates(Fault::TruncateAnswer));
+    ensure!(create("truncated").await.is_err() && exists("truncated").await?);
+    proxy.add(creates(Fault::Answer(Answer::failure(409))));
+    let error = format!("{:#}", create("conflict").await.err().context("no 409")?);
+    ensure!(error.contains("409") && !exists("conflict").await?, "{error}");
+    proxy.add(creates(Fault::Delay(Duration::from_millis(1))));
+    create("delayed").await?;
+
+    let hold = Hold::new();
+    proxy.add(creates(Fault::HoldBefore(hold.clone())));
+    let (created, reached) = tokio::join!(create("held"), async {
+        let reached = hold.reached(SOON).await;
+        let exists = exists("held").await;
+        hold.release();
+        reached.and(exists)
+    });
+    ensure!(!reached?, "it was sent before it was released");
+    created?;
+    let hold = Hold::new();
+    proxy.add(creates(Fault::HoldAfter(hold.clone())));
+    let (created, reached) = tokio::join!(create("committed"), async {
+        let reached = hold.reached(SOON).await;
+        let exists = exists("committed").await;
+        hold.cut();
+        reached.and(exists)
+    });
+    ensure!(reached? && created.is_err(), "it was committed, and its answer was lost");
+
+    let seen: Vec<_> = proxy.requests().iter().map(|it| (it.status, it.fault)).collect();
+    let wanted = [
+        (Some(201), None),
+        (None, Some("cut before it was sent")),
+        (Some(201), None),
+        (Some(201), Some("answer lost")),
+        (Some(201), Some("answer truncated")),
+        (None, Some("answered by the proxy")),
+        (Some(201), Some("delayed")),
+        (Some(201), Some("held before it was sent")),
+        (Some(201), Some("held after it was answered")),
+    ];
+    ensure!(seen == wanted, "{seen:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_network_has_kept_arrives_when_nobody_waits_for_it() -> Result<()> {
+    let Setting { through, past, proxy, _control_plane } = setting().await?;
+    let create = async |name: &str| create(&through, name).await;
+    let moment = Duration::from_millis(300);
+    for (directions, name) in [(&Direction::BOTH[..1], "kept"), (&Direction::BOTH[..], "silent")] {
+        // A connection that there is: one that is begun needs to hear, too.
+        create(&format!("before-{name}")).await?;
+        proxy.block(directions);
+        let waited = timeout(moment, create(name)).await;
+        ensure!(waited.is_err(), "{name} was answered");
+        ensure!(past.config_map("default", name).await?.is_none(), "{name} got through");
+        proxy.unblock();
+        past.wait_data("default", name, &[], SOON).await?;
+    }
+    create("heard").await?;
+    proxy.block(&[Direction::ToReplica]);
+    ensure!(timeout(moment, create("unanswered")).await.is_err());
+    past.wait_data("default", "unanswered", &[], SOON).await?;
+    proxy.unblock();
+
+    let hold = Hold::new();
+    proxy.add(creates(Fault::HoldBefore(hold.clone())));
+    let (created, ()) = tokio::join!(create("broken"), async {
+        let reached = hold.reached(SOON).await;
+        proxy.break_connections();
+        drop(reached);
+    });
+    ensure!(created.is_err() && past.config_map("default", "broken").await?.is_none());
+    create("after").await?;
+    Ok(())
+}
+
+/// The name of the next object that a watch tells of.
+async fn next(
+    events: &mut (impl Stream<Item = kube::Result<WatchEvent<ConfigMap>>> + Unpin),
+) -> Result<String> {
+    match timeout(SOON, events.next()).await?.context("the watch has ended")?? {
+        WatchEvent::Added(map) | WatchEvent::Deleted(map) => Ok(map.name_any()),
+        other => anyhow::bail!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_watch_lags_and_is_cut() -> Result<()> {
+    let Setting { through, past, proxy, _control_plane } = setting().await?;
+    let maps: Api<ConfigMap> = Api::namespaced(through.client(), "default");
+    let version = past.create_config_map("default", "start", &[]).await?;
+    let version = version.resource_version().unwrap_or_default();
+    let mut events = pin!(maps.watch(&WatchParams::default(), &version).await?);
+
+    past.create_config_map("default", "a", &[]).await?;
+    ensure!(next(&mut events).await? == "a");
+    proxy.lag("configmaps", 1);
+    past.create_config_map("default", "b", &[]).await?;
+    let early = timeout(Duration::from_millis(200), next(&mut events)).await;
+    ensure!(early.is_err(), "it is held back");
+    past.create_config_map("default", "c", &[]).await?;
+    ensure!(next(&mut events).await? == "b", "the newest is held back, and no other");
+    past.delete_config_map("default", "c").await?;
+    ensure!(next(&mut events).await? == "c");
+    proxy.lag("configmaps", 0);
+    ensure!(next(&mut events).await? == "c");
+
+    let seen: Vec<_> = proxy.events().into_iter().map(|it| it.change + " " + &it.name).collect();
+    ensure!(seen == ["ADDED a", "ADDED b", "ADDED c", "DELETED c"], "{seen:?}");
+    proxy.cut_watches("configmaps");
+    let cut = timeout(SOON, events.next()).await?;
+    ensure!(!matches!(cut, Some(Ok(_))), "{cut:?}");
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! Which rights the operator has used, of all that a whole run of tests has asked its API servers.
+//!
+//! With `E2E_USED_RIGHTS` in the environment, each control plane adds to that file, when it ends,
+//! the rights that its audit logs show in use. The program `rights` compares them with what is
+//! granted.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::fs;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io::BufRead as _;
+use std::io::BufReader;
+use std::io::Write as _;
+use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use anyhow::Result;
+use k8s_openapi::api::rbac::v1::PolicyRule;
+use serde::Deserialize;
+
+use crate::accounts::OPERATOR_USER;
+use crate::accounts::UNINSTALL_USER;
+use crate::audit::event::Event;
+use crate::audit::event::ObjectReference;
+use crate::audit::event::ResponseStatus;
+use crate::audit::event::User;
+use crate::audit::head::RECEIVED;
+
+/// Names the file.
+const FILE: &str = "E2E_USED_RIGHTS";
+/// How the API server answers whoever has no right.
+const REFUSED: [u16; 2] = [401, 403];
+
+/// The accounts whose rights are ours to grant, and what each is called.
+pub const ACCOUNTS: [(&str, &str); 2] =
+    [(OPERATOR_USER, "operator"), (UNINSTALL_USER, "uninstall")];
+
+/// Tells which rights were used when it is dropped, after all that it is kept beside has ended.
+pub(crate) struct UsedRights {
+    logs: PathBuf,
+}
+
+/// What matters here of a line of the audit log.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    stage: String,
+    verb: String,
+    user: User,
+    #[serde(default)]
+    object_ref: ObjectReference,
+    #[serde(default)]
+    response_status: ResponseStatus,
+}
+
+/// Each right that `rules` grant to `account`, as one line.
+pub fn granted<'a>(account: &'a str, rules: &'a [PolicyRule]) -> impl Iterator<Item = String> + 'a {
+    let all = |names: &Option<Vec<String>>| names.clone().unwrap_or_default();
+    rules.iter().flat_map(move |rule| {
+        let (groups, verbs) = (all(&rule.api_groups), rule.verbs.clone());
+        all(&rule.resources).into_iter().flat_map(move |resource| {
+            let (groups, verbs) = (groups.clone(), verbs.clone());
+            groups.into_iter().flat_map(move |group| {
+                let right = |verb: &String| right(account, verb, &resource, &group);
+                verbs.iter().map(right).collect::<Vec<_>>()
+            })
+        })
+    })
+}
+
+/// The right that a request has used, as [`granted`] words it.
+#[must_use]
+pub fn used_by(account: &str, event: &Event) -> String {
+    right_to(account, &event.verb, &event.object_ref)
+}
+
+fn right_to(account: &str, verb: &str, of: &ObjectReference) -> String {
+    let slash = if of.subresource.is_empty() { "" } else { "/" };
+    right(account, verb, &format!("{}{slash}{}", of.resource, of.subresource), &of.api_group)
+}
+
+fn right(account: &str, verb: &str, resource: &str, group: &str) -> String {
+    let dot = if group.is_empty() { "" } else { "." };
+    format!("{account:<10}{verb:<7} {resource}{dot}{group}")
+}
+
+// === impl UsedRights ===
+
+impl UsedRights {
+    /// Of what the audit logs in the folder `logs` will hold in the end.
+    pub(crate) const fn of(logs: PathBuf) -> Self {
+        Self { logs }
+    }
+}
+
+impl Drop for UsedRights {
+    fn drop(&mut self) {
+        if let Some(file) = env::var_os(FILE)
+            && let Err(error) = add(&self.logs, Path::new(&file))
+        {
+            eprintln!("cannot tell which rights were used: {error:#}");
+        }
+    }
+}
+
+fn add(logs: &Path, to: &Path) -> Result<()> {
+    let mut rights = BTreeSet::new();
+    for entry in fs::read_dir(logs)? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with("audit.log") {
+            used(&path, &mut rights).with_context(|| format!("reading {}", path.display()))?;
+        }
+    }
+    let text: String = rights.into_iter().map(|right| right + "\n").collect();
+    let context = || format!("adding to {}", to.display());
+    let mut file = OpenOptions::new().create(true).append(true).open(to).with_context(context)?;
+    // At once, since other tests add to it as well.
+    file.write_all(text.as_bytes()).with_context(context)
+}
+
+fn used(log: &Path, rights: &mut BTreeSet<String>) -> Result<()> {
+    for line in BufReader::new(File::open(log)?).split(b'\n') {
+        // The last one may be half written.
+        let Ok(line) = serde_json::from_slice::<Line>(&line?) else { continue };
+        // Whether it is refused is not known before it is answered.
+        if line.stage == RECEIVED {
+            continue;
+        }
+        let account = ACCOUNTS.iter().find(|(user, _)| *user == line.user.username);
+        let refused = REFUSED.contains(&line.response_status.code);
+        if let (Some((_, account)), false) = (account, refused) {
+            rights.insert(right_to(account, &line.verb, &line.object_ref));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_right_reads_the_same_whether_granted_or_used() {
+        let rule: PolicyRule = serde_json::from_value(json!({
+            "apiGroups": ["apps.nishaf.info"],
+            "resources": ["configmapsyncs/status"],
+            "verbs": ["patch"],
+        }))
+        .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let line = |stage: &str, code: u16, verb: &str| {
+            json!({
+                "stage": stage,
+                "verb": verb,
+                "user": {"username": OPERATOR_USER},
+                "objectRef": {
+                    "resource": "configmapsyncs",
+                    "subresource": "status",
+                    "apiGroup": "apps.nishaf.info",
+                },
+                "responseStatus": {"code": code},
+            })
+        };
+        let lines = [
+            line(RECEIVED, 0, "delete"),
+            line("ResponseComplete", 409, "patch"),
+            line("ResponseComplete", 403, "delete"),
+        ];
+        let text = lines.map(|line| format!("{line}\n")).concat() + "{\"verb\"";
+        fs::write(folder.path().join("1-audit.log"), text).unwrap();
+        let file = folder.path().join("rights");
+        add(folder.path(), &file).unwrap();
+        let used = fs::read_to_string(file).unwrap();
+        let granted: Vec<_> = granted("operator", &[rule]).collect();
+        assert_eq!(used.lines().collect::<Vec<_>>(), granted);
+    }
+}

@@ -1,0 +1,23 @@
+//! A cluster with pods that stays until Ctrl-C; prints its kubeconfig, and the operator's image,
+//! which it has. `cargo demo -- --kubeconfig FILE --image REF` may use it.
+
+use anyhow::Result;
+use testbed::cluster::Cluster;
+use testbed::image;
+use testbed::run_folder::RunFolder;
+use testbed::tools::Tools;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let tools = Tools::ensure(&Cluster::TOOLS).await?;
+    let folder = RunFolder::create()?;
+    let start = std::time::Instant::now();
+    let cluster = Cluster::start(&tools).await?;
+    eprintln!("ready after {:?}", start.elapsed());
+    let binary = image::compile(|line| eprintln!("{line}")).await?;
+    let image = image::build(&binary, folder.path()).await?;
+    cluster.load(&image).await?;
+    println!("{} {}", cluster.kubeconfig().display(), image.reference);
+    tokio::signal::ctrl_c().await?;
+    Ok(())
+}

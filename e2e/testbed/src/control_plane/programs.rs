@@ -1,0 +1,200 @@
+//! The command lines of the three programs.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use anyhow::Result;
+use serde_json::json;
+
+use crate::accounts::OPERATOR_USER;
+use crate::accounts::UNINSTALL_USER;
+use crate::audit::RECEIVED;
+use crate::certificates::Authority;
+use crate::certificates::KeyFiles;
+use crate::control_plane::settings::Recorded;
+use crate::control_plane::settings::Settings;
+use crate::process::Program;
+use crate::tools::Tools;
+
+/// Where things lie, and what they are started with.
+#[derive(Debug)]
+pub(super) struct Programs {
+    pub folder: PathBuf,
+    pub tools: Tools,
+    pub settings: Settings,
+    authority: PathBuf,
+    serving: KeyFiles,
+    token_key: KeyFiles,
+}
+
+impl Programs {
+    pub fn prepare(
+        folder: PathBuf,
+        tools: &Tools,
+        authority: &Authority,
+        settings: Settings,
+    ) -> Result<Self> {
+        let mut names: Vec<_> = ["localhost", "kubernetes", "kubernetes.default"]
+            .into_iter()
+            .chain(["kubernetes.default.svc", "kubernetes.default.svc.cluster.local"])
+            .map(str::to_owned)
+            .collect();
+        names.push(settings.address.to_string());
+        names.extend(settings.server_names.iter().cloned());
+        let policy = folder.join("audit-policy.json");
+        fs::write(&policy, audit_policy(settings.recorded)).context("writing the audit policy")?;
+        Ok(Self {
+            folder,
+            tools: tools.clone(),
+            settings,
+            authority: authority.certificate().to_owned(),
+            serving: authority.issue_server("kube-apiserver", &names)?,
+            token_key: authority.signing_key("service-account")?,
+        })
+    }
+
+    /// Where the API server with this number records who did what.
+    pub fn audit_log(&self, number: usize) -> PathBuf {
+        self.folder.join(format!("{}audit.log", prefix(number)))
+    }
+
+    /// The URL of an API server at this port.
+    pub fn server(&self, port: u16) -> String {
+        format!("https://{}", SocketAddr::new(self.settings.address, port))
+    }
+
+    /// The file that tells controllers how to reach the API server.
+    pub fn controllers_kubeconfig(&self) -> PathBuf {
+        self.folder.join("kube-controller-manager.kubeconfig")
+    }
+
+    /// Listens on a socket in the folder, so that it takes no port from anybody. A single member
+    /// talks to no peer: that address is a form to be filled in.
+    pub fn etcd(&self) -> Result<Program> {
+        let peer = "http://127.0.0.1:1";
+        Ok(self
+            .program("etcd")?
+            .argument("--unsafe-no-fsync")
+            .argument("--name=etcd")
+            .argument(format!("--data-dir={}", self.folder.join("etcd").display()))
+            .argument(format!("--listen-client-urls={}", self.etcd_socket()))
+            .argument(format!("--advertise-client-urls={peer}"))
+            .argument("--listen-peer-urls=http://127.0.0.1:0")
+            .argument(format!("--initial-advertise-peer-urls={peer}"))
+            .argument(format!("--initial-cluster=etcd={peer}"))
+            .argument("--log-level=warn"))
+    }
+
+    /// The API server with this number: those after the first, which is 0, share its files but for
+    /// what they write.
+    pub fn api_server(&self, number: usize, port: u16) -> Result<Program> {
+        let folder = self.folder.display();
+        let settings = &self.settings;
+        Ok(self
+            .program_as("kube-apiserver", &prefix(number))?
+            .argument(format!("--etcd-servers={}", self.etcd_socket()))
+            .argument(format!("--bind-address={}", settings.address))
+            .argument(format!("--advertise-address={}", settings.address))
+            .argument(format!("--secure-port={port}"))
+            .argument("--endpoint-reconciler-type=none")
+            .argument(format!("--service-cluster-ip-range={}", settings.service_range))
+            .argument(format!("--cert-dir={folder}"))
+            .argument(format!("--tls-cert-file={}", self.serving.certificate.display()))
+            .argument(format!("--tls-private-key-file={}", self.serving.key.display()))
+            .argument(format!("--client-ca-file={}", self.authority.display()))
+            .argument("--authorization-mode=Node,RBAC")
+            .argument("--enable-admission-plugins=NodeRestriction")
+            .argument("--service-account-issuer=https://kubernetes.default.svc")
+            .argument(format!(
+                "--service-account-key-file={}",
+                self.token_key.certificate.display()
+            ))
+            .argument(format!(
+                "--service-account-signing-key-file={}",
+                self.token_key.key.display()
+            ))
+            // Blocking: no request is begun or ended before the log has it.
+            .argument("--audit-log-mode=blocking")
+            .argument("--audit-log-format=json")
+            .argument(format!("--audit-log-path={}", self.audit_log(number).display()))
+            .argument(format!("--audit-policy-file={folder}/audit-policy.json"))
+            // In megabytes: never rotated.
+            .argument("--audit-log-maxsize=1000000")
+            .argument("--profiling=false")
+            .arguments(&settings.api_server_arguments))
+    }
+
+    pub fn controller_manager(&self) -> Result<Program> {
+        let settings = &self.settings;
+        Ok(self
+            .program("kube-controller-manager")?
+            .argument(format!("--kubeconfig={}", self.controllers_kubeconfig().display()))
+            .argument(format!("--controllers={}", settings.controllers))
+            .argument(format!("--root-ca-file={}", self.authority.display()))
+            .argument(format!(
+                "--service-account-private-key-file={}",
+                self.token_key.key.display()
+            ))
+            // As in any cluster: each controller has the rights of its own account, and no more.
+            .argument("--use-service-account-credentials=true")
+            .argument("--leader-elect=false")
+            .argument("--secure-port=0")
+            .argument("--kube-api-qps=200")
+            .argument("--kube-api-burst=400")
+            .argument("--profiling=false")
+            .arguments(&settings.controller_manager_arguments))
+    }
+
+    fn program(&self, name: &str) -> Result<Program> {
+        self.program_as(name, "")
+    }
+
+    fn program_as(&self, name: &str, prefix: &str) -> Result<Program> {
+        let log = self.folder.join(format!("{prefix}{name}.log"));
+        Ok(Program::new(self.tools.path(name)?, log).prefix(&self.settings.prefix))
+    }
+
+    fn etcd_socket(&self) -> String {
+        format!("unix://{}/etcd.sock", self.folder.display())
+    }
+}
+
+/// How the names of the files begin that an API server writes.
+fn prefix(number: usize) -> String {
+    if number == 0 { String::new() } else { format!("{number}-") }
+}
+
+/// Whole requests and answers for the kinds that tests ask about; of the operator's other requests
+/// that they happened, so that rights granted can be compared with rights used; else nothing.
+///
+/// What the operator asks is written when it is received, too, so that whoever reads the log can tell
+/// what is still to come. A watch is not: it goes on for long, and is written when it begins.
+fn audit_policy(recorded: Recorded) -> String {
+    let level = match recorded {
+        Recorded::Whole => "RequestResponse",
+        Recorded::Counted => "Metadata",
+    };
+    let watched = json!([
+        {"group": "", "resources": ["configmaps", "events"]},
+        {"group": "apps.nishaf.info"},
+        {"group": "coordination.k8s.io", "resources": ["leases"]},
+        {"group": "events.k8s.io"},
+    ]);
+    let operator = [OPERATOR_USER, UNINSTALL_USER];
+    let brief = ["get", "list", "create", "update", "patch", "delete", "deletecollection"];
+    json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitManagedFields": true,
+        "rules": [
+            {"level": level, "users": operator, "verbs": brief, "resources": watched},
+            {"level": level, "resources": watched, "omitStages": [RECEIVED]},
+            {"level": "Metadata", "users": operator, "verbs": brief},
+            {"level": "Metadata", "users": operator, "omitStages": [RECEIVED]},
+            {"level": "None"},
+        ],
+    })
+    .to_string()
+}

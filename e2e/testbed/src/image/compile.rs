@@ -1,0 +1,98 @@
+//! Compiling the operator into a static binary.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use serde::Deserialize;
+use tokio::io::AsyncBufReadExt;
+use tokio::io::BufReader;
+use tokio::process::Command;
+
+use crate::command;
+use crate::paths::repository;
+
+/// What static binaries are compiled for.
+#[must_use]
+pub fn target() -> String {
+    format!("{}-unknown-linux-musl", env::consts::ARCH)
+}
+
+/// Compiles the operator and returns where its binary is.
+///
+/// `progress` is told each line that cargo prints meanwhile.
+///
+/// # Errors
+/// It does not compile: the last lines are in the error.
+pub async fn compile(progress: impl Fn(&str)) -> Result<PathBuf> {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .args(["build", "--locked", "--profile", "quick", "--target", &target()])
+        .args(["--package", "configmapsync", "--bin", "configmapsync"])
+        .args(["--message-format", "json-render-diagnostics"])
+        .current_dir(repository())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    // Build scripts would see the package that cargo runs, think that theirs has become another
+    // one, and compile again.
+    for (name, _) in env::vars_os() {
+        let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+        if name.to_str().is_some_and(|name| prefixes.iter().any(|it| name.starts_with(it))) {
+            cargo.env_remove(name);
+        }
+    }
+    let mut process = cargo.spawn().context("compiling the operator: starting cargo")?;
+    let messages = process.stdout.take().context("cargo has no output")?;
+    let errors = process.stderr.take().context("cargo has no output")?;
+    let told = async {
+        let mut lines = BufReader::new(errors).lines();
+        let mut said = String::new();
+        while let Some(line) = lines.next_line().await? {
+            progress(line.trim());
+            said.extend([line.as_str(), "\n"]);
+        }
+        std::io::Result::Ok(said)
+    };
+    let binary = async {
+        let mut lines = BufReader::new(messages).lines();
+        let mut binary = None;
+        while let Some(line) = lines.next_line().await? {
+            binary = executable(&line).or(binary);
+        }
+        std::io::Result::Ok(binary)
+    };
+    let (said, binary) = tokio::try_join!(told, binary).context("compiling the operator")?;
+    let status = process.wait().await.context("compiling the operator: waiting for cargo")?;
+    if !status.success() {
+        bail!("compiling the operator failed ({status}):\n{}", command::last_lines(&said, 40));
+    }
+    binary.context("compiling the operator: cargo names no binary")
+}
+
+/// The path of the binary, in the message of cargo that tells it.
+fn executable(line: &str) -> Option<PathBuf> {
+    #[derive(Deserialize)]
+    struct Message {
+        executable: Option<PathBuf>,
+    }
+    serde_json::from_str::<Message>(line).ok()?.executable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_tells_the_binary_among_other_messages() {
+        let artifact = r#"{"reason":"compiler-artifact","executable":"/target/configmapsync"}"#;
+        assert_eq!(executable(artifact), Some("/target/configmapsync".into()));
+        for other in [r#"{"reason":"compiler-artifact","executable":null}"#, "{}", "text"] {
+            assert_eq!(executable(other), None);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Jaeger, all in one and in memory: takes traces, and gives them back by their id.
+
+mod trace;
+mod tree;
+
+pub use crate::jaeger::trace::Reference;
+pub use crate::jaeger::trace::Span;
+pub use crate::jaeger::trace::Tag;
+pub use crate::jaeger::trace::Trace;
+pub use crate::jaeger::tree::draw;
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use reqwest::StatusCode;
+
+use crate::cluster::Cluster;
+use crate::jaeger::trace::Answer;
+use crate::ports::free_port;
+use crate::process::Process;
+use crate::process::Program;
+use crate::tools::Set;
+use crate::tools::Tools;
+use crate::wait::Seen;
+use crate::wait::until;
+
+const OTLP_GRPC: u16 = 4317;
+const OTLP_HTTP: u16 = 4318;
+const QUERY: u16 = 16686;
+const START: Duration = Duration::from_mins(1);
+
+/// What else it serves, and nobody asks for: elsewhere than where another Jaeger does.
+const UNUSED: [&str; 8] = [
+    "admin.http.host-port",
+    "collector.grpc-server.host-port",
+    "collector.http-server.host-port",
+    "http-server.host-port",
+    "processor.jaeger-binary.server-host-port",
+    "processor.jaeger-compact.server-host-port",
+    "processor.zipkin-compact.server-host-port",
+    "query.grpc-server.host-port",
+];
+
+#[derive(Clone, Copy, Debug)]
+struct Ports {
+    otlp_grpc: SocketAddr,
+    otlp_http: SocketAddr,
+    query: SocketAddr,
+}
+
+/// A running Jaeger.
+#[derive(Debug)]
+pub struct Jaeger {
+    process: Process,
+    ports: Ports,
+    client: reqwest::Client,
+}
+
+impl Jaeger {
+    /// Starts one on the node of a cluster, and returns when it answers queries.
+    ///
+    /// # Errors
+    /// It ends, or does not answer in time: the end of its log is in the error.
+    pub async fn start(cluster: &Cluster) -> Result<Self> {
+        let ports = |address: IpAddr| Ports {
+            otlp_grpc: SocketAddr::new(address, OTLP_GRPC),
+            otlp_http: SocketAddr::new(address, OTLP_HTTP),
+            query: SocketAddr::new(address, QUERY),
+        };
+        let program = cluster.environment().program("jaeger")?;
+        let listen = ports(Ipv4Addr::UNSPECIFIED.into());
+        Self::start_program(program, listen, ports(cluster.address())).await
+    }
+
+    /// Starts one on loopback, at ports that are free, with its log in `folder`.
+    ///
+    /// # Errors
+    /// As [`Jaeger::start`].
+    pub async fn start_local(folder: &Path) -> Result<Self> {
+        let tools = Tools::ensure(&[Set::Jaeger]).await?;
+        let mut program = Program::new(tools.path("jaeger")?, folder.join("jaeger.log"));
+        for flag in UNUSED {
+            program = program.argument(format!("--{flag}=127.0.0.1:0"));
+        }
+        let address = Ipv4Addr::LOCALHOST.into();
+        let port = || anyhow::Ok(SocketAddr::new(address, free_port(address)?));
+        let ports = Ports { otlp_grpc: port()?, otlp_http: port()?, query: port()? };
+        Self::start_program(program, ports, ports).await
+    }
+
+    async fn start_program(program: Program, listen: Ports, ports: Ports) -> Result<Self> {
+        let process = program
+            .environment("SPAN_STORAGE_TYPE", "memory")
+            .argument("--memory.max-traces=10000")
+            .argument("--collector.otlp.enabled=true")
+            .argument(format!("--collector.otlp.grpc.host-port={}", listen.otlp_grpc))
+            .argument(format!("--collector.otlp.http.host-port={}", listen.otlp_http))
+            .argument(format!("--query.http-server.host-port={}", listen.query))
+            .argument("--log-level=warn")
+            .start()?;
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
+        let this = Self { process, ports, client };
+        until("Jaeger answers queries", START, || async {
+            this.process.expect_running()?;
+            let answer = this.client.get(format!("{}/api/services", this.query())).send().await;
+            Ok(match answer.and_then(reqwest::Response::error_for_status) {
+                Ok(_) => Seen::Done(()),
+                Err(error) => Seen::NotYet(format!("{error}; {}", this.process.tail(5))),
+            })
+        })
+        .await?;
+        Ok(this)
+    }
+
+    /// Its process, to be frozen or killed.
+    #[must_use]
+    pub const fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Where operators send their traces, over gRPC.
+    #[must_use]
+    pub fn otlp_grpc(&self) -> String {
+        format!("http://{}", self.ports.otlp_grpc)
+    }
+
+    /// Where operators send their traces, over HTTP.
+    #[must_use]
+    pub fn otlp_http(&self) -> String {
+        format!("http://{}", self.ports.otlp_http)
+    }
+
+    /// The query API.
+    #[must_use]
+    pub fn query(&self) -> String {
+        format!("http://{}", self.ports.query)
+    }
+
+    /// The trace with this id, if it has arrived.
+    ///
+    /// # Errors
+    /// Jaeger cannot be reached, or answers with anything but a trace.
+    pub async fn trace(&self, id: &str) -> Result<Option<Trace>> {
+        let address = format!("{}/api/traces/{id}", self.query());
+        let asked = || format!("asking Jaeger for a trace: GET {address}");
+        let answer = self.client.get(&address).send().await.with_context(asked)?;
+        match answer.status() {
+            StatusCode::OK => {
+                let answer: Answer = answer.json().await.with_context(asked)?;
+                Ok(answer.data.unwrap_or_default().into_iter().find(|trace| trace.id == id))
+            }
+            StatusCode::NOT_FOUND => Ok(None),
+            status => bail!("{} answered {status}", asked()),
+        }
+    }
+
+    /// Every trace of `service` that has arrived, as the text that Jaeger answers: whatever it
+    /// was told is in there.
+    ///
+    /// # Errors
+    /// Jaeger cannot be reached, or refuses.
+    pub async fn everything(&self, service: &str) -> Result<String> {
+        let address = format!("{}/api/traces?service={service}&limit=10000", self.query());
+        let asked = || format!("asking Jaeger for all traces: GET {address}");
+        let answer = self.client.get(&address).send().await.with_context(asked)?;
+        answer.error_for_status().with_context(asked)?.text().await.with_context(asked)
+    }
+}

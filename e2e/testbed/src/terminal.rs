@@ -1,0 +1,273 @@
+//! What a person sees: one line for each step, with a tick and a time.
+
+use std::future::Future;
+use std::io;
+use std::io::IsTerminal;
+use std::io::Write as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Result;
+use console::style;
+use indicatif::ProgressBar;
+use indicatif::ProgressStyle;
+use tokio::time;
+
+/// Columns of the name of a step.
+const NAME: usize = 46;
+/// How often a step that takes long is told of where no spinner turns.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// Standard output for what stays, and a spinner on standard error while a step is under way.
+#[derive(Clone, Debug)]
+pub struct Screen {
+    spins: bool,
+    now: Now,
+}
+
+/// What a step is doing right now, in a few words.
+#[derive(Clone, Debug, Default)]
+pub struct Now(Arc<Mutex<String>>);
+
+/// What a step came to.
+#[derive(Debug)]
+pub struct Done<T> {
+    value: T,
+    detail: String,
+    took: Option<Duration>,
+}
+
+/// How the build of a set of tools goes on: it takes minutes the first time.
+#[derive(Debug)]
+pub struct Progress {
+    what: String,
+    began: Instant,
+    spinner: Option<ProgressBar>,
+}
+
+// === impl Done ===
+
+impl<T> Done<T> {
+    /// A value, and a word on it for the reader.
+    pub fn new(value: T, detail: impl Into<String>) -> Self {
+        Self { value, detail: detail.into(), took: None }
+    }
+
+    /// With the time that matters, instead of that of the whole step.
+    #[must_use]
+    pub const fn took(mut self, took: Duration) -> Self {
+        self.took = Some(took);
+        self
+    }
+}
+
+// === impl Now ===
+
+impl Now {
+    /// Replaces what was said before.
+    pub fn say(&self, words: &str) {
+        words.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn said(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+// === impl Screen ===
+
+impl Default for Screen {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Screen {
+    /// A screen that spins if somebody watches.
+    #[must_use]
+    pub fn new() -> Self {
+        let spins = io::stderr().is_terminal() && io::stdout().is_terminal();
+        Self { spins, now: Now::default() }
+    }
+
+    /// Where a part of the current step says what it does.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        self.now.clone()
+    }
+
+    /// The first line.
+    pub fn title(text: &str) {
+        println!("\n{}\n", style(text).bold());
+    }
+
+    /// Does the work of a step, then ticks it; or crosses it out and passes the error on.
+    pub fn step<T>(
+        &self,
+        name: &str,
+        work: impl Future<Output = Result<Done<T>>>,
+    ) -> impl Future<Output = Result<T>> {
+        let work = Box::pin(work); // a step is big, and is awaited inside of others
+        async move {
+            let began = Instant::now();
+            let result = self.watch(name, began, work).await;
+            Self::tick(name, began, result)
+        }
+    }
+
+    /// As [`Screen::step`], for work that prints by itself how it goes on.
+    pub fn step_that_prints<T>(
+        name: &str,
+        work: impl Future<Output = Result<Done<T>>>,
+    ) -> impl Future<Output = Result<T>> {
+        let work = Box::pin(work);
+        async move {
+            let began = Instant::now();
+            Self::tick(name, began, work.await)
+        }
+    }
+
+    fn tick<T>(name: &str, began: Instant, result: Result<Done<T>>) -> Result<T> {
+        let took = result.as_ref().ok().and_then(|done| done.took).unwrap_or(began.elapsed());
+        let mark = if result.is_ok() { style("✔").green() } else { style("✘").red().bold() };
+        let detail = result.as_ref().map(|done| done.detail.clone()).unwrap_or_default();
+        let line = format!("  {mark} {name:NAME$} {:>8}   {}", shown(took), style(detail).dim());
+        println!("{}", line.trim_end());
+        result.map(|done| done.value)
+    }
+
+    /// A step that this cluster does not allow, said openly instead of ticked.
+    pub fn not_shown(name: &str, why: &str) {
+        println!("  {} {name:NAME$} {:>8}   {}", style("–").yellow(), "", style(why).yellow());
+    }
+
+    /// Lines that belong to the step above.
+    pub fn show(lines: &[String]) {
+        println!();
+        for line in lines {
+            println!("        {line}");
+        }
+        println!();
+    }
+
+    /// Any other line.
+    pub fn line(text: &str) {
+        println!("  {text}");
+    }
+
+    async fn watch<T>(
+        &self,
+        name: &str,
+        began: Instant,
+        mut work: Pin<Box<impl Future<Output = Result<Done<T>>>>>,
+    ) -> Result<Done<T>> {
+        let spinner = spinner().filter(|_| self.spins).unwrap_or_else(ProgressBar::hidden);
+        let period = if self.spins { Duration::from_millis(100) } else { HEARTBEAT };
+        let mut ticks = time::interval(period);
+        ticks.tick().await;
+        self.now.say("");
+        let result = loop {
+            let so_far = format!("{} s", began.elapsed().as_secs());
+            spinner.set_message(format!("{name:NAME$} {so_far:>8}   {}", self.now.said()));
+            spinner.tick();
+            tokio::select! {
+                result = &mut work => break result,
+                _ = ticks.tick() => {}
+            }
+            if !self.spins {
+                eprintln!(
+                    "  … {name}: {} s so far  {}",
+                    began.elapsed().as_secs(),
+                    self.now.said()
+                );
+            }
+        };
+        spinner.finish_and_clear();
+        result
+    }
+}
+
+// === impl Progress ===
+
+impl Progress {
+    /// Begins, and says what is being done.
+    pub fn start(what: impl Into<String>) -> Self {
+        let this = Self { what: what.into(), began: Instant::now(), spinner: spinner() };
+        this.show("building (once)");
+        this
+    }
+
+    /// How often to call [`Progress::tick`]: a terminal shows seconds, a log only that it goes on.
+    #[must_use]
+    pub fn period(&self) -> Duration {
+        if self.spinner.is_some() { Duration::from_secs(1) } else { HEARTBEAT }
+    }
+
+    /// Shows how long it has taken so far.
+    pub fn tick(&self) {
+        self.show(&format!("building, {} s", self.began.elapsed().as_secs()));
+    }
+
+    /// Shows how long it took.
+    pub fn done(&self) {
+        if let Some(spinner) = &self.spinner {
+            spinner.finish_and_clear();
+        }
+        tool_line(&self.what, &format!("done in {} s", self.began.elapsed().as_secs()));
+    }
+
+    fn show(&self, state: &str) {
+        match &self.spinner {
+            Some(spinner) => {
+                spinner.set_message(format!("tools: {}: {state}", self.what));
+                spinner.tick();
+            }
+            None => tool_line(&self.what, state),
+        }
+    }
+}
+
+/// Prints one line about one set of tools on standard error, directly: what `eprintln` prints would
+/// be held back by the test runner until the test is over.
+pub fn tool_line(what: &str, state: &str) {
+    // A progress line that cannot be written is no reason to fail a build.
+    let _ = writeln!(io::stderr(), "tools: {what}: {state}");
+}
+
+/// A spinner on standard error, if that is a terminal.
+fn spinner() -> Option<ProgressBar> {
+    io::stderr().is_terminal().then(|| {
+        let spinner = ProgressBar::new_spinner();
+        if let Ok(form) = ProgressStyle::with_template("  {spinner:.cyan} {wide_msg}") {
+            spinner.set_style(form);
+        }
+        spinner
+    })
+}
+
+/// `41 ms`, `3.2 s`, `4 min 05 s`.
+#[must_use]
+pub fn shown(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match duration.as_millis() {
+        0..1_000 => format!("{} ms", duration.as_millis()),
+        1_000..60_000 => format!("{:.1} s", duration.as_secs_f64()),
+        _ => format!("{} min {:02} s", seconds / 60, seconds % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_shown_as_a_person_would_say_them() {
+        assert_eq!(shown(Duration::from_micros(41_200)), "41 ms");
+        assert_eq!(shown(Duration::from_millis(3_210)), "3.2 s");
+        assert_eq!(shown(Duration::from_secs(245)), "4 min 05 s");
+    }
+}

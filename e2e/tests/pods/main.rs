@@ -1,0 +1,14 @@
+//! The operator in real pods.
+
+mod removal;
+mod removal_policies;
+mod support;
+
+use testbed::pod_tests;
+
+#[tokio::test]
+async fn the_operator_goes_and_comes_back_without_losing_or_wedging_anything() {
+    if !pod_tests::are_skipped() {
+        removal::the_operator_goes_and_comes_back().await.unwrap();
+    }
+}

@@ -1,0 +1,384 @@
+//! A cluster with the chart installed, and what a person looks at in it.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::ensure;
+use configmapsync::api::ConfigMapSync;
+use configmapsync::names;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use k8s_openapi::api::rbac::v1::Role;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Api;
+use kube::Resource;
+use kube::ResourceExt;
+use kube::api::DeleteParams;
+use kube::api::ListParams;
+use kube::api::LogParams;
+use kube::api::Patch;
+use kube::api::PatchParams;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use testbed::audit::AuditLog;
+use testbed::cluster::Cluster;
+use testbed::helm;
+use testbed::helm::Helm;
+use testbed::helm::RELEASE;
+use testbed::image;
+use testbed::run_folder::RunFolder;
+use testbed::tools::Set;
+use testbed::tools::Tools;
+use testbed::wait::Seen;
+use testbed::wait::until;
+
+/// Where sources and syncs are.
+const SYNCS: &str = "central";
+/// Where copies are.
+const COPIES: &str = "app";
+/// How long installing, starting, ending may take on a machine under load.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// The name of what refuses a copy, and of its binding.
+const REFUSAL: &str = "e2e-refusal";
+
+/// The cluster, and what is installed into it.
+pub struct HelmCluster {
+    /// Installs and uninstalls.
+    pub helm: Helm,
+    cluster: Cluster,
+    fixture: Fixture,
+    values: Vec<(&'static str, String)>,
+    _folder: RunFolder,
+}
+
+impl HelmCluster {
+    /// Brings one up, with the image loaded, and two namespaces with one source.
+    pub async fn prepare() -> Result<Self> {
+        let tools = Tools::ensure(&Set::ALL).await?;
+        let cluster = Cluster::start(&tools).await?;
+        let binary = image::compile(|_| {}).await?;
+        let folder = RunFolder::create()?;
+        let image = image::build(&binary, folder.path()).await?;
+        cluster.load(&image).await?;
+        let mut values = helm::image_values(&image.reference);
+        values.push(("image.pullPolicy", "Never".to_owned()));
+        values.push(("replicaCount", "2".to_owned()));
+        values.push(("sweepPeriod", "1s".to_owned()));
+        values.push(("orphanGrace", "5s".to_owned()));
+        let helm = Helm::new(tools.path("helm")?, cluster.kubeconfig(), folder.path());
+        let fixture = Fixture::new(cluster.client());
+        fixture.create_namespaces(&[SYNCS, COPIES]).await?;
+        fixture.create_config_map(SYNCS, "shared", &[("a", "1")]).await?;
+        Ok(Self { helm, cluster, fixture, values, _folder: folder })
+    }
+
+    /// Installs the chart, or upgrades it, with these values besides, in a namespace as strict as
+    /// Kubernetes knows; and waits until all replicas are up to date and ready.
+    pub async fn install(&self, values: &[(&'static str, &str)]) -> Result<()> {
+        let namespace = json!({
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {
+                "name": RELEASE,
+                "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+            },
+        });
+        self.cluster.control_plane().apply(namespace).await?;
+        let mut all = self.values.clone();
+        all.extend(values.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        self.helm.install(&all).await?;
+        self.wait_ready().await
+    }
+
+    /// Waits until all replicas are up to date and ready.
+    pub async fn wait_ready(&self) -> Result<()> {
+        let deployments = Api::<Deployment>::namespaced(self.fixture.client(), RELEASE);
+        until("all replicas are ready", PATIENCE, || async {
+            let found = deployments.get(RELEASE).await?;
+            let (wanted, status) = (found.spec.context("no spec")?.replicas, found.status);
+            let status = status.unwrap_or_default();
+            let is_seen = status.observed_generation == found.metadata.generation;
+            let are = (status.ready_replicas, status.updated_replicas, status.replicas);
+            let is_done = is_seen && are == (wanted, wanted, wanted);
+            Ok(Seen::from_bool(is_done, || format!("{status:?}")))
+        })
+        .await
+    }
+
+    /// Creates so many syncs, each with a copy of its own.
+    pub async fn create_syncs(&self, count: usize) -> Result<()> {
+        for number in 0..count {
+            let mut spec = one_to_one(SYNCS, "shared", COPIES);
+            spec.destination_name = Some(format!("copy-{number}"));
+            until("a ConfigMapSync can be created", SOON, || async {
+                // The kind may have been installed a moment ago.
+                let created = self.fixture.create_sync(SYNCS, &sync(number), spec.clone()).await;
+                Ok(Seen::from_option(created.as_ref().ok().map(drop), || format!("{created:?}")))
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until so many syncs are held by our finalizer, and so many copies ask for deletion.
+    pub async fn wait_in_order(&self, count: usize) -> Result<()> {
+        until(format!("{count} syncs are in order"), PATIENCE, || async {
+            let held = self.held_syncs().await?;
+            let copies = self.copies().await?;
+            let asking = copies.values().filter(|copy| asks_for_deletion(copy)).count();
+            Ok(Seen::from_bool((held, asking) == (count, count), || format!("{held}, {asking}")))
+        })
+        .await
+    }
+
+    /// How many syncs carry our finalizer.
+    pub async fn held_syncs(&self) -> Result<usize> {
+        let syncs = self.syncs().list(&ListParams::default()).await?;
+        let is_held = |sync: &ConfigMapSync| sync.finalizers().contains(&names::FINALIZER.into());
+        Ok(syncs.items.iter().filter(|sync| is_held(sync)).count())
+    }
+
+    /// The copies, marked or not.
+    pub async fn copies(&self) -> Result<BTreeMap<String, ConfigMap>> {
+        let listed = self.config_maps().list(&ListParams::default()).await?;
+        let named = listed.items.into_iter().map(|it| (it.name_any(), it));
+        Ok(named.filter(|(name, _)| name.starts_with("copy-")).collect())
+    }
+
+    /// What is in the copies, and whether they are still the same.
+    pub async fn data(&self) -> Result<BTreeMap<String, impl PartialEq + std::fmt::Debug + use<>>> {
+        let copies = self.copies().await?.into_iter();
+        Ok(copies.map(|(name, it)| (name, (it.metadata.uid, it.data, it.binary_data))).collect())
+    }
+
+    /// Deletes these syncs, and waits until they are gone.
+    pub async fn delete_syncs(&self, numbers: Range<usize>) -> Result<()> {
+        for number in numbers.clone() {
+            self.fixture.delete_sync(SYNCS, &sync(number)).await?;
+        }
+        for number in numbers {
+            self.wait_gone(number, SOON).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes a sync, and does not wait.
+    pub async fn ask_for_deletion(&self, number: usize) -> Result<()> {
+        self.fixture.delete_sync(SYNCS, &sync(number)).await
+    }
+
+    /// Waits until a sync is gone.
+    pub async fn wait_gone(&self, number: usize, deadline: Duration) -> Result<()> {
+        self.fixture.wait_no_sync(SYNCS, &sync(number), deadline).await
+    }
+
+    /// Deletes all copies.
+    pub async fn delete_copies(&self) -> Result<()> {
+        for name in self.copies().await?.keys() {
+            self.fixture.delete_config_map(COPIES, name).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the kind, and waits until it is gone.
+    pub async fn delete_kind(&self) -> Result<()> {
+        let api = Api::<CustomResourceDefinition>::all(self.fixture.client());
+        api.delete(names::CUSTOM_RESOURCE_DEFINITION, &DeleteParams::default()).await?;
+        until("the kind is gone", PATIENCE, || async {
+            let found = api.get_opt(names::CUSTOM_RESOURCE_DEFINITION).await?;
+            Ok(Seen::from_bool(found.is_none(), || format!("{:?}", found.map(|it| it.status))))
+        })
+        .await
+    }
+
+    /// Deletes the operator's namespace, and waits until it is gone.
+    pub async fn delete_namespace(&self) -> Result<()> {
+        self.fixture.delete_namespace(RELEASE).await?;
+        self.fixture.wait_no_namespace(RELEASE, PATIENCE).await
+    }
+
+    /// Refuses to change one copy, to anybody. Returns when it does.
+    pub async fn refuse_updates(&self, copy: &str) -> Result<()> {
+        let version = "admissionregistration.k8s.io/v1";
+        let metadata = json!({"name": REFUSAL});
+        let rule = json!({
+            "apiGroups": [""],
+            "apiVersions": ["v1"],
+            "operations": ["UPDATE"],
+            "resources": ["configmaps"],
+            "resourceNames": [copy],
+        });
+        let kind = "ValidatingAdmissionPolicy";
+        let policy = json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": {
+            "matchConstraints": {"resourceRules": [rule]},
+            "validations": [{"expression": "false", "message": "refused by a policy"}],
+        }});
+        self.cluster.control_plane().apply(policy).await?;
+        let kind = "ValidatingAdmissionPolicyBinding";
+        let spec = json!({"policyName": REFUSAL, "validationActions": ["Deny"]});
+        let binding =
+            json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec});
+        self.cluster.control_plane().apply(binding).await?;
+        let only_to_see = PatchParams { dry_run: true, ..PatchParams::default() };
+        let patch = Patch::Merge(json!({"metadata": {"labels": {"probe": "1"}}}));
+        until("changes are refused", SOON, || async {
+            let tried = self.config_maps().patch(copy, &only_to_see, &patch).await;
+            Ok(Seen::from_bool(tried.is_err(), || "not yet".to_owned()))
+        })
+        .await
+    }
+
+    /// Lets everything pass again. What was refused is tried again by whoever is refused.
+    pub async fn refuse_no_more(&self) -> Result<()> {
+        let client = self.fixture.client();
+        let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(client.clone());
+        bindings.delete(REFUSAL, &DeleteParams::default()).await?;
+        let policies = Api::<ValidatingAdmissionPolicy>::all(client);
+        policies.delete(REFUSAL, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// What a pod of the hook that failed has said.
+    pub async fn log_of_hook(&self) -> Result<String> {
+        let of_hook = ListParams::default().labels("app.kubernetes.io/component=uninstall");
+        let pods = self.pods().list(&of_hook).await?;
+        let has_failed =
+            |pod: &&Pod| pod.status.as_ref().and_then(|it| it.phase.as_deref()) == Some("Failed");
+        let pod = pods.items.iter().find(has_failed).context("no pod of the hook has failed")?;
+        Ok(self.pods().logs(&pod.name_any(), &LogParams::default()).await?)
+    }
+
+    /// Whether all that makes the operator is there.
+    pub async fn is_installed(&self) -> Result<bool> {
+        let client = self.fixture.client();
+        let roles = Api::<ClusterRole>::all(client.clone()).get_opt(RELEASE).await?;
+        let bindings = Api::<ClusterRoleBinding>::all(client.clone()).get_opt(RELEASE).await?;
+        let accounts = Api::<ServiceAccount>::namespaced(client.clone(), RELEASE);
+        let deployments = Api::<Deployment>::namespaced(client, RELEASE);
+        Ok(roles.is_some()
+            && bindings.is_some()
+            && accounts.get_opt(RELEASE).await?.is_some()
+            && deployments.get_opt(RELEASE).await?.is_some())
+    }
+
+    /// Makes sure that nothing of operator and hook is left, and that nothing waits to go.
+    pub async fn nothing_remains(&self) -> Result<()> {
+        // The pod of a Job goes a moment after it.
+        until("nothing of the operator is left", SOON, || async {
+            let left = self.installed().await?;
+            Ok(Seen::from_bool(left.is_empty(), || format!("left: {left:?}")))
+        })
+        .await?;
+        let is_going = |meta: &ObjectMeta| meta.deletion_timestamp.is_some();
+        let syncs = self.syncs().list_metadata(&ListParams::default()).await?;
+        let copies = self.config_maps().list_metadata(&ListParams::default()).await?;
+        let going = syncs.items.iter().filter(|it| is_going(&it.metadata)).count()
+            + copies.items.iter().filter(|it| is_going(&it.metadata)).count();
+        ensure!(going == 0, "{going} objects wait to go");
+        Ok(())
+    }
+
+    async fn installed(&self) -> Result<Vec<String>> {
+        let client = self.fixture.client();
+        let roles = Api::<ClusterRole>::all(client.clone()).list(&ListParams::default()).await?;
+        let bindings = Api::<ClusterRoleBinding>::all(client).list(&ListParams::default()).await?;
+        let names = roles.iter().map(ResourceExt::name_any);
+        let names = names.chain(bindings.iter().map(ResourceExt::name_any));
+        let mut found: Vec<_> = names.filter(|name| name.starts_with(RELEASE)).collect();
+        found.extend(self.named::<Deployment>().await?);
+        found.extend(self.named::<Pod>().await?);
+        found.extend(self.named::<Job>().await?);
+        found.extend(self.named::<Role>().await?);
+        found.extend(self.named::<RoleBinding>().await?);
+        found.extend(self.named::<ServiceAccount>().await?);
+        found.extend(self.policies().await?);
+        Ok(found)
+    }
+
+    /// Our admission policies and their bindings that there are.
+    pub async fn policies(&self) -> Result<Vec<String>> {
+        let (client, all) = (self.fixture.client(), ListParams::default());
+        let policies = Api::<ValidatingAdmissionPolicy>::all(client.clone()).list(&all).await?;
+        let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(client).list(&all).await?;
+        let names = policies.iter().map(ResourceExt::name_any);
+        let names = names.chain(bindings.iter().map(ResourceExt::name_any));
+        Ok(names.filter(|name| name.starts_with(RELEASE)).collect())
+    }
+
+    /// Edits the source, and waits until so many copies have followed.
+    pub async fn edit_is_followed(&self, value: &str, count: usize) -> Result<()> {
+        let patch = json!({"data": {"a": value}});
+        self.fixture.patch_config_map(SYNCS, "shared", &patch).await?;
+        until(format!("{count} copies have followed"), SOON, || async {
+            let copies = self.copies().await?;
+            let has = |copy: &&ConfigMap| copy.data.iter().flatten().any(|(_, it)| it == value);
+            let followed = copies.values().filter(has).count();
+            Ok(Seen::from_bool(followed == count, || format!("{followed} have")))
+        })
+        .await
+    }
+
+    /// What of this kind is in the operator's namespace, but for what every namespace has.
+    async fn named<K>(&self) -> Result<Vec<String>>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+        K: Clone + DeserializeOwned + std::fmt::Debug,
+    {
+        let api = Api::<K>::namespaced(self.fixture.client(), RELEASE);
+        let named = api.list(&ListParams::default()).await?.items.into_iter();
+        Ok(named.map(|it| it.name_any()).filter(|name| name != "default").collect())
+    }
+
+    /// What was asked of the API server.
+    pub fn audit(&self) -> AuditLog {
+        self.cluster.control_plane().audit()
+    }
+
+    /// The file that lets anybody do everything.
+    pub fn kubeconfig(&self) -> &Path {
+        self.cluster.kubeconfig()
+    }
+
+    fn syncs(&self) -> Api<ConfigMapSync> {
+        Api::namespaced(self.fixture.client(), SYNCS)
+    }
+
+    fn config_maps(&self) -> Api<ConfigMap> {
+        Api::namespaced(self.fixture.client(), COPIES)
+    }
+
+    fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.fixture.client(), RELEASE)
+    }
+}
+
+fn sync(number: usize) -> String {
+    format!("sync-{number}")
+}
+
+/// Whether a later sweep may delete it.
+pub fn asks_for_deletion(copy: &ConfigMap) -> bool {
+    copy.annotations().contains_key(names::ANNOTATION_DELETION_POLICY)
+}
+
+/// Whether it carries the label that makes it ours.
+pub fn is_marked(copy: &ConfigMap) -> bool {
+    copy.labels().contains_key(names::LABEL_SYNC_UID)
+}
