@@ -35,8 +35,12 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the operator.
+    ///
+    /// Exit code: 0 stopped by a signal; 1 it could not start, or lost leadership; 2 wrong usage.
     Run(Box<Run>),
-    /// Print the manifests that the operator needs: its kind and its permissions.
+    /// Print the manifests that the operator needs: its kinds, permissions and policies.
+    ///
+    /// Exit code: 0 done; 1 a file could not be written; 2 wrong usage.
     Manifests(Manifests),
     /// List the copies whose ConfigMapSync no longer exists, and delete or release them.
     ///
@@ -70,8 +74,12 @@ pub enum Command {
     /// usage.
     Uninstall(Uninstall),
     /// Print the version.
+    ///
+    /// Exit code: 0 done; 2 wrong usage.
     Version,
     /// Print completions for a shell.
+    ///
+    /// Exit code: 0 done; 2 wrong usage.
     Completions {
         /// The shell.
         shell: Shell,

@@ -14,6 +14,7 @@
     Ord,
     Hash,
     strum::Display,
+    strum::EnumMessage,
     strum::IntoStaticStr,
     strum::VariantArray,
 )]
