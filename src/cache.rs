@@ -46,7 +46,7 @@ use crate::cache::syncs::Syncs;
 use crate::decide::Content;
 use crate::decide::content::Digest;
 use crate::decide::observed::NamespaceState;
-use crate::decide::observed::SyncSeen;
+use crate::decide::observed::ObservedSync;
 use crate::decide::observed::Version;
 
 /// What is known of the cluster.
@@ -247,7 +247,7 @@ impl Cache {
 
     /// A sync was seen: from now on, what it refers to is kept. The uid of the sync that had this
     /// name before, if it was another.
-    pub fn apply_sync(&self, sync: &SyncSeen) -> Option<String> {
+    pub fn apply_sync(&self, sync: &ObservedSync) -> Option<String> {
         let mut inner = self.lock();
         let replaced = inner.syncs.replaced_by(sync);
         let dropped = inner.syncs.seen(sync);
@@ -265,7 +265,7 @@ impl Cache {
 
     /// The sync of this name, as it was last seen.
     #[must_use]
-    pub fn sync(&self, name: &NamespacedName) -> Option<SyncSeen> {
+    pub fn sync(&self, name: &NamespacedName) -> Option<ObservedSync> {
         self.lock().syncs.get(name)
     }
 

@@ -20,7 +20,7 @@ pub mod observed;
 pub mod orphans;
 pub mod ownership;
 pub mod plan;
-pub mod questions;
+pub mod reads;
 pub mod reason;
 pub mod stamp;
 pub mod status;
@@ -28,9 +28,7 @@ pub mod uninstall;
 pub mod validity;
 
 #[cfg(test)]
-mod crash_tests;
-#[cfg(test)]
-mod world;
+mod simulation;
 
 pub use content::Content;
 pub use content::ContentHash;
@@ -43,8 +41,8 @@ pub use ownership::ownership;
 pub use plan::Action;
 pub use plan::Plan;
 pub use plan::plan;
-pub use questions::Questions;
-pub use questions::questions;
+pub use reads::RequiredReads;
+pub use reads::required_reads;
 pub use status::status;
 
 use crate::decide::reason::Reason;

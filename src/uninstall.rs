@@ -33,7 +33,7 @@ pub use stop::scaled;
 pub use stop::stop;
 
 use crate::api::namespaced_name::NamespacedName;
-use crate::decide::uninstall::Copies;
+use crate::decide::uninstall::CopyHandling;
 use crate::uninstall::copies::Owners;
 use crate::uninstall::writes::Tally;
 
@@ -120,7 +120,7 @@ impl Counts {
 ///
 /// # Errors
 /// A list is refused.
-pub async fn left(client: &Client, copies: Copies) -> Result<Counts, Error> {
+pub async fn left(client: &Client, copies: CopyHandling) -> Result<Counts, Error> {
     let owners = owners(client, copies).await?;
     let mut counts = Counts::default();
     let listed = copies::each_step(client, copies, &owners, async |steps| {
@@ -140,7 +140,7 @@ pub async fn left(client: &Client, copies: Copies) -> Result<Counts, Error> {
 ///
 /// # Errors
 /// A list or a write is refused. Whatever else can be written of its kind has been by then.
-pub async fn undo(client: &Client, copies: Copies, tell: Tell<'_>) -> Result<Counts, Error> {
+pub async fn undo(client: &Client, copies: CopyHandling, tell: Tell<'_>) -> Result<Counts, Error> {
     let owners = owners(client, copies).await?;
     let mut counts = Counts::default();
     loop {
@@ -178,11 +178,11 @@ async fn settle(
     Ok(tally.written + tally.changed > 0)
 }
 
-async fn owners(client: &Client, copies: Copies) -> Result<Owners, Error> {
+async fn owners(client: &Client, copies: CopyHandling) -> Result<Owners, Error> {
     let owners = match copies {
         // Nothing is asked of them.
-        Copies::Keep => Ok(Owners::new()),
-        Copies::Delete => syncs::owners(client).await,
+        CopyHandling::Keep => Ok(Owners::new()),
+        CopyHandling::Delete => syncs::owners(client).await,
     };
     owners.map_err(|source| read("list ConfigMapSyncs", source))
 }

@@ -132,7 +132,7 @@ impl Namespaces {
     fn state_of(&self, name: &str, facts: Option<&NamespaceFacts>) -> NamespaceState {
         match facts {
             _ if self.protected.contains(name) => NamespaceState::Protected,
-            None => NamespaceState::Absent,
+            None => NamespaceState::Missing,
             Some(facts) if facts.terminating => NamespaceState::Terminating,
             Some(_) => NamespaceState::Active,
         }
@@ -172,7 +172,7 @@ mod tests {
         namespaces.list_begins();
         let gone: Vec<_> = namespaces.list_ends().into_iter().map(|change| change.name).collect();
         assert_eq!(gone, ["app"]);
-        assert_eq!(namespaces.state("app"), NamespaceState::Absent);
+        assert_eq!(namespaces.state("app"), NamespaceState::Missing);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::cache::key::Key;
 use crate::cache::small_set::Few;
 use crate::decide::desired::source_name;
 use crate::decide::destinations::Target;
-use crate::decide::observed::SyncSeen;
+use crate::decide::observed::ObservedSync;
 
 #[derive(Debug, Default)]
 pub(super) struct Syncs {
@@ -69,13 +69,13 @@ impl Syncs {
     }
 
     /// The uid of the sync that has the name of `sync`, if it is another.
-    pub(super) fn replaced_by(&self, sync: &SyncSeen) -> Option<String> {
+    pub(super) fn replaced_by(&self, sync: &ObservedSync) -> Option<String> {
         let known = &self.by_name.get(&Key::from(&sync.name))?.uid;
         (**known != *sync.version.uid).then(|| known.to_string())
     }
 
     /// Notes a sync and what it refers to, and tells what it referred to before.
-    pub(super) fn seen(&mut self, sync: &SyncSeen) -> Dropped {
+    pub(super) fn seen(&mut self, sync: &ObservedSync) -> Dropped {
         let name = Key::from(&sync.name);
         let before = self.remove(&name).map(|(_, before)| before.dropped()).unwrap_or_default();
         // A sync is plain data, which can be written down.
@@ -86,7 +86,7 @@ impl Syncs {
         }
         let mut selector = None;
         match references.target {
-            Some(Target::Place(place)) => {
+            Some(Target::Single(place)) => {
                 add_to(&mut self.namespaces, place.namespace.into(), &name);
             }
             Some(Target::Selected { name: copy, selector: by }) => {
@@ -107,7 +107,7 @@ impl Syncs {
         Some((kept.uid.to_string(), references.dropped()))
     }
 
-    pub(super) fn get(&self, name: &NamespacedName) -> Option<SyncSeen> {
+    pub(super) fn get(&self, name: &NamespacedName) -> Option<ObservedSync> {
         self.by_name.get(&Key::from(name))?.unpack()
     }
 
@@ -170,7 +170,7 @@ impl Syncs {
             remove_from(&mut self.references, &Key::from(reference), name);
         }
         match &references.target {
-            Some(Target::Place(place)) => {
+            Some(Target::Single(place)) => {
                 remove_from(&mut self.namespaces, place.namespace.as_str(), name);
             }
             Some(Target::Selected { name: copy, .. }) => {
@@ -185,7 +185,7 @@ impl Syncs {
 // === impl Kept ===
 
 impl Kept {
-    fn unpack(&self) -> Option<SyncSeen> {
+    fn unpack(&self) -> Option<ObservedSync> {
         serde_json::from_slice(&self.seen).ok()
     }
 }
@@ -193,14 +193,14 @@ impl Kept {
 // === impl References ===
 
 impl References {
-    fn of(sync: &SyncSeen) -> Self {
+    fn of(sync: &ObservedSync) -> Self {
         let spec = sync.spec.as_ref().ok();
         Self { source: spec.map(source_name), target: spec.and_then(|spec| Target::of(spec).ok()) }
     }
 
     fn names(&self) -> impl Iterator<Item = &NamespacedName> {
         let place = match &self.target {
-            Some(Target::Place(place)) => Some(place),
+            Some(Target::Single(place)) => Some(place),
             _ => None,
         };
         self.source.iter().chain(place)
@@ -237,7 +237,7 @@ mod tests {
     use super::*;
     use crate::api::StoredConfigMapSync;
 
-    fn sync(uid: &str, source: &str) -> SyncSeen {
+    fn sync(uid: &str, source: &str) -> ObservedSync {
         let stored: StoredConfigMapSync = serde_json::from_value(json!({
             "metadata": {"namespace": "team", "name": "sync", "uid": uid, "resourceVersion": "1"},
             "spec": {
@@ -248,10 +248,10 @@ mod tests {
             },
         }))
         .unwrap();
-        SyncSeen::of(&stored).unwrap()
+        ObservedSync::of(&stored).unwrap()
     }
 
-    fn selecting(uid: &str) -> SyncSeen {
+    fn selecting(uid: &str) -> ObservedSync {
         let mut sync = sync(uid, "a");
         let spec = sync.spec.as_mut().unwrap();
         spec.destination_namespace = None;

@@ -35,8 +35,8 @@ use crate::controller::View;
 use crate::controller::observe;
 use crate::decide::Failure;
 use crate::decide::Observed;
-use crate::decide::observed::SourceSeen;
-use crate::decide::observed::SyncSeen;
+use crate::decide::observed::ObservedSource;
+use crate::decide::observed::ObservedSync;
 use crate::names;
 
 /// One sync, and what would be done for it.
@@ -71,7 +71,7 @@ pub async fn plan(flags: &Plan) -> Result<Exit, Error> {
 async fn plan_one(client: &Client, survey: &Survey, asked: Asked) -> Result<Planned, Error> {
     let name = asked.name;
     let nothing = || Error::Plan { sync: name.clone(), why: "it has no uid".to_owned() };
-    let mut sync = SyncSeen::of(&asked.stored).ok_or_else(nothing)?;
+    let mut sync = ObservedSync::of(&asked.stored).ok_or_else(nothing)?;
     survey.cache.apply_sync(&sync);
     // The operator adds its finalizer first, and then looks again.
     let lacks_finalizer = !sync.deleting && !sync.has_our_finalizer();
@@ -93,9 +93,10 @@ async fn plan_one(client: &Client, survey: &Survey, asked: Asked) -> Result<Plan
 /// What could not be read: with other rights than the operator's, that is no plan.
 fn unread(observed: &Observed) -> Option<&Failure> {
     let source = match &observed.source {
-        SourceSeen::Unreadable(failure) => Some(failure),
-        SourceSeen::Absent { .. } | SourceSeen::Present(_) => None,
+        ObservedSource::Unreadable(failure) => Some(failure),
+        ObservedSource::Missing { .. } | ObservedSource::Existing(_) => None,
     };
-    let mut held = observed.places.values().filter_map(|place| place.held.as_ref());
+    let mut held =
+        observed.destinations.values().filter_map(|destination| destination.pending_retry.as_ref());
     source.or_else(|| held.next().map(|held| &held.failure))
 }

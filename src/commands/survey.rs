@@ -17,7 +17,7 @@ use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
 use crate::cache::Origin;
 use crate::commands::Error;
-use crate::decide::observed::SyncSeen;
+use crate::decide::observed::ObservedSync;
 use crate::kubernetes::pages::each_page;
 use crate::names;
 
@@ -67,7 +67,7 @@ async fn survey_syncs(client: &Client, protected: &[String]) -> Result<Survey, E
         pages("list ConfigMapSyncs", ListParams::default(), async |page| api.list(&page).await);
     let mut syncs = BTreeMap::new();
     for sync in listed.await? {
-        if let Some(seen) = SyncSeen::of(&sync) {
+        if let Some(seen) = ObservedSync::of(&sync) {
             cache.apply_sync(&seen);
         }
         syncs.extend(sync.namespaced_name().map(|name| (name, sync)));

@@ -20,12 +20,12 @@ use crate::commands::survey::Survey;
 use crate::commands::survey::survey_copies;
 use crate::commands::table::short;
 use crate::commands::table::table;
-use crate::decide::orphans::Candidate;
-use crate::decide::orphans::Left;
-use crate::decide::orphans::Orphans;
-use crate::decide::orphans::Patience;
-use crate::decide::orphans::Step;
-use crate::decide::orphans::sweep as decide;
+use crate::decide::orphans::CollectionMode;
+use crate::decide::orphans::KeepReason;
+use crate::decide::orphans::ObservedOrphans;
+use crate::decide::orphans::OrphanCandidate;
+use crate::decide::orphans::OrphanStep;
+use crate::decide::orphans::plan_collection as decide;
 use crate::kubernetes::calls;
 use crate::kubernetes::error::CallError;
 use crate::orphans::Owners;
@@ -37,7 +37,7 @@ use crate::orphans::read_owners;
 const CONCURRENT_WRITES: usize = 8;
 
 /// What would become of each orphan.
-type Steps = BTreeMap<NamespacedName, (Candidate, Step)>;
+type Steps = BTreeMap<NamespacedName, (OrphanCandidate, OrphanStep)>;
 
 /// Lists the orphans, asks, and deletes or releases them.
 ///
@@ -80,19 +80,19 @@ async fn look(client: &Client) -> Result<(Survey, Steps), Error> {
     ensure_established(client).await.map_err(Error::Kind)?;
     let survey = survey_copies(client).await?;
     let cache: &Cache = &survey.cache;
-    let orphans = |owners: &Owners| Orphans {
+    let orphans = |owners: &Owners| ObservedOrphans {
         candidates: candidates(cache, owners),
         marked_copies: cache.marked_copies(),
-        patience: Patience::Person,
+        mode: CollectionMode::Requested,
     };
     let unasked = orphans(&Owners::default());
     let verdict = decide(&unasked);
-    let due = verdict.asks().filter_map(|at| unasked.candidates.get(at));
+    let due = verdict.unconfirmed().filter_map(|at| unasked.candidates.get(at));
     let owners = read_owners(client, cache, due).await;
     let mut orphans = orphans(&owners);
     let steps = decide(&orphans).steps.into_iter();
     // A clone of a copy belongs to whoever made it: it is no orphan.
-    let orphaned = steps.filter(|(_, step)| *step != Step::Leave(Left::NotOurs));
+    let orphaned = steps.filter(|(_, step)| *step != OrphanStep::Keep(KeepReason::NotOurs));
     let steps = orphaned
         .filter_map(|(at, step)| Some((at.clone(), (orphans.candidates.remove(&at)?, step))))
         .collect();
@@ -128,7 +128,7 @@ async fn carry_out(client: &Client, steps: &Steps) -> usize {
     written.into_iter().filter(|written| *written).count()
 }
 
-async fn write(client: &Client, at: &NamespacedName, step: &Step) -> bool {
+async fn write(client: &Client, at: &NamespacedName, step: &OrphanStep) -> bool {
     let Some(action) = step.action() else { return false };
     let why = match calls::retire(client, at, &action).await {
         // Whoever does not listen misses nothing that matters.

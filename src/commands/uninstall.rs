@@ -13,7 +13,7 @@ use crate::commands::connect;
 use crate::commands::consent::unless_agreed;
 use crate::commands::say;
 use crate::commands::table::printable;
-use crate::decide::uninstall::Copies;
+use crate::decide::uninstall::CopyHandling;
 use crate::telemetry;
 use crate::uninstall::Counts;
 use crate::uninstall::Scaled;
@@ -29,7 +29,7 @@ use crate::uninstall::undo;
 pub async fn uninstall(flags: &Uninstall) -> Result<Exit, Error> {
     let (client, _) = connect(&flags.cluster).await?;
     let deployment = NamespacedName::new(&flags.namespace, &flags.deployment);
-    let copies = if flags.delete_copies { Copies::Delete } else { Copies::Keep };
+    let copies = if flags.delete_copies { CopyHandling::Delete } else { CopyHandling::Keep };
     let scaled = scaled(&client, &deployment).await?;
     let left = left(&client, copies).await?;
     let is_idle = scaled.replicas == 0 && left.writes() == 0;

@@ -26,7 +26,7 @@ use crate::decide::Action;
 use crate::decide::Content;
 use crate::decide::ContentHash;
 use crate::decide::Plan;
-use crate::decide::observed::SyncSeen;
+use crate::decide::observed::ObservedSync;
 use crate::decide::observed::Version;
 use crate::decide::plan::FinalizerStep;
 use crate::decide::reason::Reason;
@@ -69,7 +69,7 @@ pub struct Errand {
 pub async fn act(
     context: &Arc<Context>,
     lead: &Lead,
-    sync: &SyncSeen,
+    sync: &ObservedSync,
     plan: &Plan,
 ) -> Result<Outcome, Error> {
     let mut outcome = Outcome::default();
@@ -90,7 +90,7 @@ pub async fn act(
 async fn patch_finalizer(
     context: &Context,
     lead: &Lead,
-    sync: &SyncSeen,
+    sync: &ObservedSync,
     step: FinalizerStep,
 ) -> Result<Option<String>, Error> {
     lead.remaining()?;
@@ -186,7 +186,7 @@ pub async fn write(
 // === impl Errand ===
 
 impl Errand {
-    fn of(sync: &SyncSeen, plan: &Plan, action: &Action) -> Self {
+    fn of(sync: &ObservedSync, plan: &Plan, action: &Action) -> Self {
         Self {
             sync_uid: sync.version.uid.clone(),
             content_hash: plan.content_hash.clone(),
@@ -197,7 +197,7 @@ impl Errand {
 
 /// Whether a write does no more than what an earlier round had done already: then somebody else
 /// has undone it.
-fn is_repair(sync: &SyncSeen, plan: &Plan, action: &Action) -> bool {
+fn is_repair(sync: &ObservedSync, plan: &Plan, action: &Action) -> bool {
     let status = &sync.status;
     let was_done = status.content_hash.as_deref().map(ContentHash::from_text) == plan.content_hash
         && status.observed_generation == sync.generation

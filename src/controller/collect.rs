@@ -30,13 +30,13 @@ use crate::controller::act::permit;
 use crate::controller::act::write;
 use crate::controller::collect::brake::tell;
 use crate::controller::memory::Attempt;
-use crate::decide::orphans::Candidate;
-use crate::decide::orphans::Left;
-use crate::decide::orphans::Orphans;
-use crate::decide::orphans::Patience;
-use crate::decide::orphans::Step;
-use crate::decide::orphans::Verdict;
-use crate::decide::orphans::sweep;
+use crate::decide::orphans::CollectionMode;
+use crate::decide::orphans::CollectionPlan;
+use crate::decide::orphans::KeepReason;
+use crate::decide::orphans::ObservedOrphans;
+use crate::decide::orphans::OrphanCandidate;
+use crate::decide::orphans::OrphanStep;
+use crate::decide::orphans::plan_collection;
 use crate::orphans::Owners;
 use crate::orphans::candidates;
 use crate::orphans::ensure_established;
@@ -91,20 +91,21 @@ async fn look(context: &Context, term: &mut Term) -> Duration {
     let orphans = gather(context, term, &Owners::default(), now);
     term.forget_all_but(&orphans.candidates, context);
     context.sweeper.forget_old(&orphans.candidates, now);
-    let verdict = sweep(&orphans);
+    let verdict = plan_collection(&orphans);
     tell(context, verdict.brake, &mut term.is_held).await;
-    if verdict.asks().next().is_none() {
+    if verdict.unconfirmed().next().is_none() {
         return verdict.next_due().map_or(period, |due| due.min(period));
     }
     let span = tracing::info_span!(
         parent: None,
         telemetry::SWEEP,
         orphans = orphans.candidates.len(),
-        due = verdict.asks().count(),
+        due = verdict.unconfirmed().count(),
     );
     let verdict = act(context, term, &orphans, &verdict).instrument(span).await;
-    let is_urgent = |(at, step): (&NamespacedName, &Step)| {
-        let undone = matches!(step, Step::Leave(Left::OwnerUnknown(_) | Left::Failed(_)));
+    let is_urgent = |(at, step): (&NamespacedName, &OrphanStep)| {
+        let undone =
+            matches!(step, OrphanStep::Keep(KeepReason::OwnerUnknown(_) | KeepReason::Failed(_)));
         undone && orphans.candidates.get(at).is_some_and(|candidate| candidate.seen_alive)
     };
     let is_urgent = verdict.steps.iter().any(is_urgent);
@@ -113,13 +114,18 @@ async fn look(context: &Context, term: &mut Term) -> Duration {
 }
 
 /// Asks for what is due, decides again, and does it.
-async fn act(context: &Context, term: &mut Term, orphans: &Orphans, verdict: &Verdict) -> Verdict {
+async fn act(
+    context: &Context,
+    term: &mut Term,
+    orphans: &ObservedOrphans,
+    verdict: &CollectionPlan,
+) -> CollectionPlan {
     if let Err(why) = ensure_established(&context.client).await {
         term.complain(Some(&why));
         return verdict.clone();
     }
     let due: BTreeMap<_, _> = verdict
-        .asks()
+        .unconfirmed()
         .filter_map(|at| Some((at.clone(), orphans.candidates.get(at)?.clone())))
         .collect();
     for (at, refusal) in refresh_candidates(&context.reader, &due).await {
@@ -128,9 +134,9 @@ async fn act(context: &Context, term: &mut Term, orphans: &Orphans, verdict: &Ve
         context.memory.failed(sync_uid, attempt, refusal, Instant::now());
     }
     let owners = read_owners(&context.client, &context.cache, due.values()).await;
-    let verdict = sweep(&gather(context, term, &owners, Instant::now()));
+    let verdict = plan_collection(&gather(context, term, &owners, Instant::now()));
     let unknown = verdict.steps.values().find_map(|step| match step {
-        Step::Leave(Left::OwnerUnknown(why)) => Some(why.as_str()),
+        OrphanStep::Keep(KeepReason::OwnerUnknown(why)) => Some(why.as_str()),
         _ => None,
     });
     term.complain(unknown);
@@ -140,8 +146,8 @@ async fn act(context: &Context, term: &mut Term, orphans: &Orphans, verdict: &Ve
 
 async fn carry_out(
     context: &Context,
-    due: &BTreeMap<NamespacedName, Candidate>,
-    verdict: &Verdict,
+    due: &BTreeMap<NamespacedName, OrphanCandidate>,
+    verdict: &CollectionPlan,
 ) {
     let writes: Vec<_> = verdict
         .steps
@@ -168,7 +174,7 @@ async fn carry_out(
 }
 
 /// The orphans as the cache and this term know them.
-fn gather(context: &Context, term: &mut Term, owners: &Owners, now: Instant) -> Orphans {
+fn gather(context: &Context, term: &mut Term, owners: &Owners, now: Instant) -> ObservedOrphans {
     let mut candidates = candidates(&context.cache, owners);
     for (at, candidate) in &mut candidates {
         let sync_uid = &candidate.markers.sync_uid;
@@ -178,12 +184,12 @@ fn gather(context: &Context, term: &mut Term, owners: &Owners, now: Instant) -> 
         candidate.seen_alive = context.sweeper.left_behind(&context.cache, at);
         let namespace_uid = context.cache.namespace(&at.namespace).1;
         let held = context.memory.held_at(sync_uid, at, namespace_uid.as_deref(), now);
-        candidate.held = held.map(|held| held.failure);
+        candidate.pending_retry = held.map(|held| held.failure);
     }
-    Orphans {
+    ObservedOrphans {
         candidates,
         marked_copies: context.cache.marked_copies(),
-        patience: Patience::Grace(context.settings.orphan_grace),
+        mode: CollectionMode::Automatic(context.settings.orphan_grace),
     }
 }
 
@@ -201,7 +207,11 @@ impl Term {
     }
 
     /// Forgets what is no orphan any more, and what was remembered of its sync.
-    fn forget_all_but(&mut self, orphans: &BTreeMap<NamespacedName, Candidate>, context: &Context) {
+    fn forget_all_but(
+        &mut self,
+        orphans: &BTreeMap<NamespacedName, OrphanCandidate>,
+        context: &Context,
+    ) {
         let uids: HashSet<_> = orphans
             .values()
             .map(|it| (it.version.uid.as_str(), it.markers.sync_uid.as_str()))

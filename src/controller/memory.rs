@@ -20,7 +20,7 @@ use crate::controller::contention::Contention;
 use crate::decide::ContentHash;
 use crate::decide::Failure;
 use crate::decide::excerpt::Excerpt;
-use crate::decide::observed::Held;
+use crate::decide::observed::PendingRetry;
 use crate::decide::reason::Reason;
 use crate::decide::reason::Retry;
 use crate::kubernetes::error::ApiFailure;
@@ -75,7 +75,7 @@ struct Failing {
     /// `None`: until something changes that we watch.
     until: Option<Instant>,
     namespace_uid: Option<String>,
-    held: Held,
+    held: PendingRetry,
 }
 
 // === impl Attempt ===
@@ -105,7 +105,7 @@ impl Memory {
         let failing = &mut unsettled(&mut syncs, sync_uid).failing;
         let Attempt { subject, namespace_uid, content_hash } = attempt;
         let needs_a_change = subject.is_some() && refusal.failure.reason.retry() == Retry::OnChange;
-        let held = Held { failure: refusal.failure, content_hash };
+        let held = PendingRetry { failure: refusal.failure, content_hash };
         let backoff = failing.remove(&subject).map(|before| before.backoff).unwrap_or_default();
         let mut after = Failing { backoff, until: None, namespace_uid, held };
         if !needs_a_change {
@@ -149,11 +149,11 @@ impl Memory {
         at: &NamespacedName,
         namespace_uid: Option<&str>,
         now: Instant,
-    ) -> Option<Held> {
+    ) -> Option<PendingRetry> {
         let syncs = self.lock();
         let unsettled = syncs.get(sync_uid)?.unsettled.as_ref()?;
         if unsettled.in_flight.contains(at) {
-            return Some(Held { failure: in_flight(at), content_hash: None });
+            return Some(PendingRetry { failure: in_flight(at), content_hash: None });
         }
         let failing = unsettled
             .failing
@@ -168,7 +168,7 @@ impl Memory {
             return None;
         }
         contention.until(now)?;
-        Some(Held { failure: contended(at), content_hash: None })
+        Some(PendingRetry { failure: contended(at), content_hash: None })
     }
 
     /// A write of the copy at `at` is sent. Until it is answered there is no other.

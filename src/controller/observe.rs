@@ -29,17 +29,17 @@ use crate::decide::destinations::Target;
 use crate::decide::drift::FieldOwnership;
 use crate::decide::excerpt::Excerpt;
 use crate::decide::excerpt::excerpt;
-use crate::decide::observed::ContentSeen;
-use crate::decide::observed::CopySeen;
-use crate::decide::observed::Occupant;
-use crate::decide::observed::Place;
-use crate::decide::observed::Source;
-use crate::decide::observed::SourceSeen;
-use crate::decide::observed::Standing;
-use crate::decide::observed::SyncSeen;
+use crate::decide::observed::CopyContent;
+use crate::decide::observed::DestinationObject;
+use crate::decide::observed::ExistingConfigMap;
+use crate::decide::observed::ExistingSource;
+use crate::decide::observed::ObservedDestination;
+use crate::decide::observed::ObservedSource;
+use crate::decide::observed::ObservedSync;
+use crate::decide::observed::SourceContent;
 use crate::decide::observed::Version;
 use crate::decide::ownership;
-use crate::decide::questions;
+use crate::decide::required_reads;
 
 /// Reads answer questions, and answers may raise questions: first the hash of the source, then
 /// the copies that differ, then the content to write.
@@ -63,27 +63,27 @@ pub struct View<'a> {
 
 /// Observes everything that a round of `sync` decides from. With `verify`, source and copies are
 /// read even if nothing tells that they have changed.
-pub async fn observe(view: View<'_>, sync: &SyncSeen, verify: bool) -> Observed {
+pub async fn observe(view: View<'_>, sync: &ObservedSync, verify: bool) -> Observed {
     let mut observed = glance(view, sync, verify);
     for _ in 0..MAX_TURNS {
-        let questions = questions(&observed);
-        if questions.is_empty() {
+        let reads = required_reads(&observed);
+        if reads.is_empty() {
             break;
         }
-        if questions.source
+        if reads.source
             && let Ok(spec) = &sync.spec
         {
             observed.source = read_source(view, sync, spec, verify).await;
         }
-        let reads: Vec<_> =
-            questions.copies.into_iter().map(|at| read_copy(view, sync, at)).collect();
-        let places: Vec<_> = stream::iter(reads).buffer_unordered(CONCURRENT_READS).collect().await;
-        observed.places.extend(places);
+        let copies: Vec<_> = reads.copies.into_iter().map(|at| read_copy(view, sync, at)).collect();
+        let destinations: Vec<_> =
+            stream::iter(copies).buffer_unordered(CONCURRENT_READS).collect().await;
+        observed.destinations.extend(destinations);
     }
     observed
 }
 
-fn glance(view: View<'_>, sync: &SyncSeen, verify: bool) -> Observed {
+fn glance(view: View<'_>, sync: &ObservedSync, verify: bool) -> Observed {
     let cache = view.cache;
     // By the spec that this round is about, whatever the cache has seen since.
     let selected = match sync.spec.as_ref().map(Target::of) {
@@ -92,47 +92,50 @@ fn glance(view: View<'_>, sync: &SyncSeen, verify: bool) -> Observed {
     };
     let mut names = cache.copies_of(&sync.version.uid);
     names.extend(destinations(&sync.spec, &selected).unwrap_or_default());
-    let mut places: BTreeMap<_, _> =
-        names.into_iter().map(|at| (at.clone(), place(view, sync, &at))).collect();
+    let mut destinations: BTreeMap<_, _> =
+        names.into_iter().map(|at| (at.clone(), destination(view, sync, &at))).collect();
     let mut source = match &sync.spec {
         Ok(spec) => known_source(view, sync, spec),
-        Err(_) => SourceSeen::Absent { confirmed: false },
+        Err(_) => ObservedSource::Missing { confirmed: false },
     };
     if verify {
-        doubt(&mut source, &mut places);
+        doubt(&mut source, &mut destinations);
     }
     let writes_in_flight = view.memory.is_writing(&sync.version.uid);
-    Observed { sync: sync.clone(), source, selected, places, writes_in_flight }
+    Observed { sync: sync.clone(), source, selected, destinations, writes_in_flight }
 }
 
-fn doubt(source: &mut SourceSeen, places: &mut BTreeMap<NamespacedName, Place>) {
-    if let SourceSeen::Present(source) = source {
-        source.content = ContentSeen::Unread;
+fn doubt(
+    source: &mut ObservedSource,
+    destinations: &mut BTreeMap<NamespacedName, ObservedDestination>,
+) {
+    if let ObservedSource::Existing(source) = source {
+        source.content = SourceContent::Unread;
     }
-    for place in places.values_mut() {
-        if let Standing::Occupied(occupant) = &mut place.standing {
-            occupant.content = CopySeen::Suspect;
+    for destination in destinations.values_mut() {
+        if let DestinationObject::Existing(existing) = &mut destination.object {
+            existing.content = CopyContent::Suspect;
         }
     }
 }
 
 /// What the cache tells of a source. One that nobody has looked at counts as present and
 /// unread, so that it is looked at.
-fn known_source(view: View<'_>, sync: &SyncSeen, spec: &ConfigMapSyncSpec) -> SourceSeen {
+fn known_source(view: View<'_>, sync: &ObservedSync, spec: &ConfigMapSyncSpec) -> ObservedSource {
     let (cache, name) = (view.cache, source_name(spec));
     match cache.config_map(&name) {
-        CachedConfigMap::Absent => SourceSeen::Absent { confirmed: false },
-        CachedConfigMap::Unknown => SourceSeen::Present(Source {
+        CachedConfigMap::Absent => ObservedSource::Missing { confirmed: false },
+        CachedConfigMap::Unknown => ObservedSource::Existing(ExistingSource {
             version: SourceVersion::default(),
             refused: false,
             is_copy: false,
-            content: ContentSeen::Unread,
+            content: SourceContent::Unread,
         }),
         CachedConfigMap::Present(entry) => {
             let known = known_excerpt(view, sync, spec, &entry);
-            let seen = known.map_or(ContentSeen::Unread, ContentSeen::Known);
+            let seen = known.map_or(SourceContent::Unread, SourceContent::Known);
             let version = source_version(entry.version.clone());
-            SourceSeen::Present(source(cache, &name, &entry, version, seen))
+            ObservedSource::Existing(source(cache, &name, &entry, version, seen))
         }
     }
 }
@@ -142,9 +145,14 @@ fn source(
     name: &NamespacedName,
     entry: &Entry,
     version: SourceVersion,
-    content: ContentSeen,
-) -> Source {
-    Source { version, refused: entry.no_copy, is_copy: is_copy(cache, name, entry), content }
+    content: SourceContent,
+) -> ExistingSource {
+    ExistingSource {
+        version,
+        refused: entry.no_copy,
+        is_copy: is_copy(cache, name, entry),
+        content,
+    }
 }
 
 fn source_version(Version { uid, resource_version }: Version) -> SourceVersion {
@@ -165,7 +173,7 @@ fn is_copy(cache: &Cache, name: &NamespacedName, entry: &Entry) -> bool {
 /// that wrote the status.
 fn known_excerpt(
     view: View<'_>,
-    sync: &SyncSeen,
+    sync: &ObservedSync,
     spec: &ConfigMapSyncSpec,
     entry: &Entry,
 ) -> Option<Excerpt> {
@@ -186,26 +194,30 @@ fn known_excerpt(
     Excerpt::remembered(hash, keys, spec)
 }
 
-fn place(view: View<'_>, sync: &SyncSeen, at: &NamespacedName) -> Place {
+fn destination(view: View<'_>, sync: &ObservedSync, at: &NamespacedName) -> ObservedDestination {
     let cache = view.cache;
-    let standing = match cache.config_map(at) {
-        CachedConfigMap::Present(entry) => Standing::Occupied(Box::new(occupant(cache, *entry))),
-        CachedConfigMap::Absent | CachedConfigMap::Unknown => Standing::Vacant,
+    let object = match cache.config_map(at) {
+        CachedConfigMap::Present(entry) => {
+            DestinationObject::Existing(Box::new(existing_config_map(cache, *entry)))
+        }
+        CachedConfigMap::Absent | CachedConfigMap::Unknown => DestinationObject::Missing,
     };
     let (namespace, namespace_uid) = cache.namespace(&at.namespace);
     let uid = &sync.version.uid;
-    let held = view.memory.held_at(uid, at, namespace_uid.as_deref(), view.began);
-    Place { namespace, standing, held }
+    let pending_retry = view.memory.held_at(uid, at, namespace_uid.as_deref(), view.began);
+    ObservedDestination { namespace, object, pending_retry }
 }
 
-fn occupant(cache: &Cache, entry: Entry) -> Occupant {
+fn existing_config_map(cache: &Cache, entry: Entry) -> ExistingConfigMap {
     let owner = entry.markers.as_ref().and_then(|markers| cache.sync_with_uid(&markers.sync_uid));
     let content = match (entry.read, entry.fields) {
-        (Some(digest), _) => CopySeen::Read(digest),
-        (None, FieldOwnership::Ours { keys, immutable }) => CopySeen::Untouched { keys, immutable },
-        (None, FieldOwnership::Suspect) => CopySeen::Suspect,
+        (Some(digest), _) => CopyContent::Read(digest),
+        (None, FieldOwnership::Ours { keys, immutable }) => {
+            CopyContent::Untouched { keys, immutable }
+        }
+        (None, FieldOwnership::Suspect) => CopyContent::Suspect,
     };
-    Occupant {
+    ExistingConfigMap {
         version: entry.version,
         deleting: entry.deleting,
         markers: entry.markers,
@@ -219,13 +231,13 @@ fn occupant(cache: &Cache, entry: Entry) -> Occupant {
 
 async fn read_source(
     view: View<'_>,
-    sync: &SyncSeen,
+    sync: &ObservedSync,
     spec: &ConfigMapSyncSpec,
     verify: bool,
-) -> SourceSeen {
+) -> ObservedSource {
     let (uid, name) = (&sync.version.uid, source_name(spec));
     if let Some(failure) = view.memory.held(uid, view.began) {
-        return SourceSeen::Unreadable(failure);
+        return ObservedSource::Unreadable(failure);
     }
     let read =
         if verify { view.reader.read(&name).await } else { view.reader.read_shared(&name).await };
@@ -233,7 +245,7 @@ async fn read_source(
         Ok(Some(LiveConfigMap { version, content, digest })) => {
             view.memory.succeeded(uid, &None);
             let CachedConfigMap::Present(entry) = view.cache.config_map(&name) else {
-                return SourceSeen::Absent { confirmed: false };
+                return ObservedSource::Missing { confirmed: false };
             };
             // What was read, which need not be the latest that is known.
             let version = source_version(version);
@@ -242,29 +254,33 @@ async fn read_source(
                 let version = version.clone();
                 view.memory.keep_excerpt(uid, version, sync.generation, known.clone());
             }
-            let seen = ContentSeen::Read(known, part);
-            SourceSeen::Present(source(view.cache, &name, &entry, version, seen))
+            let seen = SourceContent::Read(known, part);
+            ObservedSource::Existing(source(view.cache, &name, &entry, version, seen))
         }
         Ok(None) => match view.cache.config_map(&name) {
             // It came while the answer was on its way.
             CachedConfigMap::Present(_) => known_source(view, sync, spec),
             CachedConfigMap::Absent | CachedConfigMap::Unknown => {
-                SourceSeen::Absent { confirmed: true }
+                ObservedSource::Missing { confirmed: true }
             }
         },
         Err(refusal) => {
             let failure = refusal.failure.clone();
             view.memory.failed(uid, Attempt::default(), refusal, Instant::now());
-            SourceSeen::Unreadable(failure)
+            ObservedSource::Unreadable(failure)
         }
     }
 }
 
-async fn read_copy(view: View<'_>, sync: &SyncSeen, at: NamespacedName) -> (NamespacedName, Place) {
+async fn read_copy(
+    view: View<'_>,
+    sync: &ObservedSync,
+    at: NamespacedName,
+) -> (NamespacedName, ObservedDestination) {
     if let Err(refusal) = view.reader.read(&at).await {
         let attempt = Attempt::on(&at, view.cache, None);
         view.memory.failed(&sync.version.uid, attempt, refusal, Instant::now());
     }
-    let place = place(view, sync, &at);
-    (at, place)
+    let destination = destination(view, sync, &at);
+    (at, destination)
 }

@@ -32,13 +32,13 @@ use crate::controller::report::report;
 use crate::decide::Observed;
 use crate::decide::Plan;
 use crate::decide::desired;
-use crate::decide::observed::SyncSeen;
+use crate::decide::observed::ObservedSync;
 use crate::decide::plan;
 use crate::decide::plan::FinalizerStep;
 use crate::decide::status;
+use crate::decide::status::LastWrite;
 use crate::decide::status::Settled;
-use crate::decide::status::Wrote;
-use crate::decide::status::verdict;
+use crate::decide::status::summary;
 use crate::metrics::ReconcileResult;
 use crate::names;
 use crate::telemetry;
@@ -103,7 +103,7 @@ fn after(error: &Error, uid: &str, context: &Context) -> Option<Duration> {
 
 async fn round(
     context: &Arc<Context>,
-    mut sync: SyncSeen,
+    mut sync: ObservedSync,
     began: Instant,
 ) -> Result<Option<Duration>, Error> {
     let uid = sync.version.uid.clone();
@@ -127,7 +127,7 @@ async fn round(
     for _ in 0..MAX_PASSES {
         let (observed, plan) = look(context, &sync, verify, began).await;
         verify = false;
-        if !plan.asks_for_writes() {
+        if !plan.has_writes() {
             return finish(context, &observed, plan, copies_written, began).await;
         }
         if !is_announced && first_attempts(context, &uid, &plan) > MANY_WRITES {
@@ -162,7 +162,7 @@ fn first_attempts(context: &Context, sync_uid: &str, plan: &Plan) -> usize {
 
 async fn look(
     context: &Context,
-    sync: &SyncSeen,
+    sync: &ObservedSync,
     verify: bool,
     began: Instant,
 ) -> (Observed, Plan) {
@@ -173,7 +173,7 @@ async fn look(
 }
 
 /// What we wrote to the sync ourselves is known before its watch shows it.
-fn take_over(context: &Context, sync: &mut SyncSeen, plan: &Plan, outcome: Outcome) {
+fn take_over(context: &Context, sync: &mut ObservedSync, plan: &Plan, outcome: Outcome) {
     if let Some(resource_version) = outcome.sync_resource_version {
         context.memory.wrote(&sync.version.uid, resource_version.clone(), Instant::now());
         sync.version.resource_version = resource_version;
@@ -188,7 +188,7 @@ async fn announce(
     context: &Context,
     observed: &Observed,
     plan: &Plan,
-    sync: &mut SyncSeen,
+    sync: &mut ObservedSync,
 ) -> Result<Reported, Error> {
     let (reported, status) = tell(context, observed, &Settled::of(plan.clone()), 0).await?;
     if let Reported::Written(resource_version) = &reported {
@@ -213,9 +213,9 @@ async fn finish(
         return Ok(Some(WATCH_LAG));
     }
     context.memory.settled(uid, |at| settled.is_left(at), began);
-    let failed = settled.waiting_for_a_retry();
+    let failed = settled.retry_count();
     if failed > 0 {
-        let worst = verdict(observed, &desired(observed), &settled).message;
+        let worst = summary(observed, &desired(observed), &settled).message;
         return Err(Error::Copies { sync: sync.name.clone(), failed, worst });
     }
     Ok(context.memory.next_retry(uid, Instant::now()))
@@ -230,11 +230,11 @@ async fn tell(
 ) -> Result<(Reported, ConfigMapSyncStatus), Error> {
     let sync = &observed.sync;
     let desired = desired(observed);
-    let verdict = verdict(observed, &desired, settled);
+    let verdict = summary(observed, &desired, settled);
     Span::current().record("reason", verdict.reason.as_str());
     let now = Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default());
     let wrote = (copies_written > 0)
-        .then(|| Wrote { at: now.clone(), trace_id: trace_id(&Span::current()) });
+        .then(|| LastWrite { at: now.clone(), trace_id: trace_id(&Span::current()) });
     let status = status(observed, &desired, settled, &now, wrote.as_ref());
     let reported = report(context, &context.lead, sync, &status, &verdict).await?;
     if let Reported::Written(resource_version) = &reported {

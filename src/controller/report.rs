@@ -13,9 +13,9 @@ use crate::api::ConfigMapSyncStatus;
 use crate::controller::Context;
 use crate::controller::error::Error;
 use crate::decide::Failure;
-use crate::decide::observed::SyncSeen;
+use crate::decide::observed::ObservedSync;
 use crate::decide::reason::Reason;
-use crate::decide::status::is_news;
+use crate::decide::status::is_worth_writing;
 use crate::decide::status::ready_reason;
 use crate::election::Lead;
 use crate::kubernetes::error::CallError;
@@ -42,11 +42,11 @@ pub enum Reported {
 pub async fn report(
     context: &Context,
     lead: &Lead,
-    sync: &SyncSeen,
+    sync: &ObservedSync,
     status: &ConfigMapSyncStatus,
     verdict: &Failure,
 ) -> Result<Reported, Error> {
-    if !is_news(&sync.status, status) {
+    if !is_worth_writing(&sync.status, status) {
         return Ok(Reported::NoNews);
     }
     lead.remaining()?;
@@ -62,7 +62,7 @@ pub async fn report(
 
 async fn patch_status(
     context: &Context,
-    sync: &SyncSeen,
+    sync: &ObservedSync,
     status: &ConfigMapSyncStatus,
     verdict: &Failure,
 ) -> Result<Reported, Error> {
@@ -92,7 +92,7 @@ async fn patch_status(
     }
 }
 
-async fn record_event(context: &Context, lead: &Lead, sync: &SyncSeen, verdict: &Failure) {
+async fn record_event(context: &Context, lead: &Lead, sync: &ObservedSync, verdict: &Failure) {
     let regarding = ObjectReference {
         api_version: Some(ConfigMapSync::api_version(&()).into_owned()),
         kind: Some(ConfigMapSync::kind(&()).into_owned()),

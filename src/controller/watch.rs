@@ -31,7 +31,7 @@ use crate::cache::Origin;
 use crate::controller::Context;
 use crate::controller::startup::Part;
 use crate::controller::trigger;
-use crate::decide::observed::SyncSeen;
+use crate::decide::observed::ObservedSync;
 use crate::kubernetes::error::KIND_IS_MISSING;
 use crate::names;
 use crate::telemetry::describe;
@@ -201,7 +201,7 @@ fn explain(part: Part, error: &watcher::Error) -> String {
 
 /// A sync is there; another one of the same name, if there was one, no longer is.
 fn sync_seen(context: &Context, stored: &StoredConfigMapSync) {
-    let Some(sync) = SyncSeen::of(stored) else { return };
+    let Some(sync) = ObservedSync::of(stored) else { return };
     if let Some(uid) = context.cache.apply_sync(&sync) {
         sync_died(context, &uid);
     }

@@ -14,16 +14,16 @@ use crate::decide::Failure;
 use crate::decide::Observed;
 use crate::decide::destinations::Target;
 use crate::decide::excerpt::Excerpt;
-use crate::decide::observed::ContentSeen;
-use crate::decide::observed::Source;
-use crate::decide::observed::SourceSeen;
+use crate::decide::observed::ExistingSource;
+use crate::decide::observed::ObservedSource;
+use crate::decide::observed::SourceContent;
 use crate::decide::reason::Reason;
 
 /// What should be.
 #[derive(Clone, Debug)]
 pub enum Desired {
     /// These copies, and no others.
-    Copies(Wanted),
+    Copies(DesiredCopies),
     /// No copy at all: the sync is being deleted, or, with a reason to report, its source is gone
     /// and takes the copies with it.
     Nothing(Option<Failure>),
@@ -33,7 +33,7 @@ pub enum Desired {
 
 /// The copies that should be.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct DesiredCopies {
     /// Where.
     pub destinations: BTreeSet<NamespacedName>,
     /// What the destinations follow from.
@@ -74,8 +74,8 @@ pub fn desired(observed: &Observed) -> Desired {
     }
     let source = source_name(spec);
     match usable(&observed.source, &source) {
-        Ok((excerpt, content)) => Desired::Copies(Wanted {
-            destinations: target.places(&observed.selected, &source),
+        Ok((excerpt, content)) => Desired::Copies(DesiredCopies {
+            destinations: target.destinations(&observed.selected, &source),
             target,
             source,
             excerpt,
@@ -97,7 +97,7 @@ pub fn destinations(
     spec: &Result<ConfigMapSyncSpec, String>,
     selected: &BTreeSet<String>,
 ) -> Result<BTreeSet<NamespacedName>, Failure> {
-    valid(spec).map(|(spec, target)| target.places(selected, &source_name(spec)))
+    valid(spec).map(|(spec, target)| target.destinations(selected, &source_name(spec)))
 }
 
 /// The name of the source that `spec` asks for.
@@ -115,41 +115,41 @@ fn valid(
     Ok((spec, target))
 }
 
-fn takes_copies_along(spec: &ConfigMapSyncSpec, source: &SourceSeen) -> bool {
+fn takes_copies_along(spec: &ConfigMapSyncSpec, source: &ObservedSource) -> bool {
     let is_gone = match source {
-        SourceSeen::Absent { confirmed } => *confirmed,
-        SourceSeen::Present(source) => source.refused,
-        SourceSeen::Unreadable(_) => false,
+        ObservedSource::Missing { confirmed } => *confirmed,
+        ObservedSource::Existing(source) => source.refused,
+        ObservedSource::Unreadable(_) => false,
     };
     is_gone && spec.source_deletion_policy == SourceDeletionPolicy::Delete
 }
 
 type Known = (Excerpt, Option<Arc<Content>>);
 
-fn usable(source: &SourceSeen, name: &NamespacedName) -> Result<Known, Failure> {
+fn usable(source: &ObservedSource, name: &NamespacedName) -> Result<Known, Failure> {
     match source {
-        SourceSeen::Absent { .. } => Err(Failure::new(
+        ObservedSource::Missing { .. } => Err(Failure::new(
             Reason::SourceNotFound,
             format!("ConfigMap {name} does not exist: create it, or correct the spec"),
         )),
-        SourceSeen::Unreadable(failure) => Err(failure.clone()),
-        SourceSeen::Present(source) if source.refused => Err(Failure::new(
+        ObservedSource::Unreadable(failure) => Err(failure.clone()),
+        ObservedSource::Existing(source) if source.refused => Err(Failure::new(
             Reason::SourceRefused,
             format!("the owner of ConfigMap {name} forbids copying it by an annotation"),
         )),
-        SourceSeen::Present(source) if source.is_copy => Err(Failure::new(
+        ObservedSource::Existing(source) if source.is_copy => Err(Failure::new(
             Reason::SourceIsCopy,
             format!("ConfigMap {name} is itself a copy: name its own source instead"),
         )),
-        SourceSeen::Present(source) => known(source, name),
+        ObservedSource::Existing(source) => known(source, name),
     }
 }
 
-fn known(source: &Source, name: &NamespacedName) -> Result<Known, Failure> {
+fn known(source: &ExistingSource, name: &NamespacedName) -> Result<Known, Failure> {
     match &source.content {
-        ContentSeen::Read(excerpt, content) => Ok((excerpt.clone(), Some(Arc::clone(content)))),
-        ContentSeen::Known(excerpt) => Ok((excerpt.clone(), None)),
-        ContentSeen::Unread => Err(Failure::new(
+        SourceContent::Read(excerpt, content) => Ok((excerpt.clone(), Some(Arc::clone(content)))),
+        SourceContent::Known(excerpt) => Ok((excerpt.clone(), None)),
+        SourceContent::Unread => Err(Failure::new(
             Reason::Progressing,
             format!("ConfigMap {name} has not been read yet"),
         )),

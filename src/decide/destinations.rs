@@ -15,7 +15,7 @@ use crate::decide::validity;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// At one place.
-    Place(NamespacedName),
+    Single(NamespacedName),
     /// In every namespace that the selector matches.
     Selected {
         /// Which namespaces.
@@ -33,7 +33,7 @@ impl Target {
         validity::check(spec)?;
         let name = validity::destination_name(spec);
         match (&spec.destination_namespace, &spec.destination_namespace_selector) {
-            (Some(namespace), _) => Ok(Self::Place(NamespacedName::new(namespace, name))),
+            (Some(namespace), _) => Ok(Self::Single(NamespacedName::new(namespace, name))),
             (None, selector) => Ok(Self::Selected {
                 selector: validity::selector(&selector.clone().unwrap_or_default())?,
                 name: name.to_owned(),
@@ -44,26 +44,26 @@ impl Target {
     /// The places, where `selected` are the namespaces that the selector selects. The source
     /// itself is never one of them.
     #[must_use]
-    pub fn places(
+    pub fn destinations(
         &self,
         selected: &BTreeSet<String>,
         source: &NamespacedName,
     ) -> BTreeSet<NamespacedName> {
         match self {
-            Self::Place(place) => BTreeSet::from([place.clone()]),
+            Self::Single(at) => BTreeSet::from([at.clone()]),
             Self::Selected { name, .. } => selected
                 .iter()
                 .map(|namespace| NamespacedName::new(namespace, name))
-                .filter(|place| place != source)
+                .filter(|at| at != source)
                 .collect(),
         }
     }
 
     /// The place in `namespace`, if there is to be one wherever the selector matches.
     #[must_use]
-    pub fn place_in(&self, namespace: &str) -> NamespacedName {
+    pub fn destination_in(&self, namespace: &str) -> NamespacedName {
         match self {
-            Self::Place(place) => place.clone(),
+            Self::Single(at) => at.clone(),
             Self::Selected { name, .. } => NamespacedName::new(namespace, name),
         }
     }

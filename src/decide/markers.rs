@@ -50,7 +50,7 @@ impl Markers {
 
     /// The markers that a copy at `copy` should carry.
     #[must_use]
-    pub fn wanted(
+    pub fn desired(
         sync_uid: &str,
         sync: &NamespacedName,
         copy: &NamespacedName,
@@ -91,7 +91,7 @@ impl Markers {
 
     /// Whether they ask for the copy to be deleted once it is no longer wanted.
     #[must_use]
-    pub fn asks_for_deletion(&self) -> bool {
+    pub fn request_deletion(&self) -> bool {
         self.deletion_policy.as_deref() == Some("Delete")
     }
 

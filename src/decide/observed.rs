@@ -25,21 +25,21 @@ use crate::names;
 #[derive(Clone, Debug)]
 pub struct Observed {
     /// The sync itself.
-    pub sync: SyncSeen,
+    pub sync: ObservedSync,
     /// Its source.
-    pub source: SourceSeen,
+    pub source: ObservedSource,
     /// The namespaces that its selector selects, if it has one.
     pub selected: BTreeSet<String>,
     /// Every place that the spec asks for, and every place where a `ConfigMap` carries the uid of
     /// this sync.
-    pub places: BTreeMap<NamespacedName, Place>,
+    pub destinations: BTreeMap<NamespacedName, ObservedDestination>,
     /// Whether some write of this sync was sent and not answered yet: it may still take effect.
     pub writes_in_flight: bool,
 }
 
 /// The sync as it was seen.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SyncSeen {
+pub struct ObservedSync {
     /// Namespace and name.
     pub name: NamespacedName,
     /// uid and resourceVersion: what a patch of the sync is conditional on.
@@ -67,21 +67,21 @@ pub struct Version {
 
 /// The source as it was seen.
 #[derive(Clone, Debug)]
-pub enum SourceSeen {
+pub enum ObservedSource {
     /// It does not exist.
-    Absent {
+    Missing {
         /// A live read has said so in this very round.
         confirmed: bool,
     },
     /// It could not be read.
     Unreadable(Failure),
     /// It exists.
-    Present(Source),
+    Existing(ExistingSource),
 }
 
 /// A source that exists.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct ExistingSource {
     /// Its version.
     pub version: SourceVersion,
     /// Whether its owner forbids copying it.
@@ -89,12 +89,12 @@ pub struct Source {
     /// Whether it is itself a copy.
     pub is_copy: bool,
     /// How much of its content is known.
-    pub content: ContentSeen,
+    pub content: SourceContent,
 }
 
 /// How much of a source's content is known.
 #[derive(Clone, Debug)]
-pub enum ContentSeen {
+pub enum SourceContent {
     /// Nothing: it has to be read.
     Unread,
     /// Enough to tell that nothing has to be written.
@@ -105,18 +105,18 @@ pub enum ContentSeen {
 
 /// A place where a copy is, or should be.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct ObservedDestination {
     /// The state of its namespace.
     pub namespace: NamespaceState,
     /// What stands there.
-    pub standing: Standing,
+    pub object: DestinationObject,
     /// What an earlier attempt met, while it is too early for another.
-    pub held: Option<Held>,
+    pub pending_retry: Option<PendingRetry>,
 }
 
 /// A failure of an earlier attempt that stands for the next one, while it is too early for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct PendingRetry {
     /// What it met.
     pub failure: Failure,
     /// Hash of the content that it was to write.
@@ -133,21 +133,21 @@ pub enum NamespaceState {
     /// It is being deleted.
     Terminating,
     /// It does not exist.
-    Absent,
+    Missing,
 }
 
 /// What stands at a place.
 #[derive(Clone, Debug)]
-pub enum Standing {
+pub enum DestinationObject {
     /// Nothing, as far as is known: a create will tell.
-    Vacant,
+    Missing,
     /// A `ConfigMap`.
-    Occupied(Box<Occupant>),
+    Existing(Box<ExistingConfigMap>),
 }
 
 /// A `ConfigMap` at a place.
 #[derive(Clone, Debug)]
-pub struct Occupant {
+pub struct ExistingConfigMap {
     /// Its version.
     pub version: Version,
     /// Whether it is being deleted, and held by somebody's finalizer.
@@ -163,23 +163,23 @@ pub struct Occupant {
     /// The living sync whose uid the markers carry, if there is one.
     pub owner: Option<NamespacedName>,
     /// How much of its content is known.
-    pub content: CopySeen,
+    pub content: CopyContent,
 }
 
 /// Who the label `app.kubernetes.io/managed-by` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ManagedBy {
     /// Nobody: there is no such label.
-    Nobody,
+    Unset,
     /// Us.
     Us,
     /// Another tool.
-    Another,
+    AnotherTool,
 }
 
 /// How much of a copy's content is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CopySeen {
+pub enum CopyContent {
     /// Metadata tells that nobody but us has touched it since we wrote it.
     Untouched {
         /// How many keys we own.
@@ -204,9 +204,9 @@ impl Version {
     }
 }
 
-// === impl SyncSeen ===
+// === impl ObservedSync ===
 
-impl SyncSeen {
+impl ObservedSync {
     /// A sync as it was seen; every object in storage has what is needed.
     #[must_use]
     pub fn of(stored: &StoredConfigMapSync) -> Option<Self> {
@@ -232,14 +232,16 @@ impl SyncSeen {
     }
 }
 
-// === impl SourceSeen ===
+// === impl ObservedSource ===
 
-impl SourceSeen {
+impl ObservedSource {
     /// The content, if it was read.
     #[must_use]
     pub fn into_content(self) -> Option<Arc<Content>> {
         match self {
-            Self::Present(Source { content: ContentSeen::Read(_, content), .. }) => Some(content),
+            Self::Existing(ExistingSource { content: SourceContent::Read(_, content), .. }) => {
+                Some(content)
+            }
             _ => None,
         }
     }
@@ -252,23 +254,23 @@ impl ManagedBy {
     #[must_use]
     pub fn of(label: Option<&str>) -> Self {
         match label {
-            None => Self::Nobody,
+            None => Self::Unset,
             Some(names::CONFIGMAPSYNC) => Self::Us,
-            Some(_) => Self::Another,
+            Some(_) => Self::AnotherTool,
         }
     }
 }
 
-// === impl Occupant ===
+// === impl ExistingConfigMap ===
 
-impl Occupant {
+impl ExistingConfigMap {
     /// Whether the content can no longer be changed, as far as is known.
     #[must_use]
     pub fn is_immutable(&self) -> bool {
         match &self.content {
-            CopySeen::Untouched { immutable, .. } => *immutable,
-            CopySeen::Read(digest) => digest.immutable,
-            CopySeen::Suspect => false,
+            CopyContent::Untouched { immutable, .. } => *immutable,
+            CopyContent::Read(digest) => digest.immutable,
+            CopyContent::Suspect => false,
         }
     }
 }

@@ -33,27 +33,27 @@ const ONE_IN: usize = 5;
 
 /// Everything that one sweep decides from.
 #[derive(Clone, Debug)]
-pub struct Orphans {
+pub struct ObservedOrphans {
     /// Each marked copy whose sync is not among the living, as far as is known.
-    pub candidates: BTreeMap<NamespacedName, Candidate>,
+    pub candidates: BTreeMap<NamespacedName, OrphanCandidate>,
     /// How many marked copies there are, orphans or not.
     pub marked_copies: usize,
     /// Who asks.
-    pub patience: Patience,
+    pub mode: CollectionMode,
 }
 
 /// How long orphans are waited for, and how many are too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
+pub enum CollectionMode {
     /// The operator's: one whose sync was never seen alive waits so long, and under the brake.
-    Grace(Duration),
+    Automatic(Duration),
     /// That of a person who looks at the list and answers for it: none.
-    Person,
+    Requested,
 }
 
 /// A marked copy whose sync is not among the living.
 #[derive(Clone, Debug)]
-pub struct Candidate {
+pub struct OrphanCandidate {
     /// Its version.
     pub version: Version,
     /// Whether it is being deleted, and held by somebody's finalizer.
@@ -71,33 +71,33 @@ pub struct Candidate {
     /// Since when it is known to be an orphan, in this term.
     pub known_for: Duration,
     /// What a live look at its sync found.
-    pub owner: Owner,
+    pub owner: OwnerState,
     /// What an earlier attempt met, while it is too early for another.
-    pub held: Option<Failure>,
+    pub pending_retry: Option<Failure>,
 }
 
 /// What a live look at the sync of an orphan, by the name in its markers, found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Owner {
+pub enum OwnerState {
     /// Nobody has looked.
-    Unasked,
+    Unchecked,
     /// The API server says that there is no such sync, and means the sync, not its kind.
-    Gone,
+    Deleted,
     /// There is one with another uid.
-    Another,
+    Replaced,
     /// It is alive.
-    Alive,
+    Exists,
     /// It could not be told: this is why.
     Unknown(String),
 }
 
 /// What becomes of all orphans.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct CollectionPlan {
     /// Too many orphans of syncs never seen alive: none of them is touched.
     pub brake: Option<Brake>,
     /// What becomes of each candidate.
-    pub steps: BTreeMap<NamespacedName, Step>,
+    pub steps: BTreeMap<NamespacedName, OrphanStep>,
 }
 
 /// Why the brake holds.
@@ -111,14 +111,14 @@ pub struct Brake {
 
 /// What becomes of one candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum OrphanStep {
     /// It is too early.
     Wait {
         /// For so long.
         remaining: Duration,
     },
     /// It is due, once a live look has found its sync dead.
-    Ask,
+    ConfirmOwner,
     /// We made it, and it was to be deleted: DELETE, conditional on `seen`.
     Delete {
         /// Version that this was decided on.
@@ -132,12 +132,12 @@ pub enum Step {
         stamp: Stamp,
     },
     /// It is none of ours to sweep.
-    Leave(Left),
+    Keep(KeepReason),
 }
 
 /// Why a candidate is left alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Left {
+pub enum KeepReason {
     /// The identity in its markers does not agree: a clone, or not ours at all.
     NotOurs,
     /// It is being deleted already.
@@ -149,7 +149,7 @@ pub enum Left {
     /// A living sync will take it over.
     Adoptable,
     /// Its sync is alive.
-    OwnerAlive,
+    OwnerExists,
     /// Whether its sync is alive could not be told.
     OwnerUnknown(String),
     /// The brake holds it.
@@ -158,9 +158,9 @@ pub enum Left {
     Failed(Failure),
 }
 
-// === impl Step ===
+// === impl OrphanStep ===
 
-impl Step {
+impl OrphanStep {
     /// The write that this step asks for, if it does.
     #[must_use]
     pub fn action(&self) -> Option<Action> {
@@ -169,24 +169,24 @@ impl Step {
             Self::Release { seen, stamp } => {
                 Some(Action::Release { seen: seen.clone(), stamp: stamp.clone() })
             }
-            Self::Wait { .. } | Self::Ask | Self::Leave(_) => None,
+            Self::Wait { .. } | Self::ConfirmOwner | Self::Keep(_) => None,
         }
     }
 }
 
-// === impl Verdict ===
+// === impl CollectionPlan ===
 
-impl Verdict {
+impl CollectionPlan {
     /// The places whose syncs have to be looked at before anything is done.
-    pub fn asks(&self) -> impl Iterator<Item = &NamespacedName> {
-        self.steps.iter().filter(|(_, step)| **step == Step::Ask).map(|(at, _)| at)
+    pub fn unconfirmed(&self) -> impl Iterator<Item = &NamespacedName> {
+        self.steps.iter().filter(|(_, step)| **step == OrphanStep::ConfirmOwner).map(|(at, _)| at)
     }
 
     /// How long until the next orphan is due, if one waits.
     #[must_use]
     pub fn next_due(&self) -> Option<Duration> {
         let waits = self.steps.values().filter_map(|step| match step {
-            Step::Wait { remaining } => Some(*remaining),
+            OrphanStep::Wait { remaining } => Some(*remaining),
             _ => None,
         });
         waits.min()
@@ -195,46 +195,48 @@ impl Verdict {
 
 /// Tells what becomes of `orphans`.
 ///
-/// Called twice: before anybody was asked it tells whom to ask, with [`Step::Ask`]; with the
+/// Called twice: before anybody was asked it tells whom to ask, with [`OrphanStep::ConfirmOwner`]; with the
 /// answers it tells what to do. Asking settles a candidate: none is asked about twice.
 #[must_use]
-pub fn sweep(orphans: &Orphans) -> Verdict {
-    let standings = || {
+pub fn plan_collection(orphans: &ObservedOrphans) -> CollectionPlan {
+    let states = || {
         orphans
             .candidates
             .iter()
-            .map(|(at, candidate)| (at, candidate, standing(at, candidate, orphans.patience)))
+            .map(|(at, candidate)| (at, candidate, due_state(at, candidate, orphans.mode)))
     };
-    let brake = brake(standings().map(|(_, _, standing)| standing), orphans.marked_copies);
-    let steps = standings().map(|(at, candidate, standing)| {
-        let step = match (standing, brake) {
-            (Standing::Left(left), _) => Step::Leave(left),
-            (Standing::Unseen { remaining: Some(remaining) }, _) => Step::Wait { remaining },
-            (Standing::Unseen { remaining: None }, Some(brake)) => Step::Leave(Left::Held(brake)),
-            (Standing::Due | Standing::Unseen { remaining: None }, _) => due(candidate),
+    let brake = brake(states().map(|(_, _, due_state)| due_state), orphans.marked_copies);
+    let steps = states().map(|(at, candidate, due_state)| {
+        let step = match (due_state, brake) {
+            (DueState::KeepReason(left), _) => OrphanStep::Keep(left),
+            (DueState::Unseen { remaining: Some(remaining) }, _) => OrphanStep::Wait { remaining },
+            (DueState::Unseen { remaining: None }, Some(brake)) => {
+                OrphanStep::Keep(KeepReason::Held(brake))
+            }
+            (DueState::Due | DueState::Unseen { remaining: None }, _) => due(candidate),
         };
         (at.clone(), step)
     });
-    Verdict { steps: steps.collect(), brake }
+    CollectionPlan { steps: steps.collect(), brake }
 }
 
 /// How a candidate stands, whatever the others are.
-enum Standing {
+enum DueState {
     /// It is left alone.
-    Left(Left),
+    KeepReason(KeepReason),
     /// It is due.
     Due,
     /// Its sync was never seen alive: it is due once nothing remains, unless the brake holds it.
     Unseen { remaining: Option<Duration> },
 }
 
-fn standing(at: &NamespacedName, candidate: &Candidate, patience: Patience) -> Standing {
+fn due_state(at: &NamespacedName, candidate: &OrphanCandidate, mode: CollectionMode) -> DueState {
     match reason_to_leave(at, candidate) {
-        Some(left) => Standing::Left(left),
-        None => match patience {
-            Patience::Person => Standing::Due,
-            Patience::Grace(_) if candidate.seen_alive => Standing::Due,
-            Patience::Grace(grace) => Standing::Unseen {
+        Some(left) => DueState::KeepReason(left),
+        None => match mode {
+            CollectionMode::Requested => DueState::Due,
+            CollectionMode::Automatic(_) if candidate.seen_alive => DueState::Due,
+            CollectionMode::Automatic(grace) => DueState::Unseen {
                 remaining: grace
                     .checked_sub(candidate.known_for)
                     .filter(|remaining| !remaining.is_zero()),
@@ -243,26 +245,26 @@ fn standing(at: &NamespacedName, candidate: &Candidate, patience: Patience) -> S
     }
 }
 
-fn reason_to_leave(at: &NamespacedName, candidate: &Candidate) -> Option<Left> {
+fn reason_to_leave(at: &NamespacedName, candidate: &OrphanCandidate) -> Option<KeepReason> {
     if !is_orphan(at, &candidate.markers) {
-        return Some(Left::NotOurs);
+        return Some(KeepReason::NotOurs);
     }
     if candidate.deleting {
-        return Some(Left::BeingDeleted);
+        return Some(KeepReason::BeingDeleted);
     }
     match candidate.namespace {
-        NamespaceState::Protected => return Some(Left::NamespaceProtected),
-        NamespaceState::Terminating => return Some(Left::NamespaceTerminating),
+        NamespaceState::Protected => return Some(KeepReason::NamespaceProtected),
+        NamespaceState::Terminating => return Some(KeepReason::NamespaceTerminating),
         // A namespace that is not known yet has a ConfigMap in it: the write will tell.
-        NamespaceState::Active | NamespaceState::Absent => {}
+        NamespaceState::Active | NamespaceState::Missing => {}
     }
     if candidate.adoptable {
-        return Some(Left::Adoptable);
+        return Some(KeepReason::Adoptable);
     }
     match &candidate.owner {
-        Owner::Alive => Some(Left::OwnerAlive),
-        Owner::Unknown(why) => Some(Left::OwnerUnknown(why.clone())),
-        Owner::Unasked | Owner::Gone | Owner::Another => None,
+        OwnerState::Exists => Some(KeepReason::OwnerExists),
+        OwnerState::Unknown(why) => Some(KeepReason::OwnerUnknown(why.clone())),
+        OwnerState::Unchecked | OwnerState::Deleted | OwnerState::Replaced => None,
     }
 }
 
@@ -279,11 +281,11 @@ fn is_orphan(at: &NamespacedName, markers: &Markers) -> bool {
 
 /// The brake counts those that still wait, too: many that come one after the other are as
 /// suspicious as many at once. It holds as soon as one of them is due.
-fn brake(standings: impl Iterator<Item = Standing>, marked_copies: usize) -> Option<Brake> {
-    let unseen: Vec<_> = standings
-        .filter_map(|standing| match standing {
-            Standing::Unseen { remaining } => Some(remaining),
-            Standing::Left(_) | Standing::Due => None,
+fn brake(states: impl Iterator<Item = DueState>, marked_copies: usize) -> Option<Brake> {
+    let unseen: Vec<_> = states
+        .filter_map(|due_state| match due_state {
+            DueState::Unseen { remaining } => Some(remaining),
+            DueState::KeepReason(_) | DueState::Due => None,
         })
         .collect();
     let limit = ALWAYS_SWEPT.max(marked_copies / ONE_IN);
@@ -291,19 +293,19 @@ fn brake(standings: impl Iterator<Item = Standing>, marked_copies: usize) -> Opt
     (one_is_due && unseen.len() > limit).then_some(Brake { orphans: unseen.len(), limit })
 }
 
-fn due(candidate: &Candidate) -> Step {
-    if let Some(failure) = &candidate.held {
-        return Step::Leave(Left::Failed(failure.clone()));
+fn due(candidate: &OrphanCandidate) -> OrphanStep {
+    if let Some(failure) = &candidate.pending_retry {
+        return OrphanStep::Keep(KeepReason::Failed(failure.clone()));
     }
-    if candidate.owner == Owner::Unasked {
-        return Step::Ask;
+    if candidate.owner == OwnerState::Unchecked {
+        return OrphanStep::ConfirmOwner;
     }
     let seen = candidate.version.clone();
     let markers = &candidate.markers;
-    if markers.created && markers.asks_for_deletion() {
-        Step::Delete { seen }
+    if markers.created && markers.request_deletion() {
+        OrphanStep::Delete { seen }
     } else {
-        Step::Release {
+        OrphanStep::Release {
             seen,
             stamp: Stamp::release(markers, candidate.managed_by == ManagedBy::Us),
         }

@@ -69,7 +69,7 @@ mod tests {
     }
 
     fn markers() -> Markers {
-        Markers::wanted(
+        Markers::desired(
             UID,
             &sync(),
             &place(),

@@ -22,21 +22,21 @@ use crate::decide::Failure;
 use crate::decide::Markers;
 use crate::decide::Observed;
 use crate::decide::Ownership;
-use crate::decide::desired::Wanted;
-use crate::decide::observed::CopySeen;
+use crate::decide::desired::DesiredCopies;
+use crate::decide::observed::CopyContent;
+use crate::decide::observed::DestinationObject;
+use crate::decide::observed::ExistingConfigMap;
 use crate::decide::observed::ManagedBy;
 use crate::decide::observed::NamespaceState;
-use crate::decide::observed::Occupant;
-use crate::decide::observed::Place;
-use crate::decide::observed::Standing;
+use crate::decide::observed::ObservedDestination;
 use crate::decide::ownership;
 use crate::decide::reason::Reason;
 use crate::decide::stamp::Stamp;
 
 /// Plans what has to be done.
 ///
-/// Guarantees: a place is written only if it is vacant, ours, an orphan that names this sync and
-/// this place, or foreign where the spec says to adopt. The finalizer is added before any copy is
+/// Guarantees: a destination is written only if it is vacant, ours, an orphan that names this sync and
+/// this destination, or foreign where the spec says to adopt. The finalizer is added before any copy is
 /// written and removed after the last is gone. An old copy is retired only when its replacement
 /// is in order. `Hold` writes nothing.
 #[must_use]
@@ -80,29 +80,30 @@ enum Retirement {
 
 fn plan_retirement(observed: &Observed, retirement: Retirement) -> Plan {
     let steps = ours(observed)
-        .map(|(at, place, occupant)| {
-            let step = retire(observed, at, occupant, retirement);
-            (at.clone(), unless_held(place, None, step))
+        .map(|(at, destination, existing)| {
+            let step = retire(observed, at, existing, retirement);
+            (at.clone(), unless_held(destination, None, step))
         })
         .collect();
     Plan { steps, ..Plan::default() }
 }
 
-fn plan_copies(observed: &Observed, wanted: &Wanted) -> Plan {
+fn plan_copies(observed: &Observed, wanted: &DesiredCopies) -> Plan {
     let content_hash = Some(wanted.excerpt.hash.clone());
     let mut plan = Plan { content_hash, ..Plan::default() };
     let hash = Some(&wanted.excerpt.hash);
     for at in &wanted.destinations {
-        let Some(place) = observed.places.get(at) else { continue };
-        let step = plan_destination(observed, wanted, at, place);
-        let needs_source = step.is_none();
-        let step = unless_held(place, hash, step.unwrap_or_else(|| awaits_a_read(at)));
-        plan.needs_source |= needs_source && is_waiting(&step);
+        let Some(destination) = observed.destinations.get(at) else { continue };
+        let step = plan_destination(observed, wanted, at, destination);
+        let needs_source_content = step.is_none();
+        let step = unless_held(destination, hash, step.unwrap_or_else(|| awaits_a_read(at)));
+        plan.needs_source_content |= needs_source_content && is_waiting(&step);
         plan.steps.insert(at.clone(), step);
     }
-    for (at, place, occupant) in ours(observed) {
+    for (at, destination, existing) in ours(observed) {
         // What the deletion of a namespace takes along is not ours to delete.
-        if wanted.destinations.contains(at) || place.namespace == NamespaceState::Terminating {
+        if wanted.destinations.contains(at) || destination.namespace == NamespaceState::Terminating
+        {
             continue;
         }
         let step = match unfinished_replacement(&plan, wanted, at) {
@@ -110,7 +111,9 @@ fn plan_copies(observed: &Observed, wanted: &Wanted) -> Plan {
                 Reason::DeletionHeld,
                 format!("{at} is kept until its replacement {replacement} is in order"),
             )),
-            None => unless_held(place, None, retire(observed, at, occupant, Retirement::ByPolicy)),
+            None => {
+                unless_held(destination, None, retire(observed, at, existing, Retirement::ByPolicy))
+            }
         };
         plan.steps.insert(at.clone(), step);
     }
@@ -120,14 +123,14 @@ fn plan_copies(observed: &Observed, wanted: &Wanted) -> Plan {
 /// `None` if the content of the source has to be known first.
 fn plan_destination(
     observed: &Observed,
-    wanted: &Wanted,
+    wanted: &DesiredCopies,
     at: &NamespacedName,
-    place: &Place,
+    destination: &ObservedDestination,
 ) -> Option<Action> {
-    if let Some(failure) = unusable_namespace(at, place.namespace) {
+    if let Some(failure) = unusable_namespace(at, destination.namespace) {
         return Some(Action::Leave(failure));
     }
-    let markers = Markers::wanted(
+    let markers = Markers::desired(
         &observed.sync.version.uid,
         &observed.sync.name,
         at,
@@ -135,42 +138,44 @@ fn plan_destination(
         &wanted.excerpt.hash,
         wanted.deletion_policy,
     );
-    match &place.standing {
-        Standing::Vacant => new_copy(wanted, markers).map(Action::Create),
-        Standing::Occupied(occupant) => plan_occupied(observed, wanted, at, occupant, markers),
+    match &destination.object {
+        DestinationObject::Missing => new_copy(wanted, markers).map(Action::Create),
+        DestinationObject::Existing(existing) => {
+            plan_existing(observed, wanted, at, existing, markers)
+        }
     }
 }
 
-fn plan_occupied(
+fn plan_existing(
     observed: &Observed,
-    wanted: &Wanted,
+    wanted: &DesiredCopies,
     at: &NamespacedName,
-    occupant: &Occupant,
+    existing: &ExistingConfigMap,
     markers: Markers,
 ) -> Option<Action> {
-    let claim = match claim(observed, wanted, at, occupant) {
+    let claim = match claim(observed, wanted, at, existing) {
         Ok(claim) => claim,
         Err(failure) => return Some(Action::Leave(failure)),
     };
-    if occupant.deleting {
+    if existing.deleting {
         return Some(Action::Leave(being_deleted(at)));
     }
-    if occupant.content == CopySeen::Suspect {
+    if existing.content == CopyContent::Suspect {
         return Some(awaits_a_read(at));
     }
-    let seen = occupant.version.clone();
-    let was = occupant.markers.as_ref();
+    let seen = existing.version.clone();
+    let was = existing.markers.as_ref();
     let stamp = match claim {
         Claim::Ours => Stamp::to,
         Claim::Adoption => Stamp::adopt,
-    }(was, &occupant.other_metadata, &markers, &wanted.metadata);
-    match (content_agrees(occupant, wanted), stamp.is_empty()) {
-        (true, _) if claim == Claim::Adoption && occupant.is_immutable() => {
+    }(was, &existing.other_metadata, &markers, &wanted.metadata);
+    match (content_agrees(existing, wanted), stamp.is_empty()) {
+        (true, _) if claim == Claim::Adoption && existing.is_immutable() => {
             Some(Action::Leave(immutable(at)))
         }
         (true, true) => Some(Action::Keep),
         (true, false) => Some(Action::Restamp { seen, stamp }),
-        (false, _) if !occupant.is_immutable() => {
+        (false, _) if !existing.is_immutable() => {
             let content = wanted.content.as_ref().map(Arc::clone)?;
             Some(Action::Update { seen, stamp, content })
         }
@@ -190,16 +195,16 @@ enum Claim {
     Adoption,
 }
 
-/// By what right this sync may write `occupant`; otherwise, whose it is.
+/// By what right this sync may write `existing`; otherwise, whose it is.
 fn claim(
     observed: &Observed,
-    wanted: &Wanted,
+    wanted: &DesiredCopies,
     at: &NamespacedName,
-    occupant: &Occupant,
+    existing: &ExistingConfigMap,
 ) -> Result<Claim, Failure> {
     let conflict = |message: String| Err(Failure::new(Reason::Conflict, message));
-    let marked_sync = occupant.markers.as_ref().and_then(|markers| markers.sync.as_deref());
-    match whose(observed, at, occupant) {
+    let marked_sync = existing.markers.as_ref().and_then(|markers| markers.sync.as_deref());
+    match whose(observed, at, existing) {
         Ownership::Ours => Ok(Claim::Ours),
         Ownership::Orphan if marked_sync == Some(&observed.sync.name.to_string()) => {
             Ok(Claim::Ours)
@@ -214,10 +219,10 @@ fn claim(
             ConflictPolicy::Refuse => conflict(format!(
                 "{at} exists and is not ours: delete it, or choose another destinationName"
             )),
-            ConflictPolicy::Adopt if occupant.has_owner_references => conflict(format!(
+            ConflictPolicy::Adopt if existing.has_owner_references => conflict(format!(
                 "{at} exists and belongs to its owner references: choose another destinationName"
             )),
-            ConflictPolicy::Adopt if occupant.managed_by == ManagedBy::Another => {
+            ConflictPolicy::Adopt if existing.managed_by == ManagedBy::AnotherTool => {
                 conflict(format!(
                     "{at} exists and its label app.kubernetes.io/managed-by names another tool: \
                      choose another destinationName"
@@ -237,21 +242,21 @@ fn immutable(at: &NamespacedName) -> Failure {
 
 /// Whether the content is what it should be: by its hash if it was read, otherwise by the hash
 /// that we stamped when we wrote what nobody has touched since.
-fn content_agrees(occupant: &Occupant, wanted: &Wanted) -> bool {
+fn content_agrees(existing: &ExistingConfigMap, wanted: &DesiredCopies) -> bool {
     let excerpt = &wanted.excerpt;
-    match &occupant.content {
-        CopySeen::Read(digest) => digest.hash.with(&wanted.metadata) == excerpt.hash,
-        CopySeen::Untouched { keys, .. } => {
+    match &existing.content {
+        CopyContent::Read(digest) => digest.hash.with(&wanted.metadata) == excerpt.hash,
+        CopyContent::Untouched { keys, .. } => {
             let stamped =
-                occupant.markers.as_ref().and_then(|markers| markers.content_hash.as_ref());
+                existing.markers.as_ref().and_then(|markers| markers.content_hash.as_ref());
             stamped == Some(&excerpt.hash) && *keys == excerpt.keys
         }
-        CopySeen::Suspect => false,
+        CopyContent::Suspect => false,
     }
 }
 
 /// `None` if the content of the source has to be known first.
-fn new_copy(wanted: &Wanted, markers: Markers) -> Option<NewCopy> {
+fn new_copy(wanted: &DesiredCopies, markers: Markers) -> Option<NewCopy> {
     let content: &Arc<Content> = wanted.content.as_ref()?;
     let (metadata, content) = (Arc::clone(&wanted.metadata), Arc::clone(content));
     Some(NewCopy { markers, metadata, content })
@@ -259,11 +264,15 @@ fn new_copy(wanted: &Wanted, markers: Markers) -> Option<NewCopy> {
 
 /// While it is too early for another attempt, the failure of the last one stands for it. What is
 /// too large stays so until something else is to be written.
-fn unless_held(place: &Place, hash: Option<&ContentHash>, action: Action) -> Action {
+fn unless_held(
+    destination: &ObservedDestination,
+    hash: Option<&ContentHash>,
+    action: Action,
+) -> Action {
     let applies = |failure: &Failure, attempted: Option<&ContentHash>| {
         failure.reason != Reason::TooLarge || attempted == hash
     };
-    match &place.held {
+    match &destination.pending_retry {
         Some(held)
             if (is_waiting(&action) || action.is_write())
                 && applies(&held.failure, held.content_hash.as_ref()) =>
@@ -301,7 +310,7 @@ fn unusable_namespace(at: &NamespacedName, state: NamespaceState) -> Option<Fail
             Reason::NamespaceTerminating,
             format!("namespace {namespace} is being deleted"),
         )),
-        NamespaceState::Absent => Some(Failure::new(
+        NamespaceState::Missing => Some(Failure::new(
             Reason::DestinationNamespaceNotFound,
             format!("namespace {namespace} does not exist: create it; the copy follows by itself"),
         )),
@@ -311,10 +320,10 @@ fn unusable_namespace(at: &NamespacedName, state: NamespaceState) -> Option<Fail
 /// The destination that replaces the old copy at `at`, if it is not in order yet.
 fn unfinished_replacement(
     plan: &Plan,
-    wanted: &Wanted,
+    wanted: &DesiredCopies,
     at: &NamespacedName,
 ) -> Option<NamespacedName> {
-    let replacement = wanted.target.place_in(&at.namespace);
+    let replacement = wanted.target.destination_in(&at.namespace);
     let is_unfinished = wanted.destinations.contains(&replacement)
         && plan.steps.get(&replacement) != Some(&Action::Keep);
     is_unfinished.then_some(replacement)
@@ -325,42 +334,46 @@ fn unfinished_replacement(
 fn retire(
     observed: &Observed,
     at: &NamespacedName,
-    occupant: &Occupant,
+    existing: &ExistingConfigMap,
     retirement: Retirement,
 ) -> Action {
-    let Some(was) = &occupant.markers else { return Action::Keep };
-    if occupant.deleting {
+    let Some(was) = &existing.markers else { return Action::Keep };
+    if existing.deleting {
         return Action::Leave(being_deleted(at));
     }
-    let seen = occupant.version.clone();
+    let seen = existing.version.clone();
     let is_deletion = match (retirement, &observed.sync.spec) {
         (Retirement::Deletion, _) => true,
         (Retirement::ByPolicy, Ok(spec)) => spec.deletion_policy == DeletionPolicy::Delete,
-        (Retirement::ByPolicy, Err(_)) => was.asks_for_deletion(),
+        (Retirement::ByPolicy, Err(_)) => was.request_deletion(),
     };
     if is_deletion && was.created {
         Action::Delete { seen }
     } else {
-        let managed_by_us = occupant.managed_by == ManagedBy::Us;
+        let managed_by_us = existing.managed_by == ManagedBy::Us;
         Action::Release { seen, stamp: Stamp::release(was, managed_by_us) }
     }
 }
 
-fn ours(observed: &Observed) -> impl Iterator<Item = (&NamespacedName, &Place, &Occupant)> {
-    observed.places.iter().filter_map(|(at, place)| match &place.standing {
-        Standing::Occupied(occupant) if whose(observed, at, occupant) == Ownership::Ours => {
-            Some((at, place, &**occupant))
+fn ours(
+    observed: &Observed,
+) -> impl Iterator<Item = (&NamespacedName, &ObservedDestination, &ExistingConfigMap)> {
+    observed.destinations.iter().filter_map(|(at, destination)| match &destination.object {
+        DestinationObject::Existing(existing)
+            if whose(observed, at, existing) == Ownership::Ours =>
+        {
+            Some((at, destination, &**existing))
         }
         _ => None,
     })
 }
 
-fn whose(observed: &Observed, at: &NamespacedName, occupant: &Occupant) -> Ownership {
+fn whose(observed: &Observed, at: &NamespacedName, existing: &ExistingConfigMap) -> Ownership {
     ownership(
         at,
-        occupant.markers.as_ref(),
+        existing.markers.as_ref(),
         &observed.sync.version.uid,
         &observed.sync.name,
-        occupant.owner.as_ref(),
+        existing.owner.as_ref(),
     )
 }

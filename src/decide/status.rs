@@ -17,9 +17,9 @@ use crate::decide::Desired;
 use crate::decide::Failure;
 use crate::decide::Observed;
 use crate::decide::Plan;
-use crate::decide::desired::Wanted;
+use crate::decide::desired::DesiredCopies;
 use crate::decide::desired::destinations;
-use crate::decide::observed::SourceSeen;
+use crate::decide::observed::ObservedSource;
 use crate::decide::reason::Reason;
 use crate::decide::reason::Retry;
 use crate::names;
@@ -40,7 +40,7 @@ pub struct Settled {
 
 /// What the round wrote, if it wrote a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrote {
+pub struct LastWrite {
     /// When.
     pub at: Time,
     /// Id of the trace that tells how, if traces are on.
@@ -66,7 +66,7 @@ impl Settled {
 
     /// How many places are tried again by themselves, under backoff.
     #[must_use]
-    pub fn waiting_for_a_retry(&self) -> usize {
+    pub fn retry_count(&self) -> usize {
         let is_retried = |failure: &Failure| failure.reason.retry() == Retry::Backoff;
         self.failures().into_iter().filter(|(_, failure)| is_retried(failure)).count()
     }
@@ -95,7 +95,7 @@ impl Settled {
 
 /// Tells the reason and the sentence that the sync as a whole reports: the worst of all.
 #[must_use]
-pub fn verdict(observed: &Observed, desired: &Desired, settled: &Settled) -> Failure {
+pub fn summary(observed: &Observed, desired: &Desired, settled: &Settled) -> Failure {
     let failures = settled.failures();
     if observed.sync.deleting {
         return Failure::new(Reason::Deleting, deleting_message(&failures));
@@ -127,10 +127,10 @@ pub fn status(
     desired: &Desired,
     settled: &Settled,
     now: &Time,
-    wrote: Option<&Wrote>,
+    wrote: Option<&LastWrite>,
 ) -> ConfigMapSyncStatus {
     let before = &observed.sync.status;
-    let verdict = verdict(observed, desired, settled);
+    let verdict = summary(observed, desired, settled);
     let mut after = ConfigMapSyncStatus {
         observed_generation: observed.sync.generation,
         conditions: conditions(observed, &verdict, now),
@@ -141,7 +141,7 @@ pub fn status(
     if let Desired::Copies(wanted) = desired {
         after.content_hash = Some(wanted.excerpt.hash.to_string());
         after.keys = i64::try_from(wanted.excerpt.keys).ok();
-        if let SourceSeen::Present(source) = &observed.source {
+        if let ObservedSource::Existing(source) = &observed.source {
             after.source = Some(source.version.clone());
         }
     }
@@ -156,7 +156,7 @@ pub fn status(
 ///
 /// The version of the source alone is not: an edit of its labels costs no write.
 #[must_use]
-pub fn is_news(before: &ConfigMapSyncStatus, after: &ConfigMapSyncStatus) -> bool {
+pub fn is_worth_writing(before: &ConfigMapSyncStatus, after: &ConfigMapSyncStatus) -> bool {
     let comparable = ConfigMapSyncStatus {
         source: if before.source.is_some() { before.source.clone() } else { after.source.clone() },
         ..after.clone()
@@ -261,7 +261,7 @@ fn worst_message(worst: &Failure, failures: usize) -> String {
     }
 }
 
-fn keys_not_found(wanted: &Wanted) -> Option<Failure> {
+fn keys_not_found(wanted: &DesiredCopies) -> Option<Failure> {
     let (first, more) = wanted.excerpt.missing.split_first()?;
     let source = &wanted.source;
     let message = match more.len() {
@@ -274,7 +274,7 @@ fn keys_not_found(wanted: &Wanted) -> Option<Failure> {
     Some(Failure::new(Reason::KeyNotFound, cut(&message)))
 }
 
-fn synced_message(wanted: &Wanted) -> String {
+fn synced_message(wanted: &DesiredCopies) -> String {
     match wanted.destinations.len() {
         0 => "no namespace is selected".to_owned(),
         1 => format!("the copy equals ConfigMap {}", wanted.source),

@@ -15,7 +15,7 @@ use crate::decide::stamp::Stamp;
 
 /// What a person wants done with the copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Copies {
+pub enum CopyHandling {
     /// They stay as they are, and ours; only what asks for their deletion is taken off, so that no
     /// later sweep deletes them.
     Keep,
@@ -35,12 +35,12 @@ pub struct MarkedCopy {
     /// Who its label `app.kubernetes.io/managed-by` names.
     pub managed_by: ManagedBy,
     /// The sync that has the uid in its markers, if there is one and somebody has looked.
-    pub owner: Option<Owner>,
+    pub owner: Option<CopyOwner>,
 }
 
 /// A sync whose uid is in the markers of a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
+pub struct CopyOwner {
     /// Namespace and name.
     pub name: NamespacedName,
     /// What its spec says of copies that are no longer wanted, if it can be read.
@@ -50,7 +50,11 @@ pub struct Owner {
 /// What has to be done to the `ConfigMap` at `at`, if anything. Done once, it is not asked for
 /// again.
 #[must_use]
-pub fn part(at: &NamespacedName, copy: &MarkedCopy, copies: Copies) -> Option<Action> {
+pub fn uninstall_action(
+    at: &NamespacedName,
+    copy: &MarkedCopy,
+    copies: CopyHandling,
+) -> Option<Action> {
     let MarkedCopy { version, deleting, markers, managed_by, owner } = copy;
     // Nobody asks on behalf of a sync here: no uid, and no name, is "ours".
     let nobody = NamespacedName::new("", "");
@@ -60,14 +64,14 @@ pub fn part(at: &NamespacedName, copy: &MarkedCopy, copies: Copies) -> Option<Ac
     }
     let seen = version.clone();
     match copies {
-        Copies::Keep => {
+        CopyHandling::Keep => {
             let stamp = Stamp::spare(markers);
             (!stamp.is_empty()).then_some(Action::Restamp { seen, stamp })
         }
-        Copies::Delete if markers.created && is_to_be_deleted(markers, owner.as_ref()) => {
+        CopyHandling::Delete if markers.created && is_to_be_deleted(markers, owner.as_ref()) => {
             Some(Action::Delete { seen })
         }
-        Copies::Delete => {
+        CopyHandling::Delete => {
             let stamp = Stamp::release(markers, *managed_by == ManagedBy::Us);
             Some(Action::Release { seen, stamp })
         }
@@ -76,10 +80,10 @@ pub fn part(at: &NamespacedName, copy: &MarkedCopy, copies: Copies) -> Option<Ac
 
 /// The spec says so, since the mark may have been taken off by an earlier removal that kept the
 /// copies. Where there is no sync, or none that can be read, the mark is all there is.
-fn is_to_be_deleted(markers: &Markers, owner: Option<&Owner>) -> bool {
+fn is_to_be_deleted(markers: &Markers, owner: Option<&CopyOwner>) -> bool {
     match owner.and_then(|owner| owner.policy) {
         Some(policy) => policy == DeletionPolicy::Delete,
-        None => markers.asks_for_deletion(),
+        None => markers.request_deletion(),
     }
 }
 
@@ -105,7 +109,7 @@ mod tests {
         MarkedCopy {
             version: Version { uid: "copy".into(), resource_version: "7".into() },
             deleting: false,
-            markers: Markers::wanted(
+            markers: Markers::desired(
                 "uid",
                 &sync(),
                 &place(),
@@ -114,7 +118,7 @@ mod tests {
                 DeletionPolicy::Delete,
             ),
             managed_by: ManagedBy::Us,
-            owner: Some(Owner { name: sync(), policy: Some(DeletionPolicy::Delete) }),
+            owner: Some(CopyOwner { name: sync(), policy: Some(DeletionPolicy::Delete) }),
         }
     }
 
@@ -124,54 +128,60 @@ mod tests {
         copy
     }
 
-    fn owned(owner: Option<Owner>) -> MarkedCopy {
+    fn owned(owner: Option<CopyOwner>) -> MarkedCopy {
         MarkedCopy { owner, ..copy() }
     }
 
-    fn verb(copy: &MarkedCopy, copies: Copies) -> Option<&'static str> {
-        part(&place(), copy, copies).map(|action| action.verb())
+    fn verb(copy: &MarkedCopy, copies: CopyHandling) -> Option<&'static str> {
+        uninstall_action(&place(), copy, copies).map(|action| action.verb())
     }
 
     #[test]
     fn a_kept_copy_loses_what_asks_for_its_deletion_and_nothing_else() {
-        let Some(Action::Restamp { seen, stamp }) = part(&place(), &copy(), Copies::Keep) else {
+        let Some(Action::Restamp { seen, stamp }) =
+            uninstall_action(&place(), &copy(), CopyHandling::Keep)
+        else {
             panic!("it asks for its deletion")
         };
         assert_eq!(seen, copy().version);
         assert_eq!(stamp.annotations.remove, [names::ANNOTATION_DELETION_POLICY.into()].into());
         assert!(stamp.annotations.set.is_empty() && stamp.labels == Changes::default());
         let spared = marked(|markers| markers.deletion_policy = None);
-        assert_eq!(verb(&spared, Copies::Keep), None, "once is enough");
+        assert_eq!(verb(&spared, CopyHandling::Keep), None, "once is enough");
     }
 
     #[test]
     fn what_we_made_is_deleted_where_that_is_wanted() {
-        assert_eq!(verb(&copy(), Copies::Delete), Some("delete"));
+        assert_eq!(verb(&copy(), CopyHandling::Delete), Some("delete"));
         let adopted = marked(|markers| markers.created = false);
-        assert_eq!(verb(&adopted, Copies::Delete), Some("release"));
+        assert_eq!(verb(&adopted, CopyHandling::Delete), Some("release"));
         let spared = marked(|markers| markers.deletion_policy = None);
-        assert_eq!(verb(&spared, Copies::Delete), Some("delete"), "kept once, wanted gone now");
+        assert_eq!(
+            verb(&spared, CopyHandling::Delete),
+            Some("delete"),
+            "kept once, wanted gone now"
+        );
     }
 
     #[test]
     fn what_its_sync_says_to_retain_is_released() {
-        let retained = Some(Owner { name: sync(), policy: Some(DeletionPolicy::Retain) });
-        assert_eq!(verb(&owned(retained), Copies::Delete), Some("release"));
+        let retained = Some(CopyOwner { name: sync(), policy: Some(DeletionPolicy::Retain) });
+        assert_eq!(verb(&owned(retained), CopyHandling::Delete), Some("release"));
     }
 
     #[test]
     fn where_no_spec_can_be_read_the_mark_tells() {
-        for owner in [None, Some(Owner { name: sync(), policy: None })] {
-            assert_eq!(verb(&owned(owner.clone()), Copies::Delete), Some("delete"));
+        for owner in [None, Some(CopyOwner { name: sync(), policy: None })] {
+            assert_eq!(verb(&owned(owner.clone()), CopyHandling::Delete), Some("delete"));
             let mut retained = owned(owner);
             retained.markers.deletion_policy = None;
-            assert_eq!(verb(&retained, Copies::Delete), Some("release"));
+            assert_eq!(verb(&retained, CopyHandling::Delete), Some("release"));
         }
     }
 
     #[test]
     fn what_is_not_ours_or_going_already_is_left_alone() {
-        let another = Some(Owner { name: NamespacedName::new("a", "b"), policy: None });
+        let another = Some(CopyOwner { name: NamespacedName::new("a", "b"), policy: None });
         let left = [
             marked(|markers| markers.copy = Some("app/other".into())),
             marked(|markers| markers.sync = None),
@@ -179,8 +189,8 @@ mod tests {
             MarkedCopy { deleting: true, ..copy() },
         ];
         for copy in left {
-            assert_eq!(verb(&copy, Copies::Keep), None, "{copy:?}");
-            assert_eq!(verb(&copy, Copies::Delete), None, "{copy:?}");
+            assert_eq!(verb(&copy, CopyHandling::Keep), None, "{copy:?}");
+            assert_eq!(verb(&copy, CopyHandling::Delete), None, "{copy:?}");
         }
     }
 
@@ -190,9 +200,9 @@ mod tests {
             let copy = MarkedCopy { markers, owner: None, ..copy() };
             let at = copy.markers.copy.as_ref().and_then(|copy| copy.parse().ok());
             let at = at.unwrap_or_else(place);
-            let copies = if deletes { Copies::Delete } else { Copies::Keep };
-            if let Some(Action::Delete { .. }) = part(&at, &copy, copies) {
-                prop_assert!(deletes && copy.markers.created && copy.markers.asks_for_deletion());
+            let copies = if deletes { CopyHandling::Delete } else { CopyHandling::Keep };
+            if let Some(Action::Delete { .. }) = uninstall_action(&at, &copy, copies) {
+                prop_assert!(deletes && copy.markers.created && copy.markers.request_deletion());
             }
         }
     }

@@ -7,22 +7,22 @@ use std::time::Duration;
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
 use crate::cache::Entry;
-use crate::decide::orphans::Candidate;
-use crate::decide::orphans::Owner;
+use crate::decide::orphans::OrphanCandidate;
+use crate::decide::orphans::OwnerState;
 
 /// What live looks at syncs found, by the name and the uid in the markers of their copies.
-pub type Owners = HashMap<(NamespacedName, String), Owner>;
+pub type Owners = HashMap<(NamespacedName, String), OwnerState>;
 
 /// Every marked copy whose sync is not among the living. How long it is known, and whether its
 /// sync was seen alive, the cache cannot tell.
 #[must_use]
-pub fn candidates(cache: &Cache, owners: &Owners) -> BTreeMap<NamespacedName, Candidate> {
+pub fn candidates(cache: &Cache, owners: &Owners) -> BTreeMap<NamespacedName, OrphanCandidate> {
     let candidate = |(at, entry): (NamespacedName, Entry)| {
         let markers = entry.markers?;
         let sync = markers.sync.as_deref().and_then(|sync| sync.parse::<NamespacedName>().ok());
         let owner = sync.clone().and_then(|sync| owners.get(&(sync, markers.sync_uid.clone())));
         let adoptable = sync.is_some_and(|sync| cache.syncs_referring_to(&at).contains(&sync));
-        let candidate = Candidate {
+        let candidate = OrphanCandidate {
             version: entry.version,
             deleting: entry.deleting,
             managed_by: entry.managed_by,
@@ -30,8 +30,8 @@ pub fn candidates(cache: &Cache, owners: &Owners) -> BTreeMap<NamespacedName, Ca
             adoptable,
             seen_alive: false,
             known_for: Duration::ZERO,
-            owner: owner.cloned().unwrap_or(Owner::Unasked),
-            held: None,
+            owner: owner.cloned().unwrap_or(OwnerState::Unchecked),
+            pending_retry: None,
             markers,
         };
         Some((at, candidate))

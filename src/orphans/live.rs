@@ -17,8 +17,8 @@ use crate::api::ConfigMapSync;
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
 use crate::cache::Reader;
-use crate::decide::orphans::Candidate;
-use crate::decide::orphans::Owner;
+use crate::decide::orphans::OrphanCandidate;
+use crate::decide::orphans::OwnerState;
 use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::KIND_IS_MISSING;
 use crate::names;
@@ -55,7 +55,7 @@ pub async fn ensure_established(client: &Client) -> Result<(), String> {
 pub async fn read_owners(
     client: &Client,
     cache: &Cache,
-    candidates: impl Iterator<Item = &Candidate>,
+    candidates: impl Iterator<Item = &OrphanCandidate>,
 ) -> Owners {
     let syncs: BTreeSet<(NamespacedName, String)> = candidates
         .filter_map(|it| {
@@ -72,17 +72,24 @@ pub async fn read_owners(
     stream::iter(looks).buffer_unordered(CONCURRENT_LOOKS).collect().await
 }
 
-async fn read_owner(client: &Client, cache: &Cache, sync: &NamespacedName, uid: &str) -> Owner {
+async fn read_owner(
+    client: &Client,
+    cache: &Cache,
+    sync: &NamespacedName,
+    uid: &str,
+) -> OwnerState {
     let api: Api<ConfigMapSync> = Api::namespaced(client.clone(), &sync.namespace);
     match api.get_metadata(&sync.name).await {
         Ok(found) => match found.metadata.uid {
-            Some(found) if found == uid => Owner::Alive,
+            Some(found) if found == uid => OwnerState::Exists,
             // What it wants has to be known first: it may be this very copy.
-            Some(found) if cache.sync_with_uid(&found).as_ref() == Some(sync) => Owner::Another,
-            _ => Owner::Unknown(format!("ConfigMapSync {sync} was replaced a moment ago")),
+            Some(found) if cache.sync_with_uid(&found).as_ref() == Some(sync) => {
+                OwnerState::Replaced
+            }
+            _ => OwnerState::Unknown(format!("ConfigMapSync {sync} was replaced a moment ago")),
         },
-        Err(kube::Error::Api(status)) if says_gone(&status, sync) => Owner::Gone,
-        Err(error) => Owner::Unknown(explain(&format!("read ConfigMapSync {sync}"), &error)),
+        Err(kube::Error::Api(status)) if says_gone(&status, sync) => OwnerState::Deleted,
+        Err(error) => OwnerState::Unknown(explain(&format!("read ConfigMapSync {sync}"), &error)),
     }
 }
 
@@ -102,7 +109,7 @@ fn says_gone(status: &Status, sync: &NamespacedName) -> bool {
 /// version. Returns the reads that failed.
 pub async fn refresh_candidates<'a>(
     reader: &Reader,
-    due: &'a BTreeMap<NamespacedName, Candidate>,
+    due: &'a BTreeMap<NamespacedName, OrphanCandidate>,
 ) -> Vec<(&'a NamespacedName, ApiFailure)> {
     let reads: Vec<_> = due
         .keys()

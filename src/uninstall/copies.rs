@@ -13,10 +13,10 @@ use crate::access::rule;
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Entry;
 use crate::decide::Action;
-use crate::decide::uninstall::Copies;
+use crate::decide::uninstall::CopyHandling;
+use crate::decide::uninstall::CopyOwner;
 use crate::decide::uninstall::MarkedCopy;
-use crate::decide::uninstall::Owner;
-use crate::decide::uninstall::part;
+use crate::decide::uninstall::uninstall_action;
 use crate::kubernetes::calls;
 use crate::kubernetes::pages::each_page;
 use crate::names;
@@ -25,7 +25,7 @@ use crate::uninstall::Tell;
 use crate::uninstall::writes::Tally;
 
 /// The syncs that there are, by uid.
-pub type Owners = HashMap<String, Owner>;
+pub type Owners = HashMap<String, CopyOwner>;
 
 /// What has to be done at one place.
 pub type Step = (NamespacedName, Action);
@@ -36,7 +36,7 @@ pub type Step = (NamespacedName, Action);
 /// The list is refused.
 pub async fn each_step(
     client: &Client,
-    copies: Copies,
+    copies: CopyHandling,
     owners: &Owners,
     mut steps: impl AsyncFnMut(Vec<Step>),
 ) -> kube::Result<()> {
@@ -56,7 +56,7 @@ pub async fn each_step(
 /// The list is refused.
 pub async fn pass(
     client: &Client,
-    copies: Copies,
+    copies: CopyHandling,
     owners: &Owners,
     counts: &mut Counts,
     tell: Tell<'_>,
@@ -75,14 +75,14 @@ pub async fn pass(
     Ok(tally)
 }
 
-fn step(metadata: &ObjectMeta, owners: &Owners, copies: Copies) -> Option<Step> {
+fn step(metadata: &ObjectMeta, owners: &Owners, copies: CopyHandling) -> Option<Step> {
     let ObjectMeta { namespace, name, .. } = metadata;
     let at = NamespacedName::new(namespace.clone()?, name.clone()?);
     let Entry { version, deleting, managed_by, markers, .. } = Entry::of(metadata)?;
     let markers = markers?;
     let owner = owners.get(&markers.sync_uid).cloned();
     let copy = MarkedCopy { version, deleting, markers, managed_by, owner };
-    let action = part(&at, &copy, copies)?;
+    let action = uninstall_action(&at, &copy, copies)?;
     Some((at, action))
 }
 

@@ -10,7 +10,7 @@ use crate::access::rule;
 use crate::api::StoredConfigMapSync;
 use crate::api::namespaced_name::NamespacedName;
 use crate::decide::observed::Version;
-use crate::decide::uninstall::Owner;
+use crate::decide::uninstall::CopyOwner;
 use crate::kubernetes::calls;
 use crate::kubernetes::pages::each_page;
 use crate::kubernetes::requests;
@@ -73,7 +73,7 @@ pub async fn owners(client: &Client) -> kube::Result<Owners> {
     let listed = each_page(ListParams::default(), list, async |page| {
         owners.extend(page.iter().filter_map(|sync| {
             let policy = sync.spec.as_ref().ok().map(|spec| spec.deletion_policy);
-            let owner = Owner { name: sync.namespaced_name()?, policy };
+            let owner = CopyOwner { name: sync.namespaced_name()?, policy };
             Some((sync.metadata.uid.clone()?, owner))
         }));
     });

@@ -147,7 +147,7 @@ async fn copy(client: &Client, sync: &ConfigMapSync) -> Result<()> {
     let named = NamespacedName::new(sync.namespace().unwrap_or_default(), sync.name_any());
     let uid = sync.uid().unwrap_or_default();
     let hash = ContentHash::from_text("v1:0");
-    let marks = Markers::wanted(&uid, &named, &at, &source, &hash, DeletionPolicy::Delete);
+    let marks = Markers::desired(&uid, &named, &at, &source, &hash, DeletionPolicy::Delete);
     let metadata = ObjectMeta {
         name: Some(at.name.clone()),
         labels: Some(marks.labels()),

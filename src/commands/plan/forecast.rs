@@ -14,7 +14,7 @@ use crate::decide::plan::FinalizerStep;
 use crate::decide::plan::owns_copies;
 use crate::decide::reason::Reason;
 use crate::decide::status::Settled;
-use crate::decide::status::verdict;
+use crate::decide::status::summary;
 
 /// What would be done for one sync.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ pub fn forecast(observed: &Observed, lacks_finalizer: bool) -> Forecast {
         FinalizerStep::Keep
     };
     plan.steps = steps.iter().map(|(at, step)| (at.clone(), step.action.clone())).collect();
-    let verdict = verdict(observed, &desired, &Settled::of(plan));
+    let verdict = summary(observed, &desired, &Settled::of(plan));
     Forecast { finalizer, steps, verdict }
 }
 
@@ -80,7 +80,7 @@ fn follow_up(
         let (Action::Leave(failure), Desired::Copies(wanted)) = (action, desired) else {
             return None;
         };
-        let replacement = wanted.target.place_in(&at.namespace);
+        let replacement = wanted.target.destination_in(&at.namespace);
         let is_written = steps.get(&replacement).is_some_and(Action::is_write);
         (failure.reason == Reason::DeletionHeld && is_written).then_some(replacement)
     };

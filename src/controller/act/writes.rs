@@ -21,7 +21,7 @@ use crate::controller::act::permit;
 use crate::controller::act::write;
 use crate::decide::Action;
 use crate::decide::Plan;
-use crate::decide::observed::SyncSeen;
+use crate::decide::observed::ObservedSync;
 use crate::election::Lead;
 use crate::kubernetes::error::NotLeading;
 
@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub async fn send_all(
     context: &Arc<Context>,
     lead: &Lead,
-    sync: &SyncSeen,
+    sync: &ObservedSync,
     plan: &Plan,
 ) -> Result<usize, NotLeading> {
     let mut answers = FuturesUnordered::new();
@@ -72,7 +72,12 @@ struct InFlight {
 // === impl InFlight ===
 
 impl InFlight {
-    fn begin(context: &Arc<Context>, sync: &SyncSeen, errand: Errand, at: &NamespacedName) -> Self {
+    fn begin(
+        context: &Arc<Context>,
+        sync: &ObservedSync,
+        errand: Errand,
+        at: &NamespacedName,
+    ) -> Self {
         context.memory.write_begins(&errand.sync_uid, at);
         Self { context: Arc::clone(context), sync: sync.name.clone(), errand, at: at.clone() }
     }

@@ -19,7 +19,7 @@ use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
 use crate::cache::CachedConfigMap;
 use crate::decide::drift::FieldOwnership;
-use crate::decide::orphans::Candidate;
+use crate::decide::orphans::OrphanCandidate;
 
 /// How long a write that was under way may take to show up.
 const LATE_WRITES: Duration = Duration::from_hours(1);
@@ -69,7 +69,7 @@ impl Sweeper {
     }
 
     /// Forgets deaths that can no longer leave anything behind.
-    pub fn forget_old(&self, orphans: &BTreeMap<NamespacedName, Candidate>, now: Instant) {
+    pub fn forget_old(&self, orphans: &BTreeMap<NamespacedName, OrphanCandidate>, now: Instant) {
         let mut deaths = self.lock();
         if deaths.is_empty() {
             return;

@@ -20,7 +20,7 @@ fn attempt() -> Attempt {
     Attempt { subject: Some(place()), namespace_uid, content_hash: None }
 }
 
-fn held(memory: &Memory, now: Instant) -> Option<Held> {
+fn held(memory: &Memory, now: Instant) -> Option<PendingRetry> {
     memory.held_at("s", &place(), Some("n"), now)
 }
 

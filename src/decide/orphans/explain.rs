@@ -3,35 +3,35 @@
 use std::fmt;
 
 use crate::decide::orphans::Brake;
-use crate::decide::orphans::Candidate;
-use crate::decide::orphans::Left;
-use crate::decide::orphans::Owner;
-use crate::decide::orphans::Step;
+use crate::decide::orphans::KeepReason;
+use crate::decide::orphans::OrphanCandidate;
+use crate::decide::orphans::OrphanStep;
+use crate::decide::orphans::OwnerState;
 
-// === impl Step ===
+// === impl OrphanStep ===
 
-impl Step {
+impl OrphanStep {
     /// The step in one word, for people.
     #[must_use]
     pub const fn verb(&self) -> &'static str {
         match self {
             Self::Wait { .. } => "wait",
-            Self::Ask => "ask",
+            Self::ConfirmOwner => "ask",
             Self::Delete { .. } => "delete",
             Self::Release { .. } => "release",
-            Self::Leave(_) => "leave",
+            Self::Keep(_) => "leave",
         }
     }
 
     /// Why this becomes of `candidate`.
     #[must_use]
-    pub fn why(&self, candidate: &Candidate) -> String {
+    pub fn why(&self, candidate: &OrphanCandidate) -> String {
         match self {
             Self::Wait { remaining } => {
                 format!("its ConfigMapSync may yet come back: it is due in {remaining:?}")
             }
-            Self::Ask => "it is due, once its ConfigMapSync is confirmed dead".to_owned(),
-            Self::Leave(left) => left.to_string(),
+            Self::ConfirmOwner => "it is due, once its ConfigMapSync is confirmed dead".to_owned(),
+            Self::Keep(left) => left.to_string(),
             Self::Delete { .. } => dead(&candidate.owner).to_owned(),
             Self::Release { .. } if candidate.markers.created => {
                 format!("{}, and it was to be kept", dead(&candidate.owner))
@@ -43,16 +43,16 @@ impl Step {
     }
 }
 
-const fn dead(owner: &Owner) -> &'static str {
+const fn dead(owner: &OwnerState) -> &'static str {
     match owner {
-        Owner::Another => "its ConfigMapSync was replaced by another of the same name",
+        OwnerState::Replaced => "its ConfigMapSync was replaced by another of the same name",
         _ => "its ConfigMapSync no longer exists",
     }
 }
 
-// === impl Left ===
+// === impl KeepReason ===
 
-impl fmt::Display for Left {
+impl fmt::Display for KeepReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotOurs => f.write_str("its markers do not agree: it is not ours"),
@@ -60,7 +60,7 @@ impl fmt::Display for Left {
             Self::NamespaceProtected => f.write_str("its namespace is protected"),
             Self::NamespaceTerminating => f.write_str("its namespace is being deleted"),
             Self::Adoptable => f.write_str("a ConfigMapSync of the same name takes it over"),
-            Self::OwnerAlive => f.write_str("its ConfigMapSync is alive"),
+            Self::OwnerExists => f.write_str("its ConfigMapSync is alive"),
             Self::OwnerUnknown(why) => write!(f, "nobody knows whether it is an orphan: {why}"),
             Self::Held(brake) => brake.fmt(f),
             Self::Failed(failure) => f.write_str(&failure.message),

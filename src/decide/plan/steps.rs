@@ -20,7 +20,7 @@ pub struct Plan {
     /// What has to be done at each place.
     pub steps: BTreeMap<NamespacedName, Action>,
     /// A step waits for the content of the source, of which only the hash is known.
-    pub needs_source: bool,
+    pub needs_source_content: bool,
     /// Hash of what should be in the copies, if it is known.
     pub content_hash: Option<ContentHash>,
 }
@@ -99,13 +99,13 @@ pub struct NewCopy {
 impl Plan {
     /// Whether anything has to be written.
     #[must_use]
-    pub fn asks_for_writes(&self) -> bool {
-        self.finalizer != FinalizerStep::Keep || self.writes() > 0
+    pub fn has_writes(&self) -> bool {
+        self.finalizer != FinalizerStep::Keep || self.write_count() > 0
     }
 
     /// How many copies have to be written.
     #[must_use]
-    pub fn writes(&self) -> usize {
+    pub fn write_count(&self) -> usize {
         self.steps.values().filter(|action| action.is_write()).count()
     }
 }

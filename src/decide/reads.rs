@@ -11,26 +11,26 @@ use crate::decide::Failure;
 use crate::decide::Observed;
 use crate::decide::Plan;
 use crate::decide::desired;
-use crate::decide::observed::ContentSeen;
-use crate::decide::observed::CopySeen;
-use crate::decide::observed::SourceSeen;
-use crate::decide::observed::Standing;
+use crate::decide::observed::CopyContent;
+use crate::decide::observed::DestinationObject;
+use crate::decide::observed::ObservedSource;
+use crate::decide::observed::SourceContent;
 use crate::decide::plan;
 use crate::decide::plan::owns_copies;
 use crate::decide::reason::Reason;
 
 /// What has to be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Questions {
+pub struct RequiredReads {
     /// The source has to be read.
     pub source: bool,
     /// These copies have to be read.
     pub copies: Vec<NamespacedName>,
 }
 
-// === impl Questions ===
+// === impl RequiredReads ===
 
-impl Questions {
+impl RequiredReads {
     /// Whether nothing has to be read.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -40,19 +40,19 @@ impl Questions {
 
 /// Tells what has to be read before `observed` suffices for a decision.
 ///
-/// Answering leads to a decision in a bounded number of turns: each place is asked for at most
+/// Answering leads to a decision in a bounded number of turns: each destination is asked for at most
 /// once per version, and the source at most once.
 #[must_use]
-pub fn questions(observed: &Observed) -> Questions {
+pub fn required_reads(observed: &Observed) -> RequiredReads {
     match desired(observed) {
-        Desired::Nothing(_) => Questions::default(),
+        Desired::Nothing(_) => RequiredReads::default(),
         Desired::Hold(failure) => {
             let source = is_unread(observed, &failure) || is_unconfirmed(observed, &failure);
-            Questions { source, ..Questions::default() }
+            RequiredReads { source, ..RequiredReads::default() }
         }
         desired @ Desired::Copies(_) => {
             let plan = plan(observed, &desired);
-            Questions { source: plan.needs_source, copies: suspects(observed, &plan) }
+            RequiredReads { source: plan.needs_source_content, copies: suspects(observed, &plan) }
         }
     }
 }
@@ -60,7 +60,7 @@ pub fn questions(observed: &Observed) -> Questions {
 fn is_unread(observed: &Observed, hold: &Failure) -> bool {
     let unread = matches!(
         &observed.source,
-        SourceSeen::Present(source) if matches!(source.content, ContentSeen::Unread)
+        ObservedSource::Existing(source) if matches!(source.content, SourceContent::Unread)
     );
     unread && hold.reason == Reason::Progressing
 }
@@ -74,16 +74,16 @@ fn is_unconfirmed(observed: &Observed, hold: &Failure) -> bool {
         .is_ok_and(|spec| spec.source_deletion_policy == SourceDeletionPolicy::Delete);
     takes_copies
         && hold.reason == Reason::SourceNotFound
-        && matches!(observed.source, SourceSeen::Absent { confirmed: false })
+        && matches!(observed.source, ObservedSource::Missing { confirmed: false })
         && owns_copies(observed)
 }
 
 fn suspects(observed: &Observed, plan: &Plan) -> Vec<NamespacedName> {
     let is_suspect = |at: &NamespacedName| {
-        observed.places.get(at).is_some_and(|place| {
+        observed.destinations.get(at).is_some_and(|destination| {
             matches!(
-                &place.standing,
-                Standing::Occupied(occupant) if occupant.content == CopySeen::Suspect
+                &destination.object,
+                DestinationObject::Existing(existing) if existing.content == CopyContent::Suspect
             )
         })
     };

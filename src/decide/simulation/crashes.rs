@@ -21,10 +21,10 @@ use crate::decide::observed::NamespaceState;
 use crate::decide::ownership;
 use crate::decide::plan;
 use crate::decide::plan::FinalizerStep;
-use crate::decide::world::SYNC_UID;
-use crate::decide::world::Stored;
-use crate::decide::world::World;
-use crate::decide::world::sync_name;
+use crate::decide::simulation::cluster::SYNC_UID;
+use crate::decide::simulation::cluster::SimulatedCluster;
+use crate::decide::simulation::cluster::StoredConfigMap;
+use crate::decide::simulation::cluster::sync_name;
 
 /// A round settles within this many passes, or never.
 const MAX_PASSES: usize = 6;
@@ -88,69 +88,70 @@ fn any_marks() -> impl Strategy<Value = Option<Markers>> {
     proptest::option::of(markers)
 }
 
-fn any_world() -> impl Strategy<Value = World> {
+fn any_cluster() -> impl Strategy<Value = SimulatedCluster> {
     let objects = proptest::collection::btree_map("[nm]/[scd]", (any_content(), any_marks()), 0..6);
     let source = proptest::option::of(any_content());
-    let lost = prop_oneof![4 => Just(None), 1 => Just(Some(NamespaceState::Terminating)), 1 => Just(Some(NamespaceState::Absent))];
+    let lost = prop_oneof![4 => Just(None), 1 => Just(Some(NamespaceState::Terminating)), 1 => Just(Some(NamespaceState::Missing))];
     (any_spec(), source, objects, any::<bool>(), any::<bool>(), lost).prop_map(
         |(spec, source, objects, deleting, finalizer, lost)| {
-            let mut world = World::new(spec);
-            world.living.insert("living".into(), NamespacedName::new("team", "other"));
-            world.deleting = deleting;
-            world.finalizer = finalizer || deleting;
+            let mut cluster = SimulatedCluster::new(spec);
+            cluster.living.insert("living".into(), NamespacedName::new("team", "other"));
+            cluster.deleting = deleting;
+            cluster.finalizer = finalizer || deleting;
             if let Some(source) = source {
-                let at = source_name(&world.spec);
-                world.put(&at, source, None);
+                let at = source_name(&cluster.spec);
+                cluster.put(&at, source, None);
             }
             for (at, (content, markers)) in objects {
-                world.put(&at.parse().unwrap(), content, markers);
+                cluster.put(&at.parse().unwrap(), content, markers);
             }
             if let Some(state) = lost {
-                world.namespaces.insert("m".into(), state);
+                cluster.namespaces.insert("m".into(), state);
             }
-            world
+            cluster
         },
     )
 }
 
 /// Carries plans out until one asks for nothing.
-fn settle(world: &mut World) {
+fn settle(cluster: &mut SimulatedCluster) {
     for _ in 0..MAX_PASSES {
-        let plan = world.plan();
-        if !plan.asks_for_writes() {
+        let plan = cluster.plan();
+        if !plan.has_writes() {
             return;
         }
-        world.act(&plan, usize::MAX);
+        cluster.act(&plan, usize::MAX);
     }
-    panic!("it does not settle: {:?}", world.plan());
+    panic!("it does not settle: {:?}", cluster.plan());
 }
 
 /// What must come out the same whatever crashed: everything but versions.
 type Essence = BTreeMap<NamespacedName, (Content, Map, Map)>;
 type Map = BTreeMap<String, String>;
 
-fn essence(world: &World) -> (bool, Essence) {
-    let objects = world.config_maps.iter().map(|(at, stored)| {
-        let Stored { content, labels, annotations, .. } = stored.clone();
+fn essence(cluster: &SimulatedCluster) -> (bool, Essence) {
+    let objects = cluster.config_maps.iter().map(|(at, stored)| {
+        let StoredConfigMap { content, labels, annotations, .. } = stored.clone();
         (at.clone(), (content, labels, annotations))
     });
-    (world.finalizer, objects.collect())
+    (cluster.finalizer, objects.collect())
 }
 
 /// Everything that this sync may never write.
-fn untouchable(world: &World) -> BTreeMap<NamespacedName, Stored> {
-    world
+fn untouchable(cluster: &SimulatedCluster) -> BTreeMap<NamespacedName, StoredConfigMap> {
+    cluster
         .config_maps
         .iter()
         .filter(|(at, stored)| {
             let markers = stored.markers();
-            let owner = markers.as_ref().and_then(|markers| world.living.get(&markers.sync_uid));
+            let owner = markers.as_ref().and_then(|markers| cluster.living.get(&markers.sync_uid));
             match ownership(at, markers.as_ref(), SYNC_UID, &sync_name(), owner) {
                 Ownership::Ours => false,
                 Ownership::Orphan => markers.unwrap().sync != Some(sync_name().to_string()),
                 Ownership::Sibling(_) => true,
                 Ownership::Foreign => {
-                    stored.content.immutable || world.spec.conflict_policy == ConflictPolicy::Refuse
+                    stored.content.immutable
+                        || cluster.spec.conflict_policy == ConflictPolicy::Refuse
                 }
             }
         })
@@ -162,13 +163,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn after_a_crash_at_any_step_it_settles_to_the_same_end(world in any_world()) {
-        let mut undisturbed = world.clone();
+    fn after_a_crash_at_any_step_it_settles_to_the_same_end(cluster in any_cluster()) {
+        let mut undisturbed = cluster.clone();
         settle(&mut undisturbed);
-        let untouchable = untouchable(&world);
+        let untouchable = untouchable(&cluster);
 
         for crash_after in 0..8 {
-            let mut crashed = world.clone();
+            let mut crashed = cluster.clone();
             let plan = crashed.plan();
             crashed.act(&plan, crash_after);
             settle(&mut crashed);
@@ -180,23 +181,23 @@ proptest! {
     }
 
     #[test]
-    fn a_settled_world_stays_as_it_is(world in any_world()) {
-        let mut world = world;
-        settle(&mut world);
-        let before = world.clock;
-        settle(&mut world);
-        prop_assert_eq!(world.clock, before);
+    fn a_settled_world_stays_as_it_is(cluster in any_cluster()) {
+        let mut cluster = cluster;
+        settle(&mut cluster);
+        let before = cluster.clock;
+        settle(&mut cluster);
+        prop_assert_eq!(cluster.clock, before);
     }
 
     #[test]
-    fn nothing_is_deleted_that_was_not_created_by_us(world in any_world()) {
-        let kept: Vec<_> = world
+    fn nothing_is_deleted_that_was_not_created_by_us(cluster in any_cluster()) {
+        let kept: Vec<_> = cluster
             .config_maps
             .iter()
             .filter(|(_, stored)| !stored.markers().is_some_and(|markers| markers.created))
             .map(|(at, _)| at.clone())
             .collect();
-        let mut after = world.clone();
+        let mut after = cluster.clone();
         settle(&mut after);
         for at in kept {
             prop_assert!(after.config_maps.contains_key(&at), "{at} is gone");
@@ -204,19 +205,19 @@ proptest! {
     }
 
     #[test]
-    fn what_was_foreign_is_still_there_when_the_sync_is_gone(world in any_world()) {
-        let foreign: Vec<_> = world
+    fn what_was_foreign_is_still_there_when_the_sync_is_gone(cluster in any_cluster()) {
+        let foreign: Vec<_> = cluster
             .config_maps
             .iter()
             .filter(|(at, stored)| {
                 let markers = stored.markers();
-                let owner = markers.as_ref().and_then(|markers| world.living.get(&markers.sync_uid));
+                let owner = markers.as_ref().and_then(|markers| cluster.living.get(&markers.sync_uid));
                 let whose = ownership(at, markers.as_ref(), SYNC_UID, &sync_name(), owner);
                 whose == Ownership::Foreign
             })
             .map(|(at, _)| at.clone())
             .collect();
-        let mut after = world.clone();
+        let mut after = cluster.clone();
         settle(&mut after);
         after.deleting = true;
         settle(&mut after);
@@ -231,45 +232,45 @@ proptest! {
         which in 0..3_usize,
         text in proptest::option::of("[a-z]{1,9}"),
     ) {
-        let mut world = in_order(content);
-        let undisturbed = essence(&world);
-        edit_marks(&mut world, |markers| match which {
+        let mut cluster = in_order(content);
+        let undisturbed = essence(&cluster);
+        edit_marks(&mut cluster, |markers| match which {
             0 => markers.source = text,
             1 => markers.content_hash = text.map(ContentHash::from_text),
             _ => markers.deletion_policy = text,
         });
-        settle(&mut world);
-        prop_assert_eq!(essence(&world), undisturbed);
+        settle(&mut cluster);
+        prop_assert_eq!(essence(&cluster), undisturbed);
     }
 
     #[test]
     fn without_the_mark_created_a_deletion_becomes_a_release(content in any_content()) {
-        let mut world = in_order(content.clone());
-        edit_marks(&mut world, |markers| markers.created = false);
-        settle(&mut world);
-        world.deleting = true;
-        settle(&mut world);
-        let left = &world.config_maps[&copy()];
+        let mut cluster = in_order(content.clone());
+        edit_marks(&mut cluster, |markers| markers.created = false);
+        settle(&mut cluster);
+        cluster.deleting = true;
+        settle(&mut cluster);
+        let left = &cluster.config_maps[&copy()];
         prop_assert_eq!(&left.content, &content);
         prop_assert_eq!(left.markers(), None);
-        prop_assert!(!world.finalizer);
+        prop_assert!(!cluster.finalizer);
     }
 
     #[test]
     fn a_deleted_sync_leaves_nothing_of_its_own(content in any_content()) {
-        let mut world = in_order(content);
-        world.deleting = true;
-        settle(&mut world);
-        prop_assert!(!world.config_maps.contains_key(&copy()));
-        prop_assert!(!world.finalizer);
+        let mut cluster = in_order(content);
+        cluster.deleting = true;
+        settle(&mut cluster);
+        prop_assert!(!cluster.config_maps.contains_key(&copy()));
+        prop_assert!(!cluster.finalizer);
     }
 }
 
 #[test]
 fn the_finalizer_stays_while_a_write_may_still_take_effect() {
-    let mut world = World::new(ConfigMapSyncSpec::default());
-    (world.deleting, world.finalizer) = (true, true);
-    let mut observed = world.observe();
+    let mut cluster = SimulatedCluster::new(ConfigMapSyncSpec::default());
+    (cluster.deleting, cluster.finalizer) = (true, true);
+    let mut observed = cluster.observe();
     assert_eq!(plan(&observed, &desired(&observed)).finalizer, FinalizerStep::Remove);
     observed.writes_in_flight = true;
     assert_eq!(plan(&observed, &desired(&observed)).finalizer, FinalizerStep::Keep);
@@ -279,25 +280,25 @@ fn copy() -> NamespacedName {
     NamespacedName::new("n", "s")
 }
 
-/// A world with one copy, in order.
-fn in_order(content: Content) -> World {
-    let mut world = World::new(ConfigMapSyncSpec {
+/// A cluster with one copy, in order.
+fn in_order(content: Content) -> SimulatedCluster {
+    let mut cluster = SimulatedCluster::new(ConfigMapSyncSpec {
         source_namespace: "central".into(),
         config_map_name: "s".into(),
         destination_namespace: Some("n".into()),
         ..ConfigMapSyncSpec::default()
     });
-    world.put(&NamespacedName::new("central", "s"), content, None);
-    settle(&mut world);
-    assert!(world.config_maps.contains_key(&copy()));
-    world
+    cluster.put(&NamespacedName::new("central", "s"), content, None);
+    settle(&mut cluster);
+    assert!(cluster.config_maps.contains_key(&copy()));
+    cluster
 }
 
-fn edit_marks(world: &mut World, edit: impl FnOnce(&mut Markers)) {
-    let stored = world.config_maps.get_mut(&copy()).unwrap();
+fn edit_marks(cluster: &mut SimulatedCluster, edit: impl FnOnce(&mut Markers)) {
+    let stored = cluster.config_maps.get_mut(&copy()).unwrap();
     let mut markers = stored.markers().unwrap();
     edit(&mut markers);
     stored.set_marks(Some(markers));
-    world.clock += 1;
-    stored.version.resource_version = world.clock.to_string();
+    cluster.clock += 1;
+    stored.version.resource_version = cluster.clock.to_string();
 }

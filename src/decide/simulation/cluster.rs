@@ -21,21 +21,21 @@ use crate::decide::desired;
 use crate::decide::desired::destinations;
 use crate::decide::desired::source_name;
 use crate::decide::excerpt::excerpt;
-use crate::decide::observed::ContentSeen;
-use crate::decide::observed::CopySeen;
+use crate::decide::observed::CopyContent;
+use crate::decide::observed::DestinationObject;
+use crate::decide::observed::ExistingConfigMap;
+use crate::decide::observed::ExistingSource;
 use crate::decide::observed::ManagedBy;
 use crate::decide::observed::NamespaceState;
-use crate::decide::observed::Occupant;
-use crate::decide::observed::Place;
-use crate::decide::observed::Source;
-use crate::decide::observed::SourceSeen;
-use crate::decide::observed::Standing;
-use crate::decide::observed::SyncSeen;
+use crate::decide::observed::ObservedDestination;
+use crate::decide::observed::ObservedSource;
+use crate::decide::observed::ObservedSync;
+use crate::decide::observed::SourceContent;
 use crate::decide::observed::Version;
 use crate::decide::plan;
 use crate::decide::plan::FinalizerStep;
 use crate::decide::plan::NewCopy;
-use crate::decide::questions;
+use crate::decide::required_reads;
 use crate::decide::stamp::OtherKeys;
 use crate::decide::stamp::OtherMetadata;
 use crate::decide::stamp::Stamp;
@@ -43,9 +43,9 @@ use crate::names;
 
 pub const SYNC_UID: &str = "00000000-sync";
 
-/// A `ConfigMap` in the world.
+/// A `ConfigMap` in the cluster.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Stored {
+pub struct StoredConfigMap {
     pub version: Version,
     pub content: Content,
     pub labels: BTreeMap<String, String>,
@@ -56,9 +56,9 @@ pub struct Stored {
     pub touched: bool,
 }
 
-// === impl Stored ===
+// === impl StoredConfigMap ===
 
-impl Stored {
+impl StoredConfigMap {
     pub fn markers(&self) -> Option<Markers> {
         Markers::parse(Some(&self.labels), Some(&self.annotations))
     }
@@ -97,8 +97,8 @@ impl Stored {
 }
 
 #[derive(Clone, Debug)]
-pub struct World {
-    pub config_maps: BTreeMap<NamespacedName, Stored>,
+pub struct SimulatedCluster {
+    pub config_maps: BTreeMap<NamespacedName, StoredConfigMap>,
     pub namespaces: BTreeMap<String, NamespaceState>,
     pub living: BTreeMap<String, NamespacedName>,
     pub spec: ConfigMapSyncSpec,
@@ -111,9 +111,9 @@ pub fn sync_name() -> NamespacedName {
     NamespacedName::new("team", "sync")
 }
 
-// === impl World ===
+// === impl SimulatedCluster ===
 
-impl World {
+impl SimulatedCluster {
     pub fn new(spec: ConfigMapSyncSpec) -> Self {
         Self {
             config_maps: BTreeMap::new(),
@@ -128,7 +128,7 @@ impl World {
 
     pub fn put(&mut self, at: &NamespacedName, content: Content, markers: Option<Markers>) {
         let version = self.next_version();
-        let mut stored = Stored {
+        let mut stored = StoredConfigMap {
             version,
             content,
             labels: BTreeMap::new(),
@@ -144,18 +144,18 @@ impl World {
     pub fn observe(&self) -> Observed {
         let mut observed = self.glance();
         for _ in 0..3 {
-            let questions = questions(&observed);
-            if questions.is_empty() {
+            let reads = required_reads(&observed);
+            if reads.is_empty() {
                 return observed;
             }
-            if questions.source {
+            if reads.source {
                 self.read_source(&mut observed);
             }
-            for at in questions.copies {
+            for at in reads.copies {
                 self.read_copy(&mut observed, &at);
             }
         }
-        panic!("questions do not end: {:?}", questions(&observed));
+        panic!("the required reads do not end: {:?}", required_reads(&observed));
     }
 
     pub fn plan(&self) -> Plan {
@@ -163,7 +163,7 @@ impl World {
         plan(&observed, &desired(&observed))
     }
 
-    /// Carries out the first `steps` of `plan`, as far as the world is still as it was seen.
+    /// Carries out the first `steps` of `plan`, as far as the cluster is still as it was seen.
     pub fn act(&mut self, plan: &Plan, steps: usize) {
         let mut left = steps;
         if plan.finalizer != FinalizerStep::Keep {
@@ -215,7 +215,7 @@ impl World {
         labels.extend(copy.markers.labels());
         labels.insert(names::LABEL_MANAGED_BY.to_owned(), names::CONFIGMAPSYNC.to_owned());
         annotations.extend(copy.markers.annotations());
-        let stored = Stored {
+        let stored = StoredConfigMap {
             version: self.next_version(),
             content: (*copy.content).clone(),
             ours: labels.keys().chain(annotations.keys()).cloned().collect(),
@@ -226,7 +226,7 @@ impl World {
         self.config_maps.insert(at.clone(), stored);
     }
 
-    fn change(&mut self, at: &NamespacedName, change: impl FnOnce(&mut Stored)) {
+    fn change(&mut self, at: &NamespacedName, change: impl FnOnce(&mut StoredConfigMap)) {
         let Version { resource_version, .. } = self.next_version();
         let stored = self.config_maps.get_mut(at).unwrap();
         change(stored);
@@ -248,9 +248,10 @@ impl World {
         let mut names: Vec<_> =
             destinations(&spec, &selected).unwrap_or_default().into_iter().collect();
         names.extend(self.config_maps.iter().filter(is_marked).map(|(at, _)| at.clone()));
-        let places = names.into_iter().map(|at| (at.clone(), self.place(&at))).collect();
+        let destinations =
+            names.into_iter().map(|at| (at.clone(), self.destination(&at))).collect();
         Observed {
-            sync: SyncSeen {
+            sync: ObservedSync {
                 name: sync_name(),
                 version: Version { uid: SYNC_UID.into(), resource_version: "1".into() },
                 generation: Some(1),
@@ -265,7 +266,7 @@ impl World {
             },
             source: self.source(),
             selected,
-            places,
+            destinations,
             writes_in_flight: false,
         }
     }
@@ -276,25 +277,25 @@ impl World {
         names.filter(|name| !self.namespaces.contains_key(*name)).map(str::to_owned).collect()
     }
 
-    fn source(&self) -> SourceSeen {
+    fn source(&self) -> ObservedSource {
         let Some(stored) = self.config_maps.get(&source_name(&self.spec)) else {
-            return SourceSeen::Absent { confirmed: false };
+            return ObservedSource::Missing { confirmed: false };
         };
-        SourceSeen::Present(Source {
+        ObservedSource::Existing(ExistingSource {
             version: SourceVersion {
                 uid: stored.version.uid.clone(),
                 resource_version: stored.version.resource_version.clone(),
             },
             refused: false,
             is_copy: false,
-            content: ContentSeen::Unread,
+            content: SourceContent::Unread,
         })
     }
 
-    fn place(&self, at: &NamespacedName) -> Place {
-        let standing = match self.config_maps.get(at) {
-            None => Standing::Vacant,
-            Some(stored) => Standing::Occupied(Box::new(Occupant {
+    fn destination(&self, at: &NamespacedName) -> ObservedDestination {
+        let object = match self.config_maps.get(at) {
+            None => DestinationObject::Missing,
+            Some(stored) => DestinationObject::Existing(Box::new(ExistingConfigMap {
                 version: stored.version.clone(),
                 deleting: false,
                 markers: stored.markers(),
@@ -305,38 +306,40 @@ impl World {
                     .markers()
                     .and_then(|markers| self.living.get(&markers.sync_uid).cloned()),
                 content: if stored.touched {
-                    CopySeen::Suspect
+                    CopyContent::Suspect
                 } else {
                     let immutable = stored.content.immutable;
-                    CopySeen::Untouched { keys: stored.content.keys(), immutable }
+                    CopyContent::Untouched { keys: stored.content.keys(), immutable }
                 },
             })),
         };
         let namespace =
             self.namespaces.get(&at.namespace).copied().unwrap_or(NamespaceState::Active);
-        Place { namespace, standing, held: None }
+        ObservedDestination { namespace, object, pending_retry: None }
     }
 
     fn read_source(&self, observed: &mut Observed) {
         let Some(stored) = self.config_maps.get(&source_name(&self.spec)) else {
-            observed.source = SourceSeen::Absent { confirmed: true };
+            observed.source = ObservedSource::Missing { confirmed: true };
             return;
         };
-        if let SourceSeen::Present(source) = &mut observed.source {
+        if let ObservedSource::Existing(source) = &mut observed.source {
             let content = Arc::new(stored.content.clone());
             let (known, part) = excerpt(&content, &content.digest(), &self.spec);
-            source.content = ContentSeen::Read(known, part);
+            source.content = SourceContent::Read(known, part);
         }
     }
 
     fn read_copy(&self, observed: &mut Observed, at: &NamespacedName) {
         let digest = self.config_maps[at].content.digest();
-        if let Standing::Occupied(occupant) = &mut observed.places.get_mut(at).unwrap().standing {
-            occupant.content = CopySeen::Read(digest);
+        if let DestinationObject::Existing(existing) =
+            &mut observed.destinations.get_mut(at).unwrap().object
+        {
+            existing.content = CopyContent::Read(digest);
         }
     }
 }
 
-fn is_marked((_, stored): &(&NamespacedName, &Stored)) -> bool {
+fn is_marked((_, stored): &(&NamespacedName, &StoredConfigMap)) -> bool {
     stored.markers().is_some_and(|markers| markers.sync_uid == SYNC_UID)
 }

@@ -1,0 +1,4 @@
+//! Property tests of the decisions on a simulated cluster.
+
+mod cluster;
+mod crashes;
