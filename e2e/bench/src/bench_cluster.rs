@@ -64,9 +64,6 @@ pub struct BenchCluster {
 
 impl BenchCluster {
     /// A cluster with the operator installed, and not running.
-    ///
-    /// # Errors
-    /// It does not start.
     pub async fn start(
         screen: &Screen,
         options: &Options,
@@ -131,9 +128,6 @@ impl BenchCluster {
     /// Makes namespaces until there are `count`, and waits until the controllers have put into
     /// each what they put into every namespace. All carry the label `bench`, those of a fan-out
     /// `base` as well, those of the churn `churn`.
-    ///
-    /// # Errors
-    /// One is refused.
     pub async fn make_namespaces(&mut self, count: u32) -> Result<()> {
         if count <= self.namespaces {
             return Ok(());
@@ -179,9 +173,6 @@ impl BenchCluster {
     // --- The operator ---
 
     /// Starts an operator if there is none, and waits until it is at rest.
-    ///
-    /// # Errors
-    /// It does not start.
     pub async fn start_operator(&mut self) -> Result<()> {
         if self.operator.is_none() {
             self.start_operator_only().await?;
@@ -190,9 +181,6 @@ impl BenchCluster {
     }
 
     /// Starts an operator, and returns as soon as it leads.
-    ///
-    /// # Errors
-    /// It does not start.
     pub async fn start_operator_only(&mut self) -> Result<()> {
         self.stop_operator().await?;
         // Each in a pod of its own: the token of a pod is valid for an hour.
@@ -204,9 +192,6 @@ impl BenchCluster {
     }
 
     /// Stops the operator if there is one.
-    ///
-    /// # Errors
-    /// It does not stop in peace.
     pub async fn stop_operator(&mut self) -> Result<()> {
         match self.operator.take() {
             Some(operator) => operator.stop().await,
@@ -215,18 +200,12 @@ impl BenchCluster {
     }
 
     /// The operator.
-    ///
-    /// # Errors
-    /// There is none.
     pub fn operator(&self) -> Result<&Operator> {
         self.operator.as_ref().context("no operator runs")
     }
 
     /// Waits until the operator has nothing more to do: no round waits or is under way, and for a
     /// moment it asked for nothing but its Lease.
-    ///
-    /// # Errors
-    /// It goes on and on.
     pub async fn wait_rest(&self) -> Result<()> {
         const MOMENT: Duration = Duration::from_millis(800);
         let operator = self.operator()?;

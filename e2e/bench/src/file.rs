@@ -7,21 +7,18 @@ use std::time::UNIX_EPOCH;
 
 use anyhow::Context;
 use anyhow::Result;
-use testbed::paths::repository;
+use testbed::repository;
 
 use crate::ledger::Ledger;
 use crate::options::Options;
 
 /// Writes everything that was measured as JSON, and says where.
-///
-/// # Errors
-/// The file cannot be written.
 pub fn write(options: &Options, ledger: &Ledger) -> Result<PathBuf> {
     let file = if let Some(file) = &options.json {
         file.clone()
     } else {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-        repository().join("target/bench").join(format!("{now}.json"))
+        repository::root().join("target/bench").join(format!("{now}.json"))
     };
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;

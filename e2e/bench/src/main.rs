@@ -60,9 +60,6 @@ async fn main() -> ExitCode {
 
 /// Measures what `options` ask for, prints the tables and writes the file. Whether every promise
 /// that was judged is kept.
-///
-/// # Errors
-/// Something does not start, or does not come to an end.
 async fn run(options: &Options) -> Result<bool> {
     let began = Instant::now();
     let screen = Screen::new();

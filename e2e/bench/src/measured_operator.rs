@@ -22,9 +22,6 @@ const SOON: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The operator's binary: the one that was named, or this checkout's.
-///
-/// # Errors
-/// It does not compile.
 pub async fn binary(screen: &Screen, options: &Options) -> Result<PathBuf> {
     if let Some(operator) = &options.operator {
         return operator.canonicalize().with_context(|| format!("finding {}", operator.display()));
@@ -46,9 +43,6 @@ pub struct Operator {
 
 impl Operator {
     /// Starts it in a pod of its own, and returns as soon as it leads.
-    ///
-    /// # Errors
-    /// It does not start, or does not lead in time.
     pub async fn start(control_plane: &ControlPlane, name: &str, binary: PathBuf) -> Result<Self> {
         let options = replica::Options { binary: Some(binary), ..replica::Options::default() };
         let replica = Replica::start(control_plane, name, &options).await?;
@@ -63,25 +57,16 @@ impl Operator {
     }
 
     /// Asks it to stop, and waits until it has.
-    ///
-    /// # Errors
-    /// It does not stop in peace.
     pub async fn stop(self) -> Result<()> {
         self.replica.terminate_and_wait().await
     }
 
     /// What it uses.
-    ///
-    /// # Errors
-    /// It has ended.
     pub fn usage(&self) -> Result<Usage> {
         Usage::of(self.replica.process().pid())
     }
 
     /// The sum of its series whose names, with labels, begin like this.
-    ///
-    /// # Errors
-    /// It does not answer.
     pub async fn metric(&self, series: &str) -> Result<f64> {
         self.replica.process().expect_running()?;
         let url = format!("{}/metrics", self.url);
@@ -93,9 +78,6 @@ impl Operator {
     }
 
     /// Waits until the series are at least `value`.
-    ///
-    /// # Errors
-    /// They are not in time.
     pub async fn wait_metric(&self, series: &str, value: f64, deadline: Duration) -> Result<()> {
         until_every(PAUSE, format!("{series} is {value}"), deadline, || async {
             let seen = self.metric(series).await?;

@@ -25,9 +25,6 @@ pub struct Usage {
 
 impl Usage {
     /// What the process `pid` uses.
-    ///
-    /// # Errors
-    /// There is none.
     pub fn of(pid: i32) -> Result<Self> {
         let read = |file: &str| {
             let path = format!("/proc/{pid}/{file}");

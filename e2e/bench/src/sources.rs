@@ -27,9 +27,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 impl BenchCluster {
     /// Makes the source `central/NAME`, of 4 KiB.
-    ///
-    /// # Errors
-    /// It is refused.
     pub async fn make_source(&self, name: &str) -> Result<()> {
         let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
         let data = Some(four_kibibytes(0));
@@ -41,9 +38,6 @@ impl BenchCluster {
     }
 
     /// Deletes the source `central/NAME`.
-    ///
-    /// # Errors
-    /// It is refused.
     pub async fn delete_source(&self, name: &str) -> Result<()> {
         self.fixture().delete_config_map(CENTRAL, name).await
     }
@@ -60,9 +54,6 @@ impl BenchCluster {
 
     /// Makes `count` syncs, each with a source of its own and with one destination, spread over
     /// `namespaces` namespaces. They are called `NAME-0`, `NAME-1` and so on.
-    ///
-    /// # Errors
-    /// Something is refused.
     pub async fn make_pairs(&self, name: &str, count: u32, namespaces: u32) -> Result<()> {
         let syncs = Api::<ConfigMapSync>::namespaced(self.control_plane.client(), CENTRAL);
         in_flight(PREPARING, 0..count, async |index| {
@@ -77,9 +68,6 @@ impl BenchCluster {
     }
 
     /// Waits until the sync is `Synced`, with another content than that of this hash.
-    ///
-    /// # Errors
-    /// It is not in time.
     pub async fn wait_synced(&self, name: &str, other_than: Option<&str>) -> Result<ConfigMapSync> {
         until_every(PAUSE, format!("{name} is Synced"), LONG, || async {
             let found = self.fixture().sync(CENTRAL, name).await?;
@@ -93,9 +81,6 @@ impl BenchCluster {
     }
 
     /// Deletes the sync, and waits until it is gone.
-    ///
-    /// # Errors
-    /// It is still there after a long time.
     pub async fn delete_sync(&self, name: &str) -> Result<()> {
         let syncs = Api::<ConfigMapSync>::namespaced(self.control_plane.client(), CENTRAL);
         syncs.delete(name, &DeleteParams::default()).await?;

@@ -26,9 +26,6 @@ pub struct Stretch {
 
 impl BenchCluster {
     /// Does `work`, waits until the operator is at rest again, and tells what has happened.
-    ///
-    /// # Errors
-    /// `work` fails, or the operator does not come to rest.
     pub async fn during<T>(&self, work: impl Future<Output = Result<T>>) -> Result<(T, Stretch)> {
         let mark = self.audit().mark().await?;
         let before = self.operator()?.usage()?;
@@ -40,9 +37,6 @@ impl BenchCluster {
 
     /// Starts the operator anew, waits until `series` of it is at `count` and it is at rest, and
     /// tells what has happened since it was started.
-    ///
-    /// # Errors
-    /// It does not start, or does not get there.
     pub async fn started(&mut self, series: &str, count: u32) -> Result<Stretch> {
         self.stop_operator().await?;
         let mark = self.audit().mark().await?;

@@ -29,9 +29,6 @@ pub struct Limit {
 
 /// Measures the raw writer on `count` copies, one in each namespace; afterwards they are gone. The
 /// operator is stopped for it: its watch would cost the API server, too.
-///
-/// # Errors
-/// A request is refused.
 pub async fn measure(
     cluster: &mut BenchCluster,
     in_flight_at_a_time: u32,

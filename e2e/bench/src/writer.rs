@@ -37,9 +37,6 @@ impl Writer {
     /// A writer that is one more of the operator's pods, and announced as the leader: what it
     /// writes passes whatever the operator's writes pass. It has not connected yet, as the
     /// operator has not when it starts. Nothing is tried again.
-    ///
-    /// # Errors
-    /// It gets no pod, or is not let through in time.
     pub async fn announced(control_plane: &ControlPlane) -> Result<Self> {
         let name = format!("{NAME}-{:08x}", fastrand::u32(..));
         let pod = Pod::create(control_plane, &name, None).await?;
@@ -54,35 +51,23 @@ impl Writer {
     }
 
     /// A writer that is one of the operator's pods. Nothing is tried again.
-    ///
-    /// # Errors
-    /// Its file cannot be read.
     pub async fn of(pod: &Pod) -> Result<Self> {
         Ok(Self { client: kubeconfig::client_that_tries_once(&pod.kubeconfig).await? })
     }
 
     /// Creates a copy.
-    ///
-    /// # Errors
-    /// It is refused.
     pub async fn create(&self, at: &NamespacedName, data: &Data) -> Result<Written> {
         let request = bodies::create(at, &bodies::copy(at, data))?;
         Ok(self.client.request::<MetadataOnly>(request).await?.into())
     }
 
     /// Changes a copy.
-    ///
-    /// # Errors
-    /// It is refused.
     pub async fn patch(&self, at: &NamespacedName, seen: &Written, data: &Data) -> Result<Written> {
         let request = bodies::patch(at, seen, data)?;
         Ok(self.client.request::<MetadataOnly>(request).await?.into())
     }
 
     /// Deletes a copy.
-    ///
-    /// # Errors
-    /// It is refused.
     pub async fn delete(&self, at: &NamespacedName, seen: &Written) -> Result<()> {
         let request = bodies::delete(at, seen)?;
         self.client.request_status::<MetadataOnly>(request).await?;
@@ -91,9 +76,6 @@ impl Writer {
 }
 
 /// Does `work` on every one of `items`, so many at a time.
-///
-/// # Errors
-/// One of them fails.
 pub async fn in_flight<Item, Done, Working>(
     limit: usize,
     items: impl IntoIterator<Item = Item>,

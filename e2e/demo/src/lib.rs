@@ -29,10 +29,6 @@ use testbed::terminal::shown;
 use crate::setup::Setup;
 
 /// Runs the demo.
-///
-/// # Errors
-/// A step failed. What was seen has been printed by then, the error itself has not. Or
-/// [`Interrupted`]: somebody wanted it to end before it was over.
 pub async fn run(options: &Options) -> Result<Report> {
     let screen = Screen::new();
     let began = Instant::now();

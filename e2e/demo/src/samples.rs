@@ -11,7 +11,7 @@ use kube::api::DynamicObject;
 use kube::api::GroupVersionKind;
 use kube::api::PostParams;
 use serde_json::Value;
-use testbed::paths::repository;
+use testbed::repository;
 
 /// The ConfigMap, as the samples name it.
 pub const CONFIG_MAP: &str = "shared-config";
@@ -22,7 +22,7 @@ pub const SYNC: &str = "my-config-sync";
 
 /// Creates every object of `deploy/samples/<name>`.
 pub async fn create(client: &Client, name: &str) -> Result<()> {
-    let file = repository().join("deploy/samples").join(name);
+    let file = repository::root().join("deploy/samples").join(name);
     let context = || format!("creating what stands in {}", file.display());
     let text = fs::read_to_string(&file).with_context(context)?;
     for value in serde_saphyr::from_multiple::<Value>(&text).with_context(context)? {

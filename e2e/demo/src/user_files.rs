@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use anyhow::Result;
 use testbed::cluster::Cluster;
-use testbed::paths::repository;
+use testbed::repository;
 use testbed::run_folder::Janitor;
 use testbed::tools::Tools;
 
@@ -22,7 +22,7 @@ pub struct UserFiles {
 
 impl UserFiles {
     pub fn write(cluster: &Cluster, tools: &Tools) -> Result<Self> {
-        let folder = repository().join("target/demo");
+        let folder = repository::root().join("target/demo");
         let context = || format!("writing into {}", folder.display());
         fs::create_dir_all(&folder).with_context(context)?;
         let name = folder.to_str().context("the path of this repository is not UTF-8")?;

@@ -109,9 +109,6 @@ impl Attempt {
     }
 
     /// Tries it as whoever `client` is.
-    ///
-    /// # Errors
-    /// The API server does not answer.
     pub async fn by(&self, client: &Client) -> Result<Answer> {
         let body = self.body.as_ref().map(ToString::to_string).unwrap_or_default();
         let request = Request::builder()

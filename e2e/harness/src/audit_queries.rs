@@ -37,9 +37,6 @@ pub fn is_about_leadership(event: &Event) -> bool {
 /// Those of `tries` that succeeded, where nothing else befell the others than this HTTP status: an
 /// API server that does not know yet who is announced refuses (403), and a version that has
 /// changed meanwhile is looked at anew (409); then it is asked again.
-///
-/// # Errors
-/// Something else befell one: the error shows all that failed.
 pub fn succeeded_but_for<'a>(tries: &[&'a Event], status: u16) -> Result<Vec<&'a Event>> {
     let (succeeded, failed): (Vec<&Event>, Vec<&Event>) =
         tries.iter().copied().partition(|event| event.succeeded());

@@ -79,9 +79,6 @@ fn duration(text: &str) -> Result<Duration> {
 }
 
 /// Runs until it is asked to stop, or somebody else leads.
-///
-/// # Errors
-/// Somebody else leads, or it could not be started.
 pub async fn run(flags: Flags) -> Result<()> {
     let listener = TcpListener::bind(flags.http_address).await?;
     let address = listener.local_addr()?.to_string();

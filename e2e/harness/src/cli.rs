@@ -28,9 +28,6 @@ pub struct Ended {
 }
 
 /// Runs `configmapsync` with `arguments`, as who `kubeconfig` says, where nobody can be asked.
-///
-/// # Errors
-/// It cannot be started, is killed, or does not end in time.
 pub async fn configmapsync(kubeconfig: &Path, arguments: &[&str]) -> Result<Ended> {
     let mut command = Command::new(built().await?);
     command.args(arguments).arg("--kubeconfig").arg(kubeconfig);
@@ -40,9 +37,6 @@ pub async fn configmapsync(kubeconfig: &Path, arguments: &[&str]) -> Result<Ende
 }
 
 /// As [`configmapsync`], on a terminal at which a person types `answer`.
-///
-/// # Errors
-/// As [`configmapsync`].
 pub async fn configmapsync_answered(
     kubeconfig: &Path,
     arguments: &[&str],

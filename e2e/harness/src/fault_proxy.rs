@@ -77,17 +77,11 @@ pub struct FaultProxy {
 
 impl FaultProxy {
     /// Starts one before the API server of `control_plane`.
-    ///
-    /// # Errors
-    /// No port is free, or a certificate cannot be made.
     pub fn start(control_plane: &ControlPlane) -> Result<Self> {
         Self::before(&control_plane.server(), control_plane.authority())
     }
 
     /// Starts one before the API server at a URL, which `authority` vouches for.
-    ///
-    /// # Errors
-    /// As [`FaultProxy::start`].
     pub fn before(server: &str, authority: &Authority) -> Result<Self> {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("a port for the proxy")?;
         socket.set_nonblocking(true)?;
@@ -112,9 +106,6 @@ impl FaultProxy {
     }
 
     /// Starts the one replica of a cluster, behind this proxy, and waits until it is ready.
-    ///
-    /// # Errors
-    /// It does not start.
     pub async fn replica(&self, control_plane: &ControlPlane) -> Result<Replica> {
         let options = Options { server: Some(self.url()), ..Options::default() };
         let replica = Replica::start(control_plane, OPERATOR, &options).await?;

@@ -50,9 +50,6 @@ impl Fixture {
     }
 
     /// Creates namespaces.
-    ///
-    /// # Errors
-    /// The API server refuses one.
     pub async fn create_namespaces(&self, names: &[&str]) -> Result<()> {
         let namespaces = Api::<Namespace>::all(self.client());
         for name in names {
@@ -65,9 +62,6 @@ impl Fixture {
     }
 
     /// Creates a `ConfigMap` with the given keys and values.
-    ///
-    /// # Errors
-    /// The API server refuses it.
     pub async fn create_config_map(
         &self,
         namespace: &str,
@@ -82,9 +76,6 @@ impl Fixture {
     }
 
     /// Creates a `ConfigMap` that is like `original`, marks and all.
-    ///
-    /// # Errors
-    /// The API server refuses it.
     pub async fn clone_config_map(&self, original: &ConfigMap) -> Result<ConfigMap> {
         let ObjectMeta { namespace, name, labels, annotations, .. } = original.metadata.clone();
         let api = self.config_maps(namespace.as_deref().unwrap_or_default());
@@ -94,9 +85,6 @@ impl Fixture {
     }
 
     /// Changes a `ConfigMap` by a merge patch: `{"data": {"key": null}}` removes a key.
-    ///
-    /// # Errors
-    /// The API server refuses it.
     pub async fn patch_config_map(
         &self,
         namespace: &str,
@@ -109,9 +97,6 @@ impl Fixture {
     }
 
     /// Deletes a `ConfigMap`.
-    ///
-    /// # Errors
-    /// The API server refuses, or there is none.
     pub async fn delete_config_map(&self, namespace: &str, name: &str) -> Result<()> {
         let deleted = self.config_maps(namespace).delete(name, &DeleteParams::default()).await;
         deleted.with_context(|| format!("deleting the ConfigMap {namespace}/{name}"))?;
@@ -119,18 +104,12 @@ impl Fixture {
     }
 
     /// The `ConfigMap`, if there is one.
-    ///
-    /// # Errors
-    /// The API server does not answer.
     pub async fn config_map(&self, namespace: &str, name: &str) -> Result<Option<ConfigMap>> {
         let found = self.config_maps(namespace).get_opt(name).await;
         found.with_context(|| format!("reading the ConfigMap {namespace}/{name}"))
     }
 
     /// Waits until there is a `ConfigMap` with exactly these keys and values (and no binary data).
-    ///
-    /// # Errors
-    /// There is none in time: the error shows what there is instead.
     pub async fn wait_data(
         &self,
         namespace: &str,
@@ -147,9 +126,6 @@ impl Fixture {
     }
 
     /// Waits until there is a `ConfigMap` that `fits`.
-    ///
-    /// # Errors
-    /// There is none in time: the error shows what there is instead.
     pub async fn wait_config_map(
         &self,
         namespace: &str,
@@ -167,9 +143,6 @@ impl Fixture {
     }
 
     /// Waits until there is no such `ConfigMap`.
-    ///
-    /// # Errors
-    /// It is still there at the deadline: the error shows it.
     pub async fn wait_no_config_map(
         &self,
         namespace: &str,

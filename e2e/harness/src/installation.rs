@@ -19,7 +19,7 @@ use serde_json::json;
 use testbed::accounts::OPERATOR;
 use testbed::accounts::OPERATOR_USER;
 use testbed::control_plane::ControlPlane;
-use testbed::paths::manifest;
+use testbed::repository::manifest;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
@@ -36,9 +36,6 @@ const KIND_OF_ANNOUNCEMENTS: &str = "crds/configmapsyncleaders.yaml";
 /// Installs everything but the operator itself from `deploy/`, and waits until its kinds are
 /// served and the policies enforced. The Lease is there too, as a leader leaves it that was
 /// asked to stop: where it has never been, the first leader waits until that is no accident.
-///
-/// # Errors
-/// A manifest cannot be read or is refused, or is not followed in time.
 pub async fn install(control_plane: &ControlPlane) -> Result<()> {
     install_all_but_policies(control_plane).await?;
     install_policies(control_plane).await?;
@@ -46,9 +43,6 @@ pub async fn install(control_plane: &ControlPlane) -> Result<()> {
 }
 
 /// As [`install`], but for the policies.
-///
-/// # Errors
-/// As [`install`].
 pub async fn install_without_policies(control_plane: &ControlPlane) -> Result<()> {
     install_all_but_policies(control_plane).await?;
     wait_settled(control_plane).await
@@ -65,9 +59,6 @@ async fn install_all_but_policies(control_plane: &ControlPlane) -> Result<()> {
 
 /// Installs the policies alone, and waits until they are enforced; the fence is when the API
 /// server has found the kind of its parameter, which this does not wait for.
-///
-/// # Errors
-/// As [`install`].
 pub async fn install_policies(control_plane: &ControlPlane) -> Result<()> {
     control_plane.apply_file(&manifest(POLICIES)).await?;
     wait_bounds(control_plane).await
@@ -76,9 +67,6 @@ pub async fn install_policies(control_plane: &ControlPlane) -> Result<()> {
 /// Removes what a person removes who wants the operator no more, but keeps the
 /// `ConfigMapSync`s: rights, account, and the kind of announcements. The policies are another
 /// matter: see [`remove_policies`].
-///
-/// # Errors
-/// The API server refuses, or the kind is still there when it should be gone.
 pub async fn uninstall(control_plane: &ControlPlane) -> Result<()> {
     for file in [FLOW_SCHEMA, RIGHTS] {
         control_plane.delete_file(&manifest(file)).await?;
@@ -96,9 +84,6 @@ pub async fn uninstall(control_plane: &ControlPlane) -> Result<()> {
 }
 
 /// Removes the policies, and their bindings.
-///
-/// # Errors
-/// The API server refuses, or has one of them not.
 pub async fn remove_policies(control_plane: &ControlPlane) -> Result<()> {
     control_plane.delete_file(&manifest(POLICIES)).await
 }
@@ -121,9 +106,6 @@ async fn wait_settled(control_plane: &ControlPlane) -> Result<()> {
 
 /// Waits until the operator is kept within its bounds. The API server looks for new policies
 /// once a second, and takes up all that it finds.
-///
-/// # Errors
-/// It is not in time.
 pub async fn wait_bounds(control_plane: &ControlPlane) -> Result<()> {
     let unmarked = json!({"metadata": {"generateName": "e2e-bounds-"}}).to_string();
     until("the operator is kept within its bounds", Duration::from_secs(30), || async {

@@ -31,9 +31,6 @@ pub struct Load {
 impl Load {
     /// Makes so many sources with a copy each, waits until all is in order, and edits one of them
     /// after the other from then on, with a rest of `pause` between two edits.
-    ///
-    /// # Errors
-    /// The API server refuses something, or the copies are not made in time.
     pub async fn start(fixture: &Fixture, copies: usize, pause: Duration) -> Result<Self> {
         fixture.create_namespaces(&[SOURCES, COPIES]).await?;
         for number in 0..copies {
@@ -50,9 +47,6 @@ impl Load {
     }
 
     /// Ends the edits, and waits until the copies have followed the last of them.
-    ///
-    /// # Errors
-    /// They have not in time.
     pub async fn stop(mut self, deadline: Duration) -> Result<()> {
         self.stop.notify_one();
         (&mut self.editing).await.context("the edits failed")?;

@@ -41,17 +41,11 @@ pub struct OperatorCluster {
 
 impl OperatorCluster {
     /// A cluster with `count` replicas that are ready, and with a leader if there are any.
-    ///
-    /// # Errors
-    /// Something does not start: what it said is in the error.
     pub async fn start(count: usize) -> Result<Self> {
         Self::start_with(count, Options::default()).await
     }
 
     /// As [`OperatorCluster::start`], with replicas that differ from the default.
-    ///
-    /// # Errors
-    /// As [`OperatorCluster::start`].
     pub async fn start_with(count: usize, options: Options) -> Result<Self> {
         // The operator is compiled before the cluster starts: the two would only slow each other.
         if options.binary.is_none() {
@@ -64,9 +58,6 @@ impl OperatorCluster {
 
     /// A cluster with one replica that is ready, and the proxy through which that reaches the API
     /// server.
-    ///
-    /// # Errors
-    /// As [`OperatorCluster::start`].
     pub async fn behind_proxy() -> Result<(Self, FaultProxy)> {
         let mut world = Self::start(0).await?;
         let proxy = FaultProxy::start(&world.control_plane)?;
@@ -75,9 +66,6 @@ impl OperatorCluster {
     }
 
     /// As [`OperatorCluster::start_with`], with a cluster that has the operator installed.
-    ///
-    /// # Errors
-    /// As [`OperatorCluster::start`].
     pub async fn of(control_plane: ControlPlane, count: usize, options: Options) -> Result<Self> {
         let mut world = Self { replicas: Vec::new(), control_plane, options, started: 0 };
         world.add_replicas(count).await?;
@@ -88,9 +76,6 @@ impl OperatorCluster {
     }
 
     /// Starts `count` more replicas, in pods of their own, and waits until they are ready.
-    ///
-    /// # Errors
-    /// One of them does not start.
     pub async fn add_replicas(&mut self, count: usize) -> Result<()> {
         let names = (self.started..self.started + count).map(|n| format!("{OPERATOR}-{n}"));
         self.started += count;
@@ -105,9 +90,6 @@ impl OperatorCluster {
     }
 
     /// Waits until one of the replicas holds the Lease, and says which.
-    ///
-    /// # Errors
-    /// None does in time.
     pub async fn wait_leader(&self) -> Result<usize> {
         // Not as the type that it is: tests write into it what cannot be read as one.
         let kind = ApiResource::erase::<Lease>(&());
@@ -126,9 +108,6 @@ impl OperatorCluster {
     }
 
     /// Waits until another replica than the one at `index` writes copies, and says which.
-    ///
-    /// # Errors
-    /// None does in time.
     pub async fn wait_follower(&self, index: usize, deadline: Duration) -> Result<usize> {
         let mark = self.audit().mark().await?;
         until(format!("another replica than {index} writes copies"), deadline, || async {
@@ -147,9 +126,6 @@ impl OperatorCluster {
     /// Waits until the API server refuses a copy to a pod that is not announced, or does not.
     /// Somebody has to be announced. A new API server may take half a minute to find the kind that
     /// announcements are of, and fences nobody meanwhile.
-    ///
-    /// # Errors
-    /// It is not so in time.
     pub async fn wait_fenced(&self, wanted: bool) -> Result<()> {
         let name = format!("stranger-{:08x}", fastrand::u32(..));
         let stranger = Pod::create(&self.control_plane, &name, None).await?.client().await?;
@@ -162,9 +138,6 @@ impl OperatorCluster {
     }
 
     /// Starts every replica again that has ended, as a kubelet does, and waits until it is ready.
-    ///
-    /// # Errors
-    /// One does not start.
     pub async fn restart_ended(&mut self) -> Result<()> {
         for replica in &mut self.replicas {
             if replica.process().exit_status()?.is_some() {
@@ -176,18 +149,12 @@ impl OperatorCluster {
     }
 
     /// Takes the leader out of the world, so that it can be ended while the others go on.
-    ///
-    /// # Errors
-    /// There is none in time.
     pub async fn take_leader(&mut self) -> Result<Replica> {
         let leader = self.wait_leader().await?;
         Ok(self.replicas.remove(leader))
     }
 
     /// The replica that is there, in a world with one.
-    ///
-    /// # Errors
-    /// There is none.
     pub fn replica(&mut self) -> Result<&mut Replica> {
         self.replicas.first_mut().context("a world without replicas")
     }

@@ -75,9 +75,6 @@ pub fn violations(history: &History, events: &[Event]) -> Vec<String> {
 }
 
 /// Makes sure that nothing is wrong.
-///
-/// # Errors
-/// Something is: all of it is in the error.
 pub fn ensure_all(history: &History, events: &[Event]) -> Result<()> {
     let found = violations(history, events);
     ensure!(found.is_empty(), "{}", found.join("\n"));

@@ -14,7 +14,7 @@ use serde_json::json;
 use testbed::accounts::OPERATOR;
 use testbed::accounts::OPERATOR_USER;
 use testbed::control_plane::ControlPlane;
-use testbed::paths::manifest;
+use testbed::repository::manifest;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
@@ -25,9 +25,6 @@ const IN_ONE_NAMESPACE: &str = "configmapsync-e2e";
 
 /// Takes rights to a resource, such as `configmaps` or `configmapsyncs/status`, from the
 /// operator, and waits until they are gone. What it is watching already, it goes on watching.
-///
-/// # Errors
-/// The API server refuses, or does not follow in time.
 pub async fn forbid(control_plane: &ControlPlane, resource: &str, verbs: &[&str]) -> Result<()> {
     let mut role = Api::<ClusterRole>::all(control_plane.client()).get(OPERATOR).await?;
     for rule in role.rules.iter_mut().flatten() {
@@ -45,9 +42,6 @@ pub async fn forbid(control_plane: &ControlPlane, resource: &str, verbs: &[&str]
 }
 
 /// Gives the operator all its rights back, and waits until it has these.
-///
-/// # Errors
-/// The API server refuses, or does not follow in time.
 pub async fn permit(control_plane: &ControlPlane, resource: &str, verbs: &[&str]) -> Result<()> {
     control_plane.apply_file(&manifest("rbac.yaml")).await?;
     for verb in verbs {
@@ -57,9 +51,6 @@ pub async fn permit(control_plane: &ControlPlane, resource: &str, verbs: &[&str]
 }
 
 /// Gives the operator rights to `ConfigMap`s in one namespace, and waits until it has them.
-///
-/// # Errors
-/// The API server refuses, or does not follow in time.
 pub async fn permit_in(
     control_plane: &ControlPlane,
     namespace: &str,
@@ -127,9 +118,6 @@ async fn wait_right(
 /// again: what it knows of it stays as it is. Undone by [`permit`].
 ///
 /// The API server is restarted for it: replicas need a patient leader election.
-///
-/// # Errors
-/// The API server refuses, or is not back in time.
 pub async fn blind(control_plane: &mut ControlPlane, resource: &str) -> Result<()> {
     forbid(control_plane, resource, &["list", "watch"]).await?;
     let mark = control_plane.audit().mark().await?;

@@ -87,9 +87,6 @@ pub struct Replica {
 
 impl Replica {
     /// Creates the pod `name` and starts its process, without waiting for anything.
-    ///
-    /// # Errors
-    /// The operator does not compile, or the API server refuses the pod or its token.
     pub async fn start(
         control_plane: &ControlPlane,
         name: &str,
@@ -118,9 +115,6 @@ impl Replica {
 
     /// Starts the process again in the same pod, as a kubelet would after it has ended. The log
     /// begins anew.
-    ///
-    /// # Errors
-    /// The old log cannot be removed, or the process cannot be started.
     pub fn restart(&mut self) -> Result<()> {
         if self.process.exit_status()?.is_none() {
             self.process.kill()?;
@@ -153,9 +147,6 @@ impl Replica {
     }
 
     /// `http://` and the address that it serves health and metrics at, as soon as it does.
-    ///
-    /// # Errors
-    /// It ends, or does not say where in time.
     pub async fn url(&self) -> Result<String> {
         let what = format!("{} says where it serves health and metrics", self.pod.name);
         until(what, START, || async {
@@ -172,9 +163,6 @@ impl Replica {
     }
 
     /// Waits until it calls itself ready.
-    ///
-    /// # Errors
-    /// It ends, or is not ready in time.
     pub async fn wait_ready(&self) -> Result<()> {
         let url = format!("{}/readyz", self.url().await?);
         until(format!("{} is ready", self.pod.name), START, || async {
@@ -189,17 +177,11 @@ impl Replica {
     }
 
     /// Whether it calls itself ready right now.
-    ///
-    /// # Errors
-    /// It does not answer.
     pub async fn is_ready(&self) -> Result<bool> {
         Ok(get(&format!("{}/readyz", self.url().await?)).await?.0 == 200)
     }
 
     /// Its metrics, in the text format of Prometheus.
-    ///
-    /// # Errors
-    /// It does not answer.
     pub async fn metrics(&self) -> Result<String> {
         Ok(get(&format!("{}/metrics", self.url().await?)).await?.1)
     }

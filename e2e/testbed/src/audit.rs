@@ -72,9 +72,6 @@ impl AuditLog {
     /// A request that the API server holds for more than five seconds (etcd is frozen, a webhook is
     /// slow), or never ends, since it was killed, is given up: neither this mark nor a later one
     /// waits for it, and if its line comes at all, it comes after this mark.
-    ///
-    /// # Errors
-    /// The API server does not answer, or the log cannot be read.
     pub async fn mark(&self) -> Result<Mark> {
         let own = self.own_line().await?;
         let awaited = self.open().at(own.0, &self.file)?;
@@ -117,9 +114,6 @@ impl AuditLog {
     /// The requests answered since `mark`, in the order of the log: of the operator's, all whose
     /// effect could be seen before the call, and none whose effect could be seen before `mark` was
     /// called. See [`AuditLog::mark`] for those that the API server holds.
-    ///
-    /// # Errors
-    /// The API server does not answer, or the log cannot be read.
     pub async fn since(&self, mark: Mark) -> Result<Vec<Event>> {
         let end = self.mark().await?;
         let text = String::from_utf8(read(&self.file, mark)?)?;

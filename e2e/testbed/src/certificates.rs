@@ -35,9 +35,6 @@ pub struct Authority {
 
 impl Authority {
     /// Makes a new authority, and the folder.
-    ///
-    /// # Errors
-    /// The folder or the files cannot be written.
     pub fn create(folder: impl Into<PathBuf>) -> Result<Self> {
         let folder = folder.into();
         fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
@@ -59,9 +56,6 @@ impl Authority {
 
     /// Issues a certificate by which Kubernetes knows a client as `user` in `groups`,
     /// for example `system:node:x` in `system:nodes`.
-    ///
-    /// # Errors
-    /// The files `<name>.crt` and `<name>.key` cannot be written.
     pub fn issue_client(&self, name: &str, user: &str, groups: &[&str]) -> Result<KeyFiles> {
         let mut params = CertificateParams::default();
         params.distinguished_name = subject(user, groups);
@@ -70,9 +64,6 @@ impl Authority {
     }
 
     /// Issues a certificate for a server that is reached by these names and IP addresses.
-    ///
-    /// # Errors
-    /// The files `<name>.crt` and `<name>.key` cannot be written.
     pub fn issue_server(&self, name: &str, names: &[String]) -> Result<KeyFiles> {
         let mut params = CertificateParams::new(names)
             .with_context(|| format!("a certificate for {}", names.join(", ")))?;
@@ -82,9 +73,6 @@ impl Authority {
     }
 
     /// Makes a key that signs tokens; nobody certifies it.
-    ///
-    /// # Errors
-    /// The files `<name>.pub` and `<name>.key` cannot be written.
     pub fn signing_key(&self, name: &str) -> Result<KeyFiles> {
         let key = KeyPair::generate()?;
         self.store(&format!("{name}.pub"), &key.public_key_pem(), name, &key)

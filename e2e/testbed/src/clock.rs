@@ -29,26 +29,17 @@ pub struct Clock {
 impl Clock {
     /// A clock that is right until it is set, of the process with this name; its setting lies in
     /// `folder`. Only the time of day is its own.
-    ///
-    /// # Errors
-    /// `libfaketime` is missing and cannot be installed, or the setting cannot be written.
     pub async fn of_day(folder: &Path, name: &str) -> Result<Self> {
         Self::new(folder, name, false, "+0").await
     }
 
     /// As [`Clock::of_day`], with the monotonic clock, which is set along.
-    ///
-    /// # Errors
-    /// As [`Clock::of_day`].
     pub async fn with_monotonic(folder: &Path, name: &str) -> Result<Self> {
         Self::new(folder, name, true, "+0").await
     }
 
     /// As [`Clock::with_monotonic`], and both run so much faster, or slower, from the start of the
     /// process on.
-    ///
-    /// # Errors
-    /// As [`Clock::of_day`].
     pub async fn at_rate(folder: &Path, name: &str, rate: f64) -> Result<Self> {
         Self::new(folder, name, true, &format!("+0 x{rate}")).await
     }
@@ -61,9 +52,6 @@ impl Clock {
     }
 
     /// Sets it so many seconds ahead of the right time, or behind it: the process sees it jump.
-    ///
-    /// # Errors
-    /// The setting cannot be written.
     pub fn jump(&self, seconds: i64) -> Result<()> {
         self.set(&format!("{seconds:+}"))
     }

@@ -42,10 +42,6 @@ impl Cluster {
         [Set::Etcd, Set::ControlPlane, Set::Node, Set::Containerd, Set::Cni];
 
     /// Starts one and returns when its node is ready for pods.
-    ///
-    /// # Errors
-    /// This machine cannot run one (see [`debian::ensure_node`]); or a program does not start or
-    /// does not get ready in time: the end of its log is in the error.
     pub async fn start(tools: &Tools) -> Result<Self> {
         debian::ensure_node().await?;
         debian::ensure_rust_target(&crate::image::target()).await?;
@@ -101,9 +97,6 @@ impl Cluster {
     }
 
     /// Gives the node an image, so that pods need not pull it.
-    ///
-    /// # Errors
-    /// The container runtime refuses it.
     pub async fn load(&self, image: &Image) -> Result<()> {
         self.node.runtime().load(&self.environment(), image).await
     }

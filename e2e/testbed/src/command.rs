@@ -13,9 +13,6 @@ const LINES: usize = 20;
 /// Runs `command` to its end and returns what it printed on standard output.
 ///
 /// The command reads nothing, and is killed when the future is dropped.
-///
-/// # Errors
-/// The command cannot be started, or fails: the error holds the command and its last lines.
 pub async fn run(command: &mut Command) -> Result<String> {
     let shown = shown(command);
     let output = command

@@ -58,17 +58,11 @@ pub struct ControlPlane {
 
 impl ControlPlane {
     /// Starts one with the default settings, having built its programs if need be.
-    ///
-    /// # Errors
-    /// See [`ControlPlane::start_with`].
     pub async fn start() -> Result<Self> {
         Self::start_as(Settings::default()).await
     }
 
     /// Starts one, having built its programs if need be.
-    ///
-    /// # Errors
-    /// See [`ControlPlane::start_with`].
     pub async fn start_as(settings: Settings) -> Result<Self> {
         let tools = Tools::ensure(&[Set::Etcd, Set::ControlPlane]).await?;
         let folder = RunFolder::create()?;
@@ -77,9 +71,6 @@ impl ControlPlane {
     }
 
     /// Starts one, and returns when it is ready and its controllers run.
-    ///
-    /// # Errors
-    /// A program does not start or does not get ready in time: the end of its log is in the error.
     pub async fn start_with(
         tools: &Tools,
         folder: RunFolder,
@@ -132,9 +123,6 @@ impl ControlPlane {
     }
 
     /// The text of a kubeconfig for somebody else.
-    ///
-    /// # Errors
-    /// A certificate cannot be read.
     pub fn kubeconfig_for(&self, credential: &Credential) -> Result<String> {
         kubeconfig::render(&self.server(), self.authority.certificate(), credential)
     }
@@ -188,9 +176,6 @@ impl ControlPlane {
     }
 
     /// Ends the API server, if it runs, and starts it again at the same address.
-    ///
-    /// # Errors
-    /// It does not get ready in time.
     pub async fn restart_api_server(&mut self) -> Result<()> {
         if self.api_server.exit_status()?.is_none() {
             self.api_server.kill()?;
@@ -200,9 +185,6 @@ impl ControlPlane {
     }
 
     /// Ends etcd, if it runs, and starts it again with the data that it had.
-    ///
-    /// # Errors
-    /// The API server is not ready again in time.
     pub async fn restart_etcd(&mut self) -> Result<()> {
         if self.etcd.exit_status()?.is_none() {
             self.etcd.kill()?;

@@ -13,7 +13,7 @@ use tokio::process::Command;
 use tokio::task::spawn_blocking;
 
 use crate::command;
-use crate::paths::repository;
+use crate::repository;
 
 /// Programs that are used as the machine has them, and the Debian packages they come in.
 const PROGRAMS: &[(&str, &str)] = &[
@@ -38,9 +38,6 @@ const WAY_OUT: &str = "a cluster that exists needs none of this: --kubeconfig FI
 /// Makes sure that a node can run here: with root, and with every program it needs.
 ///
 /// Root on Debian has missing packages installed, announced in one line on standard error.
-///
-/// # Errors
-/// Not root; or not Debian, and programs are missing; or they cannot be installed.
 pub async fn ensure_node() -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("real pods need root: run this as root, for instance with sudo -E; {WAY_OUT}");
@@ -57,9 +54,6 @@ pub async fn ensure_node() -> Result<()> {
 }
 
 /// Makes sure that there is `libfaketime`, and tells where.
-///
-/// # Errors
-/// It is missing, and cannot be installed.
 pub async fn ensure_faketime() -> Result<PathBuf> {
     let find = || {
         let name = format!("/usr/lib/{}-linux-gnu/faketime/{}", env::consts::ARCH, FAKETIME.0);
@@ -112,14 +106,11 @@ async fn lock() -> Result<File> {
 }
 
 /// Makes sure that Rust can compile for `target`.
-///
-/// # Errors
-/// The target's standard library is not installed, and `rustup` cannot install it.
 pub async fn ensure_rust_target(target: &str) -> Result<()> {
     // In the repository, because that is where it says which Rust is used.
     let tool = |name: &str| {
         let mut command = Command::new(name);
-        command.current_dir(repository());
+        command.current_dir(repository::root());
         command
     };
     let mut rustc = tool("rustc");

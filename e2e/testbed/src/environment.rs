@@ -25,9 +25,6 @@ pub struct Environment<'a> {
 
 impl Environment<'_> {
     /// The tool called `name`, to be started inside, with a log of its own.
-    ///
-    /// # Errors
-    /// There is no such tool.
     pub fn program(&self, name: &str) -> Result<Program> {
         let log = self.folder.join(format!("{name}.log"));
         Ok(Program::new(self.tools.path(name)?, log)
@@ -36,9 +33,6 @@ impl Environment<'_> {
     }
 
     /// Writes a file of settings and returns where it is.
-    ///
-    /// # Errors
-    /// It cannot be written.
     pub fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
         let file = self.folder.join(name);
         fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
@@ -46,9 +40,6 @@ impl Environment<'_> {
     }
 
     /// Writes a kubeconfig by which the control plane knows its bearer as `user` in `groups`.
-    ///
-    /// # Errors
-    /// It cannot be written.
     pub fn kubeconfig(
         &self,
         control_plane: &ControlPlane,

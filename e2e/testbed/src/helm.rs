@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use crate::command;
 use crate::image;
-use crate::paths::repository;
+use crate::repository;
 
 /// The name of the release, and of the namespace it is installed into.
 pub const RELEASE: &str = "configmapsync";
@@ -47,20 +47,14 @@ impl Helm {
     /// Installs the repository's chart, or upgrades it, with these values: `("otlp.endpoint", "")`.
     ///
     /// Does not wait for pods: what goes wrong with them is better seen on the pods.
-    ///
-    /// # Errors
-    /// Helm fails: its words are in the error.
     pub async fn install(&self, values: &[(&str, String)]) -> Result<()> {
         self.install_as(RELEASE, values).await
     }
 
     /// As [`Helm::install`], under this name and in the namespace of this name.
-    ///
-    /// # Errors
-    /// Helm fails, as it should while the chart is installed: its words are in the error.
     pub async fn install_as(&self, release: &str, values: &[(&str, String)]) -> Result<()> {
         let mut helm = self.command();
-        helm.args(["upgrade", "--install", release]).arg(repository().join("chart"));
+        helm.args(["upgrade", "--install", release]).arg(repository::root().join("chart"));
         helm.args(["--namespace", release, "--create-namespace"]);
         for (name, value) in values {
             // Helm reads commas as the beginning of another value.
@@ -71,9 +65,6 @@ impl Helm {
     }
 
     /// Uninstalls the release, and waits until what it installed is gone.
-    ///
-    /// # Errors
-    /// Helm fails: its words are in the error.
     pub async fn uninstall(&self) -> Result<()> {
         let mut helm = self.command();
         helm.args(["uninstall", RELEASE, "--namespace", RELEASE, "--wait"]);
@@ -82,9 +73,6 @@ impl Helm {
     }
 
     /// Makes the release what it was at its first revision, as after an uninstallation that failed.
-    ///
-    /// # Errors
-    /// Helm fails: its words are in the error.
     pub async fn go_back(&self) -> Result<()> {
         let mut helm = self.command();
         helm.args(["rollback", RELEASE, "1", "--namespace", RELEASE]);

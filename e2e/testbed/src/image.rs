@@ -12,7 +12,7 @@ use anyhow::Result;
 use tokio::process::Command;
 
 use crate::command;
-use crate::paths::repository;
+use crate::repository;
 
 mod compile;
 
@@ -42,9 +42,6 @@ pub fn split(reference: &str) -> (&str, Option<&str>) {
 /// Builds the repository's Dockerfile around a compiled operator.
 ///
 /// What is needed while building, and the archive, lies in `folder`.
-///
-/// # Errors
-/// `buildah` is missing or fails.
 pub async fn build(binary: &Path, folder: &Path) -> Result<Image> {
     let stage = folder.join("compile");
     let certificates = stage.join("etc/ssl/certs");
@@ -56,7 +53,7 @@ pub async fn build(binary: &Path, folder: &Path) -> Result<Image> {
         // Only collectors reached over https need it.
         fs::write(&bundle, "").with_context(|| format!("writing {}", bundle.display()))?;
     }
-    let dockerfile = repository().join("Dockerfile");
+    let dockerfile = repository::root().join("Dockerfile");
     let reference = "localhost/configmapsync:built";
     buildah(reference, &dockerfile, &stage, folder).await.context("building the operator's image")
 }

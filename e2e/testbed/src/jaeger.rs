@@ -64,9 +64,6 @@ pub struct Jaeger {
 
 impl Jaeger {
     /// Starts one on the node of a cluster, and returns when it answers queries.
-    ///
-    /// # Errors
-    /// It ends, or does not answer in time: the end of its log is in the error.
     pub async fn start(cluster: &Cluster) -> Result<Self> {
         let ports = |address: IpAddr| Ports {
             otlp_grpc: SocketAddr::new(address, OTLP_GRPC),
@@ -79,9 +76,6 @@ impl Jaeger {
     }
 
     /// Starts one on loopback, at ports that are free, with its log in `folder`.
-    ///
-    /// # Errors
-    /// As [`Jaeger::start`].
     pub async fn start_local(folder: &Path) -> Result<Self> {
         let tools = Tools::ensure(&[Set::Jaeger]).await?;
         let mut program = Program::new(tools.path("jaeger")?, folder.join("jaeger.log"));
@@ -143,9 +137,6 @@ impl Jaeger {
     }
 
     /// The trace with this id, if it has arrived.
-    ///
-    /// # Errors
-    /// Jaeger cannot be reached, or answers with anything but a trace.
     pub async fn trace(&self, id: &str) -> Result<Option<Trace>> {
         let address = format!("{}/api/traces/{id}", self.query());
         let asked = || format!("asking Jaeger for a trace: GET {address}");
@@ -162,9 +153,6 @@ impl Jaeger {
 
     /// Every trace of `service` that has arrived, as the text that Jaeger answers: whatever it
     /// was told is in there.
-    ///
-    /// # Errors
-    /// Jaeger cannot be reached, or refuses.
     pub async fn everything(&self, service: &str) -> Result<String> {
         let address = format!("{}/api/traces?service={service}&limit=10000", self.query());
         let asked = || format!("asking Jaeger for all traces: GET {address}");

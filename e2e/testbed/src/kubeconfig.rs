@@ -25,9 +25,6 @@ pub enum Credential {
 }
 
 /// The text of a kubeconfig (JSON, which is YAML too) that stands alone: it names no other file.
-///
-/// # Errors
-/// A certificate cannot be read.
 pub fn render(server: &str, authority: &Path, credential: &Credential) -> Result<String> {
     let user = match credential {
         Credential::Certificate(files) => json!({
@@ -50,9 +47,6 @@ pub fn render(server: &str, authority: &Path, credential: &Credential) -> Result
 }
 
 /// What the file says.
-///
-/// # Errors
-/// It cannot be read or understood.
 pub async fn config(file: &Path) -> Result<Config> {
     let context = || format!("reading the kubeconfig {}", file.display());
     let kubeconfig = Kubeconfig::read_from(file).with_context(context)?;
@@ -62,17 +56,11 @@ pub async fn config(file: &Path) -> Result<Config> {
 }
 
 /// A client that does as the file says, for work as fast as the cluster allows.
-///
-/// # Errors
-/// The file cannot be read or understood.
 pub async fn client(file: &Path) -> Result<Client> {
     Ok(Client::try_from(config(file).await?)?)
 }
 
 /// As [`client`], but one that tries nothing again.
-///
-/// # Errors
-/// As [`client`].
 pub async fn client_that_tries_once(file: &Path) -> Result<Client> {
     let mut config = config(file).await?;
     config.default_retry = false;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`wait`] | waiting for a state, with a deadline and a message |
 //! | [`terminal`] | what a person sees of work that takes time |
-//! | [`accounts`], [`paths`], [`ports`] | names, files and ports that several modules share |
+//! | [`accounts`], [`repository`], [`ports`] | names, files and ports that several modules share |
 //! | [`command`], [`process`], [`run_folder`] | children and folders that never outlive this program |
 //! | [`tools`] | the programs of a cluster, built from pinned Go modules |
 //! | [`certificates`], [`kubeconfig`] | who may talk to a cluster, and how |
@@ -30,10 +30,10 @@ pub mod image;
 pub mod jaeger;
 pub mod kubeconfig;
 pub mod node;
-pub mod paths;
 pub mod pod_tests;
 pub mod ports;
 pub mod process;
+pub mod repository;
 pub mod run_folder;
 pub mod sandbox;
 pub mod terminal;

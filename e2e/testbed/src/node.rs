@@ -26,9 +26,6 @@ pub struct Node {
 
 impl Node {
     /// Starts kubelet, kube-proxy and kube-scheduler, and returns when the node is ready.
-    ///
-    /// # Errors
-    /// One of them ends, or the node does not get ready in time.
     pub async fn start(
         environment: &Environment<'_>,
         runtime: Runtime,

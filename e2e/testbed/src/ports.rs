@@ -15,9 +15,6 @@ const PORTS: std::ops::Range<u16> = 20_000..30_000;
 
 /// A port of `address` that is free now, and that nobody else in this program was told: a program
 /// may end and start again at its port. Where to look is random, so that two harnesses seldom meet.
-///
-/// # Errors
-/// None is found.
 pub fn free_port(address: IpAddr) -> Result<u16> {
     static TOLD: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);

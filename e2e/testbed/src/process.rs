@@ -92,10 +92,6 @@ impl Program {
     }
 
     /// Starts the program.
-    ///
-    /// # Errors
-    /// The log cannot be opened or `setpriv` (util-linux) is missing. A program that is missing
-    /// shows as a process that ends at once, with the reason in its log.
     pub fn start(&self) -> Result<Process> {
         let log = File::options().create(true).append(true).open(&self.log);
         let log = log.with_context(|| format!("opening the log {}", self.log.display()))?;
@@ -160,9 +156,6 @@ impl Process {
     }
 
     /// Sends a signal.
-    ///
-    /// # Errors
-    /// The process has ended.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         // As long as the child is locked and not waited for, its id is not given to another.
         let mut child = self.child();
@@ -174,17 +167,11 @@ impl Process {
     }
 
     /// Asks it to end: SIGTERM.
-    ///
-    /// # Errors
-    /// As [`Process::signal`].
     pub fn terminate(&self) -> Result<()> {
         self.signal(Signal::TERM)
     }
 
     /// Ends it: SIGKILL, and waits until it is gone.
-    ///
-    /// # Errors
-    /// It had ended before.
     pub fn kill(&self) -> Result<()> {
         self.signal(Signal::KILL)?;
         self.child().wait().with_context(|| format!("waiting for the end of {}", self.name))?;
@@ -192,9 +179,6 @@ impl Process {
     }
 
     /// Freezes it: SIGSTOP, and waits until none of its threads goes on.
-    ///
-    /// # Errors
-    /// As [`Process::signal`].
     pub fn freeze(&self) -> Result<()> {
         self.signal(Signal::STOP)?;
         // Its end counts, too, and both stay to be told: to the next who freezes it, and to `child`.
@@ -205,25 +189,16 @@ impl Process {
     }
 
     /// Lets it go on after [`Process::freeze`]: SIGCONT.
-    ///
-    /// # Errors
-    /// As [`Process::signal`].
     pub fn thaw(&self) -> Result<()> {
         self.signal(Signal::CONT)
     }
 
     /// How it ended, if it did.
-    ///
-    /// # Errors
-    /// The system does not say.
     pub fn exit_status(&self) -> Result<Option<ExitStatus>> {
         self.child().try_wait().with_context(|| format!("asking for the status of {}", self.name))
     }
 
     /// Waits until it has ended by itself.
-    ///
-    /// # Errors
-    /// It still runs at the deadline: the end of its log is in the error.
     pub async fn wait_exit(&self, deadline: Duration) -> Result<ExitStatus> {
         until(format!("{} has ended", self.name), deadline, || async {
             Ok(Seen::from_option(self.exit_status()?, || {
@@ -234,9 +209,6 @@ impl Process {
     }
 
     /// An error, with the end of the log, if it has ended: for use while waiting for it to start.
-    ///
-    /// # Errors
-    /// It has ended.
     pub fn expect_running(&self) -> Result<()> {
         if let Some(status) = self.exit_status()? {
             bail!("{} ended with {status}, and wrote last:\n{}", self.name, self.tail(20));

@@ -29,9 +29,6 @@ pub struct RunFolder {
 
 impl RunFolder {
     /// Makes a new one.
-    ///
-    /// # Errors
-    /// The folder cannot be made, or there is no `sh`.
     pub fn create() -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("configmapsync-").tempdir();
         let mut folder = folder.context("making a folder for the run")?;
@@ -70,9 +67,6 @@ pub struct Janitor {
 
 impl Janitor {
     /// Starts one. `script` gets `words` as `$1`, `$2` and so on.
-    ///
-    /// # Errors
-    /// There is no `sh`.
     pub fn start(script: &str, words: &[&str]) -> Result<Self> {
         let script = format!("trap '' HUP INT TERM; read -r _; {script}");
         let shell = Command::new("sh")

@@ -36,10 +36,6 @@ pub struct Sandbox {
 
 impl Sandbox {
     /// Opens a sandbox, with a network link between it and this machine.
-    ///
-    /// # Errors
-    /// Not root, or the kernel lacks a kind of namespace, or a command (`unshare`, `bash`, `ip`)
-    /// is missing.
     pub async fn open() -> Result<Self> {
         // Several sandboxes of one program, and of several, side by side.
         static COUNT: AtomicU32 = AtomicU32::new(1);
@@ -87,9 +83,6 @@ impl Sandbox {
     }
 
     /// Ends everything inside and waits until nothing is left.
-    ///
-    /// # Errors
-    /// Something is left: a process that cannot be killed, or a control group in use.
     pub fn close(mut self) -> Result<()> {
         self.keeper.end()
     }

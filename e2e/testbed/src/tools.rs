@@ -30,9 +30,6 @@ impl Tools {
     ///
     /// Builds what is missing, one set after the other, and says so on standard error. Other
     /// processes that want the same set wait for the one that builds it.
-    ///
-    /// # Errors
-    /// `go` is missing or too old, or a build fails: its last lines are in the error.
     pub async fn ensure(sets: &[Set]) -> Result<Self> {
         let cache = cache()?;
         let mut programs = BTreeMap::new();
@@ -56,9 +53,6 @@ impl Tools {
     }
 
     /// Where the program called `name` is.
-    ///
-    /// # Errors
-    /// No set that was asked for holds a program of that name.
     pub fn path(&self, name: &str) -> Result<&Path> {
         self.programs.get(name).map(PathBuf::as_path).with_context(|| {
             let known: Vec<_> = self.programs.keys().map(String::as_str).collect();
@@ -67,9 +61,6 @@ impl Tools {
     }
 
     /// The folder that holds the program called `name`; a set lies in one folder.
-    ///
-    /// # Errors
-    /// As [`Tools::path`].
     pub fn folder(&self, name: &str) -> Result<&Path> {
         self.path(name)?.parent().with_context(|| format!("the tool {name} lies in no folder"))
     }

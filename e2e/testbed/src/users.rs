@@ -39,9 +39,6 @@ pub struct Right<'a> {
 
 impl ControlPlane {
     /// A client of somebody who is in no group, and may do nothing yet.
-    ///
-    /// # Errors
-    /// The certificate or the kubeconfig cannot be written.
     pub async fn person(&self, user: &str) -> Result<Client> {
         let files = self.authority().issue_client(user, user, &[])?;
         let text = self.kubeconfig_for(&Credential::Certificate(files))?;
@@ -52,9 +49,6 @@ impl ControlPlane {
 
     /// Gives `user` these rules (as in a `Role`) in one namespace, or everywhere, and waits until
     /// `last` is allowed.
-    ///
-    /// # Errors
-    /// The API server refuses, or does not follow in time.
     pub async fn grant(
         &self,
         user: &str,
@@ -74,9 +68,6 @@ impl ControlPlane {
     }
 
     /// Gives `user` a role that there is, and waits until `last` is allowed.
-    ///
-    /// # Errors
-    /// The API server refuses, or does not follow in time.
     pub async fn bind(
         &self,
         user: &str,
@@ -103,9 +94,6 @@ impl ControlPlane {
     }
 
     /// Whether RBAC lets `user` do that.
-    ///
-    /// # Errors
-    /// The API server does not answer.
     pub async fn may(&self, user: &str, right: Right<'_>) -> Result<bool> {
         let (resource, subresource) =
             right.resource.split_once('/').unwrap_or((right.resource, ""));

@@ -38,10 +38,6 @@ impl Seen<()> {
 }
 
 /// Looks again and again until `look` sees what is awaited.
-///
-/// # Errors
-/// `look` failed, or `deadline` passed: the error says what was awaited, for how long, and what
-/// was seen last instead.
 pub async fn until<T, Look, Looking>(
     what: impl AsRef<str>,
     deadline: Duration,
@@ -55,9 +51,6 @@ where
 }
 
 /// As [`until`], with a rest of `pause` between two looks: for looks that cost something.
-///
-/// # Errors
-/// As [`until`].
 pub async fn until_every<T, Look, Looking>(
     pause: Duration,
     what: impl AsRef<str>,
@@ -96,9 +89,6 @@ async fn overslept(pause: Duration) -> Duration {
 
 /// Makes sure that something stays as it is for `period`: looks again and again, and finds it
 /// `Done` each time.
-///
-/// # Errors
-/// `look` failed, or saw something else: the error says what, and after how long.
 pub async fn stays<Look, Looking>(
     what: impl AsRef<str>,
     period: Duration,

@@ -17,7 +17,7 @@ use testbed::audit::Event;
 use testbed::audit::granted;
 use testbed::audit::lines;
 use testbed::audit::used_by;
-use testbed::paths::repository;
+use testbed::repository;
 use testbed::wait::Seen;
 use testbed::wait::stays;
 use testbed::wait::until;
@@ -199,7 +199,7 @@ fn rights_used(events: &[Event]) -> BTreeSet<String> {
 fn rights_of_hook() -> Result<BTreeSet<String>> {
     let mut rights = BTreeSet::new();
     for file in ["cluster-role-rules.yaml", "role-rules.yaml"] {
-        let path = repository().join("chart/files/uninstall").join(file);
+        let path = repository::root().join("chart/files/uninstall").join(file);
         let text = fs::read_to_string(path).with_context(|| file.to_owned())?;
         let rules: Vec<PolicyRule> =
             serde_saphyr::from_str(&text).with_context(|| file.to_owned())?;

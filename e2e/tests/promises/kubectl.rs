@@ -12,7 +12,7 @@ use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
 use serde_json::Value;
 use testbed::control_plane::ControlPlane;
-use testbed::paths::repository;
+use testbed::repository;
 use testbed::wait::Seen;
 use testbed::wait::until;
 use tokio::process::Command;
@@ -27,7 +27,7 @@ async fn kubectl(cluster: &ControlPlane, arguments: &[&str]) -> Result<String> {
     command.arg("--kubeconfig").arg(cluster.kubeconfig());
     command.arg("--cache-dir").arg(cluster.folder().join("kubectl-cache"));
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-    command.current_dir(repository());
+    command.current_dir(repository::root());
     let context = || format!("kubectl {}", arguments.join(" "));
     let output = timeout(COMMAND, command.output()).await.with_context(context)??;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

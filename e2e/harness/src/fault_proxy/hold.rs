@@ -48,9 +48,6 @@ impl Hold {
     }
 
     /// Waits until a request has reached it, and tells which.
-    ///
-    /// # Errors
-    /// None has in time.
     pub async fn reached(&self, deadline: Duration) -> Result<Request> {
         let mut reached = self.0.reached.subscribe();
         let request = timeout(deadline, reached.wait_for(Option::is_some)).await;

@@ -52,9 +52,6 @@ pub fn violations(history: &History) -> Vec<String> {
 }
 
 /// Waits until every sync is in order, with its copies, and nothing is left of others.
-///
-/// # Errors
-/// It is not so in time: all that is wrong is in the error.
 pub async fn converged(recorder: &Recorder, deadline: Duration) -> Result<()> {
     until_every(PAUSE, "O6 live: all is in order", deadline, || async {
         // While it is faulty, the API server may not answer.

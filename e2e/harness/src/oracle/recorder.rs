@@ -64,9 +64,6 @@ struct Recorded {
 
 impl Recorder {
     /// Begins with what there is.
-    ///
-    /// # Errors
-    /// The API server does not answer.
     pub async fn start(client: Client) -> Result<Self> {
         let recorded = Arc::<Mutex<Recorded>>::default();
         let mut watches = JoinSet::new();
@@ -92,9 +89,6 @@ impl Recorder {
     }
 
     /// The history up to now: whatever was answered before the call is in it.
-    ///
-    /// # Errors
-    /// A watch broke, so that something may be missing; or it lags behind for too long.
     pub async fn history(&self) -> Result<History> {
         for kind in self.kinds.iter().copied() {
             let list = api(&self.client, kind).list_metadata(&ListParams::default()).await?;

@@ -18,9 +18,6 @@ pub fn violations(history: &History, writes: &[Write<'_>]) -> Vec<String> {
 }
 
 /// Makes sure that the operator wrote no `ConfigMap` and no `ConfigMapSync`, and did not try.
-///
-/// # Errors
-/// It did: all of it is in the error.
 pub fn ensure_quiet(events: &[Event]) -> Result<()> {
     let writes = writes_by_operator(events);
     ensure!(writes.is_empty(), "O5 stable: {} writes:\n{}", writes.len(), lines(&writes));

@@ -12,7 +12,7 @@ use anyhow::Result;
 use anyhow::bail;
 use serde::Deserialize;
 use testbed::accounts::OPERATOR;
-use testbed::paths::repository;
+use testbed::repository;
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
@@ -67,7 +67,7 @@ async fn build_all(profile: &str) -> Result<Programs> {
         command.env_remove(name);
     }
     let output = command
-        .current_dir(repository())
+        .current_dir(repository::root())
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()

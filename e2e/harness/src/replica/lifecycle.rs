@@ -12,9 +12,6 @@ const STOP: Duration = Duration::from_secs(30);
 
 impl Replica {
     /// Asks it to stop, and waits until it has, in peace.
-    ///
-    /// # Errors
-    /// It goes on, or ends with a failure.
     pub async fn terminate_and_wait(&self) -> Result<()> {
         self.process().terminate()?;
         let status = self.process().wait_exit(STOP).await?;
@@ -27,9 +24,6 @@ impl Replica {
     }
 
     /// Asks it to stop, waits until it has, and starts it again in the same pod.
-    ///
-    /// # Errors
-    /// It does not stop in peace, or does not start.
     pub async fn terminate_and_restart(&mut self) -> Result<()> {
         self.terminate_and_wait().await?;
         self.restart()

@@ -33,9 +33,6 @@ pub struct Pod {
 impl Pod {
     /// Creates the pod, bound to a node that does not exist, so that nobody runs it; and asks for
     /// a token of the operator's account bound to it, valid for longer than any test takes.
-    ///
-    /// # Errors
-    /// The API server refuses either, or the file cannot be written.
     pub async fn create(
         control_plane: &ControlPlane,
         name: &str,
@@ -59,17 +56,11 @@ impl Pod {
     }
 
     /// A client that acts as the pod.
-    ///
-    /// # Errors
-    /// Its file cannot be read.
     pub async fn client(&self) -> Result<Client> {
         kubeconfig::client(&self.kubeconfig).await
     }
 
     /// A client that acts as the pod, at the API server with this URL.
-    ///
-    /// # Errors
-    /// Its file cannot be read, or the URL is none.
     pub async fn client_of(&self, server: &str) -> Result<Client> {
         let mut config = kubeconfig::config(&self.kubeconfig).await?;
         config.cluster_url = server.parse().with_context(|| format!("{server} is no URL"))?;
@@ -119,9 +110,6 @@ async fn token(client: Client, pod: Option<(&str, &str)>) -> Result<String> {
 }
 
 /// Announces a pod as the leader, as it does itself when it has won.
-///
-/// # Errors
-/// The API server refuses.
 pub async fn announce(control_plane: &ControlPlane, pod_uid: &str, term: i64) -> Result<()> {
     let object = json!({
         "apiVersion": "apps.nishaf.info/v1",
@@ -138,9 +126,6 @@ pub async fn announce(control_plane: &ControlPlane, pod_uid: &str, term: i64) ->
 }
 
 /// A client that acts as the operator by a token that is bound to no pod.
-///
-/// # Errors
-/// The API server refuses the token, or the file cannot be written.
 pub async fn unbound_operator(control_plane: &ControlPlane) -> Result<Client> {
     let token =
         token(control_plane.client(), None).await.context("asking for a token of no pod")?;

@@ -5,4 +5,4 @@
 mod api_servers;
 mod audit_log;
 mod proxy;
-mod replica;
+mod replica_identity;

@@ -27,9 +27,6 @@ pub struct ApiServer {
 impl ControlPlane {
     /// Starts another API server that shares etcd, and all keys, with the first, and has an audit
     /// log of its own. `number` tells it from others of this control plane.
-    ///
-    /// # Errors
-    /// It does not start, or is not ready in time.
     pub async fn another_api_server(&self, number: usize) -> Result<ApiServer> {
         let programs = self.programs();
         let (process, port) = start_api_server(programs, number).await?;
@@ -77,9 +74,6 @@ impl ApiServer {
     }
 
     /// Ends it, if it runs, and starts it again at the same address.
-    ///
-    /// # Errors
-    /// It does not get ready in time.
     pub async fn restart(&mut self, control_plane: &ControlPlane) -> Result<()> {
         if self.process.exit_status()?.is_none() {
             self.process.kill()?;

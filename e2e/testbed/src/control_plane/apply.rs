@@ -23,9 +23,6 @@ const FIELD_MANAGER: &str = "e2e";
 
 impl ControlPlane {
     /// Applies every object in a YAML file.
-    ///
-    /// # Errors
-    /// The file cannot be read, or an object is refused.
     pub async fn apply_file(&self, file: &Path) -> Result<()> {
         let context = || format!("applying {}", file.display());
         for object in objects(file).with_context(context)? {
@@ -54,9 +51,6 @@ impl ControlPlane {
     }
 
     /// Applies one object (server-side).
-    ///
-    /// # Errors
-    /// It is no object of Kubernetes, or is refused.
     pub async fn apply(&self, object: Value) -> Result<DynamicObject> {
         let (api, object) = self.api_of(object)?;
         let name = object.metadata.name.as_deref().context("an object without a name")?;
@@ -81,9 +75,6 @@ impl ControlPlane {
     }
 
     /// Removes an admission policy and the binding of the same name.
-    ///
-    /// # Errors
-    /// The API server refuses, or has none of that name.
     pub async fn remove_policy(&self, name: &str) -> Result<()> {
         let context = || format!("removing the policy {name}");
         let (client, options) = (self.client(), DeleteParams::default());

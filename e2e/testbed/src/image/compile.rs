@@ -13,7 +13,7 @@ use tokio::io::BufReader;
 use tokio::process::Command;
 
 use crate::command;
-use crate::paths::repository;
+use crate::repository;
 
 /// What static binaries are compiled for.
 #[must_use]
@@ -24,16 +24,13 @@ pub fn target() -> String {
 /// Compiles the operator and returns where its binary is.
 ///
 /// `progress` is told each line that cargo prints meanwhile.
-///
-/// # Errors
-/// It does not compile: the last lines are in the error.
 pub async fn compile(progress: impl Fn(&str)) -> Result<PathBuf> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .args(["build", "--locked", "--profile", "quick", "--target", &target()])
         .args(["--package", "configmapsync", "--bin", "configmapsync"])
         .args(["--message-format", "json-render-diagnostics"])
-        .current_dir(repository())
+        .current_dir(repository::root())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

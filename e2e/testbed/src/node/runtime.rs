@@ -27,9 +27,6 @@ pub struct Runtime {
 
 impl Runtime {
     /// Starts one, and gives it the image that every pod needs.
-    ///
-    /// # Errors
-    /// It ends, or does not answer in time, or the image cannot be made.
     pub async fn start(environment: &Environment<'_>) -> Result<Self> {
         let network = environment.folder.join("network");
         std::fs::create_dir_all(&network).context("creating the folder of network settings")?;
@@ -45,9 +42,6 @@ impl Runtime {
     }
 
     /// Gives it an image.
-    ///
-    /// # Errors
-    /// It refuses.
     pub async fn load(&self, environment: &Environment<'_>, image: &Image) -> Result<()> {
         self.process.expect_running()?;
         let mut import = environment.sandbox.command(environment.tools.path("ctr")?);

@@ -21,7 +21,7 @@ use kube::api::DeleteParams;
 use serde_json::Value;
 use serde_json::json;
 use testbed::audit::lines;
-use testbed::paths::manifest;
+use testbed::repository::manifest;
 use testbed::wait::Seen;
 use testbed::wait::until;
 

@@ -27,7 +27,7 @@ use testbed::accounts::OPERATOR;
 use testbed::audit::Event;
 use testbed::audit::Mark;
 use testbed::audit::lines;
-use testbed::paths::manifest;
+use testbed::repository::manifest;
 use testbed::wait::Seen;
 use testbed::wait::until;
 

@@ -12,7 +12,7 @@ use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use kube::api::DeleteParams;
-use testbed::paths::manifest;
+use testbed::repository::manifest;
 use testbed::wait::Seen;
 use testbed::wait::until;
 

@@ -15,7 +15,7 @@ use kube::Api;
 use kube::api::DeleteParams;
 use kube::api::PostParams;
 use testbed::accounts::OPERATOR;
-use testbed::paths::manifest;
+use testbed::repository::manifest;
 use testbed::wait::Seen;
 use testbed::wait::until;
 

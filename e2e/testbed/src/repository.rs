@@ -1,11 +1,11 @@
-//! Paths of this repository.
+//! Paths in this repository.
 
 use std::path::Path;
 use std::path::PathBuf;
 
 /// The root of the repository.
 #[must_use]
-pub fn repository() -> PathBuf {
+pub fn root() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.ancestors().nth(2).unwrap_or(package).to_owned()
 }
@@ -13,5 +13,5 @@ pub fn repository() -> PathBuf {
 /// A file or a folder of the plain manifests, by its path below `deploy`.
 #[must_use]
 pub fn manifest(name: &str) -> PathBuf {
-    repository().join("deploy").join(name)
+    root().join("deploy").join(name)
 }
