@@ -17,10 +17,10 @@ use serde_json::Value;
 use serde_json::json;
 use testbed::audit::lines;
 
-use crate::at_hand::followed;
-use crate::conditions::message;
-use crate::places::labelled;
-use crate::places::to_all;
+use crate::support::conditions::message;
+use crate::support::copies::to_selected;
+use crate::support::copies::with_labels;
+use crate::support::scale::propagation;
 
 fn adopting(name: &str) -> ConfigMapSyncSpec {
     ConfigMapSyncSpec {
@@ -65,11 +65,11 @@ async fn what_was_adopted_is_kept_in_order_and_released_never_deleted() -> Resul
 
     // A copy like any other, and still one when the consent is taken back.
     fixture.patch_config_map("app", "shared", &json!({"data": {"a": "edited"}})).await?;
-    fixture.wait_data("app", "shared", &[("a", "ours")], followed()).await?;
+    fixture.wait_data("app", "shared", &[("a", "ours")], propagation()).await?;
     let refuse = json!({"spec": {"conflictPolicy": "Refuse"}});
     fixture.patch_sync("central", "sync", &refuse).await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
-    fixture.wait_data("app", "shared", &[("a", "2")], followed()).await?;
+    fixture.wait_data("app", "shared", &[("a", "2")], propagation()).await?;
 
     fixture.delete_sync("central", "sync").await?;
     fixture.wait_no_sync("central", "sync", SOON).await?;
@@ -90,7 +90,7 @@ async fn it_is_released_too_when_its_namespace_leaves_or_the_source_goes() -> Re
     fixture.create_namespaces(&["central"]).await?;
     fixture.create_labelled_namespace("app", &[("team", "a")]).await?;
     let before = standing(&fixture, "shared").await?;
-    let mut spec = to_all(labelled(&[("team", "a")]));
+    let mut spec = to_selected(with_labels(&[("team", "a")]));
     spec.conflict_policy = ConflictPolicy::Adopt;
     fixture.create_sync("central", "sync", spec).await?;
     // "Synced" is true of no namespace at all, too.
@@ -99,16 +99,18 @@ async fn it_is_released_too_when_its_namespace_leaves_or_the_source_goes() -> Re
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     fixture.label_namespace("app", &json!({"team": "b"})).await?;
     let released = |copy: &ConfigMap| copy.metadata.annotations.is_none();
-    let left = fixture.wait_config_map("app", "shared", "released", followed(), released).await?;
+    let left =
+        fixture.wait_config_map("app", "shared", "released", propagation(), released).await?;
     ensure_released(&before, &left)?;
 
     // Adopted again, and let go because there is no source any more.
     let wanted = json!({"spec": {"sourceDeletionPolicy": "Delete"}});
     fixture.patch_sync("central", "sync", &wanted).await?;
     fixture.label_namespace("app", &json!({"team": "a"})).await?;
-    fixture.wait_config_map("app", "shared", "adopted again", followed(), marked).await?;
+    fixture.wait_config_map("app", "shared", "adopted again", propagation(), marked).await?;
     fixture.delete_config_map("central", "shared").await?;
-    let left = fixture.wait_config_map("app", "shared", "released", followed(), released).await?;
+    let left =
+        fixture.wait_config_map("app", "shared", "released", propagation(), released).await?;
     ensure_released(&before, &left)
 }
 
@@ -154,7 +156,7 @@ async fn what_belongs_to_somebody_else_is_refused() -> Result<()> {
     fixture.wait_reason("central", name, "Conflict", SOON).await?;
     let given_up = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}});
     fixture.patch_config_map("app", name, &given_up).await?;
-    fixture.wait_data("app", name, &[("a", "ours")], followed()).await?;
+    fixture.wait_data("app", name, &[("a", "ours")], propagation()).await?;
     Ok(())
 }
 
@@ -168,7 +170,7 @@ async fn consent_may_come_later() -> Result<()> {
     fixture.wait_reason("central", "sync", "Conflict", SOON).await?;
     let adopt = json!({"spec": {"conflictPolicy": "Adopt"}});
     fixture.patch_sync("central", "sync", &adopt).await?;
-    let copy = fixture.wait_data("app", "shared", &[("a", "ours")], followed()).await?;
+    let copy = fixture.wait_data("app", "shared", &[("a", "ours")], propagation()).await?;
     ensure!(copy.metadata.uid == before.metadata.uid, "taken over, not created again");
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     Ok(())

@@ -24,10 +24,10 @@ use testbed::accounts::OPERATOR;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::tries::Expected;
-use crate::tries::Expected::Passes;
-use crate::tries::Expected::RefusedBy;
-use crate::tries::Tries;
+use crate::support::attempt_table::AttemptTable;
+use crate::support::attempt_table::Expected;
+use crate::support::attempt_table::Expected::Passes;
+use crate::support::attempt_table::Expected::RefusedBy;
 
 const REFUSED: Expected<'static> = RefusedBy(POLICY_BOUNDS);
 /// The API server remembers a token that was good for ten seconds.
@@ -62,7 +62,7 @@ async fn its_token_writes_nothing_but_copies() -> Result<()> {
     let edit = json!({"data": {"key": "stolen"}});
     let label = |value: Value| json!({"metadata": {"labels": {LABEL_SYNC_UID: value}}});
 
-    let mut tries = Tries::default();
+    let mut table = AttemptTable::default();
     for (attempt, expected) in [
         (Attempt::create("create without our label", &all, config_map("mine", false)), REFUSED),
         (Attempt::merge("edit without our label", at("foreign"), edit.clone()), REFUSED),
@@ -75,9 +75,9 @@ async fn its_token_writes_nothing_but_copies() -> Result<()> {
         (Attempt::delete("delete what was released", at("adopted")), REFUSED),
         (Attempt::delete("delete a copy", at("copy")), Passes),
     ] {
-        tries.add(thief, &attempt, expected).await?;
+        table.add(thief, &attempt, expected).await?;
     }
-    tries.finish()
+    table.finish()
 }
 
 #[tokio::test]
@@ -86,20 +86,20 @@ async fn its_token_writes_nothing_in_protected_namespaces() -> Result<()> {
     let pod = Pod::create(&world.control_plane, "thief", None).await?;
     let (thief, admin) = (pod.client().await?, world.control_plane.client());
     let thief = ("the operator's token", &thief);
-    let mut tries = Tries::default();
+    let mut table = AttemptTable::default();
     for namespace in PROTECTED {
         let all = config_maps(namespace);
         let create = Attempt::create(format!("create in {namespace}"), &all, config_map("a", true));
-        tries.add(thief, &create, REFUSED).await?;
-        tries.add(("administrator", &admin), &create, Passes).await?;
+        table.add(thief, &create, REFUSED).await?;
+        table.add(("administrator", &admin), &create, Passes).await?;
         let at = format!("{all}/a");
         let edit = json!({"data": {"key": "stolen"}});
         let edit = Attempt::merge(format!("edit in {namespace}"), &at, edit);
-        tries.add(thief, &edit, REFUSED).await?;
+        table.add(thief, &edit, REFUSED).await?;
         let delete = Attempt::delete(format!("delete in {namespace}"), &at);
-        tries.add(thief, &delete, REFUSED).await?;
+        table.add(thief, &delete, REFUSED).await?;
     }
-    tries.finish()
+    table.finish()
 }
 
 #[tokio::test]

@@ -139,7 +139,7 @@ async fn equal_content_in_another_order_is_not_written() -> Result<()> {
     fixture.wait_reason("central", "sync", "SourceNotFound", SOON).await?;
     let mut again = source.clone();
     again.metadata = serde_json::from_value(json!({"namespace": "central", "name": "shared"}))?;
-    crate::at_hand::create(&fixture, serde_json::to_value(&again)?).await?;
+    crate::support::config_maps::create(&fixture, serde_json::to_value(&again)?).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     let events = world.audit().since(mark).await?;
     let mut writes = writes_by_operator(&events);

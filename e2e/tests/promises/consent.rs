@@ -23,13 +23,13 @@ use serde_json::Value;
 use serde_json::json;
 use testbed::users::Right;
 
-use crate::tries::Expected::Passes;
-use crate::tries::Expected::RefusedBy;
-use crate::tries::Tries;
+use crate::support::attempt_table::AttemptTable;
+use crate::support::attempt_table::Expected::Passes;
+use crate::support::attempt_table::Expected::RefusedBy;
 
 /// What only the namespace `victim` holds.
 const SECRET: &str = "bytes-of-the-victim";
-const REFUSED: crate::tries::Expected<'static> = RefusedBy(POLICY_CONSENT);
+const REFUSED: crate::support::attempt_table::Expected<'static> = RefusedBy(POLICY_CONSENT);
 
 /// A spec, and what differs from a copy of `tenant/own` beside itself.
 fn spec(differs: &Value) -> Value {
@@ -105,12 +105,12 @@ async fn absent_and_forbidden_sources_are_refused_in_the_same_words() -> Result<
         let body = sync("probe", &spec(&differs));
         Attempt::create(format!("copy {namespace}/secret"), syncs("tenant"), body)
     };
-    let mut tries = Tries::default();
-    let present = tries.add(("tenant", &tenant), &attempt("victim"), REFUSED).await?;
+    let mut table = AttemptTable::default();
+    let present = table.add(("tenant", &tenant), &attempt("victim"), REFUSED).await?;
     world.fixture().delete_config_map("victim", "secret").await?;
-    let absent = tries.add(("tenant", &tenant), &attempt("victim"), REFUSED).await?;
-    let nowhere = tries.add(("tenant", &tenant), &attempt("nowhere"), REFUSED).await?;
-    tries.finish()?;
+    let absent = table.add(("tenant", &tenant), &attempt("victim"), REFUSED).await?;
+    let nowhere = table.add(("tenant", &tenant), &attempt("nowhere"), REFUSED).await?;
+    table.finish()?;
     ensure!(present == absent, "{present}\n{absent}");
     ensure!(nowhere.message.replace("nowhere", "victim") == absent.message, "{nowhere}");
     Ok(())
@@ -123,8 +123,8 @@ async fn whoever_has_the_rights_may_write_what_they_allow() -> Result<()> {
     let gift =
         sync("gift", &spec(&json!({"sourceNamespace": "victim", "configMapName": "secret"})));
     let ask = |what: &str| Attempt::create(what, syncs("tenant"), gift.clone());
-    let mut tries = Tries::default();
-    tries.add(("tenant", &tenant), &ask("copy victim/secret"), REFUSED).await?;
+    let mut table = AttemptTable::default();
+    table.add(("tenant", &tenant), &ask("copy victim/secret"), REFUSED).await?;
 
     // The victim's administrator gives its consent, as always, by RBAC.
     let right =
@@ -134,7 +134,7 @@ async fn whoever_has_the_rights_may_write_what_they_allow() -> Result<()> {
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]},
     ]);
     control_plane.grant("tenant", Some("victim"), rules, right).await?;
-    tries.add(("tenant", &tenant), &ask("copy victim/secret, with the right"), Passes).await?;
+    table.add(("tenant", &tenant), &ask("copy victim/secret, with the right"), Passes).await?;
     world.fixture().wait_data("tenant", "copy", &[("key", SECRET)], SOON).await?;
 
     let robot = control_plane.person("robot").await?;
@@ -151,12 +151,12 @@ async fn whoever_has_the_rights_may_write_what_they_allow() -> Result<()> {
     let all = json!({"destinationNamespace": null, "destinationNamespaceSelector": {}});
     for (what, differs) in [("copy into victim", to_victim), ("copy everywhere", all)] {
         let attempt = Attempt::apply(what, &at, sync("robots", &spec(&differs)));
-        tries.add(robot, &attempt, Passes).await?;
+        table.add(robot, &attempt, Passes).await?;
     }
     world.fixture().wait_data("victim", "copy", &[("key", "mine")], SOON).await?;
-    tries.add(robot, &Attempt::delete("delete it", &at), Passes).await?;
+    table.add(robot, &Attempt::delete("delete it", &at), Passes).await?;
     world.fixture().wait_no_config_map("victim", "copy", SOON).await?;
-    tries.finish()
+    table.finish()
 }
 
 #[tokio::test]

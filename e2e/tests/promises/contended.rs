@@ -24,7 +24,7 @@ use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
 
 use crate::collector_down::memory;
-use crate::conditions::message;
+use crate::support::conditions::message;
 
 /// Writes in a minute that are nobody's business.
 const FREE: usize = 6;

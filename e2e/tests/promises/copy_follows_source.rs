@@ -7,13 +7,13 @@ use harness::fixture::SOON;
 use harness::operator_cluster::OperatorCluster;
 use serde_json::json;
 
-use crate::at_hand::copy_writes;
-use crate::at_hand::followed;
+use crate::support::audit::copy_writes;
+use crate::support::scale::propagation;
 
 async fn synced(world: &OperatorCluster) -> Result<Fixture> {
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1"), ("b", "2")]).await?;
-    fixture.wait_data("app", "shared", &[("a", "1"), ("b", "2")], followed()).await?;
+    fixture.wait_data("app", "shared", &[("a", "1"), ("b", "2")], propagation()).await?;
     Ok(fixture)
 }
 
@@ -25,7 +25,7 @@ async fn a_value_changed_a_key_added_and_a_key_removed_are_followed() -> Result<
     let mark = world.audit().mark().await?;
     let edit = json!({"data": {"a": "one", "b": null, "c": "3"}});
     fixture.patch_config_map("central", "shared", &edit).await?;
-    fixture.wait_data("app", "shared", &[("a", "one"), ("c", "3")], followed()).await?;
+    fixture.wait_data("app", "shared", &[("a", "one"), ("c", "3")], propagation()).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
 
     let events = world.audit().since(mark).await?;

@@ -22,10 +22,10 @@ use testbed::audit::lines;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::at_hand::Refusal;
-use crate::at_hand::copy_writes;
-use crate::at_hand::followed;
-use crate::at_hand::ready;
+use crate::support::audit::copy_writes;
+use crate::support::conditions::message;
+use crate::support::deny_policy::DenyPolicy;
+use crate::support::scale::propagation;
 
 /// "Gone within 60 seconds", the time included after which another process leads.
 const GONE: Duration = Duration::from_mins(1);
@@ -67,8 +67,8 @@ async fn the_new_copy_is_written_before_the_old_one_goes() -> Result<()> {
     ] {
         let mark = world.audit().mark().await?;
         fixture.patch_sync("central", "sync", &json!({"spec": change})).await?;
-        fixture.wait_data(new.0, new.1, &[("a", "1")], followed()).await?;
-        fixture.wait_no_config_map(old.0, old.1, followed()).await?;
+        fixture.wait_data(new.0, new.1, &[("a", "1")], propagation()).await?;
+        fixture.wait_no_config_map(old.0, old.1, propagation()).await?;
         fixture.wait_reason("central", "sync", "Synced", SOON).await?;
 
         let events = world.audit().since(mark).await?;
@@ -95,14 +95,14 @@ async fn there_and_back_at_once_ends_where_it_began() -> Result<()> {
         fixture.patch_sync("central", "sync", &to("elsewhere")).await?;
         // Now back at once, now when the other copy is just there, now when it is alone.
         if round % 3 > 0 {
-            fixture.wait_data("elsewhere", "shared", &[("a", "1")], followed()).await?;
+            fixture.wait_data("elsewhere", "shared", &[("a", "1")], propagation()).await?;
         }
         if round % 3 > 1 {
-            fixture.wait_no_config_map("app", "shared", followed()).await?;
+            fixture.wait_no_config_map("app", "shared", propagation()).await?;
         }
         fixture.patch_sync("central", "sync", &to("app")).await?;
         if round % 2 > 0 {
-            fixture.wait_data("app", "shared", &[("a", "1")], followed()).await?;
+            fixture.wait_data("app", "shared", &[("a", "1")], propagation()).await?;
         }
     }
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
@@ -112,7 +112,7 @@ async fn there_and_back_at_once_ends_where_it_began() -> Result<()> {
 /// Waits until an attempt was refused, and says so in the status.
 async fn wait_refused(fixture: &Fixture, name: &str) -> Result<Value> {
     let what = format!("{name} says that it is refused");
-    let refused = |sync: &_| ready(sync).1.contains("refused by a policy");
+    let refused = |sync: &_| message(sync).contains("refused by a policy");
     let sync = fixture.wait_sync("central", name, &what, SOON, refused).await?;
     Ok(json!(sync.status))
 }
@@ -130,8 +130,8 @@ async fn a_crash_in_between_leaves_the_old_copy_or_both() -> Result<()> {
         fixture.wait_reason("central", name, "Synced", SOON).await?;
     }
     let recorder = Recorder::start(fixture.client()).await?;
-    let no_create = Refusal::begin(&world.control_plane, "no-create", "CREATE").await?;
-    let no_delete = Refusal::begin(&world.control_plane, "no-delete", "DELETE").await?;
+    let no_create = DenyPolicy::install(&world.control_plane, "no-create", "CREATE").await?;
+    let no_delete = DenyPolicy::install(&world.control_plane, "no-delete", "DELETE").await?;
     for (name, _, to) in syncs {
         let change = json!({"spec": {"destinationNamespace": to}});
         fixture.patch_sync("central", name, &change).await?;
@@ -143,13 +143,13 @@ async fn a_crash_in_between_leaves_the_old_copy_or_both() -> Result<()> {
     let failures = status["failures"].as_array().context("no failures")?;
     ensure!(failures.iter().any(is_held), "the old copy is held: {status:#}");
     wait_refused(&fixture, "after").await?;
-    fixture.wait_data("b", "shared", &[("a", "1")], followed()).await?;
-    fixture.wait_data("no-delete", "shared", &[("a", "1")], followed()).await?;
-    fixture.wait_data("a", "shared", &[("a", "1")], followed()).await?;
+    fixture.wait_data("b", "shared", &[("a", "1")], propagation()).await?;
+    fixture.wait_data("no-delete", "shared", &[("a", "1")], propagation()).await?;
+    fixture.wait_data("a", "shared", &[("a", "1")], propagation()).await?;
 
     world.replicas[0].process().kill()?;
-    no_create.end().await?;
-    no_delete.end().await?;
+    no_create.remove().await?;
+    no_delete.remove().await?;
     world.replica()?.restart()?;
     let mut uids = Vec::new();
     for (name, from, to) in syncs {
@@ -178,11 +178,11 @@ async fn the_old_copy_stays_as_long_as_the_new_one_cannot_be_written() -> Result
         let change = json!({"spec": {"destinationNamespace": namespace}});
         fixture.patch_sync("central", "sync", &change).await?;
         fixture.wait_reason("central", "sync", reason, SOON).await?;
-        fixture.wait_data("app", "shared", &[("a", "1")], followed()).await?;
+        fixture.wait_data("app", "shared", &[("a", "1")], propagation()).await?;
     }
     fixture.create_namespaces(&["missing"]).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
-    until("only the new copy is left", followed(), || async {
+    until("only the new copy is left", propagation(), || async {
         let found = fixture.config_map("app", "shared").await?;
         Ok(Seen::from_bool(found.is_none(), || format!("{found:?}")))
     })

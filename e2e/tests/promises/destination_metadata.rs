@@ -17,7 +17,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 use testbed::audit::lines;
 
-use crate::at_hand::followed;
+use crate::support::scale::propagation;
 
 type Map = BTreeMap<String, String>;
 
@@ -43,7 +43,7 @@ async fn wait_stamped(
 ) -> Result<ConfigMap> {
     let what = format!("the copy has the labels {labels:?} and the annotations {annotations:?}");
     fixture
-        .wait_config_map("app", "shared", &what, followed(), |copy| {
+        .wait_config_map("app", "shared", &what, propagation(), |copy| {
             besides_marks(copy.metadata.labels.as_ref()) == map(labels)
                 && besides_marks(copy.metadata.annotations.as_ref()) == map(annotations)
         })
@@ -86,7 +86,7 @@ async fn what_is_stamped_stays_and_what_is_not_is_nobodys_business() -> Result<(
     fixture.patch_config_map("app", "shared", &json!({"metadata": theirs})).await?;
     fixture.patch_config_map("central", "shared", &json!({"metadata": theirs})).await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
-    fixture.wait_data("app", "shared", &[("a", "2")], followed()).await?;
+    fixture.wait_data("app", "shared", &[("a", "2")], propagation()).await?;
     let both = [("owner", "them"), ("team", "a"), ("tier", "web")];
     let notes = [("example.com/note", "by us"), ("example.com/theirs", "x")];
     wait_stamped(&fixture, &both, &notes).await?;

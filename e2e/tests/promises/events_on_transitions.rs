@@ -18,7 +18,7 @@ use testbed::audit::lines;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::at_hand::was_answered_late;
+use crate::support::audit::write_outlived_reconcile;
 
 /// So many refusals take the backoff some seven seconds.
 const RETRIES: usize = 4;
@@ -34,7 +34,7 @@ fn reasons(world: &OperatorCluster, events: &[Event]) -> Vec<String> {
     let told = told(events).into_iter().filter_map(|event| event.response_object.as_ref());
     let mut reasons: Vec<_> =
         told.map(|event| event["reason"].as_str().unwrap_or_default().to_owned()).collect();
-    if was_answered_late(world) {
+    if write_outlived_reconcile(world) {
         reasons.retain(|reason| reason != "Progressing");
         reasons.dedup();
     }
@@ -76,7 +76,7 @@ async fn each_change_of_the_reason_is_told_once_and_no_retry_is() -> Result<()> 
     let events = world.audit().since(mark).await?;
     let mut status = writes_by_operator(&events);
     status.retain(|event| event.object_ref.subresource == "status");
-    ensure!(status.len() == 1 || was_answered_late(&world), "{}", lines(&status));
+    ensure!(status.len() == 1 || write_outlived_reconcile(&world), "{}", lines(&status));
 
     permissions::permit(&world.control_plane, "configmaps", &["create"]).await?;
     fixture.wait_reason("central", "sync", "Synced", RETRIED).await?;

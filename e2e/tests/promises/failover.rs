@@ -14,14 +14,14 @@ use serde_json::json;
 use testbed::audit::Event;
 use testbed::audit::lines;
 
-use crate::at_hand::copy_writes;
-use crate::at_hand::size;
+use crate::support::audit::copy_writes;
+use crate::support::scale::quick_or_full;
 
 /// After a crash, the Lease has to expire first.
 const AFTER_A_CRASH: Duration = Duration::from_secs(40);
 /// A leader that is asked to stop gives the Lease back: nobody waits until it expires.
 fn after_a_signal() -> Duration {
-    size(Duration::from_secs(12), Duration::from_secs(5))
+    quick_or_full(Duration::from_secs(12), Duration::from_secs(5))
 }
 
 async fn synced(world: &OperatorCluster) -> Result<Fixture> {

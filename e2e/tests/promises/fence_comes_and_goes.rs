@@ -26,9 +26,9 @@ use testbed::control_plane::api_server::ApiServer;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::tries::Expected::Passes;
-use crate::tries::Expected::RefusedBy;
-use crate::tries::Tries;
+use crate::support::attempt_table::AttemptTable;
+use crate::support::attempt_table::Expected::Passes;
+use crate::support::attempt_table::Expected::RefusedBy;
 
 /// "Each time a sync converges within 60 s and a deposed pod gets 403."
 const AGAIN: Duration = Duration::from_mins(1);
@@ -174,7 +174,7 @@ impl Stage {
 
     /// What the pod that was deposed tries, and what the leader may.
     async fn try_all(&self, deposed: &Pod, leader: &Pod) -> Result<()> {
-        let mut tries = Tries::default();
+        let mut table = AttemptTable::default();
         let at = format!("{}/shared", config_maps("app"));
         let edit = Attempt::merge("edit a copy", &at, json!({"data": {"a": "stale"}}));
         let create = Attempt::create("create a copy", config_maps("app"), copy("stale"));
@@ -183,12 +183,12 @@ impl Stage {
             let client: Client = deposed.client_of(&server).await?;
             for attempt in [&edit, &create, &delete] {
                 let who = ("deposed pod", &client);
-                tries.add(who, attempt, RefusedBy(POLICY_FENCE)).await?;
+                table.add(who, attempt, RefusedBy(POLICY_FENCE)).await?;
             }
             let client = leader.client_of(&server).await?;
-            tries.add(("announced pod", &client), &fence_probe(), Passes).await?;
+            table.add(("announced pod", &client), &fence_probe(), Passes).await?;
         }
-        tries.finish()
+        table.finish()
     }
 
     async fn goes_and_comes(&mut self, part: Part) -> Result<()> {

@@ -29,10 +29,10 @@ use testbed::control_plane::ControlPlane;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::tries::Expected;
-use crate::tries::Expected::Passes;
-use crate::tries::Expected::RefusedBy;
-use crate::tries::Tries;
+use crate::support::attempt_table::AttemptTable;
+use crate::support::attempt_table::Expected;
+use crate::support::attempt_table::Expected::Passes;
+use crate::support::attempt_table::Expected::RefusedBy;
 
 const REFUSED: Expected<'static> = RefusedBy(POLICY_FENCE);
 /// "Each time ... within 60 s", also after the kind or the policies came back.
@@ -118,30 +118,30 @@ async fn a_deposed_pod_writes_nothing_and_the_announced_one_everything() -> Resu
         anyhow::ensure!(made.passed(), "{made}");
     }
     stage.world.fixture().create_config_map("app", "a-foreign", &[("key", "theirs")]).await?;
-    let mut tries = Tries::default();
+    let mut table = AttemptTable::default();
     for attempt in writes("a") {
-        tries.add(("deposed pod", former), &attempt, REFUSED).await?;
-        tries.add(("token of no pod", &unbound), &attempt, REFUSED).await?;
-        tries.add(("announced pod", leader), &attempt, Passes).await?;
+        table.add(("deposed pod", former), &attempt, REFUSED).await?;
+        table.add(("token of no pod", &unbound), &attempt, REFUSED).await?;
+        table.add(("announced pod", leader), &attempt, Passes).await?;
     }
     for name in ["a", "a-created"] {
         let at = format!("{}/{name}", config_maps("app"));
         let delete = Attempt::delete(format!("delete {name}"), at);
-        tries.add(("administrator", &admin), &delete, Passes).await?;
+        table.add(("administrator", &admin), &delete, Passes).await?;
     }
-    tries.finish()
+    table.finish()
 }
 
 #[tokio::test]
 async fn while_nobody_is_announced_nobody_is_held_up() -> Result<()> {
     let stage = Stage::start().await?;
     let admin = stage.control_plane().client();
-    let mut tries = Tries::default();
+    let mut table = AttemptTable::default();
     let [first, second] = [&stage.first.1, &stage.second.1];
     for who in [("first pod", first), ("second pod", second), ("administrator", &admin)] {
-        tries.add(who, &fence_probe(), Passes).await?;
+        table.add(who, &fence_probe(), Passes).await?;
     }
-    tries.finish()
+    table.finish()
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use testbed::audit::lines;
 use testbed::wait::Seen;
 use testbed::wait::stays;
 
-use crate::conditions::message;
+use crate::support::conditions::message;
 
 /// A round that follows a write of ours has long ended by then.
 const SETTLED: Duration = Duration::from_secs(2);

@@ -30,10 +30,10 @@ use testbed::audit::lines;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::at_hand::copy_writes;
-use crate::at_hand::ready;
-use crate::at_hand::size;
-use crate::at_hand::wait_syncs;
+use crate::support::audit::copy_writes;
+use crate::support::conditions::reason;
+use crate::support::scale::quick_or_full;
+use crate::support::syncs::wait_syncs;
 
 /// For how long, and how often, the source changes.
 const HOT: Duration = Duration::from_secs(10);
@@ -63,7 +63,7 @@ async fn synced(world: &OperatorCluster, syncs: usize) -> Result<Fixture> {
 async fn wait_all_synced(fixture: &Fixture, syncs: usize) -> Result<()> {
     let deadline = SOON + Duration::from_millis(100) * u32::try_from(syncs)?;
     let look = |found: &BTreeMap<String, ConfigMapSync>| {
-        let synced = found.values().filter(|sync| ready(sync).0 == "Synced").count();
+        let synced = found.values().filter(|sync| reason(sync) == "Synced").count();
         Seen::from_bool(synced == syncs, || format!("{synced} of {syncs}"))
     };
     wait_syncs(fixture, "central", "all are in order", deadline, look).await
@@ -88,7 +88,7 @@ async fn wait_value(fixture: &Fixture, copies: usize, value: &str) -> Result<()>
 
 #[tokio::test]
 async fn ten_updates_a_second_are_followed_and_the_last_value_is_on_every_copy() -> Result<()> {
-    let syncs = size(20, 1_000);
+    let syncs = quick_or_full(20, 1_000);
     let world = OperatorCluster::start(1).await?;
     let fixture = synced(&world, syncs).await?;
     let mark = world.audit().mark().await?;

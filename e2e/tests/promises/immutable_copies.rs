@@ -19,12 +19,12 @@ use testbed::audit::lines;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::at_hand::Refusal;
-use crate::at_hand::copy_writes;
-use crate::at_hand::create;
-use crate::at_hand::followed;
-use crate::at_hand::ready;
-use crate::at_hand::short;
+use crate::support::audit::copy_writes;
+use crate::support::audit::operations;
+use crate::support::conditions::message;
+use crate::support::config_maps::create;
+use crate::support::deny_policy::DenyPolicy;
+use crate::support::scale::propagation;
 
 /// Back after a crash, the time included after which another process leads.
 const AFTER_A_CRASH: Duration = Duration::from_mins(1);
@@ -46,7 +46,7 @@ async fn synced(world: &OperatorCluster) -> Result<(Fixture, ConfigMap)> {
 async fn wait_immutable(fixture: &Fixture, wanted: Option<bool>) -> Result<ConfigMap> {
     let what = format!("the copy is immutable: {wanted:?}");
     let fits = |copy: &ConfigMap| copy.immutable == wanted;
-    fixture.wait_config_map("app", "shared", &what, followed(), fits).await
+    fixture.wait_config_map("app", "shared", &what, propagation(), fits).await
 }
 
 /// Deletes the source, and creates it with another value.
@@ -64,14 +64,14 @@ async fn it_is_replaced_by_a_deletion_of_what_was_seen_and_a_creation() -> Resul
     let (fixture, before) = synced(&world).await?;
     let mark = world.audit().mark().await?;
     recreate_source(&fixture, "2").await?;
-    let after = fixture.wait_data("app", "shared", &[("a", "2")], followed()).await?;
+    let after = fixture.wait_data("app", "shared", &[("a", "2")], propagation()).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     ensure!(after.immutable == Some(true), "the new copy can be changed");
     ensure!(after.metadata.uid != before.metadata.uid, "an immutable copy cannot be patched");
 
     let events = world.audit().since(mark).await?;
     let writes = copy_writes(&events);
-    ensure!(short(&writes) == [("delete", "app"), ("create", "app")], "{}", lines(&writes));
+    ensure!(operations(&writes) == [("delete", "app"), ("create", "app")], "{}", lines(&writes));
     let sent = writes[0].request_object.as_ref().context("a deletion without a body")?;
     let version = &before.metadata;
     let seen = json!({"uid": version.uid, "resourceVersion": version.resource_version});
@@ -83,11 +83,11 @@ async fn it_is_replaced_by_a_deletion_of_what_was_seen_and_a_creation() -> Resul
 async fn a_crash_between_deletion_and_creation_is_made_up_for() -> Result<()> {
     let mut world = OperatorCluster::start(1).await?;
     let (fixture, before) = synced(&world).await?;
-    let refusal = Refusal::begin(&world.control_plane, "app", "CREATE").await?;
+    let deny = DenyPolicy::install(&world.control_plane, "app", "CREATE").await?;
     let mark = world.audit().mark().await?;
     recreate_source(&fixture, "2").await?;
     fixture.wait_no_config_map("app", "shared", SOON).await?;
-    let refused = |sync: &_| ready(sync).1.contains("refused by a policy");
+    let refused = |sync: &_| message(sync).contains("refused by a policy");
     fixture.wait_sync("central", "sync", "it says why", SOON, refused).await?;
     // The 422 of the policy is waited for, longer each time, and not tried in a hot loop.
     let counted = world.audit().mark().await?;
@@ -99,14 +99,14 @@ async fn a_crash_between_deletion_and_creation_is_made_up_for() -> Result<()> {
     ensure!(all_422 && !attempts.is_empty(), "{}", lines(&attempts));
 
     world.replicas[0].process().kill()?;
-    refusal.end().await?;
+    deny.remove().await?;
     world.replica()?.restart()?;
     let after = fixture.wait_data("app", "shared", &[("a", "2")], AFTER_A_CRASH).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     ensure!(after.metadata.uid != before.metadata.uid, "{:?}", after.metadata);
     let events = world.audit().since(mark).await?;
     let writes = copy_writes(&events).into_iter().filter(|event| event.succeeded());
-    let writes = short(&writes.collect::<Vec<_>>());
+    let writes = operations(&writes.collect::<Vec<_>>());
     ensure!(writes == [("delete", "app"), ("create", "app")], "{writes:?}");
     Ok(())
 }
@@ -116,10 +116,10 @@ async fn an_update_that_is_refused_is_not_tried_in_a_hot_loop() -> Result<()> {
     let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
-    let refusal = Refusal::begin(&world.control_plane, "app", "UPDATE").await?;
+    let deny = DenyPolicy::install(&world.control_plane, "app", "UPDATE").await?;
     let mark = world.audit().mark().await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
-    let refused = |sync: &_| ready(sync).1.contains("refused by a policy");
+    let refused = |sync: &_| message(sync).contains("refused by a policy");
     fixture.wait_sync("central", "sync", "it says why", SOON, refused).await?;
     tokio::time::sleep(REFUSED_FOR).await;
     let events = world.audit().since(mark).await?;
@@ -127,7 +127,7 @@ async fn an_update_that_is_refused_is_not_tried_in_a_hot_loop() -> Result<()> {
     let all_422 = attempts.iter().all(|event| event.response_status.code == 422);
     ensure!(all_422 && !attempts.is_empty(), "{}", lines(&attempts));
     ensure!(attempts.len() <= ATTEMPTS, "{}", lines(&attempts));
-    refusal.end().await?;
+    deny.remove().await?;
     fixture.wait_data("app", "shared", &[("a", "2")], AFTER_A_CRASH).await?;
     Ok(())
 }
@@ -150,11 +150,15 @@ async fn immutable_set_on_a_copy_by_hand_is_drift_like_any_other() -> Result<()>
         fixture.wait_reason("central", "sync", "Synced", SOON).await?;
         let events = world.audit().since(mark).await?;
         let writes = copy_writes(&events);
-        ensure!(short(&writes) == [("delete", "app"), ("create", "app")], "{}", lines(&writes));
+        ensure!(
+            operations(&writes) == [("delete", "app"), ("create", "app")],
+            "{}",
+            lines(&writes)
+        );
     }
     // The next edit of the source is followed as ever.
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
-    fixture.wait_data("app", "shared", &[("a", "2")], followed()).await?;
+    fixture.wait_data("app", "shared", &[("a", "2")], propagation()).await?;
     Ok(())
 }
 
@@ -171,7 +175,7 @@ async fn one_that_we_did_not_create_is_a_conflict_and_is_never_deleted() -> Resu
     let mark = world.audit().mark().await?;
     let theirs = fixture.patch_config_map("app", "shared", &edit).await?;
     let sync = fixture.wait_reason("central", "sync", "Conflict", SOON).await?;
-    let message = ready(&sync).1;
+    let message = message(&sync);
     ensure!(message.contains("app/shared is immutable"), "{message}");
 
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;

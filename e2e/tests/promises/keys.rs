@@ -12,8 +12,8 @@ use k8s_openapi::ByteString;
 use serde_json::json;
 use testbed::audit::lines;
 
-use crate::at_hand::followed;
-use crate::conditions::message;
+use crate::support::conditions::message;
+use crate::support::scale::propagation;
 
 const ALL: [(&str, &str); 3] = [("a", "1"), ("b", "2"), ("c", "3")];
 
@@ -40,7 +40,7 @@ async fn only_the_listed_keys_are_copied_and_only_they_matter() -> Result<()> {
     fixture.patch_config_map("central", "shared", &json!({"data": {"b": "new"}})).await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"d": "4"}})).await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "one"}})).await?;
-    fixture.wait_data("app", "shared", &[("a", "one"), ("c", "3")], followed()).await?;
+    fixture.wait_data("app", "shared", &[("a", "one"), ("c", "3")], propagation()).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     let events = world.audit().since(mark).await?;
     let writes = copy_writes_in(&events, "app");
@@ -50,7 +50,7 @@ async fn only_the_listed_keys_are_copied_and_only_they_matter() -> Result<()> {
     let moved = json!({"data": {"c": null}, "binaryData": {"c": "/w=="}});
     fixture.patch_config_map("central", "shared", &moved).await?;
     fixture
-        .wait_config_map("app", "shared", "c has moved", followed(), |copy| {
+        .wait_config_map("app", "shared", "c has moved", propagation(), |copy| {
             let binary = copy.binary_data.clone().unwrap_or_default();
             let data = copy.data.clone().unwrap_or_default();
             binary.get("c") == Some(&ByteString(vec![0xff])) && data.len() == 1
@@ -60,7 +60,7 @@ async fn only_the_listed_keys_are_copied_and_only_they_matter() -> Result<()> {
     let restored = |copy: &k8s_openapi::api::core::v1::ConfigMap| {
         copy.data.as_ref().is_some_and(|data| !data.contains_key("b"))
     };
-    fixture.wait_config_map("app", "shared", "b is gone again", followed(), restored).await?;
+    fixture.wait_config_map("app", "shared", "b is gone again", propagation(), restored).await?;
     Ok(())
 }
 
@@ -74,16 +74,16 @@ async fn a_key_that_the_source_lacks_is_told_and_the_others_are_copied() -> Resu
     fixture.wait_data("app", "shared", &[("a", "1")], SOON).await?;
     // The others are followed, and drift of theirs is repaired.
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
-    fixture.wait_data("app", "shared", &[("a", "2")], followed()).await?;
+    fixture.wait_data("app", "shared", &[("a", "2")], propagation()).await?;
     fixture.patch_config_map("app", "shared", &json!({"data": {"a": "edited"}})).await?;
-    fixture.wait_data("app", "shared", &[("a", "2")], followed()).await?;
+    fixture.wait_data("app", "shared", &[("a", "2")], propagation()).await?;
 
     fixture.patch_config_map("central", "shared", &json!({"data": {"missing": "here"}})).await?;
-    fixture.wait_data("app", "shared", &[("a", "2"), ("missing", "here")], followed()).await?;
+    fixture.wait_data("app", "shared", &[("a", "2"), ("missing", "here")], propagation()).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
 
     fixture.patch_config_map("central", "shared", &json!({"data": {"missing": null}})).await?;
-    fixture.wait_data("app", "shared", &[("a", "2")], followed()).await?;
+    fixture.wait_data("app", "shared", &[("a", "2")], propagation()).await?;
     fixture.wait_reason("central", "sync", "KeyNotFound", SOON).await?;
     Ok(())
 }
@@ -101,7 +101,7 @@ async fn when_the_list_changes_the_copy_follows() -> Result<()> {
         (json!(["b"]), &ALL[1..2]),
     ] {
         fixture.patch_sync("central", "sync", &json!({"spec": {"keys": keys}})).await?;
-        let copy = fixture.wait_data("app", "shared", wanted, followed()).await?;
+        let copy = fixture.wait_data("app", "shared", wanted, propagation()).await?;
         ensure!(copy.metadata.uid == before.metadata.uid, "updated, not created again");
         fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     }

@@ -1,15 +1,13 @@
-//! One file per promise, each shown on a real API server.
+//! The guarantees of ConfigMapSync, one file each, tested against a real API server.
 //!
-//! They are one program, so that tests that wait leave the machine to others.
+//! They are a single test binary, so that tests run in parallel while others wait.
 
 mod adoption;
-mod at_hand;
 mod bad_input;
 mod bounds;
 mod byte_for_byte;
 mod check_command;
 mod collector_down;
-mod conditions;
 mod consent;
 mod contended;
 mod copy_follows_source;
@@ -43,7 +41,6 @@ mod no_copy;
 mod one_copy_one_sync;
 mod others_unhindered;
 mod overtaken_reads;
-mod places;
 mod plan_command;
 mod protected_namespaces;
 mod recreated_sync;
@@ -55,11 +52,11 @@ mod slow_namespace;
 mod source_comes_and_goes;
 mod status_stays_small;
 mod stuck_in_deletion;
+mod support;
 mod suspend;
 mod sweep;
 mod sweep_command;
 mod traces;
-mod tries;
 mod troubles_at_start;
 mod uninstall_command;
 mod watch_recovers;

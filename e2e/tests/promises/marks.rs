@@ -18,10 +18,10 @@ use serde_json::Value;
 use serde_json::json;
 use testbed::users::Right;
 
-use crate::tries::Expected;
-use crate::tries::Expected::Passes;
-use crate::tries::Expected::RefusedBy;
-use crate::tries::Tries;
+use crate::support::attempt_table::AttemptTable;
+use crate::support::attempt_table::Expected;
+use crate::support::attempt_table::Expected::Passes;
+use crate::support::attempt_table::Expected::RefusedBy;
 
 const REFUSED: Expected<'static> = RefusedBy(POLICY_MARKS);
 
@@ -72,36 +72,36 @@ async fn nobody_else_adds_or_changes_a_mark() -> Result<()> {
     let (owner, editor) = (("owner of a namespace", &owner), ("editor", &editor));
     let all = config_maps("tenant");
     let (own, copied) = (format!("{all}/own"), format!("{all}/copy"));
-    let mut tries = Tries::default();
+    let mut table = AttemptTable::default();
     for (key, metadata) in one_mark(&json!("forged")) {
         let create =
             Attempt::create(format!("create with {key}"), &all, config_map("forged", &metadata));
-        tries.add(owner, &create, REFUSED).await?;
+        table.add(owner, &create, REFUSED).await?;
         let apply = Attempt::apply(
             format!("apply with {key}"),
             format!("{all}/forged"),
             config_map("forged", &metadata),
         );
-        tries.add(owner, &apply, REFUSED).await?;
+        table.add(owner, &apply, REFUSED).await?;
         for who in [owner, editor] {
             let patch = json!({"metadata": metadata});
             let add = Attempt::merge(format!("add {key}"), &own, patch.clone());
-            tries.add(who, &add, REFUSED).await?;
+            table.add(who, &add, REFUSED).await?;
             let change = Attempt::merge(format!("change {key} of a copy"), &copied, patch);
-            tries.add(who, &change, REFUSED).await?;
+            table.add(who, &change, REFUSED).await?;
         }
         let put = Attempt::replace(format!("put {key}"), &own, config_map("own", &metadata));
-        tries.add(editor, &put, REFUSED).await?;
+        table.add(editor, &put, REFUSED).await?;
     }
 
     let mut clone = config_map("clone", &json!({}));
     clone["metadata"]["labels"] = json!(copy.metadata.labels);
     clone["metadata"]["annotations"] = json!(copy.metadata.annotations);
-    let answer = tries.add(owner, &Attempt::create("clone a copy", &all, clone), REFUSED).await?;
+    let answer = table.add(owner, &Attempt::create("clone a copy", &all, clone), REFUSED).await?;
     for key in [&[LABEL_SYNC_UID], &Markers::ANNOTATIONS[..]].concat() {
         ensure!(answer.message.contains(key), "which keys to leave out: {answer}");
     }
-    tries.finish()
+    table.finish()
 }
 
 #[tokio::test]
@@ -111,43 +111,43 @@ async fn everything_else_is_left_to_whoever_may_do_it() -> Result<()> {
     let owner = ("owner of a namespace", &owner);
     let all = config_maps("tenant");
     let copy = format!("{all}/copy");
-    let mut tries = Tries::default();
+    let mut table = AttemptTable::default();
     let no_copy = json!({"annotations": {ANNOTATION_NO_COPY: "true"}});
     let of_the_prefix = json!({"labels": {"apps.nishaf.info/team": "a"}});
     for (what, metadata) in [("no-copy", no_copy), ("another key of the prefix", of_the_prefix)] {
         let name = what.replace(' ', "-");
         let create =
             Attempt::create(format!("create with {what}"), &all, config_map(&name, &metadata));
-        tries.add(owner, &create, Passes).await?;
+        table.add(owner, &create, Passes).await?;
         let add = Attempt::merge(format!("add {what}"), &copy, json!({"metadata": metadata}));
-        tries.add(owner, &add, Passes).await?;
+        table.add(owner, &add, Passes).await?;
     }
     for (what, patch) in [
         ("edit the data of a copy", json!({"data": {"a": "edited"}})),
         ("label a copy", json!({"metadata": {"labels": {"a": "b"}}})),
         ("annotate a copy", json!({"metadata": {"annotations": {"a": "b"}}})),
     ] {
-        tries.add(owner, &Attempt::merge(what, &copy, patch), Passes).await?;
+        table.add(owner, &Attempt::merge(what, &copy, patch), Passes).await?;
     }
     let found = world.fixture().config_map("tenant", "copy").await?.context("no copy")?;
     let put = Attempt::replace("put a copy as it is", &copy, serde_json::to_value(&found)?);
-    tries.add(owner, &put, Passes).await?;
+    table.add(owner, &put, Passes).await?;
 
     for (key, metadata) in one_mark(&Value::Null) {
         let remove = json!({"metadata": metadata});
         let remove = Attempt::merge(format!("remove {key} from a copy"), &copy, remove);
-        tries.add(owner, &remove, Passes).await?;
+        table.add(owner, &remove, Passes).await?;
     }
     let back = Attempt::merge(
         "put the label back",
         &copy,
         json!({"metadata": {"labels": {LABEL_SYNC_UID: "1-2"}}}),
     );
-    tries.add(owner, &back, REFUSED).await?;
+    table.add(owner, &back, REFUSED).await?;
     world.fixture().restore_copy("tenant", "second", "central/sync", "1-2").await?;
     let second = format!("{all}/second");
-    tries.add(owner, &Attempt::delete("delete a copy", second), Passes).await?;
-    tries.finish()
+    table.add(owner, &Attempt::delete("delete a copy", second), Passes).await?;
+    table.finish()
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn whoever_may_stamp_in_the_whole_cluster_is_let_through() -> Result<()> {
     let maps = json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]});
     let stamp = json!({"apiGroups": ["apps.nishaf.info"], "resources": ["configmapsyncs"], "verbs": ["stamp"]});
     let all = json!({"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]});
-    let mut tries = Tries::default();
+    let mut table = AttemptTable::default();
     for (name, rules, expected) in [
         ("writer", json!([maps]), REFUSED),
         ("stamper", json!([maps, stamp]), Passes),
@@ -170,7 +170,7 @@ async fn whoever_may_stamp_in_the_whole_cluster_is_let_through() -> Result<()> {
         restored["metadata"]["labels"] = json!(copy.metadata.labels);
         restored["metadata"]["annotations"] = json!(copy.metadata.annotations);
         let attempt = Attempt::create("restore a copy", config_maps("tenant"), restored);
-        tries.add((name, &client), &attempt, expected).await?;
+        table.add((name, &client), &attempt, expected).await?;
     }
-    tries.finish()
+    table.finish()
 }

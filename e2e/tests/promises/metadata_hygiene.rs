@@ -17,8 +17,8 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::at_hand::create;
-use crate::at_hand::followed;
+use crate::support::config_maps::create;
+use crate::support::scale::propagation;
 
 /// What others put on a ConfigMap, and act on wherever they find it.
 fn labels() -> Value {
@@ -115,7 +115,7 @@ async fn nothing_of_the_sources_metadata_is_on_the_copy() -> Result<()> {
     laden_source(&fixture).await?;
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
-    let created = fixture.wait_data("app", "shared", &[("a", "1")], followed()).await?;
+    let created = fixture.wait_data("app", "shared", &[("a", "1")], propagation()).await?;
     ensure_clean(&created).context("created")?;
 
     // More of it along with an edit, then a copy made immutable, replaced, and restored.
@@ -127,16 +127,16 @@ async fn nothing_of_the_sources_metadata_is_on_the_copy() -> Result<()> {
         "data": {"a": "2"},
     });
     fixture.patch_config_map("central", "shared", &more).await?;
-    let updated = fixture.wait_data("app", "shared", &[("a", "2")], followed()).await?;
+    let updated = fixture.wait_data("app", "shared", &[("a", "2")], propagation()).await?;
     ensure!(updated.metadata.uid == created.metadata.uid, "updated in place");
     ensure_clean(&updated).context("updated")?;
     let by_hand = json!({"immutable": true, "data": {"a": "by hand"}});
     fixture.patch_config_map("app", "shared", &by_hand).await?;
-    let replaced = fixture.wait_data("app", "shared", &[("a", "2")], followed()).await?;
+    let replaced = fixture.wait_data("app", "shared", &[("a", "2")], propagation()).await?;
     ensure!(replaced.metadata.uid != created.metadata.uid, "replaced");
     ensure_clean(&replaced).context("replaced")?;
     fixture.delete_config_map("app", "shared").await?;
-    let restored = fixture.wait_data("app", "shared", &[("a", "2")], followed()).await?;
+    let restored = fixture.wait_data("app", "shared", &[("a", "2")], propagation()).await?;
     ensure_clean(&restored).context("created again")
 }
 
@@ -148,7 +148,7 @@ async fn whoever_collects_the_source_with_its_owner_does_not_collect_the_copy() 
     let source = laden_source(&fixture).await?;
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
-    let copy = fixture.wait_data("app", "shared", &[("a", "1")], followed()).await?;
+    let copy = fixture.wait_data("app", "shared", &[("a", "1")], propagation()).await?;
 
     fixture.delete_config_map("central", "owner").await?;
     let what = "the garbage collector has marked the source";
@@ -158,7 +158,7 @@ async fn whoever_collects_the_source_with_its_owner_does_not_collect_the_copy() 
     fixture.patch_config_map("central", "shared", &free).await?;
     fixture.wait_no_config_map("central", "shared", SOON).await?;
     fixture.wait_reason("central", "sync", "SourceNotFound", SOON).await?;
-    let left = fixture.wait_data("app", "shared", &[("a", "1")], followed()).await?;
+    let left = fixture.wait_data("app", "shared", &[("a", "1")], propagation()).await?;
     ensure!(left.metadata.uid == copy.metadata.uid, "{source:#?}");
     ensure_clean(&left)
 }
@@ -177,7 +177,7 @@ async fn only_the_metadata_that_the_spec_gives_is_on_the_copy() -> Result<()> {
     });
     fixture.create_sync("central", "sync", spec).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
-    let mut copy = fixture.wait_data("app", "shared", &[("a", "1")], followed()).await?;
+    let mut copy = fixture.wait_data("app", "shared", &[("a", "1")], propagation()).await?;
     let label = copy.metadata.labels.as_mut().and_then(|labels| labels.remove("team"));
     ensure!(label.as_deref() == Some("b"), "{label:?}");
     let note = copy.metadata.annotations.as_mut().and_then(|map| map.remove("note"));

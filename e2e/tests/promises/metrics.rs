@@ -16,7 +16,7 @@ use testbed::audit::Mark;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::at_hand::was_answered_late;
+use crate::support::audit::write_outlived_reconcile;
 
 /// Every series whose labels have known values, apart from the buckets of histograms.
 const FROM_THE_START: [&str; 34] = [
@@ -215,7 +215,7 @@ async fn a_sync_a_refused_copy_and_a_failed_round_are_counted() -> Result<()> {
     let refused = count(&events, |event| event.response_status.code == 403);
     ensure!(same(metrics.writes("create", "error")?, refused), "{refused}: {}", metrics.0);
     ensure!(metrics.reconciles("requeue_after")? >= 1.0, "{}", metrics.0);
-    let once = same(metrics.transitions("Forbidden")?, 1.0) || was_answered_late(&world);
+    let once = same(metrics.transitions("Forbidden")?, 1.0) || write_outlived_reconcile(&world);
     ensure!(once, "{}", metrics.0);
     ensure!(same(metrics.transitions("Synced")?, 2.0), "{}", metrics.0);
     ensure!(same(metrics.reconciles("error")?, 0.0), "{}", metrics.0);

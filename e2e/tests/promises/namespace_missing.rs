@@ -14,7 +14,7 @@ use testbed::audit::lines;
 use testbed::wait::Seen;
 use testbed::wait::stays;
 
-use crate::conditions::message;
+use crate::support::conditions::message;
 
 /// "Appears: copy within 5 seconds", and as long again, since other tests run beside.
 const FOLLOWED: Duration = Duration::from_secs(10);

@@ -21,8 +21,8 @@ use testbed::wait::Seen;
 use testbed::wait::stays;
 use testbed::wait::until;
 
-use crate::conditions::message;
-use crate::conditions::reason;
+use crate::support::conditions::message;
+use crate::support::conditions::reason;
 
 /// "Re-created: copy within 10 seconds."
 const AGAIN: Duration = Duration::from_secs(10);

@@ -21,14 +21,14 @@ use testbed::audit::Mark;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::at_hand::followed;
 use crate::bad_input::changed;
 use crate::bad_input::plain;
 use crate::bad_input::stored::check_nothing;
 use crate::bad_input::stored::store;
-use crate::conditions::message;
-use crate::places::labelled;
-use crate::places::to_all;
+use crate::support::conditions::message;
+use crate::support::copies::to_selected;
+use crate::support::copies::with_labels;
+use crate::support::scale::propagation;
 
 const NAMESPACES: usize = 20;
 const BAD: &str = "team-07";
@@ -54,7 +54,7 @@ fn calls(events: &[Event]) -> Vec<String> {
 
 async fn wait_all(fixture: &Fixture, data: &[(&str, &str)], but: Option<&str>) -> Result<()> {
     for namespace in namespaces().iter().filter(|name| Some(name.as_str()) != but) {
-        fixture.wait_data(namespace, "shared", data, followed()).await?;
+        fixture.wait_data(namespace, "shared", data, propagation()).await?;
     }
     Ok(())
 }
@@ -78,7 +78,7 @@ async fn fan_out(
     let fixture = world.fixture();
     let but = is_one_bad.then_some(BAD);
     let mark = world.audit().mark().await?;
-    fixture.create_sync("central", name, to_all(labelled(&[("fan-out", "yes")]))).await?;
+    fixture.create_sync("central", name, to_selected(with_labels(&[("fan-out", "yes")]))).await?;
     wait_all(&fixture, &[("a", "1")], but).await?;
     if is_one_bad {
         // It may be said of the one before the last of the others is answered.
@@ -143,10 +143,10 @@ async fn life(world: &OperatorCluster, name: &str) -> Result<Vec<String>> {
     fixture.create_config_map("central", name, &[("a", "1")]).await?;
     let mark = world.audit().mark().await?;
     fixture.create_sync("central", name, one_to_one("central", name, "app")).await?;
-    fixture.wait_data("app", name, &[("a", "1")], followed()).await?;
+    fixture.wait_data("app", name, &[("a", "1")], propagation()).await?;
     fixture.wait_reason("central", name, "Synced", SOON).await?;
     fixture.patch_config_map("central", name, &json!({"data": {"a": "2"}})).await?;
-    fixture.wait_data("app", name, &[("a", "2")], followed()).await?;
+    fixture.wait_data("app", name, &[("a", "2")], propagation()).await?;
     let mut events = world.audit().since(mark).await?;
     events.retain(|event| event.name() == name && event.verb != "watch");
     let asked = |event: &Event| {

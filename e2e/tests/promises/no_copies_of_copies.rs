@@ -15,9 +15,10 @@ use serde_json::json;
 use testbed::audit::lines;
 use testbed::wait::Seen;
 
-use crate::at_hand::copy_writes;
-use crate::at_hand::ready;
-use crate::at_hand::wait_syncs;
+use crate::support::audit::copy_writes;
+use crate::support::conditions::message;
+use crate::support::conditions::reason;
+use crate::support::syncs::wait_syncs;
 
 const RING: [&str; 4] = ["a", "b", "c", "d"];
 
@@ -25,7 +26,7 @@ const RING: [&str; 4] = ["a", "b", "c", "d"];
 async fn wait_reasons(fixture: &Fixture, wanted: &[(&str, &str)]) -> Result<()> {
     let what = format!("the reasons are {wanted:?}");
     let look = |syncs: &BTreeMap<String, ConfigMapSync>| {
-        let seen = syncs.iter().map(|(name, sync)| (name.clone(), ready(sync).0));
+        let seen = syncs.iter().map(|(name, sync)| (name.clone(), reason(sync)));
         let seen: BTreeMap<_, _> = seen.collect();
         let fits =
             wanted.iter().all(|(name, reason)| seen.get(*name).is_some_and(|it| it == reason));
@@ -46,7 +47,7 @@ async fn there_and_back_again_ends_at_the_first_copy() -> Result<()> {
     let mark = world.audit().mark().await?;
     fixture.create_sync("central", "back", one_to_one("b", "shared", "a")).await?;
     let back = fixture.wait_reason("central", "back", "SourceIsCopy", SOON).await?;
-    let message = ready(&back).1;
+    let message = message(&back);
     ensure!(message.contains("b/shared is itself a copy"), "{message}");
     let stalled = back.status.iter().flat_map(|status| &status.conditions);
     let stalled = stalled.filter(|it| it.type_ == "Stalled" && it.status == "True");

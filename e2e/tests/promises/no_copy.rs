@@ -17,8 +17,8 @@ use testbed::audit::lines;
 use testbed::wait::Seen;
 use testbed::wait::stays;
 
-use crate::at_hand::followed;
-use crate::conditions::message;
+use crate::support::conditions::message;
+use crate::support::scale::propagation;
 
 const UNCHANGED: Duration = Duration::from_secs(2);
 
@@ -34,7 +34,7 @@ async fn nothing_new_is_copied_until_it_may_be_again() -> Result<()> {
     let fixture = world.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     forbid(&fixture, Some("true")).await?;
-    let sync = fixture.wait_reason("central", "sync", "SourceRefused", followed()).await?;
+    let sync = fixture.wait_reason("central", "sync", "SourceRefused", propagation()).await?;
     ensure!(message(&sync).contains("central/shared"), "{}", message(&sync));
     let mark = world.audit().mark().await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
@@ -56,7 +56,7 @@ async fn nothing_new_is_copied_until_it_may_be_again() -> Result<()> {
     // Only the word itself forbids.
     forbid(&fixture, Some("false")).await?;
     for name in ["shared", "later"] {
-        fixture.wait_data("app", name, &[("a", "2")], followed()).await?;
+        fixture.wait_data("app", name, &[("a", "2")], propagation()).await?;
     }
     forbid(&fixture, None).await?;
     for name in ["sync", "later"] {
@@ -73,10 +73,10 @@ async fn with_the_policy_delete_the_copies_go() -> Result<()> {
     spec.source_deletion_policy = SourceDeletionPolicy::Delete;
     fixture.one_copy_by(spec, &[("a", "1")]).await?;
     forbid(&fixture, Some("true")).await?;
-    fixture.wait_no_config_map("app", "shared", followed()).await?;
+    fixture.wait_no_config_map("app", "shared", propagation()).await?;
     fixture.wait_reason("central", "sync", "SourceRefused", SOON).await?;
     forbid(&fixture, None).await?;
-    fixture.wait_data("app", "shared", &[("a", "1")], followed()).await?;
+    fixture.wait_data("app", "shared", &[("a", "1")], propagation()).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     Ok(())
 }

@@ -26,11 +26,12 @@ use serde_json::json;
 use testbed::audit::lines;
 use testbed::wait::Seen;
 
-use crate::at_hand::copy_writes;
-use crate::at_hand::followed;
-use crate::at_hand::ready;
-use crate::at_hand::size;
-use crate::at_hand::wait_syncs;
+use crate::support::audit::copy_writes;
+use crate::support::conditions::message;
+use crate::support::conditions::reason;
+use crate::support::scale::propagation;
+use crate::support::scale::quick_or_full;
+use crate::support::syncs::wait_syncs;
 
 /// "The loser creates within 60 seconds."
 const INHERITED: Duration = Duration::from_mins(1);
@@ -57,12 +58,12 @@ async fn the_first_has_it_and_the_other_waits_in_silence_until_it_is_free() -> R
     fixture.wait_reason("central", "first", "Synced", SOON).await?;
     fixture.create_sync("central", "second", rival("shared", "two")).await?;
     let second = fixture.wait_reason("central", "second", "Conflict", SOON).await?;
-    let (_, message) = ready(&second);
+    let message = message(&second);
     ensure!(message.contains("app/shared") && message.contains("central/first"), "{message}");
 
     let mark = world.audit().mark().await?;
     // The promise is about time.
-    tokio::time::sleep(size(Duration::from_secs(20), Duration::from_hours(1))).await;
+    tokio::time::sleep(quick_or_full(Duration::from_secs(20), Duration::from_hours(1))).await;
     let events = world.audit().since(mark).await?;
     let writes = writes_by_operator(&events);
     ensure!(writes.is_empty(), "{}", lines(&writes));
@@ -92,16 +93,20 @@ async fn begin(fixture: &Fixture) -> Result<()> {
     Ok(())
 }
 
+fn reason_and_message(sync: &ConfigMapSync) -> (&str, &str) {
+    (reason(sync), message(sync))
+}
+
 /// The winner of each pair; what is wrong, if there is not exactly one, and one who says so.
 fn winners(syncs: &BTreeMap<String, ConfigMapSync>, pairs: usize) -> Seen<Vec<String>> {
     let mut winners = Vec::new();
     for pair in 0..pairs {
         let names = [format!("one-{pair}"), format!("two-{pair}")];
-        let [one, two] = names.each_ref().map(|name| syncs.get(name).map(ready));
+        let [one, two] = names.each_ref().map(|name| syncs.get(name).map(reason_and_message));
         let (Some(one), Some(two)) = (one, two) else {
             return Seen::NotYet(format!("pair {pair} is not there"));
         };
-        let (winner, loser) = match (one.0.as_str(), two.0.as_str()) {
+        let (winner, loser) = match (one.0, two.0) {
             ("Synced", "Conflict") => (&names[0], two),
             ("Conflict", "Synced") => (&names[1], one),
             _ => return Seen::NotYet(format!("pair {pair}: {one:?} and {two:?}")),
@@ -129,7 +134,7 @@ async fn what_the_first_moves_away_from_the_other_has_at_once() -> Result<()> {
         fixture.wait_reason("central", &second, "Conflict", SOON).await?;
         let away = json!({"spec": {"destinationNamespace": "elsewhere"}});
         fixture.patch_sync("central", &first, &away).await?;
-        fixture.wait_data("app", &place, &[("a", "two")], followed()).await?;
+        fixture.wait_data("app", &place, &[("a", "two")], propagation()).await?;
         fixture.wait_reason("central", &second, "Synced", SOON).await?;
         fixture.wait_reason("central", &first, "Synced", SOON).await?;
     }
@@ -138,7 +143,7 @@ async fn what_the_first_moves_away_from_the_other_has_at_once() -> Result<()> {
 
 #[tokio::test]
 async fn of_pairs_that_are_created_at_once_one_wins_each() -> Result<()> {
-    let pairs = size(50, 1_000);
+    let pairs = quick_or_full(50, 1_000);
     let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     begin(&fixture).await?;

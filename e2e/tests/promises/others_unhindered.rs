@@ -19,8 +19,8 @@ use testbed::audit::Mark;
 use testbed::audit::lines;
 use testbed::users::Right;
 
-use crate::tries::Expected::Passes;
-use crate::tries::Tries;
+use crate::support::attempt_table::AttemptTable;
+use crate::support::attempt_table::Expected::Passes;
 
 /// Controllers of the cluster work in turns, on a machine under load.
 const COLLECTED: Duration = Duration::from_mins(1);
@@ -82,11 +82,11 @@ async fn handle(fixture: &Fixture, editor: &Client) -> Result<()> {
             "meta.helm.sh/release-namespace": "app",
         },
     }});
-    let mut tries = Tries::default();
-    tries.add(editor, &Attempt::merge("adopt it with Helm", &at, helm), Passes).await?;
-    tries.add(editor, &Attempt::delete("kubectl delete", &at), Passes).await?;
+    let mut table = AttemptTable::default();
+    table.add(editor, &Attempt::merge("adopt it with Helm", &at, helm), Passes).await?;
+    table.add(editor, &Attempt::delete("kubectl delete", &at), Passes).await?;
     fixture.wait_data("app", "shared", &[("a", "1")], SOON).await?;
-    tries.finish()
+    table.finish()
 }
 
 #[tokio::test]
@@ -136,12 +136,12 @@ async fn a_tool_with_all_rights_restores_copies_and_syncs() -> Result<()> {
         "spec": sync.spec,
     });
     let backup = ("backup tool", &backup);
-    let mut tries = Tries::default();
+    let mut table = AttemptTable::default();
     let map = Attempt::create("restore the copy", config_maps("app"), restored);
-    tries.add(backup, &map, Passes).await?;
+    table.add(backup, &map, Passes).await?;
     let sync = Attempt::create("restore the sync", syncs("central"), of_sync);
-    tries.add(backup, &sync, Passes).await?;
-    tries.finish()?;
+    table.add(backup, &sync, Passes).await?;
+    table.finish()?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
     fixture.wait_data("app", "shared", &[("a", "2")], SOON).await?;

@@ -20,7 +20,7 @@ use kube::api::Patch;
 use kube::api::PatchParams;
 use serde_json::json;
 
-use crate::at_hand::followed;
+use crate::support::scale::propagation;
 
 struct Scene {
     proxy: FaultProxy,
@@ -63,7 +63,7 @@ impl Scene {
     async fn heard(&self) -> Result<()> {
         let edit = json!({"data": {"edits": "1"}});
         self.fixture.patch_config_map("central", "witness", &edit).await?;
-        self.fixture.wait_data("app", "witness", &[("edits", "1")], followed()).await?;
+        self.fixture.wait_data("app", "witness", &[("edits", "1")], propagation()).await?;
         Ok(())
     }
 
@@ -77,7 +77,7 @@ impl Scene {
     async fn edit_while_it_is_read(&self) -> Result<()> {
         let hold = self.hold_read("central");
         self.set_source("2").await?;
-        hold.reached(followed()).await?;
+        hold.reached(propagation()).await?;
         self.set_source("3").await?;
         self.heard().await?;
         hold.release();
@@ -94,7 +94,7 @@ async fn an_edit_while_the_source_is_read_is_copied() -> Result<()> {
     let scene = Scene::synced(spec()).await?;
     scene.edit_while_it_is_read().await?;
     let copy = [("a", "3"), ("b", "1")];
-    scene.fixture.wait_data("app", "shared", &copy, followed()).await?;
+    scene.fixture.wait_data("app", "shared", &copy, propagation()).await?;
     Ok(())
 }
 
@@ -103,7 +103,7 @@ async fn so_it_is_where_only_some_keys_are_copied() -> Result<()> {
     let keys = Some(vec!["a".to_owned()]);
     let scene = Scene::synced(ConfigMapSyncSpec { keys, ..spec() }).await?;
     scene.edit_while_it_is_read().await?;
-    scene.fixture.wait_data("app", "shared", &[("a", "3")], followed()).await?;
+    scene.fixture.wait_data("app", "shared", &[("a", "3")], propagation()).await?;
     Ok(())
 }
 
@@ -112,11 +112,11 @@ async fn a_source_that_goes_while_it_is_read_is_told() -> Result<()> {
     let scene = Scene::synced(spec()).await?;
     let hold = scene.hold_read("central");
     scene.set_source("2").await?;
-    hold.reached(followed()).await?;
+    hold.reached(propagation()).await?;
     scene.fixture.delete_config_map("central", "shared").await?;
     scene.heard().await?;
     hold.release();
-    scene.fixture.wait_reason("central", "sync", "SourceNotFound", followed()).await?;
+    scene.fixture.wait_reason("central", "sync", "SourceNotFound", propagation()).await?;
     Ok(())
 }
 
@@ -125,11 +125,11 @@ async fn a_source_that_comes_while_it_is_missed_is_copied() -> Result<()> {
     let scene = Scene::start().await?;
     let hold = scene.hold_read("central");
     scene.fixture.create_sync("central", "sync", spec()).await?;
-    hold.reached(followed()).await?;
+    hold.reached(propagation()).await?;
     scene.fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
     scene.heard().await?;
     hold.release();
-    scene.fixture.wait_data("app", "shared", &[("a", "1")], followed()).await?;
+    scene.fixture.wait_data("app", "shared", &[("a", "1")], propagation()).await?;
     Ok(())
 }
 
@@ -140,11 +140,11 @@ async fn a_source_that_is_back_before_it_is_missed_takes_no_copy() -> Result<()>
     let before = scene.fixture.wait_data("app", "shared", &[("a", "1"), ("b", "1")], SOON).await?;
     let hold = scene.hold_read("central");
     scene.fixture.delete_config_map("central", "shared").await?;
-    hold.reached(followed()).await?;
+    hold.reached(propagation()).await?;
     scene.fixture.create_config_map("central", "shared", &[("a", "2")]).await?;
     scene.heard().await?;
     hold.release();
-    let copy = scene.fixture.wait_data("app", "shared", &[("a", "2")], followed()).await?;
+    let copy = scene.fixture.wait_data("app", "shared", &[("a", "2")], propagation()).await?;
     ensure!(copy.metadata.uid == before.metadata.uid, "it was deleted, and created again");
     Ok(())
 }
@@ -157,11 +157,11 @@ async fn a_copy_that_goes_while_it_is_read_is_created_again() -> Result<()> {
     let same = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "1"}});
     let copies = Api::<ConfigMap>::namespaced(scene.fixture.client(), "app");
     copies.patch("shared", &PatchParams::apply("somebody"), &Patch::Apply(&same)).await?;
-    hold.reached(followed()).await?;
+    hold.reached(propagation()).await?;
     scene.fixture.delete_config_map("app", "shared").await?;
     scene.heard().await?;
     hold.release();
     let copy = [("a", "1"), ("b", "1")];
-    scene.fixture.wait_data("app", "shared", &copy, followed()).await?;
+    scene.fixture.wait_data("app", "shared", &copy, propagation()).await?;
     Ok(())
 }

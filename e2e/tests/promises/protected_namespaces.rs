@@ -16,8 +16,8 @@ use serde_json::json;
 use testbed::accounts::OPERATOR;
 use testbed::audit::lines;
 
-use crate::at_hand::copy_writes;
-use crate::at_hand::ready;
+use crate::support::audit::copy_writes;
+use crate::support::conditions::message;
 
 /// Each of `protected` is refused as a destination, on create and on update; `open` is not.
 async fn are_protected(world: &OperatorCluster, protected: &[&str], open: &str) -> Result<()> {
@@ -36,7 +36,7 @@ async fn are_protected(world: &OperatorCluster, protected: &[&str], open: &str) 
         fixture.patch_sync("central", "moved", &elsewhere).await?;
         for name in [*namespace, "moved"] {
             let sync = fixture.wait_reason("central", name, "DestinationProtected", SOON).await?;
-            let (_, message) = ready(&sync);
+            let message = message(&sync);
             ensure!(message.contains(&format!("namespace {namespace} is protected")), "{message}");
             let conditions = sync.status.map(|status| status.conditions).unwrap_or_default();
             let stalled = conditions.iter().any(|it| it.type_ == "Stalled" && it.status == "True");

@@ -22,8 +22,8 @@ use serde_json::json;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::at_hand::followed;
-use crate::conditions::message;
+use crate::support::conditions::message;
+use crate::support::scale::propagation;
 
 /// What must be nowhere but in ConfigMaps.
 const SECRET: &str = "hunter2-8f14e45fceea167a";
@@ -188,7 +188,7 @@ async fn who_refuses_a_create_is_named_and_nobody_else_waits() -> Result<()> {
         let spec = one_to_one("central", "shared", namespace);
         fixture.create_sync("central", namespace, spec).await?;
     }
-    fixture.wait_data("open", "shared", &[("password", SECRET)], followed()).await?;
+    fixture.wait_data("open", "shared", &[("password", SECRET)], propagation()).await?;
     fixture.wait_reason("central", "open", "Synced", SOON).await?;
     is_told(&fixture, "strict", "Forbidden", "team strict takes no copies").await?;
     is_told(&fixture, "stricter", "Forbidden", "team stricter takes no copies").await?;
@@ -198,7 +198,7 @@ async fn who_refuses_a_create_is_named_and_nobody_else_waits() -> Result<()> {
     let longer = json!({"data": {"password": format!("{SECRET}-2")}});
     fixture.patch_config_map("central", "shared", &longer).await?;
     let wanted = [("password", &*format!("{SECRET}-2"))];
-    fixture.wait_data("open", "shared", &wanted, followed()).await?;
+    fixture.wait_data("open", "shared", &wanted, propagation()).await?;
     nothing_leaks(&world, mark).await
 }
 

@@ -22,11 +22,11 @@ use serde_json::Value;
 use serde_json::json;
 use testbed::audit::lines;
 
-use crate::at_hand::followed;
-use crate::places::labelled;
-use crate::places::places;
-use crate::places::to_all;
-use crate::places::wait_places;
+use crate::support::copies::copy_namespaces;
+use crate::support::copies::to_selected;
+use crate::support::copies::wait_copies_in;
+use crate::support::copies::with_labels;
+use crate::support::scale::propagation;
 
 const PROTECTED: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "configmapsync"];
 
@@ -47,17 +47,17 @@ async fn namespaces_created_and_relabelled_are_followed() -> Result<()> {
     teams(&fixture, &[("one", "a"), ("two", "a"), ("three", "b")]).await?;
     // The source is no copy of itself, also where its own namespace matches.
     fixture.label_namespace("central", &json!({"team": "a"})).await?;
-    fixture.create_sync("central", "sync", to_all(labelled(&[("team", "a")]))).await?;
+    fixture.create_sync("central", "sync", to_selected(with_labels(&[("team", "a")]))).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
-    wait_places(&fixture, "sync", &["one", "two"], followed()).await?;
+    wait_copies_in(&fixture, "sync", &["one", "two"], propagation()).await?;
 
     fixture.create_labelled_namespace("four", &[("team", "a")]).await?;
-    wait_places(&fixture, "sync", &["four", "one", "two"], followed()).await?;
+    wait_copies_in(&fixture, "sync", &["four", "one", "two"], propagation()).await?;
     fixture.label_namespace("three", &json!({"team": "a"})).await?;
-    wait_places(&fixture, "sync", &["four", "one", "three", "two"], followed()).await?;
+    wait_copies_in(&fixture, "sync", &["four", "one", "three", "two"], propagation()).await?;
     fixture.label_namespace("one", &json!({"team": "b"})).await?;
     fixture.label_namespace("two", &json!({"team": null})).await?;
-    wait_places(&fixture, "sync", &["four", "three"], followed()).await?;
+    wait_copies_in(&fixture, "sync", &["four", "three"], propagation()).await?;
     for left in ["one", "two"] {
         fixture.wait_no_config_map(left, "shared", SOON).await?;
     }
@@ -66,13 +66,13 @@ async fn namespaces_created_and_relabelled_are_followed() -> Result<()> {
     fixture.label_namespace("four", &json!({"other": "label"})).await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
     for place in ["four", "three"] {
-        let copy = fixture.wait_data(place, "shared", &[("a", "2")], followed()).await?;
+        let copy = fixture.wait_data(place, "shared", &[("a", "2")], propagation()).await?;
         ensure!(place != "four" || copy.metadata.uid == before.metadata.uid, "the same copy");
     }
     // Nobody matches: that is in order too.
     let nobody = json!({"spec": {"destinationNamespaceSelector": {"matchLabels": {"team": "z"}}}});
     fixture.patch_sync("central", "sync", &nobody).await?;
-    wait_places(&fixture, "sync", &[], followed()).await?;
+    wait_copies_in(&fixture, "sync", &[], propagation()).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     Ok(())
 }
@@ -84,8 +84,8 @@ async fn a_deleted_sync_takes_all_its_copies_along_and_leaves_the_source() -> Re
     teams(&fixture, &[("one", "a"), ("two", "a")]).await?;
     fixture.label_namespace("central", &json!({"team": "a"})).await?;
     let source = fixture.config_map("central", "shared").await?.context("no source")?;
-    fixture.create_sync("central", "sync", to_all(labelled(&[("team", "a")]))).await?;
-    wait_places(&fixture, "sync", &["one", "two"], SOON).await?;
+    fixture.create_sync("central", "sync", to_selected(with_labels(&[("team", "a")]))).await?;
+    wait_copies_in(&fixture, "sync", &["one", "two"], SOON).await?;
     fixture.delete_sync("central", "sync").await?;
     fixture.wait_no_sync("central", "sync", SOON).await?;
     for place in ["one", "two"] {
@@ -101,12 +101,12 @@ async fn retained_copies_are_released_when_their_namespace_leaves() -> Result<()
     let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     teams(&fixture, &[("one", "a"), ("two", "a")]).await?;
-    let mut spec = to_all(labelled(&[("team", "a")]));
+    let mut spec = to_selected(with_labels(&[("team", "a")]));
     spec.deletion_policy = DeletionPolicy::Retain;
     fixture.create_sync("central", "sync", spec).await?;
-    wait_places(&fixture, "sync", &["one", "two"], SOON).await?;
+    wait_copies_in(&fixture, "sync", &["one", "two"], SOON).await?;
     fixture.label_namespace("one", &json!({"team": "b"})).await?;
-    wait_places(&fixture, "sync", &["two"], followed()).await?;
+    wait_copies_in(&fixture, "sync", &["two"], propagation()).await?;
     let left = fixture.wait_data("one", "shared", &[("a", "1")], SOON).await?;
     let annotations = left.metadata.annotations.unwrap_or_default();
     ensure!(annotations.is_empty(), "{annotations:?}");
@@ -124,16 +124,16 @@ async fn namespaces_being_deleted_are_skipped_and_new_ones_of_their_name_are_not
     let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     teams(&fixture, &[("one", "a"), ("two", "a")]).await?;
-    fixture.create_sync("central", "sync", to_all(labelled(&[("team", "a")]))).await?;
-    wait_places(&fixture, "sync", &["one", "two"], SOON).await?;
+    fixture.create_sync("central", "sync", to_selected(with_labels(&[("team", "a")]))).await?;
+    wait_copies_in(&fixture, "sync", &["one", "two"], SOON).await?;
 
     world.control_plane.controller_manager().freeze()?;
     let mark = world.audit().mark().await?;
     fixture.delete_namespace("two").await?;
     fixture.delete_config_map("two", "shared").await?;
-    wait_places(&fixture, "sync", &["one"], followed()).await?;
+    wait_copies_in(&fixture, "sync", &["one"], propagation()).await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
-    fixture.wait_data("one", "shared", &[("a", "2")], followed()).await?;
+    fixture.wait_data("one", "shared", &[("a", "2")], propagation()).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     let events = world.audit().since(mark).await?;
     let mut writes = copy_writes_in(&events, "two");
@@ -143,7 +143,7 @@ async fn namespaces_being_deleted_are_skipped_and_new_ones_of_their_name_are_not
 
     fixture.end_namespace("two").await?;
     fixture.create_labelled_namespace("two", &[("team", "a")]).await?;
-    wait_places(&fixture, "sync", &["one", "two"], followed() * 2).await?;
+    wait_copies_in(&fixture, "sync", &["one", "two"], propagation() * 2).await?;
     fixture.wait_data("two", "shared", &[("a", "2")], SOON).await?;
     Ok(())
 }
@@ -155,12 +155,12 @@ async fn all_are_all_but_protected_ones_and_the_source_itself() -> Result<()> {
     teams(&fixture, &[("one", "a"), ("two", "b")]).await?;
     let source = fixture.config_map("central", "shared").await?.context("no source")?;
     let mark = world.audit().mark().await?;
-    fixture.create_sync("central", "sync", to_all(LabelSelector::default())).await?;
-    wait_places(&fixture, "sync", &["default", "one", "two"], SOON).await?;
-    let mut renamed = to_all(LabelSelector::default());
+    fixture.create_sync("central", "sync", to_selected(LabelSelector::default())).await?;
+    wait_copies_in(&fixture, "sync", &["default", "one", "two"], SOON).await?;
+    let mut renamed = to_selected(LabelSelector::default());
     renamed.destination_name = Some("renamed".to_owned());
     fixture.create_sync("central", "renamed", renamed).await?;
-    wait_places(&fixture, "renamed", &["central", "default", "one", "two"], SOON).await?;
+    wait_copies_in(&fixture, "renamed", &["central", "default", "one", "two"], SOON).await?;
 
     let now = fixture.config_map("central", "shared").await?.context("no source")?;
     ensure!(now.metadata.resource_version == source.metadata.resource_version, "{now:?}");
@@ -214,14 +214,14 @@ async fn expressions_select_what_the_api_server_would() -> Result<()> {
         (json!([term("tier", "Exists", &[]), term("team", "DoesNotExist", &[])]), "tier,!team"),
         (json!([term("team", "In", &["z"])]), "team in (z)"),
     ];
-    fixture.create_sync("central", "sync", to_all(LabelSelector::default())).await?;
+    fixture.create_sync("central", "sync", to_selected(LabelSelector::default())).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     for (expressions, selector) in cases {
         let spec = json!({"destinationNamespaceSelector": {"matchExpressions": expressions}});
         fixture.patch_sync("central", "sync", &json!({"spec": spec})).await?;
         let wanted = selected(&fixture, selector).await?;
         let names: Vec<_> = wanted.iter().map(String::as_str).collect();
-        wait_places(&fixture, "sync", &names, SOON).await.context(selector.to_owned())?;
+        wait_copies_in(&fixture, "sync", &names, SOON).await.context(selector.to_owned())?;
     }
     // Both forms at once: all of it must hold.
     let both = json!({
@@ -230,7 +230,7 @@ async fn expressions_select_what_the_api_server_would() -> Result<()> {
     });
     let spec = json!({"spec": {"destinationNamespaceSelector": both}});
     fixture.patch_sync("central", "sync", &spec).await?;
-    wait_places(&fixture, "sync", &["one"], SOON).await?;
-    ensure!(places(&fixture, "sync").await?.len() == 1);
+    wait_copies_in(&fixture, "sync", &["one"], SOON).await?;
+    ensure!(copy_namespaces(&fixture, "sync").await?.len() == 1);
     Ok(())
 }

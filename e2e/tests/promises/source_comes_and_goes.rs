@@ -21,9 +21,9 @@ use serde_json::Value;
 use serde_json::json;
 use testbed::audit::lines;
 
-use crate::at_hand::copy_writes;
-use crate::at_hand::create_where_it_came_back;
-use crate::at_hand::followed;
+use crate::support::audit::copy_writes;
+use crate::support::config_maps::create_in_recreated_namespace;
+use crate::support::scale::propagation;
 
 async fn synced(world: &OperatorCluster) -> Result<Fixture> {
     let fixture = world.fixture();
@@ -39,11 +39,11 @@ async fn a_source_that_goes_and_comes_back_is_followed() -> Result<()> {
 
     fixture.delete_config_map("central", "shared").await?;
     fixture.wait_reason("central", "sync", "SourceNotFound", SOON).await?;
-    let kept = fixture.wait_data("app", "shared", &[("a", "1"), ("b", "2")], followed()).await?;
+    let kept = fixture.wait_data("app", "shared", &[("a", "1"), ("b", "2")], propagation()).await?;
     ensure!(kept.metadata.resource_version == copy.metadata.resource_version, "kept untouched");
 
     fixture.create_config_map("central", "shared", &[("a", "back")]).await?;
-    let followed = fixture.wait_data("app", "shared", &[("a", "back")], followed()).await?;
+    let followed = fixture.wait_data("app", "shared", &[("a", "back")], propagation()).await?;
     ensure!(followed.metadata.uid == copy.metadata.uid, "the same copy");
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     Ok(())
@@ -63,12 +63,12 @@ async fn so_is_one_that_goes_and_comes_back_with_its_namespace() -> Result<()> {
     fixture.wait_reason("team", "sync", "SourceNotFound", SOON).await?;
     fixture.wait_no_namespace("central", SOON).await?;
     fixture.wait_reason("team", "sync", "SourceNotFound", SOON).await?;
-    let kept = fixture.wait_data("app", "shared", &[("a", "1")], followed()).await?;
+    let kept = fixture.wait_data("app", "shared", &[("a", "1")], propagation()).await?;
     ensure!(kept.metadata.resource_version == copy.metadata.resource_version, "kept untouched");
 
     fixture.create_namespaces(&["central"]).await?;
-    create_where_it_came_back(&fixture, "central", "shared", &[("a", "2")]).await?;
-    fixture.wait_data("app", "shared", &[("a", "2")], followed()).await?;
+    create_in_recreated_namespace(&fixture, "central", "shared", &[("a", "2")]).await?;
+    fixture.wait_data("app", "shared", &[("a", "2")], propagation()).await?;
     fixture.wait_reason("team", "sync", "Synced", SOON).await?;
     Ok(())
 }
@@ -127,7 +127,7 @@ async fn a_source_that_flaps_makes_no_copy_flap() -> Result<()> {
         let value = (flap / 4).to_string();
         fixture.create_config_map("central", "shared", &[("a", &value)]).await?;
     }
-    let last = fixture.wait_data("app", "shared", &[("a", "4")], followed()).await?;
+    let last = fixture.wait_data("app", "shared", &[("a", "4")], propagation()).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     ensure!(last.metadata.uid == copy.metadata.uid, "the copy was created again");
     let events = world.audit().since(mark).await?;

@@ -30,10 +30,10 @@ use testbed::wait::Seen;
 use testbed::wait::stays;
 use testbed::wait::until;
 
-use crate::at_hand::was_answered_late;
-use crate::conditions::reason;
-use crate::places::labelled;
-use crate::places::to_all;
+use crate::support::audit::write_outlived_reconcile;
+use crate::support::conditions::reason;
+use crate::support::copies::to_selected;
+use crate::support::copies::with_labels;
 
 /// "Under 4 KiB."
 const SMALL: usize = 4 * 1024;
@@ -152,7 +152,7 @@ fn ensure_told_once(world: &OperatorCluster, events: &[Event]) -> Result<()> {
     ensure!(settled.len() <= under_way.len().max(1), "{said:#?}");
     // Progressing, where there is enough to do. More only where the API server has answered so
     // late that a round ended without the answers.
-    ensure!(under_way.len() <= 1 || was_answered_late(world), "{said:#?}");
+    ensure!(under_way.len() <= 1 || write_outlived_reconcile(world), "{said:#?}");
     let told: Vec<_> = by_operator(events).filter(|event| event.resource() == "events").collect();
     ensure!(told.len() <= said.len(), "{}\nof\n{said:#?}", lines(&told));
     Ok(())
@@ -179,7 +179,7 @@ async fn half_of_the_namespaces_fail_and_ten_are_listed() -> Result<()> {
         .await?;
 
     let mark = world.audit().mark().await?;
-    fixture.create_sync("central", "sync", to_all(labelled(&[("many", "yes")]))).await?;
+    fixture.create_sync("central", "sync", to_selected(with_labels(&[("many", "yes")]))).await?;
     let sync = wait_settled(&fixture).await?;
     ensure_small(&sync)?;
     // One that wakes up late has all its retries to do at once.

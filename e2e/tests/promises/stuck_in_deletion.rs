@@ -19,8 +19,8 @@ use testbed::audit::lines;
 use testbed::wait::Seen;
 use testbed::wait::stays;
 
-use crate::at_hand::followed;
-use crate::conditions::message;
+use crate::support::conditions::message;
+use crate::support::scale::propagation;
 
 const HELD: Duration = Duration::from_secs(5);
 const HOLD: &str = "example.com/hold";
@@ -76,7 +76,7 @@ async fn a_copy_deleted_and_held_is_created_again_once_it_is_gone() -> Result<()
     ensure!(writes.is_empty(), "{}", lines(&writes));
 
     let_go(&fixture, "shared").await?;
-    let after = fixture.wait_data("app", "shared", &[("a", "2")], followed()).await?;
+    let after = fixture.wait_data("app", "shared", &[("a", "2")], propagation()).await?;
     ensure!(after.metadata.uid != before.metadata.uid, "it is another object");
     fixture.wait_reason("central", "shared", "Synced", SOON).await?;
     Ok(())

@@ -24,9 +24,9 @@ use testbed::audit::lines;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::at_hand::Refusal;
-use crate::at_hand::copy_writes;
-use crate::at_hand::size;
+use crate::support::audit::copy_writes;
+use crate::support::deny_policy::DenyPolicy;
+use crate::support::scale::quick_or_full;
 use crate::sweep::impatient;
 use crate::uninstall_command::stage::HELD;
 use crate::uninstall_command::stage::asks_for_deletion;
@@ -191,7 +191,7 @@ async fn what_is_refused_keeps_every_finalizer_and_the_next_run_goes_on() -> Res
     let fixture = world.fixture();
     some_of_each(&fixture).await?;
     end_operator(&mut world).await?;
-    let refusal = Refusal::begin(&world.control_plane, "other", "UPDATE").await?;
+    let deny = DenyPolicy::install(&world.control_plane, "other", "UPDATE").await?;
     restored(&fixture, "other", "central/lost", 1).await?;
     let failed = uninstall(&world, &["--yes"]).await?;
     let told = ["1 ConfigMaps", "other/copy-0", "refused by a policy", "Nothing is lost"];
@@ -203,7 +203,7 @@ async fn what_is_refused_keeps_every_finalizer_and_the_next_run_goes_on() -> Res
     }
     let made = fixture.config_map("app", "made").await?.context("the copy is there")?;
     ensure!(!asks_for_deletion(&made), "one that is refused does not keep the others");
-    refusal.end().await?;
+    deny.remove().await?;
     let done = uninstall(&world, &["--yes"]).await?;
     ensure!(done.code == 0 && done.printed.contains("1 copies kept"), "{done:?}");
     ensure!(finalizers(&fixture, "made").await? == [HELD]);
@@ -214,7 +214,7 @@ async fn what_is_refused_keeps_every_finalizer_and_the_next_run_goes_on() -> Res
 async fn however_many_there_are_and_without_the_kind() -> Result<()> {
     let world = OperatorCluster::start(0).await?;
     let fixture = world.fixture();
-    let count = size(1_100, 10_000);
+    let count = quick_or_full(1_100, 10_000);
     fixture.create_namespaces(&["central", "app"]).await?;
     restored(&fixture, "app", "central/lost", count).await?;
     stage::held_syncs(&fixture, count).await?;

@@ -16,9 +16,9 @@ use serde_json::json;
 use crate::consent::REFUSED;
 use crate::consent::stage;
 use crate::consent::sync;
-use crate::tries::Expected::Code;
-use crate::tries::Expected::Passes;
-use crate::tries::Tries;
+use crate::support::attempt_table::AttemptTable;
+use crate::support::attempt_table::Expected::Code;
+use crate::support::attempt_table::Expected::Passes;
 
 /// The administrator's own: a source that the tenant may not read, copied to where it may.
 fn gift() -> Value {
@@ -66,30 +66,30 @@ async fn a_tenant_changes_no_field_of_what_an_administrator_wrote() -> Result<()
 
     let tenant = ("tenant", &tenant);
     let at = format!("{}/gift", syncs("tenant"));
-    let mut tries = Tries::default();
+    let mut table = AttemptTable::default();
     for (field, change) in changes() {
         let patch = Attempt::merge(format!("change {field}"), &at, json!({"spec": change}));
-        tries.add(tenant, &patch, REFUSED).await?;
+        table.add(tenant, &patch, REFUSED).await?;
         let mut applied = gift();
         json_patch::merge(&mut applied, &change);
         let apply = Attempt::apply(format!("apply {field}"), &at, sync("gift", &applied));
         // Applied beside the other field, which is the administrator's, a selector is invalid.
         let selects = field == "destinationNamespaceSelector";
         let expected = if selects { Code(422) } else { REFUSED };
-        tries.add(tenant, &apply, expected).await?;
+        table.add(tenant, &apply, expected).await?;
     }
     let label = Attempt::merge("label it", &at, json!({"metadata": {"labels": {"a": "b"}}}));
-    tries.add(tenant, &label, Passes).await?;
+    table.add(tenant, &label, Passes).await?;
     let same = Attempt::apply("apply it as it is", &at, sync("gift", &gift()));
-    tries.add(tenant, &same, Passes).await?;
+    table.add(tenant, &same, Passes).await?;
     let forged = json!({"status": {"contentHash": "v1:0"}});
     let status = Attempt::merge("forge its status", format!("{at}/status"), forged);
-    tries.add(tenant, &status, Code(403)).await?;
+    table.add(tenant, &status, Code(403)).await?;
     // As for whoever deletes a ConfigMap: the copies go with the sync.
-    tries.add(tenant, &Attempt::delete("delete it", &at), Passes).await?;
+    table.add(tenant, &Attempt::delete("delete it", &at), Passes).await?;
     fixture.wait_no_sync("tenant", "gift", SOON).await?;
     fixture.wait_no_config_map("tenant", "secret", SOON).await?;
     let again = Attempt::create("create it again", syncs("tenant"), sync("gift", &gift()));
-    tries.add(tenant, &again, REFUSED).await?;
-    tries.finish()
+    table.add(tenant, &again, REFUSED).await?;
+    table.finish()
 }

@@ -15,10 +15,10 @@ use crate::consent::ensure_nothing_leaked;
 use crate::consent::spec;
 use crate::consent::stage;
 use crate::consent::sync;
-use crate::tries::Expected;
-use crate::tries::Expected::Code;
-use crate::tries::Expected::Passes;
-use crate::tries::Tries;
+use crate::support::attempt_table::AttemptTable;
+use crate::support::attempt_table::Expected;
+use crate::support::attempt_table::Expected::Code;
+use crate::support::attempt_table::Expected::Passes;
 
 /// What is asked for, and what differs from what the tenant may have.
 fn wishes() -> Vec<(String, Value)> {
@@ -105,9 +105,9 @@ fn ways(name: &str, wish: &str, differs: &Value) -> Vec<(Attempt, Expected<'stat
 async fn a_tenant_who_tries_every_path_gets_nothing_of_anybody_else() -> Result<()> {
     let (world, tenant) = stage().await?;
     let tenant = ("tenant", &tenant);
-    let mut tries = Tries::default();
+    let mut table = AttemptTable::default();
     let own = Attempt::create("create: own copy", syncs("tenant"), sync("mine", &spec(&json!({}))));
-    tries.add(tenant, &own, Passes).await?;
+    table.add(tenant, &own, Passes).await?;
     let fixture = world.fixture();
     fixture.wait_data("tenant", "copy", &[("key", "mine")], SOON).await?;
     // Nobody changes it between a look at it and its replacement.
@@ -115,18 +115,18 @@ async fn a_tenant_who_tries_every_path_gets_nothing_of_anybody_else() -> Result<
 
     for (wish, differs) in wishes() {
         for (attempt, expected) in ways("probe", &wish, &differs) {
-            tries.add(tenant, &attempt, expected).await?;
+            table.add(tenant, &attempt, expected).await?;
         }
         let mine = fixture.sync("tenant", "mine").await?.context("mine is gone")?;
         let mut whole = serde_json::to_value(&mine)?;
         whole["spec"] = spec(&differs);
         let put =
             Attempt::replace(format!("put: {wish}"), format!("{}/mine", syncs("tenant")), whole);
-        tries.add(tenant, &put, REFUSED).await?;
+        table.add(tenant, &put, REFUSED).await?;
     }
     let read =
         Attempt::merge("write to victim", format!("{}/secret", config_maps("victim")), json!({}));
-    tries.add(tenant, &read, Code(403)).await?;
-    tries.finish()?;
+    table.add(tenant, &read, Code(403)).await?;
+    table.finish()?;
     ensure_nothing_leaked(&world, &["tenant/copy"]).await
 }

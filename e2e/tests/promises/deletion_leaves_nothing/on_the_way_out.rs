@@ -16,9 +16,9 @@ use serde_json::json;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::at_hand::copy_writes;
-use crate::at_hand::ready;
-use crate::at_hand::short;
+use crate::support::audit::copy_writes;
+use crate::support::audit::operations;
+use crate::support::conditions::reason;
 
 /// Time for Kubernetes itself to empty a namespace.
 const EMPTIED: Duration = Duration::from_mins(1);
@@ -30,7 +30,7 @@ fn finalizers(finalizers: &[&str]) -> Value {
 
 /// Waits until the sync says that it is being deleted.
 async fn wait_deleting(fixture: &Fixture, namespace: &str, name: &str) -> Result<()> {
-    let deleting = |sync: &_| ready(sync).0 == "Deleting";
+    let deleting = |sync: &_| reason(sync) == "Deleting";
     fixture.wait_sync(namespace, name, "it says that it is deleted", SOON, deleting).await?;
     Ok(())
 }
@@ -121,7 +121,7 @@ async fn a_spec_edited_on_the_way_out_changes_nothing() -> Result<()> {
     fixture.wait_no_sync("central", "other", SOON).await?;
     ensure!(fixture.config_map("app", "other").await?.is_none(), "the copy is left");
     let events = world.audit().since(mark).await?;
-    let writes = short(&copy_writes(&events));
+    let writes = operations(&copy_writes(&events));
     ensure!(writes == [("delete", "app")], "{writes:?}");
     Ok(())
 }

@@ -31,11 +31,11 @@ use testbed::repository::manifest;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::at_hand::copy_writes;
 use crate::leadership::edit_is_followed;
 use crate::leadership::hasty;
 use crate::leadership::terms::announcements;
 use crate::leadership::terms::only_the_announced_wrote;
+use crate::support::audit::copy_writes;
 
 /// The leader looks at its announcement every half minute.
 const LOOKED_AT: Duration = Duration::from_secs(45);

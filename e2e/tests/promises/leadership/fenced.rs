@@ -25,9 +25,9 @@ use testbed::audit::lines;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::at_hand::copy_writes;
 use crate::leadership::edit_is_followed;
 use crate::leadership::hasty;
+use crate::support::audit::copy_writes;
 
 /// Much sooner than a leader looks at its announcement unasked.
 const ENDS: Duration = Duration::from_secs(15);

@@ -19,13 +19,13 @@ use testbed::wait::Seen;
 use testbed::wait::stays;
 use testbed::wait::until;
 
-use crate::at_hand::copy_writes;
-use crate::at_hand::size;
 use crate::leadership::LEASE_DURATION;
 use crate::leadership::RENEW_DEADLINE;
 use crate::leadership::RETRY_PERIOD;
 use crate::leadership::edit_is_followed;
 use crate::leadership::hasty;
+use crate::support::audit::copy_writes;
+use crate::support::scale::quick_or_full;
 
 /// Takes the right to patch the Lease away, or gives it back.
 async fn may_patch(fixture: &Fixture, wanted: bool) -> Result<()> {
@@ -67,7 +67,7 @@ async fn a_lease_that_may_not_be_patched_stops_the_leader_and_is_told() -> Resul
         Ok(Seen::from_bool(is_told, || format!("{count:?} {told:?}")))
     })
     .await?;
-    let long = size(Duration::from_secs(5), Duration::from_mins(10));
+    let long = quick_or_full(Duration::from_secs(5), Duration::from_mins(10));
     stays("nobody writes", long, || async {
         standby.process().expect_running()?;
         let events = world.audit().since(mark).await?;
@@ -78,7 +78,7 @@ async fn a_lease_that_may_not_be_patched_stops_the_leader_and_is_told() -> Resul
 
     let began = Instant::now();
     may_patch(&fixture, true).await?;
-    let mends = size(Duration::from_secs(12), Duration::from_secs(5));
+    let mends = quick_or_full(Duration::from_secs(12), Duration::from_secs(5));
     fixture.wait_data("app", "shared", &[("a", "2")], mends).await?;
     eprintln!("the copy followed {:.1} s after the right was back", began.elapsed().as_secs_f32());
     edit_is_followed(&fixture, "3", SOON).await

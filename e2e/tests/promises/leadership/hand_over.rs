@@ -19,10 +19,10 @@ use testbed::wait::Seen;
 use testbed::wait::until;
 use tokio::time::sleep;
 
-use crate::at_hand::copy_writes;
-use crate::at_hand::size;
 use crate::leadership::terms::only_the_announced_wrote;
 use crate::leadership::terms::revision;
+use crate::support::audit::copy_writes;
+use crate::support::scale::quick_or_full;
 
 /// Less than a Lease takes to expire: it was given back.
 const GIVEN_BACK: Duration = Duration::from_secs(12);
@@ -63,7 +63,8 @@ async fn sigterm_under_load_hands_over_without_a_write_too_many() -> Result<()> 
     };
     wrote(&|it| it.pod_uid() == old).await?;
     leader.process().terminate()?;
-    let status = leader.process().wait_exit(size(GIVEN_BACK, Duration::from_secs(5))).await?;
+    let status =
+        leader.process().wait_exit(quick_or_full(GIVEN_BACK, Duration::from_secs(5))).await?;
     ensure!(status.success(), "asked to stop, it ended with {status}");
     wrote(&|it| it.pod_uid() != old).await?;
     load.abort();
@@ -87,6 +88,6 @@ async fn sigterm_under_load_hands_over_without_a_write_too_many() -> Result<()> 
     let first = others.map(|it| it.stage_timestamp.0).min().context("no other wrote")?;
     let gap = Duration::try_from(first.duration_since(last)).context("both wrote at a time")?;
     eprintln!("{:.2} s from the last write of the old to the first of the new", gap.as_secs_f64());
-    ensure!(gap < size(GIVEN_BACK, Duration::from_secs(3)), "the hand-over took {gap:?}");
+    ensure!(gap < quick_or_full(GIVEN_BACK, Duration::from_secs(3)), "the hand-over took {gap:?}");
     Ok(())
 }

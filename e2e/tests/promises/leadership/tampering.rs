@@ -24,7 +24,6 @@ use testbed::audit::Mark;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::at_hand::size;
 use crate::leadership::LEADS_AGAIN;
 use crate::leadership::LEASE_DURATION;
 use crate::leadership::RETRY_PERIOD;
@@ -33,6 +32,7 @@ use crate::leadership::hasty;
 use crate::leadership::leases;
 use crate::leadership::terms::announcements;
 use crate::leadership::terms::only_the_announced_wrote;
+use crate::support::scale::quick_or_full;
 
 /// A leader notices at its next poll; a machine under load is given a little more.
 const UNAWARE: Duration = RETRY_PERIOD.saturating_add(Duration::from_secs(1));
@@ -161,7 +161,7 @@ async fn a_lease_that_is_deleted_is_made_again_when_its_leader_must_know() -> Re
 async fn a_dead_holder_is_waited_for_as_long_as_it_declares_within_bounds() -> Result<()> {
     let mut world = OperatorCluster::start_with(1, hasty()).await?;
     world.fixture().one_copy(&[("a", "1")]).await?;
-    let (declared, capped) = size((12, 12), (1_000_000, 60));
+    let (declared, capped) = quick_or_full((12, 12), (1_000_000, 60));
     let mark = world.audit().mark().await?;
     patch(&world, &json!({"holderIdentity": "another", "leaseDurationSeconds": declared})).await?;
     let status = world.replica()?.process().wait_exit(SOON).await?;

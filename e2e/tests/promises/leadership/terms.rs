@@ -7,7 +7,7 @@ use anyhow::ensure;
 use k8s_openapi::jiff::SignedDuration;
 use testbed::audit::Event;
 
-use crate::at_hand::copy_writes;
+use crate::support::audit::copy_writes;
 
 /// The revision that a write made; none for what is gone.
 pub fn revision(event: &Event) -> Option<u64> {

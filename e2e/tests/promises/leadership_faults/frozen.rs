@@ -22,11 +22,11 @@ use testbed::wait::Seen;
 use testbed::wait::stays;
 use testbed::wait::until;
 
-use crate::at_hand::size;
 use crate::leadership_faults::stage::ENDS;
 use crate::leadership_faults::stage::FOLLOWED;
 use crate::leadership_faults::stage::LEASE;
 use crate::leadership_faults::stage::Stage;
+use crate::support::scale::quick_or_full;
 
 /// Where copies are made that are late.
 const LATE: &str = "late";
@@ -36,7 +36,7 @@ const CREATED: usize = 3;
 #[tokio::test]
 async fn a_leader_that_wakes_up_too_late_ends_and_has_written_nothing() -> Result<()> {
     let short = (Options::quick(LEASE), Duration::from_secs(15));
-    let (options, frozen) = size(short, (Options::default(), Duration::from_mins(1)));
+    let (options, frozen) = quick_or_full(short, (Options::default(), Duration::from_mins(1)));
     let mut stage = Stage::start(3, &options).await?;
     let leader = stage.leader().await?;
     let pod = stage.replica(leader).pod().uid.clone();

@@ -25,10 +25,10 @@ use harness::oracle::terms;
 use harness::replica;
 use harness::replica::Options;
 
-use crate::at_hand::size;
 use crate::leadership_faults::property::draw::Step;
 use crate::leadership_faults::stage::Outcome;
 use crate::leadership_faults::stage::Stage;
+use crate::support::scale::quick_or_full;
 
 const REPLICAS: usize = 5;
 /// How long the Lease lasts, in seconds.
@@ -129,7 +129,7 @@ async fn whatever_forces_a_failover_one_replica_writes_at_a_time() -> Result<()>
         return run(seed, Safety::Whole, |forced| forced >= AT_MOST).await?.ensure_well();
     }
     let began = Instant::now();
-    if size(true, false) {
+    if quick_or_full(true, false) {
         let is_over = |_| began.elapsed() >= TIME;
         return run(fastrand::u64(..), Safety::Whole, is_over).await?.ensure_well();
     }

@@ -10,12 +10,12 @@ use harness::oracle::Change;
 use harness::oracle::Kind;
 use harness::replica::Options;
 
-use crate::at_hand::size;
 use crate::leadership_faults::stage::Stage;
+use crate::support::scale::quick_or_full;
 
 /// How long nobody writes: less than the Lease takes to expire, since it was given back.
 fn gap() -> Duration {
-    size(Duration::from_secs(10), Duration::from_secs(3))
+    quick_or_full(Duration::from_secs(10), Duration::from_secs(3))
 }
 
 #[tokio::test]

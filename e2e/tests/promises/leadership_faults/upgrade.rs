@@ -34,12 +34,12 @@ use testbed::audit::Event;
 use testbed::audit::lines;
 use testbed::wait::Seen;
 
-use crate::at_hand::ready;
-use crate::at_hand::size;
-use crate::at_hand::wait_syncs;
 use crate::leadership_faults::stage::FOLLOWED;
 use crate::leadership_faults::stage::Outcome;
 use crate::leadership_faults::stage::Stage;
+use crate::support::conditions::reason;
+use crate::support::scale::quick_or_full;
+use crate::support::syncs::wait_syncs;
 
 const PREVIOUS: &str = "E2E_PREVIOUS";
 const REPLICAS: usize = 3;
@@ -75,7 +75,7 @@ async fn an_upgrade_and_the_way_back_hold_up_nobody_and_rewrite_nothing() -> Res
     for _ in 0..REPLICAS {
         stage.add(&before).await?;
     }
-    make_calm(&stage, size(50, 500)).await?;
+    make_calm(&stage, quick_or_full(50, 500)).await?;
     let told = who_tells(&stage).await?;
     stage.work().await?;
     let mark = stage.world.audit().mark().await?;
@@ -104,7 +104,7 @@ async fn make_calm(stage: &Stage, count: usize) -> Result<()> {
         fixture.create_sync(CALM, &name, one_to_one(CALM, &name, CALM_COPIES)).await?;
     }
     wait_syncs(&fixture, CALM, "all are in order", MADE, |syncs| {
-        let synced = syncs.values().filter(|sync| ready(sync).0 == "Synced").count();
+        let synced = syncs.values().filter(|sync| reason(sync) == "Synced").count();
         Seen::from_bool(synced == count, || format!("{synced} of {count} are"))
     })
     .await

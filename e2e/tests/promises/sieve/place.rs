@@ -20,7 +20,7 @@ use serde_json::json;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::conditions::ready;
+use crate::support::conditions::ready;
 
 /// Something that happens, and what the operator makes of it.
 pub trait Scenario {

@@ -13,9 +13,9 @@ use serde_json::json;
 use testbed::audit::Event;
 use testbed::audit::lines;
 
-use crate::at_hand::copy_writes;
-use crate::at_hand::create_where_it_came_back;
-use crate::at_hand::followed;
+use crate::support::audit::copy_writes;
+use crate::support::config_maps::create_in_recreated_namespace;
+use crate::support::scale::propagation;
 
 async fn synced(world: &OperatorCluster) -> Result<Fixture> {
     let fixture = world.fixture();
@@ -50,23 +50,23 @@ async fn the_copy_goes_after_a_live_look_and_comes_back_with_its_source() -> Res
     let fixture = synced(&world).await?;
     let mark = world.audit().mark().await?;
     fixture.delete_config_map("central", "shared").await?;
-    fixture.wait_no_config_map("app", "shared", followed()).await?;
+    fixture.wait_no_config_map("app", "shared", propagation()).await?;
     fixture.wait_reason("team", "sync", "SourceNotFound", SOON).await?;
     ensure_looked_first(&world.audit().since(mark).await?)?;
     fixture.create_config_map("central", "shared", &[("a", "2")]).await?;
-    fixture.wait_data("app", "shared", &[("a", "2")], followed()).await?;
+    fixture.wait_data("app", "shared", &[("a", "2")], propagation()).await?;
     fixture.wait_reason("team", "sync", "Synced", SOON).await?;
 
     let mark = world.audit().mark().await?;
     fixture.delete_namespace("central").await?;
     fixture.wait_no_config_map("central", "shared", SOON).await?;
-    fixture.wait_no_config_map("app", "shared", followed()).await?;
+    fixture.wait_no_config_map("app", "shared", propagation()).await?;
     fixture.wait_reason("team", "sync", "SourceNotFound", SOON).await?;
     ensure_looked_first(&world.audit().since(mark).await?)?;
     fixture.wait_no_namespace("central", SOON).await?;
     fixture.create_namespaces(&["central"]).await?;
-    create_where_it_came_back(&fixture, "central", "shared", &[("a", "3")]).await?;
-    fixture.wait_data("app", "shared", &[("a", "3")], followed()).await?;
+    create_in_recreated_namespace(&fixture, "central", "shared", &[("a", "3")]).await?;
+    fixture.wait_data("app", "shared", &[("a", "3")], propagation()).await?;
     fixture.wait_reason("team", "sync", "Synced", SOON).await?;
     fixture.delete_sync("team", "sync").await?;
     fixture.wait_no_sync("team", "sync", SOON).await?;
@@ -85,7 +85,7 @@ async fn a_source_that_is_back_by_the_time_of_the_look_takes_nothing() -> Result
     fixture.delete_config_map("central", "shared").await?;
     fixture.create_config_map("central", "shared", &[("a", "2")]).await?;
     world.replicas[0].process().thaw()?;
-    let followed = fixture.wait_data("app", "shared", &[("a", "2")], followed()).await?;
+    let followed = fixture.wait_data("app", "shared", &[("a", "2")], propagation()).await?;
     ensure!(followed.metadata.uid == copy.metadata.uid, "the copy was created again");
     let events = world.audit().since(mark).await?;
     let writes = copy_writes(&events);

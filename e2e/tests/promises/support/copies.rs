@@ -1,4 +1,4 @@
-//! Where a ConfigMapSync has copies, in the words of several promises.
+//! The copies of a ConfigMapSync with a selector.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -16,15 +16,15 @@ use kube::api::ListParams;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-/// A selector for namespaces that have these labels.
-pub fn labelled(labels: &[(&str, &str)]) -> LabelSelector {
+/// A selector of namespaces with these labels.
+pub fn with_labels(labels: &[(&str, &str)]) -> LabelSelector {
     let labels: BTreeMap<_, _> =
         labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     LabelSelector { match_labels: Some(labels), ..LabelSelector::default() }
 }
 
-/// A spec that copies `central/shared` into every namespace that matches.
-pub fn to_all(selector: LabelSelector) -> ConfigMapSyncSpec {
+/// A spec that copies `central/shared` into every selected namespace.
+pub fn to_selected(selector: LabelSelector) -> ConfigMapSyncSpec {
     ConfigMapSyncSpec {
         source_namespace: "central".to_owned(),
         config_map_name: "shared".to_owned(),
@@ -33,8 +33,8 @@ pub fn to_all(selector: LabelSelector) -> ConfigMapSyncSpec {
     }
 }
 
-/// The namespaces that have a copy by the sync `central/NAME`.
-pub async fn places(fixture: &Fixture, name: &str) -> Result<BTreeSet<String>> {
+/// The namespaces with a copy of the ConfigMapSync `central/NAME`.
+pub async fn copy_namespaces(fixture: &Fixture, name: &str) -> Result<BTreeSet<String>> {
     let sync = fixture.sync("central", name).await?.context("no such ConfigMapSync")?;
     let uid = sync.metadata.uid.unwrap_or_default();
     let ours = ListParams::default().labels(&format!("{}={uid}", names::LABEL_SYNC_UID));
@@ -42,21 +42,21 @@ pub async fn places(fixture: &Fixture, name: &str) -> Result<BTreeSet<String>> {
     Ok(copies.items.into_iter().filter_map(|copy| copy.metadata.namespace).collect())
 }
 
-/// Waits until the sync `central/NAME` has copies in these namespaces and in no others, and says
-/// so in its status.
-pub async fn wait_places(
+/// Waits until the ConfigMapSync `central/NAME` has copies in exactly these namespaces, and its
+/// status counts them.
+pub async fn wait_copies_in(
     fixture: &Fixture,
     name: &str,
     wanted: &[&str],
     deadline: Duration,
 ) -> Result<()> {
     let wanted: BTreeSet<_> = wanted.iter().map(|name| (*name).to_owned()).collect();
-    until(format!("the copies by {name} are in {wanted:?}"), deadline, || async {
-        let found = places(fixture, name).await?;
+    until(format!("copies of central/{name} in exactly {wanted:?}"), deadline, || async {
+        let found = copy_namespaces(fixture, name).await?;
         let sync = fixture.sync("central", name).await?.context("no such ConfigMapSync")?;
         let counted = sync.status.and_then(|status| status.copies).unwrap_or_default();
-        let said = usize::try_from(counted.ready).is_ok_and(|ready| ready == wanted.len());
-        let done = found == wanted && said && counted.desired == counted.ready;
+        let reported = usize::try_from(counted.ready).is_ok_and(|ready| ready == wanted.len());
+        let done = found == wanted && reported && counted.desired == counted.ready;
         Ok(Seen::from_bool(done, || format!("{found:?}, {counted:?}")))
     })
     .await

@@ -1,0 +1,16 @@
+//! Deadlines and sizes: smaller by default, those of the guarantee with `E2E_FULL=1`.
+
+use std::env;
+use std::time::Duration;
+
+/// `full` with `E2E_FULL=1`, otherwise `quick`.
+pub fn quick_or_full<T>(quick: T, full: T) -> T {
+    if env::var_os("E2E_FULL").is_some_and(|value| value == "1") { full } else { quick }
+}
+
+/// The time within which an edited copy is restored, and a change of a source or of a namespace
+/// reaches the copies: 5 seconds, three times that where other tests run in parallel. It is far
+/// below the hourly verification, which would find a change that a watch has missed.
+pub fn propagation() -> Duration {
+    quick_or_full(Duration::from_secs(15), Duration::from_secs(5))
+}
