@@ -1,0 +1,92 @@
+//! The tables of allowed imports.
+
+/// A row per module: its name, and the modules that it may import from.
+pub type Table = &'static [(&'static str, &'static [&'static str])];
+
+/// Folder and root file of each crate in which imports may form no circle.
+pub const CRATES: &[(&str, &str)] = &[("tests/architecture", "main.rs")];
+
+/// The rooms of `src`.
+pub const ROOMS: Table = &[
+    ("names", &[]),
+    ("access", &[]),
+    ("api", &[]),
+    ("backoff", &[]),
+    ("decide", &["names", "api"]),
+    ("metrics", &["names", "decide"]),
+    ("health", &["metrics"]),
+    ("telemetry", &["names"]),
+    ("kubernetes", &["names", "access", "api", "backoff", "decide", "metrics", "telemetry"]),
+    ("election", &["names", "access", "api", "metrics", "health", "telemetry", "kubernetes"]),
+    ("cache", &["names", "access", "api", "decide", "kubernetes"]),
+    ("orphans", &["names", "access", "api", "decide", "kubernetes", "cache"]),
+    (
+        "controller",
+        &[
+            "names",
+            "access",
+            "api",
+            "backoff",
+            "decide",
+            "metrics",
+            "health",
+            "telemetry",
+            "kubernetes",
+            "election",
+            "cache",
+            "orphans",
+        ],
+    ),
+    ("uninstall", &["names", "access", "api", "decide", "kubernetes", "election", "cache"]),
+    ("args", &["names", "api", "telemetry"]),
+    ("policies", &["names", "api", "decide"]),
+    ("manifests", &["names", "access", "api", "election", "controller", "uninstall", "policies"]),
+    (
+        "commands",
+        &[
+            "names",
+            "api",
+            "decide",
+            "telemetry",
+            "kubernetes",
+            "cache",
+            "orphans",
+            "controller",
+            "uninstall",
+            "args",
+            "policies",
+            "manifests",
+        ],
+    ),
+    (
+        "app",
+        &[
+            "decide",
+            "metrics",
+            "health",
+            "telemetry",
+            "kubernetes",
+            "election",
+            "controller",
+            "args",
+        ],
+    ),
+];
+
+/// The files of `src/controller`.
+pub const CONTROLLER: Table = &[
+    ("error", &[]),
+    ("contention", &[]),
+    ("memory", &["contention"]),
+    ("resync", &[]),
+    ("startup", &[]),
+    ("queue", &[]),
+    ("rounds", &["queue"]),
+    ("trigger", &[]),
+    ("observe", &["memory"]),
+    ("act", &["error", "memory"]),
+    ("report", &["error"]),
+    ("reconcile", &["error", "memory", "observe", "act", "report"]),
+    ("collect", &["memory", "act"]),
+    ("watch", &["startup", "trigger"]),
+];
