@@ -164,7 +164,7 @@ pub struct LeaderElection {
     #[arg(
         long = "leader-election-lease-name",
         env = "CONFIGMAPSYNC_LEADER_ELECTION_LEASE_NAME",
-        default_value = names::CONFIGMAPSYNC
+        default_value = names::LEASE_NAME
     )]
     pub lease_name: String,
 

@@ -250,7 +250,7 @@ async fn deadline(lead: &Lead) {
 pub fn access() -> Vec<PolicyRule> {
     let leases = |verbs| rule("coordination.k8s.io", "leases", verbs);
     let ours = PolicyRule {
-        resource_names: Some(vec![names::CONFIGMAPSYNC.to_owned()]),
+        resource_names: Some(vec![names::LEASE_NAME.to_owned()]),
         ..leases(&["get", "patch", "watch"])
     };
     [vec![ours, leases(&["create"])], announcement::access()].concat()

@@ -80,8 +80,8 @@ impl Default for Naming {
     fn default() -> Self {
         Self {
             operator: Operator::default(),
-            roles: names::CONFIGMAPSYNC.to_owned(),
-            flow_schema: names::CONFIGMAPSYNC.to_owned(),
+            roles: names::INSTALLATION.to_owned(),
+            flow_schema: names::INSTALLATION.to_owned(),
         }
     }
 }
@@ -206,22 +206,22 @@ pub fn write(root: &Path) -> Result<(), Error> {
 fn rbac(cluster_rules: Vec<PolicyRule>, rules: Vec<PolicyRule>) -> Result<Manifest, Error> {
     const PATH: &str = "deploy/rbac.yaml";
     let named = |namespace: Option<&str>| ObjectMeta {
-        name: Some(names::CONFIGMAPSYNC.to_owned()),
+        name: Some(names::INSTALLATION.to_owned()),
         namespace: namespace.map(ToOwned::to_owned),
         ..ObjectMeta::default()
     };
     let reference = |kind: &str| RoleRef {
         api_group: "rbac.authorization.k8s.io".to_owned(),
         kind: kind.to_owned(),
-        name: names::CONFIGMAPSYNC.to_owned(),
+        name: names::INSTALLATION.to_owned(),
     };
     let subjects = vec![Subject {
         kind: "ServiceAccount".to_owned(),
-        name: names::CONFIGMAPSYNC.to_owned(),
-        namespace: Some(names::CONFIGMAPSYNC.to_owned()),
+        name: names::INSTALLATION.to_owned(),
+        namespace: Some(names::INSTALLATION.to_owned()),
         ..Subject::default()
     }];
-    let own_namespace = Some(names::CONFIGMAPSYNC);
+    let own_namespace = Some(names::INSTALLATION);
     let documents = vec![
         yaml(
             PATH,
@@ -249,7 +249,7 @@ fn rbac(cluster_rules: Vec<PolicyRule>, rules: Vec<PolicyRule>) -> Result<Manife
             },
         )?,
     ];
-    let [view, edit] = aggregated_roles(names::CONFIGMAPSYNC);
+    let [view, edit] = aggregated_roles(names::INSTALLATION);
     let documents = [documents, vec![yaml(PATH, &view)?, yaml(PATH, &edit)?]].concat();
     Ok(Manifest { path: PATH, content: format!("{HEADER}{}", documents.join("---\n")) })
 }

@@ -116,9 +116,9 @@ pub struct Metrics {
     term: Gauge,
 }
 
-const CONTROLLER: ControllerLabel = ControllerLabel { controller: names::CONFIGMAPSYNC };
+const CONTROLLER: ControllerLabel = ControllerLabel { controller: names::CONTROLLER_NAME };
 const SWEEP_ACTIONS: [&str; 2] = ["delete", "release"];
-const QUEUE: NameLabel = NameLabel { name: names::CONFIGMAPSYNC };
+const QUEUE: NameLabel = NameLabel { name: names::CONTROLLER_NAME };
 
 // === impl ReconcileResult ===
 
@@ -204,7 +204,7 @@ impl Metrics {
     /// A reconcile has ended.
     pub fn reconcile_ends(&self, result: ReconcileResult, took: Duration) {
         self.active_workers.get_or_create(&CONTROLLER).dec();
-        let labels = ResultLabels { controller: names::CONFIGMAPSYNC, result: result.as_str() };
+        let labels = ResultLabels { controller: names::CONTROLLER_NAME, result: result.as_str() };
         self.reconcile_total.get_or_create(&labels).inc();
         self.reconcile_seconds.get_or_create(&CONTROLLER).observe(took.as_secs_f64());
         if result == ReconcileResult::Error {
@@ -314,7 +314,8 @@ impl Metrics {
 
     fn start_at_zero(&self, write_actions: &[&'static str]) {
         for result in ReconcileResult::ALL {
-            let labels = ResultLabels { controller: names::CONFIGMAPSYNC, result: result.as_str() };
+            let labels =
+                ResultLabels { controller: names::CONTROLLER_NAME, result: result.as_str() };
             drop(self.reconcile_total.get_or_create(&labels));
         }
         drop(self.reconcile_errors.get_or_create(&CONTROLLER));

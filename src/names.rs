@@ -1,65 +1,84 @@
-//! Every name the cluster sees.
+//! Every name that appears in a cluster: API group, labels, annotations, policies, conditions.
 //!
-//! Knows nothing of how the names are used. A label, an annotation, a reason or a field manager
-//! that is not here does not exist.
+//! The other modules take these names from here and never spell them out.
 
-/// API group of our kinds.
+/// API group of `ConfigMapSync` and `ConfigMapSyncLeader`.
 pub const GROUP: &str = "apps.nishaf.info";
+/// Name of the `CustomResourceDefinition` of `ConfigMapSync`.
+pub const CUSTOM_RESOURCE_DEFINITION: &str = "configmapsyncs.apps.nishaf.info";
 
-/// How the keys of our labels and annotations begin.
+/// Prefix of the keys of the operator's labels and annotations.
 pub const PREFIX: &str = "apps.nishaf.info/";
-
-/// Label on a copy: the uid of its `ConfigMapSync`. What we list, watch and fence by.
+/// Label on a copy: uid of its `ConfigMapSync`. Copies are listed, watched and fenced by it.
 pub const LABEL_SYNC_UID: &str = "apps.nishaf.info/configmapsync-uid";
 /// Annotation on a copy: `namespace/name` of its `ConfigMapSync`.
 pub const ANNOTATION_SYNC: &str = "apps.nishaf.info/configmapsync";
 /// Annotation on a copy: `namespace/name` of its source.
 pub const ANNOTATION_SOURCE: &str = "apps.nishaf.info/source";
-/// Annotation on a copy: `namespace/name` of this very copy, so that a clone proves nothing.
+/// Annotation on a copy: `namespace/name` of the copy itself. On a `ConfigMap` cloned from a copy
+/// it names another object, so the clone is not mistaken for a copy.
 pub const ANNOTATION_COPY: &str = "apps.nishaf.info/copy";
-/// Annotation on a copy: hash of what its content should be.
+/// Annotation on a copy: hash of the desired content and metadata.
 pub const ANNOTATION_CONTENT_HASH: &str = "apps.nishaf.info/content-hash";
-/// Annotation on a copy: `"true"` if our POST made it.
+/// Annotation on a copy: `"true"` if the operator created the object.
 pub const ANNOTATION_CREATED: &str = "apps.nishaf.info/created";
-/// Annotation on a copy: `Delete`, where that is the policy of its `ConfigMapSync`.
+/// Annotation on a copy: `Delete` if that is the `deletionPolicy` of its `ConfigMapSync`; absent
+/// otherwise.
 pub const ANNOTATION_DELETION_POLICY: &str = "apps.nishaf.info/deletion-policy";
-/// Annotation that a source's owner sets to `"true"` to forbid copying.
+/// Annotation that the owner of a source sets to `"true"` to forbid copying.
 pub const ANNOTATION_NO_COPY: &str = "apps.nishaf.info/no-copy";
-/// Finalizer on a `ConfigMapSync`: its copies are not cleaned up yet.
+/// Finalizer on a `ConfigMapSync`, removed once its copies are cleaned up.
 pub const FINALIZER: &str = "apps.nishaf.info/cleanup";
 
-/// Recommended label naming the application that an object belongs to; on the operator's pods.
+/// Recommended Kubernetes label: the application that an object belongs to.
 pub const LABEL_NAME: &str = "app.kubernetes.io/name";
-/// Recommended label naming the tool that manages an object; set on create, for people.
+/// Recommended Kubernetes label: the tool that manages an object. Set when a copy is created, for
+/// information only.
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-/// Value of [`LABEL_MANAGED_BY`], field manager of every write, and controller name in metrics.
-pub const CONFIGMAPSYNC: &str = "configmapsync";
-/// Name of the definition of our kind.
-pub const CUSTOM_RESOURCE_DEFINITION: &str = "configmapsyncs.apps.nishaf.info";
-/// What the API server knows of a caller whose token is bound to a pod: the pod's uid.
-pub const EXTRA_POD_UID: &str = "authentication.kubernetes.io/pod-uid";
-/// Verb on `configmapsyncs` that allows putting our marks on a `ConfigMap`. Nothing is asked for by
-/// it: it only exists to be granted.
-pub const VERB_STAMP: &str = "stamp";
-/// Namespaces that are never written to, unless somebody says otherwise.
-pub const PROTECTED_NAMESPACES: &str = "kube-system,kube-public,kube-node-lease";
-/// Name of the policy, and of its binding, that lets only the announced pod write copies.
-pub const POLICY_FENCE: &str = "configmapsync-fence";
-/// Name of the policy, and of its binding, that lets nobody borrow the operator's rights.
-pub const POLICY_CONSENT: &str = "configmapsync-consent";
-/// Name of the policy, and of its binding, that says who may put our marks on a `ConfigMap`.
-pub const POLICY_MARKS: &str = "configmapsync-marks";
-/// Name of the policy, and of its binding, that keeps the operator to its own copies.
-pub const POLICY_BOUNDS: &str = "configmapsync-bounds";
-/// Reason of the Event that tells that orphans are not swept, since there are too many.
-pub const EVENT_SWEEP_HELD: &str = "SweepHeld";
-/// Reporting controller of our Events.
+
+/// Value of [`LABEL_NAME`] on the operator's pods.
+pub const APPLICATION: &str = "configmapsync";
+/// Value of [`LABEL_MANAGED_BY`] on copies.
+pub const MANAGED_BY: &str = "configmapsync";
+/// Field manager of every write.
+pub const FIELD_MANAGER: &str = "configmapsync";
+/// Name of the leader election Lease, unless a flag sets another.
+pub const LEASE_NAME: &str = "configmapsync";
+/// Name of the one `ConfigMapSyncLeader` object.
+pub const LEADER_NAME: &str = "configmapsync";
+/// Namespace, Deployment, `ServiceAccount`, roles and flow schema of an installation under its
+/// default names.
+pub const INSTALLATION: &str = "configmapsync";
+/// Name of the controller and of its queue in metrics.
+pub const CONTROLLER_NAME: &str = "configmapsync";
+/// Service name and tracer name in traces, unless `OTEL_SERVICE_NAME` sets another service name.
+pub const SERVICE_NAME: &str = "configmapsync";
+/// Reporting controller of the operator's Events.
 pub const EVENT_CONTROLLER: &str = "apps.nishaf.info/configmapsync";
 
-/// Name of the `ConfigMap` that Kubernetes publishes in every namespace; never a destination.
+/// Extra attribute that the API server adds to a caller whose token is bound to a pod: uid of
+/// that pod.
+pub const EXTRA_POD_UID: &str = "authentication.kubernetes.io/pod-uid";
+/// RBAC verb on `configmapsyncs` that allows setting ownership markers. No API call uses this
+/// verb; the policy [`POLICY_MARKS`] checks whether the caller is granted it.
+pub const VERB_STAMP: &str = "stamp";
+/// Default of the protected namespaces, which never receive copies.
+pub const PROTECTED_NAMESPACES: &str = "kube-system,kube-public,kube-node-lease";
+/// Policy and binding that allow only the leader's pod to write copies.
+pub const POLICY_FENCE: &str = "configmapsync-fence";
+/// Policy and binding that check the permissions of the author of a `ConfigMapSync`.
+pub const POLICY_CONSENT: &str = "configmapsync-consent";
+/// Policy and binding that restrict who may set ownership markers on a `ConfigMap`.
+pub const POLICY_MARKS: &str = "configmapsync-marks";
+/// Policy and binding that restrict the operator to its own copies.
+pub const POLICY_BOUNDS: &str = "configmapsync-bounds";
+/// Reason of the Event that reports too many orphans for automatic collection.
+pub const EVENT_SWEEP_HELD: &str = "SweepHeld";
+
+/// `ConfigMap` that Kubernetes publishes in every namespace; never a destination.
 pub const KUBE_ROOT_CA: &str = "kube-root-ca.crt";
 
-/// Condition type: the copies equal the source.
+/// Condition type: every copy equals its source.
 pub const CONDITION_READY: &str = "Ready";
-/// Condition type: only a person can help.
+/// Condition type: user intervention is required.
 pub const CONDITION_STALLED: &str = "Stalled";

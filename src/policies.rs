@@ -77,12 +77,12 @@ impl Default for Operator {
     /// Installed under the default names.
     fn default() -> Self {
         Self {
-            namespace: names::CONFIGMAPSYNC.to_owned(),
-            service_account: names::CONFIGMAPSYNC.to_owned(),
+            namespace: names::INSTALLATION.to_owned(),
+            service_account: names::INSTALLATION.to_owned(),
             protected_namespaces: format!(
                 "{},{}",
                 names::PROTECTED_NAMESPACES,
-                names::CONFIGMAPSYNC
+                names::INSTALLATION
             ),
         }
     }

@@ -42,11 +42,11 @@ pub struct Check {
     pub cluster: Cluster,
 
     /// The operator's namespace.
-    #[arg(long, short, value_name = "NAME", default_value = names::CONFIGMAPSYNC)]
+    #[arg(long, short, value_name = "NAME", default_value = names::INSTALLATION)]
     pub namespace: String,
 
     /// The operator's Deployment. It tells the ServiceAccount and the protected namespaces, too.
-    #[arg(long, value_name = "NAME", default_value = names::CONFIGMAPSYNC)]
+    #[arg(long, value_name = "NAME", default_value = names::INSTALLATION)]
     pub deployment: String,
 
     /// How the findings look.
@@ -62,11 +62,11 @@ pub struct Uninstall {
     pub cluster: Cluster,
 
     /// The operator's namespace.
-    #[arg(long, short, value_name = "NAME", default_value = names::CONFIGMAPSYNC)]
+    #[arg(long, short, value_name = "NAME", default_value = names::INSTALLATION)]
     pub namespace: String,
 
     /// The operator's Deployment. It may be gone already, and its namespace, too.
-    #[arg(long, value_name = "NAME", default_value = names::CONFIGMAPSYNC)]
+    #[arg(long, value_name = "NAME", default_value = names::INSTALLATION)]
     pub deployment: String,
 
     /// Delete the copies that the operator made, except where a ConfigMapSync says to retain them;

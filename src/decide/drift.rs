@@ -70,7 +70,7 @@ pub fn owned_metadata(
 }
 
 fn is_our_update(entry: &ManagedFieldsEntry) -> bool {
-    entry.manager.as_deref() == Some(names::CONFIGMAPSYNC)
+    entry.manager.as_deref() == Some(names::FIELD_MANAGER)
         && entry.operation.as_deref() == Some("Update")
         && entry.subresource.as_deref().unwrap_or_default().is_empty()
 }

@@ -255,7 +255,7 @@ impl ManagedBy {
     pub fn of(label: Option<&str>) -> Self {
         match label {
             None => Self::Unset,
-            Some(names::CONFIGMAPSYNC) => Self::Us,
+            Some(names::MANAGED_BY) => Self::Us,
             Some(_) => Self::AnotherTool,
         }
     }

@@ -97,7 +97,7 @@ impl Announcement {
         let kind = ApiResource::erase::<ConfigMapSyncLeader>(&());
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), &self.namespace, &kind);
-        match timeout(CALL_TIMEOUT, api.get(names::CONFIGMAPSYNC)).await {
+        match timeout(CALL_TIMEOUT, api.get(names::LEADER_NAME)).await {
             Err(_) => Found::Unknown(no_answer()),
             Ok(Ok(object)) => self.read(&object),
             Ok(Err(kube::Error::Api(status))) => missing(&status),
@@ -132,12 +132,11 @@ impl Announcement {
         let term = self.last_term.load(Ordering::Relaxed).saturating_add(1);
         let announcement = self.announcement(term, before);
         let parameters = PostParams {
-            field_manager: Some(names::CONFIGMAPSYNC.to_owned()),
+            field_manager: Some(names::FIELD_MANAGER.to_owned()),
             ..PostParams::default()
         };
         let answer = if before.is_some() {
-            timeout(CALL_TIMEOUT, api.replace(names::CONFIGMAPSYNC, &parameters, &announcement))
-                .await
+            timeout(CALL_TIMEOUT, api.replace(names::LEADER_NAME, &parameters, &announcement)).await
         } else {
             timeout(CALL_TIMEOUT, api.create(&parameters, &announcement)).await
         };
@@ -159,7 +158,7 @@ impl Announcement {
         let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
         ConfigMapSyncLeader {
             metadata: ObjectMeta {
-                name: Some(names::CONFIGMAPSYNC.to_owned()),
+                name: Some(names::LEADER_NAME.to_owned()),
                 namespace: Some(self.namespace.clone()),
                 resource_version: before.map(|before| before.resource_version.clone()),
                 ..ObjectMeta::default()
@@ -177,7 +176,7 @@ impl Announcement {
 /// A 404 that names the object says that there is none; any other, that there is no such kind.
 fn missing(status: &Status) -> Found {
     let names_it = status.details.as_ref().is_some_and(|details| {
-        details.kind == ConfigMapSyncLeader::plural(&()) && details.name == names::CONFIGMAPSYNC
+        details.kind == ConfigMapSyncLeader::plural(&()) && details.name == names::LEADER_NAME
     });
     match status.code {
         404 if names_it => Found::Nobody,
@@ -198,7 +197,7 @@ fn missing(status: &Status) -> Found {
 pub fn access() -> Vec<PolicyRule> {
     let leaders = |verbs| rule(names::GROUP, "configmapsyncleaders", verbs);
     let ours = PolicyRule {
-        resource_names: Some(vec![names::CONFIGMAPSYNC.to_owned()]),
+        resource_names: Some(vec![names::LEADER_NAME.to_owned()]),
         ..leaders(&["get", "update"])
     };
     vec![ours, leaders(&["create"])]

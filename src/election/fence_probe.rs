@@ -81,7 +81,7 @@ impl Trial {
         };
         let trial = ConfigMap { metadata, ..ConfigMap::default() };
         let parameters =
-            PostParams { dry_run: true, field_manager: Some(names::CONFIGMAPSYNC.to_owned()) };
+            PostParams { dry_run: true, field_manager: Some(names::FIELD_MANAGER.to_owned()) };
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
         api.create(&parameters, &trial).await.map(drop)
     }
@@ -107,7 +107,7 @@ impl Trial {
                 error,
                 "the API server refuses the leader's writes: the ConfigMapSyncLeader {} names \
                  another pod",
-                names::CONFIGMAPSYNC
+                names::LEADER_NAME
             ),
             FenceState::Unknown => tracing::warn!(
                 fence,

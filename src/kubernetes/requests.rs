@@ -39,7 +39,7 @@ pub fn new_copy(at: &NamespacedName, copy: &NewCopy) -> ConfigMap {
     let NewCopy { markers, metadata, content } = copy;
     let mut labels = metadata.labels.clone();
     labels.extend(markers.labels());
-    labels.insert(names::LABEL_MANAGED_BY.to_owned(), names::CONFIGMAPSYNC.to_owned());
+    labels.insert(names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned());
     let mut annotations = metadata.annotations.clone();
     annotations.extend(markers.annotations());
     ConfigMap {
@@ -62,7 +62,7 @@ pub fn new_copy(at: &NamespacedName, copy: &NewCopy) -> ConfigMap {
 /// The copy cannot be written as JSON.
 pub fn post(url: &str, copy: &ConfigMap) -> kube::Result<Request<Vec<u8>>> {
     let parameters = PostParams {
-        field_manager: Some(names::CONFIGMAPSYNC.to_owned()),
+        field_manager: Some(names::FIELD_MANAGER.to_owned()),
         ..PostParams::default()
     };
     let body = serde_json::to_vec(copy).map_err(kube::Error::SerdeError)?;
@@ -104,7 +104,7 @@ pub fn patch_status(url: &str, name: &str, patch: Patch) -> kube::Result<Request
 /// Patches are ours by field manager: what metadata tells of drift rests on it.
 #[must_use]
 pub fn patch_parameters() -> PatchParams {
-    PatchParams { field_manager: Some(names::CONFIGMAPSYNC.to_owned()), ..PatchParams::default() }
+    PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
 /// A patch that makes content, markers and metadata what they should be, if the copy is as it was

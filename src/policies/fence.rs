@@ -63,7 +63,7 @@ pub fn fence(operator: &Operator) -> Policy {
         ..ValidatingAdmissionPolicySpec::default()
     };
     Policy::new(names::POLICY_FENCE, Failing::Open, spec).with_parameter(ParamRef {
-        name: Some(names::CONFIGMAPSYNC.to_owned()),
+        name: Some(names::LEADER_NAME.to_owned()),
         namespace: Some(operator.namespace.clone()),
         parameter_not_found_action: Some("Allow".to_owned()),
         selector: None,

@@ -40,7 +40,7 @@ pub fn provider() -> Result<Option<SdkTracerProvider>, Error> {
         Protocol::Grpc => SpanExporter::builder().with_tonic().build()?,
         other => SpanExporter::builder().with_http().with_protocol(other).build()?,
     };
-    let service = variable("OTEL_SERVICE_NAME").unwrap_or_else(|| names::CONFIGMAPSYNC.to_owned());
+    let service = variable("OTEL_SERVICE_NAME").unwrap_or_else(|| names::SERVICE_NAME.to_owned());
     let resource = Resource::builder().with_service_name(service).build();
     let provider =
         SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
@@ -49,7 +49,7 @@ pub fn provider() -> Result<Option<SdkTracerProvider>, Error> {
 
 /// Our tracer.
 pub fn tracer(provider: &SdkTracerProvider) -> SdkTracer {
-    provider.tracer(names::CONFIGMAPSYNC)
+    provider.tracer(names::SERVICE_NAME)
 }
 
 fn variable(name: &str) -> Option<String> {

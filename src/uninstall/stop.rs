@@ -59,7 +59,7 @@ pub async fn scaled(client: &Client, deployment: &NamespacedName) -> Result<Scal
     let spec = found.and_then(|deployment| deployment.spec);
     let replicas = spec.as_ref().map_or(0, |spec| spec.replicas.unwrap_or(1));
     let usual = || LabelSelector {
-        match_labels: Some([(names::LABEL_NAME.into(), names::CONFIGMAPSYNC.into())].into()),
+        match_labels: Some([(names::LABEL_NAME.into(), names::APPLICATION.into())].into()),
         ..LabelSelector::default()
     };
     let selector = spec.map_or_else(usual, |spec| spec.selector);
@@ -139,7 +139,7 @@ async fn wait_for_no_leader(
     // Read as it is: whatever can be stored must be readable.
     let kind = ApiResource::erase::<Lease>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind);
-    let lease = NamespacedName::new(namespace, names::CONFIGMAPSYNC);
+    let lease = NamespacedName::new(namespace, names::LEASE_NAME);
     let mut seen: Option<Seen> = None;
     let mut renewals = 0;
     loop {
@@ -176,7 +176,7 @@ pub fn access(deployment: &str) -> Vec<PolicyRule> {
         named(deployment, rule("apps", "deployments", &["get"])),
         named(deployment, rule("apps", "deployments/scale", &["patch"])),
         rule("", "pods", &["list"]),
-        named(names::CONFIGMAPSYNC, rule("coordination.k8s.io", "leases", &["get"])),
+        named(names::LEASE_NAME, rule("coordination.k8s.io", "leases", &["get"])),
     ]
 }
 

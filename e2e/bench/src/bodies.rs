@@ -50,7 +50,7 @@ pub fn four_kibibytes(edit: u32) -> Data {
 pub fn copy(at: &NamespacedName, data: &Data) -> ConfigMap {
     let labels = [
         (names::LABEL_SYNC_UID, NOBODY.to_owned()),
-        (names::LABEL_MANAGED_BY, names::CONFIGMAPSYNC.to_owned()),
+        (names::LABEL_MANAGED_BY, names::MANAGED_BY.to_owned()),
     ];
     let annotations = [
         (names::ANNOTATION_SYNC, "central/limit".to_owned()),
@@ -79,7 +79,7 @@ pub fn copy(at: &NamespacedName, data: &Data) -> ConfigMap {
 /// POST.
 pub fn create(at: &NamespacedName, copy: &ConfigMap) -> Result<Request<Vec<u8>>> {
     let parameters = PostParams {
-        field_manager: Some(names::CONFIGMAPSYNC.to_owned()),
+        field_manager: Some(names::FIELD_MANAGER.to_owned()),
         ..PostParams::default()
     };
     let body = serde_json::to_vec(copy)?;
@@ -96,7 +96,7 @@ pub fn patch(at: &NamespacedName, seen: &Written, data: &Data) -> Result<Request
         {"op": "add", "path": "/binaryData", "value": {}},
     ]))?;
     let parameters = PatchParams {
-        field_manager: Some(names::CONFIGMAPSYNC.to_owned()),
+        field_manager: Some(names::FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
     };
     let patch = Patch::Json::<()>(patch);

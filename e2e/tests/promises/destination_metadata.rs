@@ -121,7 +121,7 @@ async fn nothing_of_the_sources_metadata_comes_along() -> Result<()> {
     ensure!(writes.len() == 1 && writes[0].verb == "create", "{}", lines(&writes));
     ensure!(copy.metadata.finalizers.is_none() && copy.metadata.owner_references.is_none());
     let labels = copy.metadata.labels.unwrap_or_default();
-    ensure!(labels[names::LABEL_MANAGED_BY] == names::CONFIGMAPSYNC, "{labels:?}");
+    ensure!(labels[names::LABEL_MANAGED_BY] == names::MANAGED_BY, "{labels:?}");
     Ok(())
 }
 

@@ -91,7 +91,7 @@ fn ensure_clean(copy: &ConfigMap) -> Result<()> {
     let ours = BTreeSet::from([names::LABEL_SYNC_UID, names::LABEL_MANAGED_BY]);
     ensure!(keys(metadata.labels.as_ref()) == ours, "{:#?}", metadata.labels);
     let managed_by = metadata.labels.as_ref().and_then(|it| it.get(names::LABEL_MANAGED_BY));
-    ensure!(managed_by.is_some_and(|it| it == names::CONFIGMAPSYNC), "{managed_by:?}");
+    ensure!(managed_by.is_some_and(|it| it == names::MANAGED_BY), "{managed_by:?}");
     let ours = BTreeSet::from([
         names::ANNOTATION_SYNC,
         names::ANNOTATION_SOURCE,
@@ -103,7 +103,7 @@ fn ensure_clean(copy: &ConfigMap) -> Result<()> {
     ensure!(keys(metadata.annotations.as_ref()) == ours, "{:#?}", metadata.annotations);
     let managers = metadata.managed_fields.iter().flatten().map(|entry| entry.manager.as_deref());
     let managers: BTreeSet<_> = managers.collect();
-    ensure!(managers == BTreeSet::from([Some(names::CONFIGMAPSYNC)]), "{managers:?}");
+    ensure!(managers == BTreeSet::from([Some(names::FIELD_MANAGER)]), "{managers:?}");
     Ok(())
 }
 

@@ -47,7 +47,7 @@ pub async fn installed(client: &Client, flags: &Check) -> (Option<Deployment>, V
     let looked = api.get_opt(&flags.deployment).await;
     let found = looked.as_ref().ok().cloned().flatten();
     findings.push(finding(&subject, looked.map(|found| deployment(found.as_ref()))));
-    let subject = format!("Lease {}/{}", flags.namespace, names::CONFIGMAPSYNC);
+    let subject = format!("Lease {}/{}", flags.namespace, names::LEASE_NAME);
     findings.push(finding(&subject, look_for_leader(client, &flags.namespace).await));
     (found, findings)
 }
@@ -103,8 +103,8 @@ async fn look_for_leader(client: &Client, namespace: &str) -> kube::Result<Verdi
     let leaders: Api<ConfigMapSyncLeader> = Api::namespaced(client.clone(), namespace);
     let mut looks = 0;
     loop {
-        let lease = leases.get_opt(names::CONFIGMAPSYNC).await?.and_then(|lease| lease.spec);
-        let announced = match leaders.get_opt(names::CONFIGMAPSYNC).await {
+        let lease = leases.get_opt(names::LEASE_NAME).await?.and_then(|lease| lease.spec);
+        let announced = match leaders.get_opt(names::LEADER_NAME).await {
             Ok(found) => found.map(|found| found.spec),
             // The kind is missing, which is a finding of its own.
             Err(kube::Error::Api(status)) if status.code == 404 => None,

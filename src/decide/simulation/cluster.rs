@@ -213,7 +213,7 @@ impl SimulatedCluster {
     fn create(&mut self, at: &NamespacedName, copy: &NewCopy) {
         let DestinationMetadata { mut labels, mut annotations } = (*copy.metadata).clone();
         labels.extend(copy.markers.labels());
-        labels.insert(names::LABEL_MANAGED_BY.to_owned(), names::CONFIGMAPSYNC.to_owned());
+        labels.insert(names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned());
         annotations.extend(copy.markers.annotations());
         let stored = StoredConfigMap {
             version: self.next_version(),

@@ -71,8 +71,7 @@ fn adoption(
     }
     let manager = label(before, names::LABEL_MANAGED_BY);
     let owned = before["metadata"]["ownerReferences"].as_array().is_some_and(|it| !it.is_empty());
-    if owned || before["immutable"] == true || manager.is_some_and(|it| it != names::CONFIGMAPSYNC)
-    {
+    if owned || before["immutable"] == true || manager.is_some_and(|it| it != names::MANAGED_BY) {
         return Some("it was adopted although somebody else's, or immutable");
     }
     None
