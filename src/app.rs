@@ -106,7 +106,7 @@ async fn operate(flags: Run) -> Result<(), Error> {
     serve(&flags, &health, &metrics).await?;
 
     let (announced, told) = watch::channel(false);
-    let trial = fence_probe::Trial {
+    let trial = fence_probe::FenceProbe {
         client: clients.controller.calls.clone(),
         namespace: flags.fence_trial_namespace.clone(),
         metrics: Arc::clone(&metrics),
@@ -122,8 +122,8 @@ async fn operate(flags: Run) -> Result<(), Error> {
         () = signals::stopped(&mut stop) => return Ok(()),
         lead = election.win() => lead,
     };
-    metrics.set_leading(true);
-    metrics.term_began_at(Timestamp::now().as_duration().as_secs_f64());
+    metrics.leadership.set_leading(true);
+    metrics.leadership.set_term_start(Timestamp::now().as_duration().as_secs_f64());
     let term = tracing::info_span!(
         parent: None,
         "leadership term",
@@ -133,7 +133,7 @@ async fn operate(flags: Run) -> Result<(), Error> {
     );
     let controller = controller::run(
         lead.clone(),
-        election.announcement(),
+        election.leader_record(),
         clients.controller,
         controller_settings(flags),
         health,
@@ -150,7 +150,7 @@ async fn operate(flags: Run) -> Result<(), Error> {
     let result = lead_until_stopped(&election, &lead, &gate, controller, stop);
     let result = result.instrument(term.clone()).await;
     term.record("outcome", result.as_ref().map_or_else(ToString::to_string, |()| "stopped".into()));
-    metrics.set_leading(false);
+    metrics.leadership.set_leading(false);
     result
 }
 
@@ -191,14 +191,14 @@ async fn lead_until_drained(
             return Ok(Some(why));
         }
         lost = &mut held => return Err(Error::Lost(lost)),
-        term = election.announce(lead) => {
+        term = election.publish_leader_record(lead) => {
             tracing::Span::current().record("term", term.map_err(Error::Lost)?);
         }
     }
     let mut until_lost = pin!(async {
         tokio::select! {
             lost = held => lost,
-            lost = election.stay_announced(lead) => lost,
+            lost = election.watch_leader_record(lead) => lost,
         }
     });
     let mut controller = tokio::spawn(controller);
@@ -213,7 +213,7 @@ async fn lead_until_drained(
         biased;
         lost = until_lost => Err(Error::Lost(lost)),
         drained = tokio::time::timeout(DRAIN_TIMEOUT, controller) => {
-            let may_write = drained.is_err() || gate.may_write_still();
+            let may_write = drained.is_err() || gate.has_unanswered_writes();
             Ok(may_write.then_some("a write that was not answered may still be carried out"))
         }
     }

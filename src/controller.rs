@@ -44,8 +44,8 @@ use crate::controller::queue::Queue;
 use crate::controller::reconcile::reconcile;
 use crate::controller::startup::Part;
 use crate::controller::startup::Startup;
-use crate::election::Announcement;
 use crate::election::Lead;
+use crate::election::LeaderRecord;
 use crate::health::Health;
 use crate::kubernetes::events;
 use crate::kubernetes::events::Events;
@@ -85,7 +85,7 @@ pub struct Clients {
 /// What every part of the controller shares.
 struct Context {
     lead: Lead,
-    announcement: Arc<Announcement>,
+    leader_record: Arc<LeaderRecord>,
     client: Client,
     settings: Settings,
     cache: Arc<Cache>,
@@ -105,7 +105,7 @@ struct Context {
 /// writes that they have begun, and returns.
 pub async fn run(
     lead: Lead,
-    announcement: Arc<Announcement>,
+    leader_record: Arc<LeaderRecord>,
     clients: Clients,
     settings: Settings,
     health: Arc<Health>,
@@ -116,7 +116,7 @@ pub async fn run(
         health.set(part.health_part(), Err("not listed yet".to_owned()));
     }
     let (queue, requests) = Queue::new(Arc::clone(&metrics));
-    let leadership = (lead, announcement);
+    let leadership = (lead, leader_record);
     let context = Arc::new(Context::new(leadership, &clients, settings, queue, health, metrics));
 
     let mut watches = JoinSet::new();
@@ -157,7 +157,7 @@ pub fn access() -> Vec<PolicyRule> {
 
 impl Context {
     fn new(
-        (lead, announcement): (Lead, Arc<Announcement>),
+        (lead, leader_record): (Lead, Arc<LeaderRecord>),
         clients: &Clients,
         settings: Settings,
         queue: Queue,
@@ -168,7 +168,7 @@ impl Context {
         let cache = Arc::new(Cache::new(settings.protected_namespaces.clone()));
         Self {
             lead,
-            announcement,
+            leader_record,
             reader: Reader::new(client.clone(), Arc::clone(&cache)),
             events: Events::new(client.clone(), settings.pod_name.clone()),
             client,

@@ -36,9 +36,9 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 const QUIET: &str = "kube_leader_election=warn,kube_client=off,kube_runtime=off";
 
 /// Name of the span that a round is: the root of its trace.
-pub const ROUND: &str = "reconcile";
+pub const RECONCILE_SPAN: &str = "reconcile";
 /// Name of the span that a sweep is: the root of its trace.
-pub const SWEEP: &str = "sweep";
+pub const ORPHAN_COLLECTION_SPAN: &str = "sweep";
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -147,7 +147,7 @@ where
     }
     let is_call = metadata.target().starts_with("kube_client");
     let within_a_round =
-        |span: SpanRef<'_, S>| span.scope().any(|span| [ROUND, SWEEP].contains(&span.name()));
+        |span: SpanRef<'_, S>| span.scope().any(|span| [RECONCILE_SPAN, ORPHAN_COLLECTION_SPAN].contains(&span.name()));
     is_call && context.lookup_current().is_some_and(within_a_round)
 }
 

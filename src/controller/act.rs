@@ -146,7 +146,7 @@ pub async fn write(
     // Before it is sent: what is refused is refused by this namespace, not by one that follows it.
     let attempt = Attempt::on(at, &context.cache, content_hash.clone());
     let result = fence::send(context, lead, at, action).instrument(span.clone()).await?;
-    context.metrics.wrote(verb, result.is_ok());
+    context.metrics.copies.count_write(verb, result.is_ok());
     match result {
         Ok(resource_version) => {
             span.record("resource_version", resource_version.unwrap_or_default());

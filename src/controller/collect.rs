@@ -98,7 +98,7 @@ async fn look(context: &Context, term: &mut Term) -> Duration {
     }
     let span = tracing::info_span!(
         parent: None,
-        telemetry::SWEEP,
+        telemetry::ORPHAN_COLLECTION_SPAN,
         orphans = orphans.candidates.len(),
         due = verdict.unconfirmed().count(),
     );
@@ -162,7 +162,7 @@ async fn carry_out(
                 let Ok(_permit) = permit(context).await else { return };
                 let written = write(context, &context.lead, &errand, at, &action).await;
                 if written == Ok(true) {
-                    context.metrics.swept(verb);
+                    context.metrics.copies.count_collected(verb);
                     let sync = candidate.markers.sync.as_deref().unwrap_or_default();
                     tracing::info!(destination = %at, sync, action = verb, "orphan swept");
                 }

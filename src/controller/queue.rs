@@ -46,7 +46,7 @@ impl Queue {
         let mut waiting = self.waiting();
         if self.sender.unbounded_send(request).is_ok() {
             waiting.entry(sync).or_insert_with(Instant::now);
-            self.metrics.queued(waiting.len());
+            self.metrics.reconciles.enqueued(waiting.len());
         }
     }
 
@@ -64,7 +64,7 @@ impl Queue {
         if waiting.is_empty() {
             waiting.shrink_to(FEW);
         }
-        self.metrics.queue_depth_is(waiting.len());
+        self.metrics.reconciles.set_queue_depth(waiting.len());
         since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 

@@ -64,11 +64,11 @@ async fn measured_round(context: &Arc<Context>, name: &NamespacedName) -> Option
     let queued = context.queue.pop(name);
     let sync = context.cache.sync(name)?;
     let uid = sync.version.uid.clone();
-    context.metrics.reconcile_begins(queued);
+    context.metrics.reconciles.started(queued);
     let began = Instant::now();
     let span = tracing::info_span!(
         parent: None,
-        telemetry::ROUND,
+        telemetry::RECONCILE_SPAN,
         sync = %sync.name,
         uid = sync.version.uid,
         generation = sync.generation,
@@ -82,8 +82,8 @@ async fn measured_round(context: &Arc<Context>, name: &NamespacedName) -> Option
         Err(Error::Copies { .. }) => ReconcileResult::RequeueAfter,
         Err(_) => ReconcileResult::Error,
     };
-    span.record("outcome", outcome.as_str());
-    context.metrics.reconcile_ends(outcome, began.elapsed());
+    span.record("outcome", <&str>::from(outcome));
+    context.metrics.reconciles.finished(outcome, began.elapsed());
     result.unwrap_or_else(|error| after(&error, &uid, context))
 }
 

@@ -54,7 +54,7 @@ pub async fn report(
     let reported = patch_status(context, sync, status, verdict).instrument(span.clone()).await?;
     let is_transition = ready_reason(&sync.status) != Some(verdict.reason.as_str());
     if is_transition && matches!(reported, Reported::Written(_)) {
-        context.metrics.transition(verdict.reason);
+        context.metrics.reconciles.count_transition(verdict.reason);
         record_event(context, lead, sync, verdict).instrument(span).await;
     }
     Ok(reported)

@@ -90,7 +90,7 @@ pub async fn config_maps(context: Arc<Context>, client: Client) {
         for change in changes {
             context.wake(trigger::by_config_map(&change, cache));
         }
-        context.metrics.marked_copies_are(cache.marked_copies());
+        context.metrics.copies.set_marked(cache.marked_copies());
     })
     .await;
 }

@@ -1,14 +1,14 @@
-//! The clock by which leadership is measured.
+//! The clock that leadership is measured by.
 //!
-//! `std::time::Instant` stands still while a machine is suspended, and a wall clock may be set:
-//! the boot-time clock (`CLOCK_BOOTTIME`, `clock_gettime(2)`) does neither.
+//! `CLOCK_BOOTTIME` (`clock_gettime(2)`) also counts the time while the machine is suspended, which
+//! `std::time::Instant` does not, and cannot be set, unlike the wall clock.
 
 use std::time::Duration;
 
 use rustix::time::ClockId;
 use rustix::time::clock_gettime;
 
-/// Time since the machine booted, suspension included.
+/// Time since the machine booted, including the time it was suspended.
 #[must_use]
 pub fn boot_time() -> Duration {
     let time = clock_gettime(ClockId::Boottime);
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_never_goes_back() {
+    fn boot_time_never_decreases() {
         let earlier = boot_time();
         assert!(boot_time() >= earlier);
     }

@@ -1,13 +1,11 @@
-//! Whether the API server holds back pods that do not lead: found out by trying.
+//! Tests whether the fence refuses writes of pods that do not lead.
 //!
-//! Flow: now and then a marked `ConfigMap` is created by dry run. A standby must be refused by the
-//! fence, by name; the leader must be let through. What came of it is told by a metric, and by the
-//! log when it is news.
+//! Flow: from time to time, a ConfigMap with our label is created by dry run. The fence must refuse
+//! it, by name, on a standby, and admit it on the leader. The result is a metric, and is logged
+//! when it changes.
 //!
-//! Guarantee: nothing is ever stored, and nothing depends on the outcome. Without a fence the
-//! operator goes on under its Lead, the write gate and the preconditions of its writes.
-//!
-//! Knows nothing of the election: it is told whether this pod leads.
+//! Guarantees: nothing is stored, and nothing depends on the result. Without a fence the operator
+//! continues under its `Lead`, the write gate and the preconditions of its writes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,118 +26,118 @@ use crate::metrics::Metrics;
 use crate::names;
 use crate::telemetry::describe;
 
-/// A standby waits so long for somebody to be announced before it tries.
-const STANDBY_PATIENCE: Duration = Duration::from_secs(15);
-/// How often it is tried again: policies come and go while the operator runs.
+/// Before its first test, a standby waits this long for a leader to publish the leader record.
+const STANDBY_DELAY: Duration = Duration::from_secs(15);
+/// Time between tests: policies are installed and removed while the operator runs.
 const PERIOD: Duration = Duration::from_mins(5);
-/// How soon it is tried again when nothing could be told.
+/// Time to the next test after one without a result.
 const RETRY: Duration = Duration::from_secs(30);
 
-/// How it is tried.
-pub struct Trial {
-    /// A client that dry runs may pass.
+/// A periodic test of the fence.
+pub struct FenceProbe {
+    /// A client whose write gate admits dry runs.
     pub client: Client,
-    /// The namespace of the `ConfigMap` that is never stored.
+    /// The namespace of the dry run.
     pub namespace: String,
-    /// Where the state is told.
+    /// Where the result is recorded.
     pub metrics: Arc<Metrics>,
 }
 
-// === impl Trial ===
+// === impl FenceProbe ===
 
-impl Trial {
-    /// Tries for ever. `leads` tells whether this pod is the one announced.
-    pub async fn run(self, mut leads: watch::Receiver<bool>) {
+impl FenceProbe {
+    /// Tests periodically, and whenever `leading` changes: whether this pod has published the
+    /// leader record. Never returns.
+    pub async fn run(self, mut leading: watch::Receiver<bool>) {
         let mut known = None;
-        let mut wait = STANDBY_PATIENCE;
+        let mut wait = STANDBY_DELAY;
         loop {
             tokio::select! {
                 () = sleep(wait) => {}
-                Ok(()) = leads.changed() => {}
+                Ok(()) = leading.changed() => {}
             }
-            let leading = *leads.borrow_and_update();
-            let answer = self.create().await;
-            // Won, or lost, while the answer was on its way: it tells nothing.
-            if leads.has_changed().unwrap_or(false) {
+            let is_leading = *leading.borrow_and_update();
+            let response = self.create().await;
+            // The response may be to either role: test again.
+            if leading.has_changed().unwrap_or(false) {
                 continue;
             }
-            let state = verdict(leading, &answer);
-            self.metrics.fence_is(state);
+            let state = state(is_leading, &response);
+            self.metrics.leadership.set_fence(state);
             if known.replace(state) != Some(state) {
-                self.tell(state, answer.err().as_ref());
+                self.log(state, response.err().as_ref());
             }
             wait = if state == FenceState::Unknown { RETRY } else { PERIOD };
         }
     }
 
     async fn create(&self) -> kube::Result<()> {
-        let markers = [(names::LABEL_SYNC_UID.to_owned(), "fence-trial".to_owned())];
+        let labels = [(names::LABEL_SYNC_UID.to_owned(), "fence-trial".to_owned())];
         let metadata = ObjectMeta {
             generate_name: Some(format!("{}-", names::POLICY_FENCE)),
-            labels: Some(BTreeMap::from(markers)),
+            labels: Some(BTreeMap::from(labels)),
             ..ObjectMeta::default()
         };
-        let trial = ConfigMap { metadata, ..ConfigMap::default() };
+        let config_map = ConfigMap { metadata, ..ConfigMap::default() };
         let parameters =
             PostParams { dry_run: true, field_manager: Some(names::FIELD_MANAGER.to_owned()) };
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
-        api.create(&parameters, &trial).await.map(drop)
+        api.create(&parameters, &config_map).await.map(drop)
     }
 
-    fn tell(&self, state: FenceState, error: Option<&kube::Error>) {
-        let (fence, policy) = (state.as_str(), names::POLICY_FENCE);
+    fn log(&self, state: FenceState, error: Option<&kube::Error>) {
+        let (fence, policy): (&str, _) = (state.into(), names::POLICY_FENCE);
         let error = error.map(|error| describe(error)).unwrap_or_default();
         match state {
             FenceState::Enforced => {
-                tracing::info!(fence, "the API server holds back pods that do not lead");
+                tracing::info!(fence, "the policy {policy} refuses writes of this standby");
             }
             FenceState::Admitted => {
-                tracing::info!(fence, "the API server lets this pod write, as the leader");
+                tracing::info!(fence, "the policy {policy} admits writes of this leader");
             }
             FenceState::Absent => tracing::warn!(
                 fence,
-                "the API server would let this pod write although it does not lead: install the \
-                 policy {policy}, its binding and the kind ConfigMapSyncLeader; until then a leader that wakes up \
-                 late is stopped by the versions that its writes carry alone"
+                "the API server would admit writes of this standby: install the policy {policy}, \
+                 its binding and the kind ConfigMapSyncLeader. Until then, only the resourceVersion \
+                 that each write carries stops late writes of a replaced leader"
             ),
             FenceState::Refused => tracing::warn!(
                 fence,
                 error,
-                "the API server refuses the leader's writes: the ConfigMapSyncLeader {} names \
+                "the policy {policy} refuses writes of this leader: ConfigMapSyncLeader {} names \
                  another pod",
                 names::LEADER_NAME
             ),
             FenceState::Unknown => tracing::warn!(
                 fence,
                 error,
-                "cannot tell whether the API server holds back pods that do not lead; trying \
-                 again: a dry run of creating a ConfigMap in namespace {} should have been \
-                 answered by the policy {policy}, or by nobody \
-                 (--fence-trial-namespace chooses another namespace)",
+                "cannot test whether the policy {policy} refuses writes of standbys, by creating a \
+                 ConfigMap in namespace {} by dry run; retrying: if another policy, webhook or \
+                 quota refuses it, choose another namespace by --fence-trial-namespace",
                 self.namespace
             ),
         }
     }
 }
 
-/// What an answer tells, to one who is `leading` or to one who is not.
-fn verdict(leading: bool, answer: &kube::Result<()>) -> FenceState {
-    match (answer, leading) {
+/// What a response means, to the leader or to a standby.
+fn state(is_leading: bool, response: &kube::Result<()>) -> FenceState {
+    match (response, is_leading) {
         (Ok(()), true) => FenceState::Admitted,
         (Ok(()), false) => FenceState::Absent,
-        (Err(error), true) if is_of_the_fence(error) => FenceState::Refused,
-        (Err(error), false) if is_of_the_fence(error) => FenceState::Enforced,
+        (Err(error), true) if is_from_fence(error) => FenceState::Refused,
+        (Err(error), false) if is_from_fence(error) => FenceState::Enforced,
         (Err(_), _) => FenceState::Unknown,
     }
 }
 
-/// The API server names the policy that refuses.
-fn is_of_the_fence(error: &kube::Error) -> bool {
+/// Whether the API server names the fence as the policy that refused.
+fn is_from_fence(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else { return false };
     status.code == 403 && status.message.contains(&format!("'{}'", names::POLICY_FENCE))
 }
 
-/// What trying needs.
+/// Permissions of the test.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
     vec![rule("", "configmaps", &["create"])]
@@ -160,28 +158,28 @@ mod tests {
     }
 
     #[test]
-    fn a_standby_has_to_be_refused_and_the_leader_let_through() {
+    fn the_fence_refuses_a_standby_and_admits_the_leader() {
         let fence = names::POLICY_FENCE;
-        for (leading, answer, expected) in [
+        for (is_leading, response, expected) in [
             (false, refused(403, fence), FenceState::Enforced),
             (false, Ok(()), FenceState::Absent),
             (true, Ok(()), FenceState::Admitted),
             (true, refused(403, fence), FenceState::Refused),
         ] {
-            assert_eq!(verdict(leading, &answer), expected, "leading: {leading}, {answer:?}");
+            assert_eq!(state(is_leading, &response), expected, "leading: {is_leading}, {response:?}");
         }
     }
 
     #[test]
-    fn a_refusal_by_somebody_else_tells_nothing() {
-        for answer in [
+    fn another_refusal_leaves_the_fence_unknown() {
+        for response in [
             refused(403, names::POLICY_BOUNDS),
             refused(403, "configmapsync-fence-of-another-kind"),
             refused(422, names::POLICY_FENCE),
             refused(404, "namespaces"),
         ] {
-            assert_eq!(verdict(false, &answer), FenceState::Unknown, "{answer:?}");
-            assert_eq!(verdict(true, &answer), FenceState::Unknown, "{answer:?}");
+            assert_eq!(state(false, &response), FenceState::Unknown, "{response:?}");
+            assert_eq!(state(true, &response), FenceState::Unknown, "{response:?}");
         }
     }
 }

@@ -1,20 +1,20 @@
-//! Who holds the Lease: a name that is new for every process.
+//! The identity under which a process holds the Lease.
 
 use std::fmt;
 
-/// The Lease's holder is also the field manager of its renewals, which the API server limits to
+/// `kube-leader-election` also sends the identity as field manager, which the API server limits to
 /// 128 bytes (`metadata.managedFields[].manager`).
 const MAX_LENGTH: usize = 128;
 
-/// `<pod name, short>_<8 random hexadecimal digits>_<pod uid>`
+/// `<pod name, truncated>_<8 random hexadecimal digits>_<pod uid>`: unique to one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HolderIdentity(String);
 
 // === impl HolderIdentity ===
 
 impl HolderIdentity {
-    /// The identity of one process of the pod `pod_name` with `pod_uid`; `random` tells it from
-    /// the processes that the pod had before.
+    /// The identity of one process of the pod `pod_name`. `random` distinguishes the processes
+    /// that run one after another in the same pod.
     #[must_use]
     pub fn new(pod_name: &str, pod_uid: &str, random: u32) -> Self {
         let suffix = format!("_{random:08x}_{pod_uid}");
@@ -23,7 +23,7 @@ impl HolderIdentity {
         Self(short + &suffix)
     }
 
-    /// The identity as `spec.holderIdentity` spells it.
+    /// The value of `spec.holderIdentity`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -41,13 +41,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_names_pod_and_uid() {
+    fn an_identity_contains_pod_name_and_uid() {
         let holder = HolderIdentity::new("operator-0", "1b4e28ba-2fa1-11d2-883f-0016d3cca427", 7);
         assert_eq!(holder.as_str(), "operator-0_00000007_1b4e28ba-2fa1-11d2-883f-0016d3cca427");
     }
 
     #[test]
-    fn it_fits_a_field_manager_and_keeps_the_uid() {
+    fn a_long_pod_name_is_truncated_and_the_uid_kept() {
         let uid = "1b4e28ba-2fa1-11d2-883f-0016d3cca427";
         let holder = HolderIdentity::new(&"p".repeat(253), uid, u32::MAX);
         assert_eq!(holder.as_str().len(), MAX_LENGTH);

@@ -1,4 +1,4 @@
-//! The right to write, and how long it lasts.
+//! The token that permits writes, and how long it is valid.
 
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -6,19 +6,20 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::election::Lost;
 use crate::election::clock::boot_time;
+use crate::election::lost::Lost;
 use crate::kubernetes::error::NotLeading;
 
-/// The right to write to the cluster. Only `election` makes one.
+/// Permission to write to the cluster. Only `election` creates one.
 ///
-/// It lasts until a deadline on the boot-time clock, which each renewal of the Lease moves. Once
-/// it has passed, it never comes back: a new term is a new process.
+/// It is valid until a deadline on the boot-time clock, which each renewal of the Lease extends.
+/// An expired `Lead` never becomes valid again: a new term requires a new process.
 #[derive(Clone, Debug)]
 pub struct Lead {
+    /// Boot time in nanoseconds.
     deadline: Arc<AtomicU64>,
-    /// Why it ended before its deadline, if it did.
-    why: Arc<OnceLock<Lost>>,
+    /// Set if it ended for another reason than its deadline.
+    lost: Arc<OnceLock<Lost>>,
 }
 
 // === impl Lead ===
@@ -26,16 +27,15 @@ pub struct Lead {
 impl Lead {
     pub(super) fn until(deadline: Duration) -> Self {
         let deadline = AtomicU64::new(nanoseconds(deadline));
-        Self { deadline: Arc::new(deadline), why: Arc::default() }
+        Self { deadline: Arc::new(deadline), lost: Arc::default() }
     }
 
-    /// Moves the deadline to a later time. A deadline that has passed stays passed, and one that
-    /// is later already is kept.
+    /// Extends the deadline. Has no effect if the present deadline has passed or is later.
     pub(super) fn extend(&self, deadline: Duration) {
         let (now, later) = (nanoseconds(boot_time()), nanoseconds(deadline));
-        // In one step: somebody else may end it meanwhile. What has passed is left as it is.
-        let moved = |deadline: u64| (deadline > now).then(|| deadline.max(later));
-        let _ = self.deadline.fetch_update(Ordering::AcqRel, Ordering::Acquire, moved);
+        // Compare-and-swap: another task may end the lead at the same time.
+        let extended = |deadline: u64| (deadline > now).then(|| deadline.max(later));
+        let _ = self.deadline.fetch_update(Ordering::AcqRel, Ordering::Acquire, extended);
     }
 
     /// Ends it now.
@@ -43,16 +43,15 @@ impl Lead {
         self.deadline.store(0, Ordering::Release);
     }
 
-    /// Ends it now, for a reason that [`Lead::why_it_ended`] will give.
-    pub(super) fn end_because(&self, why: Lost) {
-        // The first reason counts.
-        let _ = self.why.set(why);
+    /// Ends it now. [`Lead::lost`] returns the first reason that was given.
+    pub(super) fn end_because(&self, lost: Lost) {
+        let _ = self.lost.set(lost);
         self.end();
     }
 
-    /// Why it ended: its deadline has passed, unless something else was said.
-    pub(super) fn why_it_ended(&self) -> Lost {
-        self.why.get().cloned().unwrap_or(Lost::Deadline)
+    /// Why it ended; the deadline if no other reason was given.
+    pub(super) fn lost(&self) -> Lost {
+        self.lost.get().cloned().unwrap_or(Lost::Deadline)
     }
 
     #[cfg(test)]
@@ -65,7 +64,7 @@ impl Lead {
         self.end();
     }
 
-    /// How long it still lasts.
+    /// The time until the deadline; never zero.
     ///
     /// # Errors
     /// [`NotLeading`] once the deadline has passed.
@@ -89,27 +88,27 @@ mod tests {
     const HOUR: Duration = Duration::from_hours(1);
 
     #[test]
-    fn it_lasts_until_its_deadline() {
+    fn a_lead_is_valid_before_its_deadline() {
         let lead = Lead::until(boot_time() + HOUR);
         assert!(lead.remaining().unwrap() > HOUR / 2);
     }
 
     #[test]
-    fn it_ends_with_its_deadline() {
+    fn a_lead_is_invalid_from_its_deadline_on() {
         assert_eq!(Lead::until(boot_time()).remaining(), Err(NotLeading));
     }
 
     #[test]
-    fn it_tells_why_it_ended() {
+    fn a_lead_reports_why_it_ended() {
         let lead = Lead::until(boot_time() + HOUR);
-        lead.clone().end_because(Lost::ToAnnounced("b".to_owned()));
+        lead.clone().end_because(Lost::RecordNames("b".to_owned()));
         assert_eq!(lead.remaining(), Err(NotLeading));
-        assert_eq!(lead.why_it_ended(), Lost::ToAnnounced("b".to_owned()));
-        assert_eq!(Lead::until(boot_time()).why_it_ended(), Lost::Deadline);
+        assert_eq!(lead.lost(), Lost::RecordNames("b".to_owned()));
+        assert_eq!(Lead::until(boot_time()).lost(), Lost::Deadline);
     }
 
     #[test]
-    fn once_ended_it_cannot_be_extended() {
+    fn a_lead_that_ended_is_not_extended() {
         let lead = Lead::until(boot_time() + HOUR);
         lead.end();
         lead.extend(boot_time() + HOUR);
@@ -117,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renewal_never_shortens_it() {
+    fn a_renewal_never_shortens_a_lead() {
         let lead = Lead::until(boot_time() + HOUR);
         lead.extend(boot_time());
         assert!(lead.remaining().is_ok());

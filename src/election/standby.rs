@@ -1,6 +1,6 @@
-//! What a standby watches: the Lease, and nothing else.
+//! A standby's watch on the Lease, to notice a release before the next poll.
 //!
-//! A hint, no more: whoever is woken looks at the Lease itself. Without the watch, the polls go on.
+//! It only wakes the poll, which reads the Lease and decides. Without the watch, polling continues.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -17,28 +17,28 @@ use kube::core::WatchEvent;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-/// Any version will do to begin with: what is old is followed by what is new.
-const FROM_ANYWHERE: &str = "0";
+/// Start at any resourceVersion: an outdated state is followed by the events that update it.
+const ANY_VERSION: &str = "0";
 
-/// Watches the Lease `name` in `namespace`, and wakes `freed` whenever nobody holds it. A watch
-/// that ends, or fails, is begun again after `pause`.
+/// Watches the Lease `name` in `namespace`, and notifies `released` whenever it has no holder. A
+/// watch that ends or fails is started again after `pause`.
 pub async fn watch(
     client: Client,
     namespace: &str,
     name: &str,
     pause: Duration,
-    freed: &Notify,
+    released: &Notify,
 ) -> Infallible {
-    // Not as the type that it is: what cannot be read as one must not end the watch.
+    // Dynamic: an object that does not match the type must not end the watch.
     let api: Api<DynamicObject> =
         Api::namespaced_with(client, namespace, &ApiResource::erase::<Lease>(&()));
     let parameters = WatchParams::default().fields(&format!("metadata.name={name}"));
     loop {
-        if let Ok(events) = api.watch(&parameters, FROM_ANYWHERE).await {
+        if let Ok(events) = api.watch(&parameters, ANY_VERSION).await {
             let mut events = pin!(events);
             while let Some(Ok(event)) = events.next().await {
-                if is_free(&event) {
-                    freed.notify_one();
+                if has_no_holder(&event) {
+                    released.notify_one();
                 }
             }
         }
@@ -46,8 +46,8 @@ pub async fn watch(
     }
 }
 
-/// A Lease that was deleted is not free: its leader may not know yet.
-fn is_free(event: &WatchEvent<DynamicObject>) -> bool {
+/// False for a deleted Lease: its leader may not know yet that it was deleted.
+fn has_no_holder(event: &WatchEvent<DynamicObject>) -> bool {
     match event {
         WatchEvent::Added(lease) | WatchEvent::Modified(lease) => {
             lease.data["spec"]["holderIdentity"].as_str().unwrap_or_default().is_empty()
@@ -68,10 +68,10 @@ mod tests {
     }
 
     #[test]
-    fn only_a_lease_that_nobody_holds_is_free() {
-        assert!(is_free(&WatchEvent::Modified(lease(&json!({"holderIdentity": ""})))));
-        assert!(is_free(&WatchEvent::Added(lease(&json!({})))));
-        assert!(!is_free(&WatchEvent::Modified(lease(&json!({"holderIdentity": "a"})))));
-        assert!(!is_free(&WatchEvent::Deleted(lease(&json!({})))));
+    fn only_a_lease_that_nobody_holds_has_no_holder() {
+        assert!(has_no_holder(&WatchEvent::Modified(lease(&json!({"holderIdentity": ""})))));
+        assert!(has_no_holder(&WatchEvent::Added(lease(&json!({})))));
+        assert!(!has_no_holder(&WatchEvent::Modified(lease(&json!({"holderIdentity": "a"})))));
+        assert!(!has_no_holder(&WatchEvent::Deleted(lease(&json!({})))));
     }
 }

@@ -1,18 +1,15 @@
-//! The write gate: nothing is written but under a [`Lead`].
+//! The write gate: a layer that admits writes only under a valid [`Lead`].
 //!
-//! A layer on the operator's clients, so that no code path and no library can go round it. Reads
-//! pass, and so does what is written for show (`dryRun=All`). A write passes only while we lead,
-//! and tells the API server to give up on it before our time is over; one that still waits for a
-//! connection when we no longer lead is not sent. The Lease, and what announces the leader, are
-//! written by a client of the election's own.
+//! As a layer on the operator's clients it covers every code path and every library. It admits
+//! reads and dry runs always. To a write it adds `?timeout=`, so that the API server gives up
+//! before the `Lead` ends, and it drops a write that still waits for a connection when the `Lead`
+//! ends. The client for the Lease and the leader record has no gate.
 //!
-//! The gate also knows until when a write that nobody has answered may still be carried out.
+//! The gate also knows how long an unanswered write may still take effect.
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::OnceLock;
-use std::sync::PoisonError;
 use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
@@ -23,19 +20,21 @@ use futures::future::BoxFuture;
 use http::Method;
 use http::Request;
 use http::Uri;
+use parking_lot::Mutex;
 use tower::BoxError;
 use tower::Layer;
 use tower::Service;
 
-use crate::election::Lead;
 use crate::election::clock::boot_time;
+use crate::election::lead::Lead;
 use crate::kubernetes::error::NotLeading;
 use crate::kubernetes::layers::request_timeout::limit;
 
-/// The API server may work on a write for so long, or as long as we lead, if that is shorter.
+/// The longest time that the API server may work on a write.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// A layer that lets writes pass once it is open, and for as long as we lead.
+/// A layer that admits writes from [`WriteGate::open`] until the `Lead` ends. Clones share one
+/// state.
 #[derive(Clone, Debug, Default)]
 pub struct WriteGate {
     lead: Arc<OnceLock<Lead>>,
@@ -50,52 +49,50 @@ pub struct Gated<Inner> {
     gate: WriteGate,
 }
 
-/// A write under way. Dropped before it is answered, it may still be carried out for a while.
-struct UnderWay {
+/// A write in flight. If it is dropped without a response, it may still take effect.
+struct InFlight {
     gate: WriteGate,
     /// How long the API server may work on it.
-    time: Duration,
+    timeout: Duration,
     is_answered: bool,
 }
 
 // === impl WriteGate ===
 
 impl WriteGate {
-    /// Lets writes pass while `lead` lasts. There is one term in the life of a process: a gate
-    /// that was opened stays as it is.
+    /// Admits writes while `lead` is valid. Later calls have no effect: a process has at most one
+    /// term.
     pub fn open(&self, lead: Lead) {
-        // What is set already is the only lead that there is.
         let _ = self.lead.set(lead);
     }
 
     /// How long the API server may work on a write that is sent now.
-    fn time_left(&self) -> Result<Duration, NotLeading> {
+    fn timeout(&self) -> Result<Duration, NotLeading> {
         let remaining = self.lead.get().ok_or(NotLeading)?.remaining()?;
         Ok(remaining.min(WRITE_TIMEOUT))
     }
 
-    /// Whether a write that nobody has answered may still be carried out.
+    /// Whether a write that got no response may still take effect.
     #[must_use]
-    pub fn may_write_still(&self) -> bool {
-        boot_time() < *self.unanswered_until.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn has_unanswered_writes(&self) -> bool {
+        boot_time() < *self.unanswered_until.lock()
     }
 }
 
-// === impl UnderWay ===
+// === impl InFlight ===
 
-impl UnderWay {
+impl InFlight {
     fn answered(mut self) {
         self.is_answered = true;
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for InFlight {
     fn drop(&mut self) {
         if !self.is_answered {
-            let until = &self.gate.unanswered_until;
-            let mut until = until.lock().unwrap_or_else(PoisonError::into_inner);
-            // It may have been sent only now.
-            *until = (boot_time() + self.time).max(*until);
+            let mut until = self.gate.unanswered_until.lock();
+            // Counted from now: it may have been sent only a moment ago.
+            *until = (boot_time() + self.timeout).max(*until);
         }
     }
 }
@@ -129,35 +126,35 @@ where
         if !is_write(request.method(), request.uri()) {
             return self.inner.call(request).map_err(Into::into).boxed();
         }
-        let time_left = match self.gate.time_left() {
-            Ok(time_left) => time_left,
+        let timeout = match self.gate.timeout() {
+            Ok(timeout) => timeout,
             Err(error) => return Box::pin(async move { Err(error.into()) }),
         };
-        limit(request.uri_mut(), time_left);
-        let under_way = UnderWay { gate: self.gate.clone(), time: time_left, is_answered: false };
-        let mut answer = Box::pin(self.inner.call(request));
+        limit(request.uri_mut(), timeout);
+        let in_flight = InFlight { gate: self.gate.clone(), timeout, is_answered: false };
+        let mut response = Box::pin(self.inner.call(request));
         async move {
-            let answer = poll_fn(|context| match under_way.gate.time_left() {
-                // Who wakes up late must not send what has waited meanwhile.
+            let response = poll_fn(|context| match in_flight.gate.timeout() {
+                // A poll may send the request: after a suspension, check again.
                 Err(error) => Poll::Ready(Err(error.into())),
-                Ok(_) => answer.as_mut().poll(context).map_err(Into::into),
+                Ok(_) => response.as_mut().poll(context).map_err(Into::into),
             });
-            let answer = answer.await;
-            if answer.is_ok() {
-                under_way.answered();
+            let response = response.await;
+            if response.is_ok() {
+                in_flight.answered();
             }
-            answer
+            response
         }
         .boxed()
     }
 }
 
-/// Whether a request may change anything. What we do not know may.
+/// Whether a request may change anything. An unknown method may.
 fn is_write(method: &Method, uri: &Uri) -> bool {
-    let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
-    let is_for_show =
+    let is_read = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
+    let is_dry_run =
         uri.query().is_some_and(|query| query.split('&').any(|it| it == "dryRun=All"));
-    !reads && !is_for_show
+    !is_read && !is_dry_run
 }
 
 #[cfg(test)]
@@ -167,7 +164,7 @@ mod tests {
 
     use super::*;
 
-    /// What the API server gets to see of a request: its path and query.
+    /// The path and query of a request as the API server receives it.
     async fn sent(gate: &WriteGate, method: Method, uri: &str) -> Result<String, BoxError> {
         let server = service_fn(|request: Request<()>| async move {
             Ok::<_, BoxError>(request.uri().to_string())
@@ -180,27 +177,27 @@ mod tests {
         Request::post("/x").body(()).unwrap()
     }
 
-    fn silent() -> impl Service<Request<()>, Response = (), Error = BoxError, Future: Send + 'static>
+    fn unanswered() -> impl Service<Request<()>, Response = (), Error = BoxError, Future: Send + 'static>
     {
         service_fn(|_: Request<()>| std::future::pending())
     }
 
     const WRITES: [Method; 4] = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 
-    async fn assert_shut(gate: &WriteGate) {
+    async fn assert_closed(gate: &WriteGate) {
         for method in WRITES {
             let refused = sent(gate, method, "/x?fieldManager=dryRun").await.unwrap_err();
             assert_eq!(refused.downcast_ref(), Some(&NotLeading));
         }
         assert_eq!(sent(gate, Method::GET, "/x").await.unwrap(), "/x");
-        let for_show = "/x?a=b&dryRun=All";
-        assert_eq!(sent(gate, Method::POST, for_show).await.unwrap(), for_show);
+        let dry_run = "/x?a=b&dryRun=All";
+        assert_eq!(sent(gate, Method::POST, dry_run).await.unwrap(), dry_run);
     }
 
     #[tokio::test]
-    async fn writes_pass_only_while_we_lead() {
+    async fn writes_are_admitted_only_under_a_valid_lead() {
         let gate = WriteGate::default();
-        assert_shut(&gate).await;
+        assert_closed(&gate).await;
         let lead = Lead::for_tests(Duration::from_mins(1));
         gate.open(lead.clone());
         for method in WRITES {
@@ -208,17 +205,17 @@ mod tests {
         }
         assert_eq!(sent(&gate, Method::GET, "/x").await.unwrap(), "/x");
         lead.end_for_tests();
-        assert_shut(&gate).await;
+        assert_closed(&gate).await;
         gate.open(Lead::for_tests(Duration::from_mins(1)));
-        assert_shut(&gate).await;
+        assert_closed(&gate).await;
     }
 
     #[tokio::test]
-    async fn what_waits_to_be_sent_when_our_time_is_over_is_not_sent() {
+    async fn a_write_that_waits_when_the_lead_ends_is_not_sent() {
         let gate = WriteGate::default();
         let lead = Lead::for_tests(Duration::from_mins(1));
         gate.open(lead.clone());
-        let mut sending = gate.layer(silent()).call(write());
+        let mut sending = gate.layer(unanswered()).call(write());
         assert!(sending.as_mut().now_or_never().is_none());
         lead.end_for_tests();
         let refused = sending.await.unwrap_err();
@@ -226,17 +223,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_not_answered_may_still_be_carried_out() {
+    async fn a_write_without_response_may_still_take_effect() {
         let gate = WriteGate::default();
         gate.open(Lead::for_tests(Duration::from_mins(1)));
         sent(&gate, Method::POST, "/x").await.unwrap();
-        assert!(!gate.may_write_still());
-        drop(gate.layer(silent()).call(write()));
-        assert!(gate.may_write_still());
+        assert!(!gate.has_unanswered_writes());
+        drop(gate.layer(unanswered()).call(write()));
+        assert!(gate.has_unanswered_writes());
     }
 
     #[tokio::test]
-    async fn a_write_may_not_take_longer_than_we_lead() {
+    async fn the_timeout_of_a_write_ends_before_the_lead() {
         let gate = WriteGate::default();
         gate.open(Lead::for_tests(Duration::from_secs(7)));
         let uri = sent(&gate, Method::PATCH, "/x?fieldManager=m").await.unwrap();

@@ -21,11 +21,10 @@ use tokio::time::sleep;
 use crate::access::rule;
 use crate::api::namespaced_name::NamespacedName;
 use crate::election::clock::boot_time;
+use crate::election::lease_guard::LeaseView;
+use crate::election::lease_guard::Observation;
+use crate::election::lease_guard::Record;
 use crate::election::lease_guard::Role;
-use crate::election::lease_guard::Seen;
-use crate::election::lease_guard::Shown;
-use crate::election::lease_guard::record;
-use crate::election::lease_guard::show;
 use crate::kubernetes::requests;
 use crate::names;
 use crate::uninstall::Error;
@@ -140,7 +139,7 @@ async fn wait_for_no_leader(
     let kind = ApiResource::erase::<Lease>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind);
     let lease = NamespacedName::new(namespace, names::LEASE_NAME);
-    let mut seen: Option<Seen> = None;
+    let mut seen: Option<Observation> = None;
     let mut renewals = 0;
     loop {
         let attempt = || format!("read Lease {lease}");
@@ -148,17 +147,17 @@ async fn wait_for_no_leader(
         let found = found.map_err(|source| Error::Read { attempt: attempt(), source })?;
         // Its namespace may be gone, and everybody in it.
         let Some(found) = found else { return Ok(()) };
-        let record = record(&serde_json::to_value(found).unwrap_or_default());
+        let record = Record::from_json(&serde_json::to_value(found).unwrap_or_default());
         match &seen {
             Some(seen) => renewals += u32::from(seen.record() != Some(&record)),
             None if record.is_released() => {}
             None => tell(&format!("waiting until Lease {lease} is released, or has expired")),
         }
         let now = boot_time();
-        let found = Seen::of(seen, Some(record), now);
-        let holder = match show(&found, now, LEASE_DURATION, Role::Candidate) {
-            Shown::Absent | Shown::Lease { is_free: true, .. } => return Ok(()),
-            Shown::Lease { holder, .. } => holder,
+        let found = Observation::after(seen, Some(record), now);
+        let holder = match found.view(now, LEASE_DURATION, Role::Candidate) {
+            LeaseView::Missing | LeaseView::Lease { is_free: true, .. } => return Ok(()),
+            LeaseView::Lease { holder, .. } => holder,
         };
         if renewals >= RENEWALS || Instant::now() + PAUSE >= deadline {
             return Err(Error::Led { holder, lease });

@@ -134,20 +134,20 @@ fn show(rules: &Rules, leads: bool, seen: Seen, found: Found) -> Shown {
         Seen::Nothing => (None, long_ago),
         Seen::Former => {
             let former = Found::Others.record(rules, "before");
-            (Some(lease_guard::Seen::of(None, former, Duration::ZERO)), long_ago)
+            (Some(lease_guard::Observation::after(None, former, Duration::ZERO)), long_ago)
         }
         Seen::Same(age) => {
-            let since = lease_guard::Seen::of(None, record.clone(), long_ago);
+            let since = lease_guard::Observation::after(None, record.clone(), long_ago);
             (Some(since), long_ago + Duration::from_secs(measured(age).into()))
         }
     };
-    let seen = lease_guard::Seen::of(before, record, now);
+    let seen = lease_guard::Observation::after(before, record, now);
     let ours = Duration::from_secs(rules.lease.into());
     let role = if leads { lease_guard::Role::Leader } else { lease_guard::Role::Candidate };
-    match lease_guard::show(&seen, now, ours, role) {
-        lease_guard::Shown::Absent => Shown::Absent,
-        lease_guard::Shown::Lease { holder, .. } if holder == OURS => Shown::Ours,
-        lease_guard::Shown::Lease { is_free: true, .. } => Shown::Free,
-        lease_guard::Shown::Lease { .. } => Shown::Held,
+    match seen.view(now, ours, role) {
+        lease_guard::LeaseView::Missing => Shown::Absent,
+        lease_guard::LeaseView::Lease { holder, .. } if holder == OURS => Shown::Ours,
+        lease_guard::LeaseView::Lease { is_free: true, .. } => Shown::Free,
+        lease_guard::LeaseView::Lease { .. } => Shown::Held,
     }
 }

@@ -37,7 +37,7 @@ pub async fn send(
         if !matches!(sent, Err(CallError::Fenced(_))) {
             return Ok(sent);
         }
-        context.announcement.verify(lead).await;
+        context.leader_record.verify(lead).await;
         lead.remaining()?;
         if began.elapsed() >= PATIENCE {
             return Ok(sent);

@@ -13,7 +13,7 @@ use crate::names;
 
 /// Counts what the brake holds. Says so, and says it in an Event, when it begins to hold.
 pub async fn tell(context: &Context, brake: Option<Brake>, is_held: &mut bool) {
-    context.metrics.sweep_holds(brake.map_or(0, |brake| brake.orphans));
+    context.metrics.copies.set_held(brake.map_or(0, |brake| brake.orphans));
     let was_held = std::mem::replace(is_held, brake.is_some());
     match brake {
         Some(brake) if !was_held => {

@@ -1,15 +1,16 @@
-//! The guard around the crate's calls.
+//! The guard as a layer on the client of `kube-leader-election`.
 //!
-//! Flow: a GET notes what there is, and shows the crate what may be believed of it; the version
-//! that it found is put into the one write that may follow, so that the write fails if anything
-//! has changed since. Guarantees: no write without a GET before it; two candidates never both
-//! succeed on the same version; an answer to a write that changed nothing is no success.
-//! Assumption: calls come one at a time, as those of the crate do under one lock.
+//! Flow: the response to a GET updates the observation, and the crate receives its view. The
+//! resourceVersion of the response becomes the precondition of the one write that may follow.
+//!
+//! Guarantees:
+//! * No write without a GET before it.
+//! * Of two candidates that read the same version, at most one succeeds.
+//! * A write that changed nothing is an error.
+//!
+//! Assumption: one call at a time; the caller holds a lock.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
@@ -25,36 +26,36 @@ use http::response::Parts;
 use http_body_util::BodyExt as _;
 use kube::Client;
 use kube::client::Body;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tower::BoxError;
 use tower::Layer;
 use tower::Service;
 use tower::service_fn;
 
-use crate::election::lease_guard::Record;
-use crate::election::lease_guard::Role;
-use crate::election::lease_guard::Seen;
-use crate::election::lease_guard::Shown;
-use crate::election::lease_guard::rewrite;
-use crate::election::lease_guard::show;
+use crate::election::lease_guard::json;
+use crate::election::lease_guard::observation::LeaseView;
+use crate::election::lease_guard::observation::Observation;
+use crate::election::lease_guard::observation::Role;
+use crate::election::lease_guard::record::Record;
 use crate::kubernetes::layers::request_timeout::limit;
 
-/// Tells the time since the machine booted.
+/// Returns the time since the machine booted.
 pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
-/// A layer that makes one Lease safe to use.
+/// The layer, for one Lease. Clones share one state.
 #[derive(Clone)]
 pub struct LeaseGuard {
     name: Arc<str>,
-    /// How long Leases last.
+    /// The configured lease duration.
     ours: Duration,
-    /// How long the API server may work on a write.
+    /// Sent as `?timeout=` with each write.
     call_timeout: Duration,
     clock: Clock,
     state: Arc<Mutex<State>>,
 }
 
-/// A service whose calls are guarded.
+/// A service behind the guard.
 #[derive(Clone)]
 pub struct Guarded<Inner> {
     inner: Inner,
@@ -63,52 +64,57 @@ pub struct Guarded<Inner> {
 
 struct State {
     role: Role,
-    seen: Option<Seen>,
+    observation: Option<Observation>,
     permit: Permit,
-    /// Whether the Lease had been given back when it was last shown as free.
+    /// Whether the Lease had been released when it was last presented as free.
     was_released: bool,
 }
 
-/// The one write that may follow a GET.
+/// The write that may follow a GET.
 #[derive(Debug, PartialEq, Eq)]
 enum Permit {
     None,
     Create,
+    /// Only of this resourceVersion.
     Patch(String),
 }
 
-/// A call that the guard does not let pass, or whose answer it does not believe.
+/// A request that the guard refuses, or a response that it rejects.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// No GET came before the write.
-    #[error("the Lease was not read before it is written: it is read again")]
+    /// A write without a GET before it.
+    #[error("the Lease must be read before it is written")]
     NotRead,
-    /// The guard does not know what this call does.
-    #[error("{0} is no call for the Lease")]
-    Unexpected(Method),
-    /// What is to be sent cannot be made conditional.
-    #[error("what is to be written to the Lease is no object")]
-    NoPatch,
-    /// The answer is not about the Lease.
-    #[error("the API server answered with HTTP {0}, but not about the Lease")]
-    NoLease(StatusCode),
-    /// The write has changed nothing, so that nobody else can see it.
-    #[error("the Lease is as it was before it was renewed")]
+    /// A method that the crate does not use.
+    #[error("{0} requests for the Lease are not supported")]
+    UnsupportedMethod(Method),
+    /// The body of a patch is not a JSON object, so that it cannot get a precondition.
+    #[error("the patch of the Lease is not a JSON object")]
+    InvalidPatch,
+    /// The response does not contain the Lease, or a 404 does not name it.
+    #[error("the response (HTTP {0}) is not about the Lease: is a proxy in between?")]
+    UnexpectedResponse(StatusCode),
+    /// The write changed nothing, so that other candidates cannot observe it.
+    #[error("the renewal did not change the Lease")]
     NotRenewed,
 }
 
 // === impl LeaseGuard ===
 
 impl LeaseGuard {
-    /// Guards the Lease `name`, where Leases last as long as `ours`.
+    /// A guard for the Lease `name`. `ours` is the configured lease duration.
     #[must_use]
     pub fn new(name: &str, ours: Duration, call_timeout: Duration, clock: Clock) -> Self {
-        let state =
-            State { role: Role::Candidate, seen: None, permit: Permit::None, was_released: false };
+        let state = State {
+            role: Role::Candidate,
+            observation: None,
+            permit: Permit::None,
+            was_released: false,
+        };
         Self { name: name.into(), ours, call_timeout, clock, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// A client that calls through `client`, guarded.
+    /// A client that sends its requests through the guard and `client`.
     #[must_use]
     pub fn client(&self, client: Client) -> Client {
         let namespace = client.default_namespace().to_owned();
@@ -116,85 +122,85 @@ impl LeaseGuard {
         Client::new(self.layer(service), namespace)
     }
 
-    /// From now on we lead: what is not ours any more is lost, and never taken anew.
-    pub fn leads(&self) {
-        self.state().role = Role::Leader;
+    /// From now on this process leads: it is never again shown a Lease that it could acquire.
+    pub fn set_leading(&self) {
+        self.state.lock().role = Role::Leader;
     }
 
-    /// Whether the leader before us had given the Lease back, so that it writes no more.
+    /// Whether the previous leader had released the Lease when it was last presented as free.
     #[must_use]
     pub fn was_released(&self) -> bool {
-        self.state().was_released
+        self.state.lock().was_released
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn read(&self, answer: Response<Body>, sent: Duration) -> Result<Response<Body>, Error> {
-        let (head, body) = answer.into_parts();
+    /// The response to a GET that was sent at `sent`, with the view in place of the Lease.
+    async fn read(
+        &self,
+        response: Response<Body>,
+        sent: Duration,
+    ) -> Result<Response<Body>, Error> {
+        let (head, body) = response.into_parts();
         if head.status != StatusCode::NOT_FOUND && !head.status.is_success() {
             return Ok(Response::from_parts(head, body));
         }
-        let answer = object(body).await.ok_or(Error::NoLease(head.status))?;
+        let object = object(body).await.ok_or(Error::UnexpectedResponse(head.status))?;
         let lease = if head.status.is_success() {
-            Some(answer.clone())
-        } else if is_about(&answer, &self.name) {
+            Some(object.clone())
+        } else if is_about(&object, &self.name) {
             None
         } else {
-            return Err(Error::NoLease(head.status));
+            return Err(Error::UnexpectedResponse(head.status));
         };
-        let shown = self.note(lease.as_ref(), sent);
-        Ok(match rewrite::rewritten(lease, &self.name, &shown) {
-            Some(shown) => with_body(head, StatusCode::OK, &shown),
-            None => with_body(head, StatusCode::NOT_FOUND, &answer),
+        let view = self.observe(lease.as_ref(), sent);
+        Ok(match json::rewrite(lease, &self.name, &view) {
+            Some(rewritten) => with_body(head, StatusCode::OK, &rewritten),
+            None => with_body(head, StatusCode::NOT_FOUND, &object),
         })
     }
 
-    /// Notes what there is, and says what may be shown of it.
-    fn note(&self, lease: Option<&Value>, sent: Duration) -> Shown {
-        let mut state = self.state();
-        let record = lease.map(rewrite::record);
+    /// Updates the observation and the permit, and returns the view.
+    fn observe(&self, lease: Option<&Value>, sent: Duration) -> LeaseView {
+        let mut state = self.state.lock();
+        let record = lease.map(Record::from_json);
         let was_released = record.as_ref().is_some_and(Record::is_released);
-        let seen = Seen::of(state.seen.take(), record, (self.clock)());
-        let shown = show(&seen, sent, self.ours, state.role);
-        state.permit = match &shown {
-            Shown::Absent => Permit::Create,
-            Shown::Lease { .. } => {
-                lease.and_then(rewrite::resource_version).map_or(Permit::None, Permit::Patch)
+        let observation = Observation::after(state.observation.take(), record, (self.clock)());
+        let view = observation.view(sent, self.ours, state.role);
+        state.permit = match &view {
+            LeaseView::Missing => Permit::Create,
+            LeaseView::Lease { .. } => {
+                lease.and_then(json::resource_version).map_or(Permit::None, Permit::Patch)
             }
         };
-        if matches!(shown, Shown::Absent | Shown::Lease { is_free: true, .. }) {
+        if matches!(view, LeaseView::Missing | LeaseView::Lease { is_free: true, .. }) {
             state.was_released = was_released;
         }
-        state.seen = Some(seen);
-        shown
+        state.observation = Some(observation);
+        view
     }
 
-    /// Takes the permit that the last GET has left. Whatever comes of the write, the next one needs
-    /// another.
-    fn permit(&self) -> Permit {
-        std::mem::replace(&mut self.state().permit, Permit::None)
+    /// Takes the permit of the last GET: each write needs a new one, whatever its result.
+    fn take_permit(&self) -> Permit {
+        std::mem::replace(&mut self.state.lock().permit, Permit::None)
     }
 
-    /// The write as it may be sent, and the version that it is for.
-    fn permitted(
+    /// The write as it is sent, and the resourceVersion that is its precondition.
+    fn with_precondition(
         &self,
         mut request: Request<Body>,
     ) -> Result<(Request<Body>, Option<String>), Error> {
-        let version = match (request.method().clone(), self.permit()) {
+        let version = match (request.method().clone(), self.take_permit()) {
             (Method::POST, Permit::Create) => None,
             (Method::PATCH, Permit::Patch(version)) => Some(version),
             (Method::POST | Method::PATCH, _) => return Err(Error::NotRead),
-            (method, _) => return Err(Error::Unexpected(method)),
+            (method, _) => return Err(Error::UnsupportedMethod(method)),
         };
         limit(request.uri_mut(), self.call_timeout);
         let Some(version) = version else { return Ok((request, None)) };
         let (head, body) = request.into_parts();
-        // In memory, so that nothing has to be waited for.
+        // The body is in memory: collecting it never waits.
         let sent = body.collect().now_or_never().and_then(Result::ok);
-        let sent = sent.ok_or(Error::NoPatch)?.to_bytes();
-        let body = rewrite::conditional(&sent, &version).ok_or(Error::NoPatch)?;
+        let sent = sent.ok_or(Error::InvalidPatch)?.to_bytes();
+        let body = json::conditional(&sent, &version).ok_or(Error::InvalidPatch)?;
         let mut request = Request::from_parts(head, Body::from(body));
         request.headers_mut().remove(CONTENT_LENGTH);
         Ok((request, Some(version)))
@@ -227,17 +233,17 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let guard = self.guard.clone();
         if request.method() == Method::GET {
-            drop(guard.permit());
+            drop(guard.take_permit());
             let sent = (guard.clock)();
-            let answer = self.inner.call(request);
-            return Box::pin(async move { Ok(guard.read(answer.await?, sent).await?) });
+            let response = self.inner.call(request);
+            return Box::pin(async move { Ok(guard.read(response.await?, sent).await?) });
         }
-        let (request, version) = match guard.permitted(request) {
-            Ok(permitted) => permitted,
+        let (request, version) = match guard.with_precondition(request) {
+            Ok(conditional) => conditional,
             Err(error) => return Box::pin(async { Err(error.into()) }),
         };
-        let answer = self.inner.call(request);
-        Box::pin(async move { Ok(written(answer.await?, version).await?) })
+        let response = self.inner.call(request);
+        Box::pin(async move { Ok(written(response.await?, version).await?) })
     }
 }
 
@@ -245,19 +251,22 @@ async fn send(client: Client, request: Request<Body>) -> Result<Response<Body>, 
     Ok(client.send(request).await?)
 }
 
-/// The answer to a write as it may be shown: the crate must not stumble over what else is in it.
-async fn written(answer: Response<Body>, version: Option<String>) -> Result<Response<Body>, Error> {
-    let (head, body) = answer.into_parts();
+/// The response to a write, reduced to the holder: the crate cannot parse every stored value.
+async fn written(
+    response: Response<Body>,
+    version: Option<String>,
+) -> Result<Response<Body>, Error> {
+    let (head, body) = response.into_parts();
     if !head.status.is_success() {
         return Ok(Response::from_parts(head, body));
     }
-    let lease = object(body).await.ok_or(Error::NoLease(head.status))?;
-    if version.is_some() && rewrite::resource_version(&lease) == version {
+    let lease = object(body).await.ok_or(Error::UnexpectedResponse(head.status))?;
+    if version.is_some() && json::resource_version(&lease) == version {
         return Err(Error::NotRenewed);
     }
-    let holder = rewrite::record(&lease).holder.unwrap_or_default();
-    let shown = Shown::Lease { holder, is_free: false, transitions: 0 };
-    let lease = rewrite::rewritten(Some(lease), "", &shown).unwrap_or_default();
+    let holder = Record::from_json(&lease).holder.unwrap_or_default();
+    let view = LeaseView::Lease { holder, is_free: false, transitions: 0 };
+    let lease = json::rewrite(Some(lease), "", &view).unwrap_or_default();
     let status = head.status;
     Ok(with_body(head, status, &lease))
 }
@@ -267,7 +276,7 @@ async fn object(body: Body) -> Option<Value> {
     serde_json::from_slice(&bytes).ok().filter(Value::is_object)
 }
 
-/// A 404 means the Lease only if it says so: a proxy that has lost its way answers 404 too.
+/// Whether a 404 names the Lease. A misconfigured proxy also responds with 404.
 fn is_about(status: &Value, name: &str) -> bool {
     let details = &status["details"];
     details["kind"] == "leases" && details["name"] == name

@@ -65,7 +65,7 @@ where
         let count = self.count.clone();
         let answered = move |result: &Result<Response<Answered>, Inner::Error>| {
             let code = result.as_ref().ok().map(|response| response.status().as_u16());
-            count.metrics.requested(method.as_str(), &count.host, code);
+            count.metrics.requests.count(method.as_str(), &count.host, code);
         };
         self.inner.call(request).inspect(answered).boxed()
     }

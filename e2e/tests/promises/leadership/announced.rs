@@ -128,7 +128,7 @@ async fn where_the_kind_is_missing_it_goes_on_and_says_so_until_the_kind_is_ther
         let logs = world.replicas[0].logs();
         logs.iter().any(|line| line.to_string().contains(words))
     };
-    ensure!(says("leading without an announcement"), "it does not say so");
+    ensure!(says("leading without it"), "it does not say so");
 
     let file = manifest("crds/configmapsyncleaders.yaml");
     world.control_plane.apply_file(&file).await?;
@@ -178,7 +178,7 @@ async fn a_leader_that_is_no_longer_the_one_announced_ends() -> Result<()> {
     let status = replica.process().wait_exit(LOOKED_AT).await?;
     ensure!(status.code() == Some(1), "a leader that was deposed ended with {status}");
     let told = replica.process().tail(3);
-    ensure!(told.contains("another is announced as the leader"), "{told}");
+    ensure!(told.contains("the leader record (ConfigMapSyncLeader) names another"), "{told}");
     replica.restart()?;
     edit_is_followed(&world.fixture(), "2", SOON).await?;
     let after = leaders(&world).get(OPERATOR).await?.spec;

@@ -118,7 +118,7 @@ async fn a_leader_that_is_refused_and_no_longer_announced_ends() -> Result<()> {
     eprintln!("it ended {:.1} s after another was announced", began.elapsed().as_secs_f32());
     ensure!(status.code() == Some(1), "a leader that was deposed ended with {status}");
     let told = replica.process().tail(3);
-    ensure!(told.contains("another is announced as the leader"), "{told}");
+    ensure!(told.contains("the leader record (ConfigMapSyncLeader) names another"), "{told}");
     let events = world.audit().since(mark).await?;
     ensure!(!refused(&events).is_empty(), "{}", lines(&copy_writes(&events)));
     Ok(())

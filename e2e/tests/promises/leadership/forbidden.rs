@@ -61,7 +61,7 @@ async fn a_lease_that_may_not_be_patched_stops_the_leader_and_is_told() -> Resul
         let metrics = standby.metrics().await?;
         let count = metrics.lines().find_map(|line| line.strip_prefix(counted));
         let told = standby.logs().iter().map(ToString::to_string).find(|line| {
-            line.contains("cannot patch resource") && line.contains("trying again until it works")
+            line.contains("cannot patch resource") && line.contains("cannot acquire or renew Lease")
         });
         let is_told = told.is_some() && count.is_some_and(|count| count != "0");
         Ok(Seen::from_bool(is_told, || format!("{count:?} {told:?}")))

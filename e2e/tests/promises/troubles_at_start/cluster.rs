@@ -79,7 +79,7 @@ async fn an_api_server_that_is_not_there_is_waited_for() -> Result<()> {
     world.control_plane.api_server().kill()?;
     replica.restart()?;
 
-    wait_complaint(&replica, &["Lease", "Connection refused", "trying again until it works"])
+    wait_complaint(&replica, &["cannot acquire or renew Lease", "Connection refused", "retrying every"])
         .await?;
     stays_patient(&replica).await?;
 

@@ -13,7 +13,7 @@ use super::*;
 
 const TTL: Duration = Duration::from_secs(15);
 
-/// One Lease, as an API server keeps it, and the clock of everybody.
+/// An API server with one Lease, and the clock that all candidates use.
 #[derive(Clone, Default)]
 struct Server {
     lease: Arc<Mutex<Option<Value>>>,
@@ -24,7 +24,7 @@ struct Server {
 impl Server {
     fn put(&self, spec: &Value) {
         let version = self.version.fetch_add(1, Ordering::SeqCst) + 1;
-        *self.lease.lock().unwrap() = Some(json!({
+        *self.lease.lock() = Some(json!({
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
             "metadata": {"name": "lease", "uid": "u", "resourceVersion": version.to_string()},
@@ -33,20 +33,20 @@ impl Server {
     }
 
     fn spec(&self) -> Value {
-        self.lease.lock().unwrap().as_ref().map(|lease| lease["spec"].clone()).unwrap_or_default()
+        self.lease.lock().as_ref().map(|lease| lease["spec"].clone()).unwrap_or_default()
     }
 
     fn wait(&self, seconds: u64) {
         self.seconds.fetch_add(seconds, Ordering::SeqCst);
     }
 
-    fn answer(&self, method: &Method, sent: &Value) -> (u16, Value) {
-        let stored = self.lease.lock().unwrap().clone();
+    fn respond(&self, method: &Method, sent: &Value) -> (u16, Value) {
+        let stored = self.lease.lock().clone();
         match (method, stored) {
             (&Method::GET, Some(lease)) => (200, lease),
             (&Method::POST, None) => {
                 self.put(&sent["spec"]);
-                (201, self.lease.lock().unwrap().clone().unwrap())
+                (201, self.lease.lock().clone().unwrap())
             }
             (&Method::POST, Some(_)) => (409, json!({"code": 409, "reason": "AlreadyExists"})),
             (&Method::PATCH, Some(lease)) => {
@@ -61,7 +61,7 @@ impl Server {
                 if spec != lease["spec"] {
                     self.put(&spec);
                 }
-                (200, self.lease.lock().unwrap().clone().unwrap())
+                (200, self.lease.lock().clone().unwrap())
             }
             _ => {
                 let details = json!({"kind": "leases", "name": "lease"});
@@ -70,7 +70,7 @@ impl Server {
         }
     }
 
-    /// This server without a guard.
+    /// This server, not guarded.
     fn service(&self) -> BoxService<Request<Body>, Response<Body>, BoxError> {
         let server = self.clone();
         let service = service_fn(move |request: Request<Body>| {
@@ -79,7 +79,7 @@ impl Server {
                 let method = request.method().clone();
                 let sent = request.into_body().collect().await?.to_bytes();
                 let sent = serde_json::from_slice(&sent).unwrap_or_default();
-                let (status, body) = server.answer(&method, &sent);
+                let (status, body) = server.respond(&method, &sent);
                 let mut status_or_lease = body;
                 if status >= 400 {
                     status_or_lease["kind"] = json!("Status");
@@ -107,8 +107,8 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// The holder that the crate reports after it has acquired or renewed; `None` if it did not.
-    async fn ask(&self) -> Option<String> {
+    /// The holder that the crate reports; `None` if it did not acquire or renew the Lease.
+    async fn acquire_or_renew(&self) -> Option<String> {
         match self.lock.try_acquire_or_renew().await {
             Ok(LeaseLockResult::Acquired(lease)) => lease.spec?.holder_identity,
             Ok(LeaseLockResult::NotAcquired(_)) | Err(_) => None,
@@ -122,45 +122,45 @@ fn lock(client: Client, holder: &str) -> LeaseLock {
 }
 
 #[tokio::test]
-async fn a_lease_is_taken_renewed_and_given_back() {
+async fn a_lease_is_acquired_renewed_and_released() {
     let server = Server::default();
     server.put(&json!({}));
     let (a, b) = (server.candidate("a"), server.candidate("b"));
-    assert_eq!(a.ask().await.as_deref(), Some("a"));
-    assert!(!a.guard.was_released(), "an empty Lease is not one that was given back");
-    assert_eq!(b.ask().await, None);
-    assert_eq!(a.ask().await.as_deref(), Some("a"));
+    assert_eq!(a.acquire_or_renew().await.as_deref(), Some("a"));
+    assert!(!a.guard.was_released(), "an empty Lease was not released");
+    assert_eq!(b.acquire_or_renew().await, None);
+    assert_eq!(a.acquire_or_renew().await.as_deref(), Some("a"));
     a.lock.step_down().await.unwrap();
-    assert_eq!(b.ask().await.as_deref(), Some("b"));
+    assert_eq!(b.acquire_or_renew().await.as_deref(), Some("b"));
     assert!(b.guard.was_released());
 }
 
 #[tokio::test]
-async fn it_is_created_only_after_it_was_missing_for_long() {
+async fn a_missing_lease_is_created_after_its_duration() {
     let server = Server::default();
     let a = server.candidate("a");
-    assert_eq!(a.ask().await, None);
+    assert_eq!(a.acquire_or_renew().await, None);
     server.wait(14);
-    assert_eq!(a.ask().await, None);
+    assert_eq!(a.acquire_or_renew().await, None);
     server.wait(1);
-    assert_eq!(a.ask().await.as_deref(), Some("a"));
+    assert_eq!(a.acquire_or_renew().await.as_deref(), Some("a"));
 }
 
 #[tokio::test]
-async fn a_leader_is_replaced_only_after_it_was_silent_for_long() {
+async fn a_lease_is_acquired_after_its_duration_without_renewal() {
     let server = Server::default();
     server.put(&json!({"holderIdentity": "gone", "renewTime": "1999-01-01T00:00:00.000000Z"}));
     let b = server.candidate("b");
     for _ in 0..2 {
-        assert_eq!(b.ask().await, None, "whatever the clock of the other says");
+        assert_eq!(b.acquire_or_renew().await, None, "its renewTime is ignored");
         server.wait(7);
     }
     server.wait(1);
-    assert_eq!(b.ask().await.as_deref(), Some("b"));
+    assert_eq!(b.acquire_or_renew().await.as_deref(), Some("b"));
 }
 
 #[tokio::test]
-async fn nothing_that_can_be_stored_locks_everybody_out() {
+async fn every_stored_lease_can_be_acquired_in_the_end() {
     let far = "9999-12-31T23:59:59.999999Z";
     for spec in [
         json!({"holderIdentity": "gone"}),
@@ -171,19 +171,19 @@ async fn nothing_that_can_be_stored_locks_everybody_out() {
         let server = Server::default();
         server.put(&spec);
         let b = server.candidate("b");
-        assert_eq!(b.ask().await, None, "{spec}");
+        assert_eq!(b.acquire_or_renew().await, None, "{spec}");
         server.wait(60);
-        assert_eq!(b.ask().await.as_deref(), Some("b"), "{spec}");
-        assert_eq!(b.ask().await.as_deref(), Some("b"), "{spec}: renewed");
+        assert_eq!(b.acquire_or_renew().await.as_deref(), Some("b"), "{spec}");
+        assert_eq!(b.acquire_or_renew().await.as_deref(), Some("b"), "{spec}: renewed");
     }
 }
 
 #[tokio::test]
-async fn of_two_that_saw_the_same_lease_only_one_takes_it() {
+async fn of_two_candidates_that_read_one_version_one_acquires() {
     let server = Server::default();
     server.put(&json!({}));
     let (a, b) = (server.candidate("a"), server.candidate("b"));
-    // Both have read it before either writes.
+    // Both read before either writes.
     let read = async |candidate: &Candidate| {
         let request = Request::get("/leases/lease").body(Body::empty()).unwrap();
         let mut guarded = candidate.guard.layer(server.service());
@@ -191,28 +191,28 @@ async fn of_two_that_saw_the_same_lease_only_one_takes_it() {
     };
     read(&a).await;
     read(&b).await;
-    let take = async |candidate: &Candidate, holder: &str| {
+    let acquire = async |candidate: &Candidate, holder: &str| {
         let patch = json!({"spec": {"holderIdentity": holder}}).to_string().into_bytes();
         let request = Request::patch("/leases/lease").body(Body::from(patch)).unwrap();
         let mut guarded = candidate.guard.layer(server.service());
         guarded.call(request).await.unwrap().status()
     };
-    assert_eq!(take(&a, "a").await, StatusCode::OK);
-    assert_eq!(take(&b, "b").await, StatusCode::CONFLICT);
+    assert_eq!(acquire(&a, "a").await, StatusCode::OK);
+    assert_eq!(acquire(&b, "b").await, StatusCode::CONFLICT);
     assert_eq!(server.spec()["holderIdentity"], "a");
 }
 
 #[tokio::test]
-async fn a_write_needs_a_read_of_its_own() {
+async fn each_write_needs_a_read_before_it() {
     let server = Server::default();
     server.put(&json!({}));
     let a = server.candidate("a");
-    assert_eq!(a.ask().await.as_deref(), Some("a"));
+    assert_eq!(a.acquire_or_renew().await.as_deref(), Some("a"));
     for (method, expected) in [
         (Method::PATCH, Error::NotRead),
         (Method::POST, Error::NotRead),
-        (Method::PUT, Error::Unexpected(Method::PUT)),
-        (Method::DELETE, Error::Unexpected(Method::DELETE)),
+        (Method::PUT, Error::UnsupportedMethod(Method::PUT)),
+        (Method::DELETE, Error::UnsupportedMethod(Method::DELETE)),
     ] {
         let request = Request::builder().method(method).uri("/x").body(Body::empty()).unwrap();
         let refused = a.guard.layer(server.service()).call(request).await.unwrap_err();
@@ -221,7 +221,7 @@ async fn a_write_needs_a_read_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_renewal_that_changes_nothing_is_none() {
+async fn a_renewal_that_changes_nothing_is_an_error() {
     let server = Server::default();
     server.put(&json!({"holderIdentity": "a", "renewTime": "x"}));
     let a = server.candidate("a");
@@ -235,44 +235,44 @@ async fn a_renewal_that_changes_nothing_is_none() {
 }
 
 #[tokio::test]
-async fn a_leader_that_finds_its_lease_gone_emptied_or_taken_does_not_take_it_anew() {
+async fn a_leader_never_acquires_a_lost_lease_again() {
     for spec in [None, Some(json!({})), Some(json!({"holderIdentity": "b"}))] {
         let server = Server::default();
         server.put(&json!({}));
         let a = server.candidate("a");
-        assert_eq!(a.ask().await.as_deref(), Some("a"));
-        a.guard.leads();
+        assert_eq!(a.acquire_or_renew().await.as_deref(), Some("a"));
+        a.guard.set_leading();
         match &spec {
             Some(spec) => server.put(spec),
-            None => *server.lease.lock().unwrap() = None,
+            None => *server.lease.lock() = None,
         }
         server.wait(100);
-        assert_eq!(a.ask().await, None, "{spec:?}");
+        assert_eq!(a.acquire_or_renew().await, None, "{spec:?}");
         assert_eq!(server.spec(), spec.unwrap_or_default());
     }
 }
 
 #[tokio::test]
-async fn a_404_about_something_else_is_no_missing_lease() {
-    let lost = service_fn(|_: Request<Body>| async {
+async fn a_404_that_does_not_name_the_lease_is_an_error() {
+    let proxy = service_fn(|_: Request<Body>| async {
         let body = Body::from(br#"{"code":404,"details":{}}"#.to_vec());
         Ok::<_, BoxError>(Response::builder().status(404).body(body)?)
     });
     let guard = Server::default().candidate("a").guard;
     let request = Request::get("/leases/lease").body(Body::empty()).unwrap();
-    let error = guard.layer(lost).call(request).await.unwrap_err();
-    assert_eq!(error.downcast_ref(), Some(&Error::NoLease(StatusCode::NOT_FOUND)));
+    let error = guard.layer(proxy).call(request).await.unwrap_err();
+    assert_eq!(error.downcast_ref(), Some(&Error::UnexpectedResponse(StatusCode::NOT_FOUND)));
 }
 
 #[tokio::test]
-async fn a_write_carries_how_long_it_may_take() {
+async fn a_write_has_a_timeout_and_a_precondition() {
     let server = Server::default();
     server.put(&json!({}));
     let guard = server.candidate("a").guard;
     let read = Request::get("/leases/lease").body(Body::empty()).unwrap();
     drop(guard.layer(server.service()).call(read).await.unwrap());
     let patch = Request::patch("/leases/lease?fieldManager=a").body(Body::from(b"{}".to_vec()));
-    let (patch, version) = guard.permitted(patch.unwrap()).unwrap();
+    let (patch, version) = guard.with_precondition(patch.unwrap()).unwrap();
     assert_eq!(patch.uri(), "/leases/lease?fieldManager=a&timeout=2000ms");
     assert_eq!(version.as_deref(), Some("1"));
 }

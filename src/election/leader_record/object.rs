@@ -1,8 +1,4 @@
-//! The announcement of the leader: the object that the fence compares callers with.
-//!
-//! Whoever wins the Lease replaces it by compare-and-swap before its first write. Between the look
-//! and the swap the Lease is renewed: so of two who both believe that they lead, the last one to
-//! hold the Lease is the last one announced.
+//! The `ConfigMapSyncLeader` object, read and replaced by compare-and-swap.
 
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering;
@@ -23,63 +19,60 @@ use tokio::time::timeout;
 use crate::access::rule;
 use crate::api::ConfigMapSyncLeader;
 use crate::api::ConfigMapSyncLeaderSpec;
-use crate::election::Lead;
-use crate::election::Lost;
-use crate::election::Settings;
 use crate::election::lease::CALL_TIMEOUT;
-use crate::election::lease::no_answer;
+use crate::election::lease::timed_out;
+use crate::election::settings::Settings;
 use crate::names;
 use crate::telemetry::describe;
 
-/// The announcement, as one candidate reads and writes it.
-pub struct Announcement {
+/// The object, as one process reads and writes it.
+pub struct LeaderObject {
     client: Client,
     namespace: String,
     holder: String,
     pod_uid: String,
-    /// The highest term seen: a deleted announcement does not turn terms back.
+    /// The highest term seen: terms do not decrease when the object is deleted.
     last_term: AtomicI64,
 }
 
-/// What there is.
+/// Result of a read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// This very process is announced, for this term.
+    /// It names this process, for this term.
     Ours(i64),
-    /// Somebody else is.
-    Another(Another),
-    /// Nobody is.
-    Nobody,
-    /// It cannot be used in this cluster: why.
+    /// It names another process.
+    Other(OtherLeader),
+    /// It does not exist.
+    Missing,
+    /// The object cannot be used in this cluster. The text says why and what to do.
     Unusable(String),
-    /// Nobody knows: why.
-    Unknown(String),
-}
-
-/// An announcement of somebody else.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Another {
-    /// Who.
-    pub holder: String,
-    pod_uid: String,
-    resource_version: String,
-}
-
-/// What came of announcing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Announced {
-    /// It is done, for this term.
-    Done(i64),
-    /// It has changed since we looked.
-    Changed,
-    /// It was refused, or nobody answered: why.
+    /// The read failed. The text says why.
     Failed(String),
 }
 
-// === impl Announcement ===
+/// A record that names another process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherLeader {
+    /// Its holder identity.
+    pub holder: String,
+    resource_version: String,
+}
 
-impl Announcement {
-    /// The announcement beside the Lease that `settings` name, by `client`.
+/// Result of a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replaced {
+    /// The object names this process, for this term.
+    Done(i64),
+    /// The object changed after it was read: nothing was written.
+    Conflict,
+    /// The write failed, and its effect is unknown. The text says why.
+    Failed(String),
+}
+
+// === impl LeaderObject ===
+
+impl LeaderObject {
+    /// The object in the namespace of the Lease, called through `client`.
     #[must_use]
     pub fn new(client: Client, settings: &Settings) -> Self {
         Self {
@@ -91,70 +84,69 @@ impl Announcement {
         }
     }
 
-    /// Looks who is announced.
-    pub async fn look(&self) -> Found {
-        // Not as the type that it is: whatever is stored must be replaceable.
+    /// `namespace/name` of the object, for logs.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("{}/{}", self.namespace, names::LEADER_NAME)
+    }
+
+    /// Reads the object.
+    pub async fn read(&self) -> Found {
+        // Dynamic: a stored object that does not match the type must be replaceable, too.
         let kind = ApiResource::erase::<ConfigMapSyncLeader>(&());
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), &self.namespace, &kind);
         match timeout(CALL_TIMEOUT, api.get(names::LEADER_NAME)).await {
-            Err(_) => Found::Unknown(no_answer()),
-            Ok(Ok(object)) => self.read(&object),
-            Ok(Err(kube::Error::Api(status))) => missing(&status),
-            Ok(Err(error)) => Found::Unknown(describe(&error)),
+            Err(_) => Found::Failed(timed_out()),
+            Ok(Ok(object)) => self.interpret(&object),
+            Ok(Err(kube::Error::Api(status))) => refused(&status),
+            Ok(Err(error)) => Found::Failed(describe(&error)),
         }
     }
 
-    /// Makes sure, after the fence has refused us, that we are still the one announced. If
-    /// somebody else is, `lead` ends.
-    pub async fn verify(&self, lead: &Lead) {
-        if let Found::Another(another) = self.look().await {
-            lead.end_because(Lost::ToAnnounced(another.holder));
-        }
-    }
-
-    fn read(&self, object: &DynamicObject) -> Found {
+    fn interpret(&self, object: &DynamicObject) -> Found {
         let spec = &object.data["spec"];
         let term = spec["term"].as_i64().unwrap_or_default();
         self.last_term.fetch_max(term, Ordering::Relaxed);
         let text = |field: &str| spec[field].as_str().unwrap_or_default().to_owned();
-        let (holder, pod_uid) = (text("holder"), text("podUID"));
-        if holder == self.holder && pod_uid == self.pod_uid {
+        let holder = text("holder");
+        if holder == self.holder && text("podUID") == self.pod_uid {
             return Found::Ours(term);
         }
         let resource_version = object.metadata.resource_version.clone().unwrap_or_default();
-        Found::Another(Another { holder, pod_uid, resource_version })
+        Found::Other(OtherLeader { holder, resource_version })
     }
 
-    /// Announces us in place of `before`, if that is still what is announced.
-    pub async fn replace(&self, before: Option<&Another>) -> Announced {
+    /// Makes the object name this process, for a new term, if it is still as it was `before`;
+    /// `None`: creates it.
+    pub async fn replace(&self, before: Option<&OtherLeader>) -> Replaced {
         let api: Api<ConfigMapSyncLeader> = Api::namespaced(self.client.clone(), &self.namespace);
         let term = self.last_term.load(Ordering::Relaxed).saturating_add(1);
-        let announcement = self.announcement(term, before);
+        let object = self.object(term, before);
         let parameters = PostParams {
             field_manager: Some(names::FIELD_MANAGER.to_owned()),
             ..PostParams::default()
         };
-        let answer = if before.is_some() {
-            timeout(CALL_TIMEOUT, api.replace(names::LEADER_NAME, &parameters, &announcement)).await
+        let response = if before.is_some() {
+            timeout(CALL_TIMEOUT, api.replace(names::LEADER_NAME, &parameters, &object)).await
         } else {
-            timeout(CALL_TIMEOUT, api.create(&parameters, &announcement)).await
+            timeout(CALL_TIMEOUT, api.create(&parameters, &object)).await
         };
-        match answer {
-            Err(_) => Announced::Failed(no_answer()),
+        match response {
+            Err(_) => Replaced::Failed(timed_out()),
             Ok(Ok(_)) => {
                 self.last_term.fetch_max(term, Ordering::Relaxed);
-                Announced::Done(term)
+                Replaced::Done(term)
             }
             Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
-                Announced::Changed
+                Replaced::Conflict
             }
-            Ok(Err(kube::Error::Api(status))) => Announced::Failed(status.message.clone()),
-            Ok(Err(error)) => Announced::Failed(describe(&error)),
+            Ok(Err(kube::Error::Api(status))) => Replaced::Failed(status.message.clone()),
+            Ok(Err(error)) => Replaced::Failed(describe(&error)),
         }
     }
 
-    fn announcement(&self, term: i64, before: Option<&Another>) -> ConfigMapSyncLeader {
+    fn object(&self, term: i64, before: Option<&OtherLeader>) -> ConfigMapSyncLeader {
         let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
         ConfigMapSyncLeader {
             metadata: ObjectMeta {
@@ -173,13 +165,14 @@ impl Announcement {
     }
 }
 
-/// A 404 that names the object says that there is none; any other, that there is no such kind.
-fn missing(status: &Status) -> Found {
-    let names_it = status.details.as_ref().is_some_and(|details| {
+/// What a refused read means. A 404 whose details name the object means that the object is
+/// missing; any other 404, that the kind is.
+fn refused(status: &Status) -> Found {
+    let names_object = status.details.as_ref().is_some_and(|details| {
         details.kind == ConfigMapSyncLeader::plural(&()) && details.name == names::LEADER_NAME
     });
     match status.code {
-        404 if names_it => Found::Nobody,
+        404 if names_object => Found::Missing,
         404 => Found::Unusable(
             "the kind ConfigMapSyncLeader is not installed: apply its CustomResourceDefinition"
                 .to_owned(),
@@ -188,17 +181,17 @@ fn missing(status: &Status) -> Found {
             "{}: grant it to the operator's ServiceAccount",
             status.message
         )),
-        _ => Found::Unknown(status.message.clone()),
+        _ => Found::Failed(status.message.clone()),
     }
 }
 
-/// What announcing needs in the operator's own namespace. RBAC cannot limit `create` to a name.
+/// Permissions on the object, in the operator's namespace. RBAC cannot restrict `create` to a name.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
     let leaders = |verbs| rule(names::GROUP, "configmapsyncleaders", verbs);
-    let ours = PolicyRule {
+    let named = PolicyRule {
         resource_names: Some(vec![names::LEADER_NAME.to_owned()]),
         ..leaders(&["get", "update"])
     };
-    vec![ours, leaders(&["create"])]
+    vec![named, leaders(&["create"])]
 }

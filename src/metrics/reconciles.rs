@@ -1,0 +1,154 @@
+//! Metrics of reconciles, of their queue, and of the reasons they result in.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use strum::VariantArray as _;
+
+use crate::decide::reason::Reason;
+use crate::names;
+
+/// Result of a reconcile: the label `result` of `controller_runtime_reconcile_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum ReconcileResult {
+    /// Nothing to retry; the next reconcile is caused by an event or the resync.
+    Success,
+    /// A copy is retried after a delay.
+    RequeueAfter,
+    /// The reconcile itself failed.
+    Error,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ControllerLabel {
+    controller: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct QueueLabel {
+    name: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ResultLabels {
+    controller: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+const CONTROLLER: ControllerLabel = ControllerLabel { controller: names::CONTROLLER_NAME };
+const QUEUE: QueueLabel = QueueLabel { name: names::CONTROLLER_NAME };
+
+type HistogramFamily<Label> = Family<Label, Histogram, fn() -> Histogram>;
+
+/// Metrics of reconciles.
+#[derive(Debug)]
+pub struct ReconcileMetrics {
+    total: Family<ResultLabels, Counter>,
+    errors: Family<ControllerLabel, Counter>,
+    seconds: HistogramFamily<ControllerLabel>,
+    active: Family<ControllerLabel, Gauge>,
+    queue_depth: Family<QueueLabel, Gauge>,
+    queue_adds: Family<QueueLabel, Counter>,
+    queue_seconds: HistogramFamily<QueueLabel>,
+    transitions: Family<ReasonLabel, Counter>,
+}
+
+// === impl ReconcileResult ===
+
+impl ReconcileResult {
+    fn labels(self) -> ResultLabels {
+        ResultLabels { controller: names::CONTROLLER_NAME, result: self.into() }
+    }
+}
+
+// === impl ReconcileMetrics ===
+
+impl ReconcileMetrics {
+    #[rustfmt::skip]
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            total: Family::default(),
+            errors: Family::default(),
+            seconds: Family::new_with_constructor(seconds),
+            active: Family::default(),
+            queue_depth: Family::default(),
+            queue_adds: Family::default(),
+            queue_seconds: Family::new_with_constructor(seconds),
+            transitions: Family::default(),
+        };
+        registry.register("controller_runtime_reconcile", "Reconciles by result", metrics.total.clone());
+        registry.register("controller_runtime_reconcile_errors", "Reconciles that failed", metrics.errors.clone());
+        registry.register("controller_runtime_reconcile_time_seconds", "Duration of a reconcile", metrics.seconds.clone());
+        registry.register("controller_runtime_active_workers", "Reconciles in progress", metrics.active.clone());
+        registry.register("workqueue_depth", "ConfigMapSyncs in the queue", metrics.queue_depth.clone());
+        registry.register("workqueue_adds", "ConfigMapSyncs added to the queue", metrics.queue_adds.clone());
+        registry.register("workqueue_queue_duration_seconds", "Time in the queue before a reconcile", metrics.queue_seconds.clone());
+        registry.register("configmapsync_transitions", "Changes of a ConfigMapSync's Ready reason, by new reason", metrics.transitions.clone());
+        metrics.start_at_zero();
+        metrics
+    }
+
+    fn start_at_zero(&self) {
+        for &result in ReconcileResult::VARIANTS {
+            drop(self.total.get_or_create(&result.labels()));
+        }
+        drop(self.errors.get_or_create(&CONTROLLER));
+        drop(self.seconds.get_or_create(&CONTROLLER));
+        drop(self.active.get_or_create(&CONTROLLER));
+        drop(self.queue_depth.get_or_create(&QUEUE));
+        drop(self.queue_adds.get_or_create(&QUEUE));
+        drop(self.queue_seconds.get_or_create(&QUEUE));
+        for &reason in Reason::VARIANTS {
+            drop(self.transitions.get_or_create(&ReasonLabel { reason: reason.into() }));
+        }
+    }
+
+    /// A sync was added to the queue, which now holds `depth` syncs.
+    pub fn enqueued(&self, depth: usize) {
+        self.queue_adds.get_or_create(&QUEUE).inc();
+        self.set_queue_depth(depth);
+    }
+
+    /// The queue holds `depth` syncs.
+    pub fn set_queue_depth(&self, depth: usize) {
+        let depth = i64::try_from(depth).unwrap_or(i64::MAX);
+        self.queue_depth.get_or_create(&QUEUE).set(depth);
+    }
+
+    /// A reconcile started, `queued` after it was triggered.
+    pub fn started(&self, queued: Duration) {
+        self.active.get_or_create(&CONTROLLER).inc();
+        self.queue_seconds.get_or_create(&QUEUE).observe(queued.as_secs_f64());
+    }
+
+    /// A reconcile finished.
+    pub fn finished(&self, result: ReconcileResult, duration: Duration) {
+        self.active.get_or_create(&CONTROLLER).dec();
+        self.total.get_or_create(&result.labels()).inc();
+        self.seconds.get_or_create(&CONTROLLER).observe(duration.as_secs_f64());
+        if result == ReconcileResult::Error {
+            self.errors.get_or_create(&CONTROLLER).inc();
+        }
+    }
+
+    /// The reason of a sync changed to `reason`.
+    pub fn count_transition(&self, reason: Reason) {
+        self.transitions.get_or_create(&ReasonLabel { reason: reason.into() }).inc();
+    }
+}
+
+/// Buckets from one millisecond to half a minute.
+fn seconds() -> Histogram {
+    Histogram::new([0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0])
+}
