@@ -146,8 +146,9 @@ where
         return true;
     }
     let is_call = metadata.target().starts_with("kube_client");
-    let within_a_round =
-        |span: SpanRef<'_, S>| span.scope().any(|span| [RECONCILE_SPAN, ORPHAN_COLLECTION_SPAN].contains(&span.name()));
+    let within_a_round = |span: SpanRef<'_, S>| {
+        span.scope().any(|span| [RECONCILE_SPAN, ORPHAN_COLLECTION_SPAN].contains(&span.name()))
+    };
     is_call && context.lookup_current().is_some_and(within_a_round)
 }
 

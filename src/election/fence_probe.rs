@@ -166,7 +166,11 @@ mod tests {
             (true, Ok(()), FenceState::Admitted),
             (true, refused(403, fence), FenceState::Refused),
         ] {
-            assert_eq!(state(is_leading, &response), expected, "leading: {is_leading}, {response:?}");
+            assert_eq!(
+                state(is_leading, &response),
+                expected,
+                "leading: {is_leading}, {response:?}"
+            );
         }
     }
 

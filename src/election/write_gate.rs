@@ -152,8 +152,7 @@ where
 /// Whether a request may change anything. An unknown method may.
 fn is_write(method: &Method, uri: &Uri) -> bool {
     let is_read = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
-    let is_dry_run =
-        uri.query().is_some_and(|query| query.split('&').any(|it| it == "dryRun=All"));
+    let is_dry_run = uri.query().is_some_and(|query| query.split('&').any(|it| it == "dryRun=All"));
     !is_read && !is_dry_run
 }
 
@@ -177,8 +176,8 @@ mod tests {
         Request::post("/x").body(()).unwrap()
     }
 
-    fn unanswered() -> impl Service<Request<()>, Response = (), Error = BoxError, Future: Send + 'static>
-    {
+    fn unanswered()
+    -> impl Service<Request<()>, Response = (), Error = BoxError, Future: Send + 'static> {
         service_fn(|_: Request<()>| std::future::pending())
     }
 

@@ -79,8 +79,11 @@ async fn an_api_server_that_is_not_there_is_waited_for() -> Result<()> {
     world.control_plane.api_server().kill()?;
     replica.restart()?;
 
-    wait_complaint(&replica, &["cannot acquire or renew Lease", "Connection refused", "retrying every"])
-        .await?;
+    wait_complaint(
+        &replica,
+        &["cannot acquire or renew Lease", "Connection refused", "retrying every"],
+    )
+    .await?;
     stays_patient(&replica).await?;
 
     world.control_plane.restart_api_server().await?;

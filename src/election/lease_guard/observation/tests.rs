@@ -76,7 +76,12 @@ fn a_candidate_is_shown_each_record_as_tabulated() {
         ("TTL a million", 59, lasting(1_000_000), lease("other", false, 3)),
         ("TTL a million, expired", 60, lasting(1_000_000), lease("other", true, 3)),
         ("transitions at their limit", 15, counted(i32::MAX.into()), lease("other", true, 0)),
-        ("transitions one below their limit", 15, counted(i64::from(i32::MAX) - 1), lease("other", true, i32::MAX - 1)),
+        (
+            "transitions one below their limit",
+            15,
+            counted(i64::from(i32::MAX) - 1),
+            lease("other", true, i32::MAX - 1),
+        ),
     ];
     for (what, seconds, record, expected) in rows {
         assert_eq!(view_after(seconds, Some(record)), expected, "{what}");
@@ -123,25 +128,43 @@ fn view_of_second(first: Option<Record>, second: Option<Record>) -> LeaseView {
 
 #[test]
 fn any_change_of_the_record_restarts_the_duration() {
-    assert_eq!(view_of_second(Some(record()), Some(record())), lease("other", true, 3), "nothing changed");
+    assert_eq!(
+        view_of_second(Some(record()), Some(record())),
+        lease("other", true, 3),
+        "nothing changed"
+    );
     let renewed = renewed("2026-01-02T03:04:07.000000Z");
     assert_eq!(view_of_second(Some(record()), Some(renewed)), lease("other", false, 3), "renewed");
     let set_back = Record { renew_time: Some("2026-01-02T02:00:00Z".to_owned()), ..record() };
-    assert_eq!(view_of_second(Some(record()), Some(set_back)), lease("other", false, 3), "clock set back");
+    assert_eq!(
+        view_of_second(Some(record()), Some(set_back)),
+        lease("other", false, 3),
+        "clock set back"
+    );
     let another = Record { uid: Some("another".to_owned()), ..record() };
-    assert_eq!(view_of_second(Some(record()), Some(another)), lease("other", false, 3), "another uid");
+    assert_eq!(
+        view_of_second(Some(record()), Some(another)),
+        lease("other", false, 3),
+        "another uid"
+    );
     assert_eq!(view_of_second(None, Some(record())), lease("other", false, 3), "created");
     assert_eq!(view_of_second(Some(record()), None), lease(MISSING, false, 0), "deleted");
     let reacquired = Record { acquire_time: None, ..record() };
-    assert_eq!(view_of_second(Some(record()), Some(reacquired)), lease("other", false, 3), "acquired again");
+    assert_eq!(
+        view_of_second(Some(record()), Some(reacquired)),
+        lease("other", false, 3),
+        "acquired again"
+    );
 }
 
 #[test]
 fn a_recreated_lease_restarts_the_duration() {
     let observation = Observation::after(None, Some(record()), NOW);
     let observation = Observation::after(Some(observation), None, NOW + Duration::from_secs(1));
-    let observation = Observation::after(Some(observation), Some(record()), NOW + Duration::from_secs(2));
-    let view = |seconds| observation.view(NOW + Duration::from_secs(seconds), OURS, Role::Candidate);
+    let observation =
+        Observation::after(Some(observation), Some(record()), NOW + Duration::from_secs(2));
+    let view =
+        |seconds| observation.view(NOW + Duration::from_secs(seconds), OURS, Role::Candidate);
     assert_eq!(view(16), lease("other", false, 3));
     assert_eq!(view(17), lease("other", true, 3));
 }
@@ -155,9 +178,8 @@ fn a_request_older_than_the_record_frees_nothing() {
 
 #[test]
 fn a_leader_is_never_shown_a_free_lease() {
-    let view = |record| {
-        Observation::after(None, record, Duration::ZERO).view(NOW, OURS, Role::Leader)
-    };
+    let view =
+        |record| Observation::after(None, record, Duration::ZERO).view(NOW, OURS, Role::Leader);
     assert_eq!(view(None), lease(MISSING, false, 0));
     assert_eq!(view(Some(Record::default())), lease(NONE, false, 0));
     assert_eq!(view(Some(record())), lease("other", false, 3));
