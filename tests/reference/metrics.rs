@@ -19,7 +19,7 @@ type Labels = BTreeMap<String, BTreeSet<String>>;
 pub fn metrics() -> String {
     let metrics = Metrics::new(&Action::WRITE_VERBS);
     // Its labels are not bounded, so that no series exists before the first request.
-    metrics.requested("GET", "10.96.0.1:443", Some(200));
+    metrics.requests.count("GET", "10.96.0.1:443", Some(200));
     let exposition = metrics.exposition();
     let mut rows = Vec::new();
     for line in exposition.lines() {
