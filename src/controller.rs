@@ -1,51 +1,61 @@
-//! From events to rounds: watches fill the cache and wake syncs, each woken sync gets a round.
+//! From events to reconciles: watches fill the cache and request reconciles of the syncs that
+//! changed.
 //!
-//! Runs only while we lead, and is built anew for each term: nothing that an earlier leader saw is
-//! trusted.
+//! Runs only in the leader, and is built anew for each term: nothing that an earlier leader
+//! observed is trusted.
 
 mod act;
-pub mod collect;
-mod contention;
-mod error;
-mod memory;
+mod collect;
+mod deaths;
+mod excerpts;
 mod observe;
+mod own_writes;
 mod queue;
 mod reconcile;
+mod record;
 mod report;
-mod resync;
-mod rounds;
+mod retries;
 mod startup;
+mod state;
+mod stopping;
 mod trigger;
+mod verification;
 mod watch;
 
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
-use std::time::Instant;
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Client;
-use tokio::sync::Semaphore;
+use strum::VariantArray as _;
 use tokio::task::JoinSet;
 
-pub use memory::Memory;
 pub use observe::View;
 pub use observe::observe;
 
-use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
 use crate::cache::Reader;
 use crate::cache::reader;
-use crate::controller::collect::Sweeper;
+use crate::controller::act::Permits;
+use crate::controller::act::Writer;
+use crate::controller::collect::BrakeReport;
+use crate::controller::collect::Collector;
+use crate::controller::deaths::Deaths;
 use crate::controller::queue::Queue;
+use crate::controller::queue::Request;
+use crate::controller::reconcile::Reconciler;
 use crate::controller::reconcile::reconcile;
+use crate::controller::report::Reporter;
 use crate::controller::startup::Part;
 use crate::controller::startup::Startup;
-use crate::election::Lead;
+use crate::controller::state::State;
+use crate::controller::stopping::Stopping;
+use crate::controller::watch::Watcher;
 use crate::election::LeaderRecord;
+use crate::election::Lead;
 use crate::health::Health;
 use crate::kubernetes::events;
 use crate::kubernetes::events::Events;
@@ -65,9 +75,9 @@ pub struct Settings {
     pub protected_namespaces: BTreeSet<String>,
     /// How often a sync is verified against live data.
     pub resync_period: Duration,
-    /// How often orphans are looked for.
+    /// How often orphans are collected.
     pub sweep_period: Duration,
-    /// How long an orphan whose sync was never seen alive is kept.
+    /// How long an orphan is kept whose sync was never seen alive.
     pub orphan_grace: Duration,
     /// How many writes are in flight at a time.
     pub max_concurrent_writes: usize,
@@ -76,33 +86,22 @@ pub struct Settings {
 /// The connections that the controller uses.
 #[derive(Clone)]
 pub struct Clients {
-    /// For reads and writes: answers are short, and waited for a short time.
+    /// For reads and writes, which are answered within a short time.
     pub calls: Client,
-    /// For watches, which stay silent for minutes.
+    /// For watches, which are silent for minutes.
     pub watches: Client,
 }
 
-/// What every part of the controller shares.
-struct Context {
-    lead: Lead,
-    leader_record: Arc<LeaderRecord>,
-    client: Client,
-    settings: Settings,
-    cache: Arc<Cache>,
-    reader: Reader,
-    memory: Memory,
-    queue: Queue,
-    startup: Startup,
-    sweeper: Sweeper,
-    write_permits: Arc<Semaphore>,
-    events: Events,
-    health: Arc<Health>,
-    metrics: Arc<Metrics>,
-    stopping: AtomicBool,
+/// The parts of the controller that run side by side.
+struct Parts {
+    reconciler: Reconciler,
+    collector: Collector,
+    watcher: Watcher,
+    requests: futures::channel::mpsc::UnboundedReceiver<Request>,
 }
 
-/// Runs until `stop` resolves; then takes no more events, lets the rounds under way finish the
-/// writes that they have begun, and returns.
+/// Runs until `stop` resolves. Then it takes no more events, lets the running reconciles finish
+/// the writes that they have begun, and returns.
 pub async fn run(
     lead: Lead,
     leader_record: Arc<LeaderRecord>,
@@ -112,94 +111,115 @@ pub async fn run(
     metrics: Arc<Metrics>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
-    for part in Part::ALL {
+    for part in Part::VARIANTS {
         health.set(part.health_part(), Err("not listed yet".to_owned()));
     }
-    let (queue, requests) = Queue::new(Arc::clone(&metrics));
     let leadership = (lead, leader_record);
-    let context = Arc::new(Context::new(leadership, &clients, settings, queue, health, metrics));
+    let parts = parts(leadership, clients.calls, settings, health, metrics);
+    let Parts { reconciler, collector, watcher, requests } = parts;
+    let Reconciler { cache, queue, state, stopping, .. } = &reconciler;
+    let permits = reconciler.writer.permits.clone();
 
-    let mut watches = JoinSet::new();
-    watches.spawn(watch::syncs(Arc::clone(&context), clients.watches.clone()));
-    watches.spawn(watch::config_maps(Arc::clone(&context), clients.watches.clone()));
-    watches.spawn(watch::namespaces(Arc::clone(&context), clients.watches));
+    let watcher = Arc::new(watcher);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(watch::syncs(Arc::clone(&watcher), clients.watches.clone()));
+    tasks.spawn(watch::config_maps(Arc::clone(&watcher), clients.watches.clone()));
+    tasks.spawn(watch::namespaces(watcher, clients.watches));
 
-    let stopping = Arc::clone(&context);
+    let (stopping, closing) = (stopping.clone(), Arc::clone(queue));
+    let deaths = Arc::clone(&collector.deaths);
     tokio::spawn(async move {
         stop.await;
-        stopping.stopping.store(true, Ordering::Release);
-        stopping.queue.close();
-        stopping.sweeper.wake();
+        stopping.begin();
+        closing.close();
+        deaths.wake();
     });
 
     let work = async {
-        let rounds = rounds::run(requests, |sync| reconcile(&context, sync));
-        tokio::join!(rounds, collect::run(Arc::clone(&context)));
+        let reconciles = queue::run(requests, |sync| reconcile(&reconciler, sync));
+        tokio::join!(reconciles, collect::run(collector));
+    };
+    let verify = |due: Vec<String>| {
+        queue.wake(due.iter().filter_map(|uid| cache.sync_with_uid(uid)));
     };
     tokio::select! {
         () = work => {}
-        () = resync::run(&context) => {}
+        () = state.verification.run(verify) => {}
     }
-    // What a round did not wait for ends before the process does: then all permits are back.
-    let permits = u32::try_from(context.settings.max_concurrent_writes).unwrap_or(u32::MAX);
-    drop(context.write_permits.acquire_many(permits).await);
-    watches.shutdown().await;
+    // Writes that no reconcile waits for end before the process does.
+    permits.wait_until_idle().await;
+    tasks.shutdown().await;
 }
 
-/// What the controller needs, cluster-wide.
+fn parts(
+    (lead, leader_record): (Lead, Arc<LeaderRecord>),
+    client: Client,
+    settings: Settings,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+) -> Parts {
+    let cache = Arc::new(Cache::new(settings.protected_namespaces));
+    let reader = Arc::new(Reader::new(client.clone(), Arc::clone(&cache)));
+    let events = Arc::new(Events::new(client.clone(), settings.pod_name.clone()));
+    let state = Arc::new(State::new(settings.resync_period));
+    let (startup, deaths) = (Arc::new(Startup::default()), Arc::new(Deaths::default()));
+    let stopping = Stopping::default();
+    let (queue, requests) = Queue::new(Arc::clone(&startup), Arc::clone(&metrics));
+    let queue = Arc::new(queue);
+    let writer = Arc::new(Writer {
+        client: client.clone(),
+        cache: Arc::clone(&cache),
+        reader: Arc::clone(&reader),
+        leader_record,
+        permits: Permits::new(settings.max_concurrent_writes, stopping.clone()),
+        metrics: Arc::clone(&metrics),
+    });
+    let reporter = Reporter {
+        client: client.clone(),
+        events: Arc::clone(&events),
+        metrics: Arc::clone(&metrics),
+    };
+    let reconciler = Reconciler {
+        lead: lead.clone(),
+        cache: Arc::clone(&cache),
+        reader: Arc::clone(&reader),
+        writer: Arc::clone(&writer),
+        reporter,
+        state: Arc::clone(&state),
+        queue: Arc::clone(&queue),
+        stopping: stopping.clone(),
+        metrics: Arc::clone(&metrics),
+    };
+    let pod = ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Pod".to_owned()),
+        namespace: Some(settings.namespace),
+        name: Some(settings.pod_name),
+        uid: Some(settings.pod_uid),
+        ..ObjectReference::default()
+    };
+    let collector = Collector {
+        lead,
+        client,
+        cache: Arc::clone(&cache),
+        reader,
+        writer,
+        state: Arc::clone(&state),
+        deaths: Arc::clone(&deaths),
+        startup: Arc::clone(&startup),
+        brake: BrakeReport { events, pod, metrics: Arc::clone(&metrics) },
+        period: settings.sweep_period,
+        grace: settings.orphan_grace,
+        stopping,
+        metrics: Arc::clone(&metrics),
+    };
+    let watcher = Watcher { cache, queue, startup, state, deaths, health, metrics };
+    Parts { reconciler, collector, watcher, requests }
+}
+
+/// Cluster-wide permissions of the controller.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
-    let of_rounds = [watch::access(), reader::access(), act::access(), report::access()].concat();
-    [of_rounds, events::access(), orphans::access()].concat()
-}
-
-// === impl Context ===
-
-impl Context {
-    fn new(
-        (lead, leader_record): (Lead, Arc<LeaderRecord>),
-        clients: &Clients,
-        settings: Settings,
-        queue: Queue,
-        health: Arc<Health>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let client = clients.calls.clone();
-        let cache = Arc::new(Cache::new(settings.protected_namespaces.clone()));
-        Self {
-            lead,
-            leader_record,
-            reader: Reader::new(client.clone(), Arc::clone(&cache)),
-            events: Events::new(client.clone(), settings.pod_name.clone()),
-            client,
-            cache,
-            memory: Memory::new(settings.resync_period),
-            queue,
-            startup: Startup::default(),
-            sweeper: Sweeper::default(),
-            write_permits: Arc::new(Semaphore::new(settings.max_concurrent_writes)),
-            settings,
-            health,
-            metrics,
-            stopping: AtomicBool::new(false),
-        }
-    }
-
-    /// Asks for a round of each of `syncs`, once it is known enough to run one.
-    fn wake(&self, syncs: impl IntoIterator<Item = NamespacedName>) {
-        if self.startup.is_complete() {
-            for sync in syncs {
-                self.queue.push(sync);
-            }
-        }
-    }
-
-    /// What a round that began then looks with.
-    fn view(&self, began: Instant) -> View<'_> {
-        View { cache: &self.cache, reader: &self.reader, memory: &self.memory, began }
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
-    }
+    let reconciles = [watch::access(), reader::access(), act::access(), report::access()].concat();
+    [reconciles, events::access(), orphans::access()].concat()
 }

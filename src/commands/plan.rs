@@ -9,8 +9,6 @@ mod report;
 pub use asked::Error as AskedError;
 
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::Instant;
 
 use kube::Client;
 
@@ -30,7 +28,6 @@ use crate::commands::plan::report::text;
 use crate::commands::say;
 use crate::commands::survey::Survey;
 use crate::commands::survey::survey_everything;
-use crate::controller::Memory;
 use crate::controller::View;
 use crate::controller::observe;
 use crate::decide::Failure;
@@ -78,11 +75,8 @@ async fn plan_one(client: &Client, survey: &Survey, asked: Asked) -> Result<Plan
     if lacks_finalizer {
         sync.finalizers.push(names::FINALIZER.to_owned());
     }
-    let memory = Memory::new(Duration::MAX);
     let reader = Reader::new(client.clone(), Arc::clone(&survey.cache));
-    let began = Instant::now();
-    let view = View { cache: &survey.cache, reader: &reader, memory: &memory, began };
-    let observed = observe(view, &sync, false).await;
+    let observed = observe(View::new(&survey.cache, &reader), &sync, false).await.observed;
     if let Some(failure) = unread(&observed) {
         return Err(Error::Plan { sync: name, why: failure.message.clone() });
     }

@@ -1,33 +1,39 @@
-//! Carries a plan out: every write to copies and finalizers happens here.
+//! The step that writes copies and finalizers.
 //!
-//! Contract: nothing is written without a live [`Lead`]; creates are POSTs, updates are JSON
-//! patches that carry the resourceVersion they were decided on, deletes carry preconditions. What
-//! an answer tells goes into the cache at once. One failing destination does not stop the
-//! others: its failure is remembered, and shows up in what is observed next.
+//! # Guarantees
+//! * Nothing is written without a live [`Lead`].
+//! * Each write is conditional on the version that it was decided on.
+//! * One failing destination does not stop the others: [`Outcome`] has a result for each.
+//! * Nothing is recorded for retries: that is up to the caller.
 
+mod copies;
 mod fence;
-mod writes;
+mod permits;
+mod write;
+mod writer;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
-use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use tokio::sync::OwnedSemaphorePermit;
+use kube::Client;
 use tracing::Instrument as _;
+
+pub use copies::DestinationOutcome;
+pub use copies::Late;
+pub use permits::Permits;
+pub use write::Answered;
+pub use write::Write;
+pub use write::WriteResult;
+pub use writer::Writer;
 
 use crate::access::rule;
 use crate::api::namespaced_name::NamespacedName;
-use crate::cache::Origin;
-use crate::controller::Context;
-use crate::controller::error::Error;
-use crate::controller::memory::Attempt;
+use crate::controller::act::copies::send_all;
 use crate::decide::Action;
-use crate::decide::Content;
 use crate::decide::ContentHash;
 use crate::decide::Plan;
 use crate::decide::observed::ObservedSync;
-use crate::decide::observed::Version;
 use crate::decide::plan::FinalizerStep;
 use crate::decide::reason::Reason;
 use crate::decide::status::ready_reason;
@@ -39,164 +45,106 @@ use crate::kubernetes::error::NotLeading;
 use crate::kubernetes::requests;
 use crate::names;
 
-/// What came of a plan.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What happened when a plan was carried out.
 pub struct Outcome {
-    /// How many copies were written.
-    pub copies_written: usize,
-    /// The sync turned out to be another than was seen: its watch will show it.
-    pub sync_is_stale: bool,
-    /// The resourceVersion of the sync after its finalizer was patched.
-    pub sync_resource_version: Option<String>,
+    /// What happened at each destination that was to be written.
+    pub results: BTreeMap<NamespacedName, DestinationOutcome>,
+    /// What happened to the finalizer.
+    pub finalizer: FinalizerOutcome,
+    /// The writes in flight.
+    pub late: Late,
 }
 
-/// On whose behalf a copy is written.
-#[derive(Clone, Debug)]
-pub struct Errand {
-    /// uid of the sync.
-    pub sync_uid: String,
-    /// Hash of what is to be in the copy, if anything is.
-    pub content_hash: Option<ContentHash>,
-    /// It does no more than an earlier round had done already: somebody else has undone that.
-    pub is_repair: bool,
+/// What happened to the finalizer of a sync.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FinalizerOutcome {
+    /// Nothing was to be done.
+    Unchanged,
+    /// It was added or removed.
+    Patched {
+        /// The resulting resourceVersion of the sync.
+        resource_version: String,
+    },
+    /// The sync was not as observed: observe again. No copy was written.
+    Conflict,
+    /// The API server rejected the patch, or did not respond. No copy was written.
+    Failed(ApiFailure),
 }
 
-/// Carries `plan` out.
+/// Carries out `plan`: first the finalizer, then, if that succeeded, the copies.
 ///
 /// # Errors
-/// We no longer lead, or the finalizer could not be patched. Failures of destinations are not
-/// errors: they are remembered and observed.
+/// This process no longer leads, or is stopping.
 pub async fn act(
-    context: &Arc<Context>,
+    writer: &Arc<Writer>,
     lead: &Lead,
     sync: &ObservedSync,
     plan: &Plan,
-) -> Result<Outcome, Error> {
-    let mut outcome = Outcome::default();
-    if plan.finalizer != FinalizerStep::Keep {
-        outcome.sync_resource_version =
-            patch_finalizer(context, lead, sync, plan.finalizer).await?;
-        if outcome.sync_resource_version.is_none() {
-            outcome.sync_is_stale = true;
-            return Ok(outcome);
+) -> Result<Outcome, NotLeading> {
+    let finalizer = patch_finalizer(&writer.client, lead, sync, plan.finalizer).await?;
+    let (results, late) = match finalizer {
+        FinalizerOutcome::Unchanged | FinalizerOutcome::Patched { .. } => {
+            send_all(writer, lead, writes(sync, plan)).await?
         }
-    }
-    outcome.copies_written = writes::send_all(context, lead, sync, plan).await?;
-    Ok(outcome)
+        FinalizerOutcome::Conflict | FinalizerOutcome::Failed(_) => (BTreeMap::new(), Late::none()),
+    };
+    Ok(Outcome { results, finalizer, late })
 }
 
-/// Adds or removes our finalizer; the new resourceVersion, or `None` if the sync is not as it
-/// was seen.
+// === impl Outcome ===
+
+impl Outcome {
+    /// How many copies were written.
+    #[must_use]
+    pub fn written(&self) -> usize {
+        let is_written = |outcome: &&DestinationOutcome| {
+            matches!(
+                outcome,
+                DestinationOutcome::Answered(Answered { result: WriteResult::Written { .. }, .. })
+            )
+        };
+        self.results.values().filter(is_written).count()
+    }
+}
+
 async fn patch_finalizer(
-    context: &Context,
+    client: &Client,
     lead: &Lead,
     sync: &ObservedSync,
     step: FinalizerStep,
-) -> Result<Option<String>, Error> {
+) -> Result<FinalizerOutcome, NotLeading> {
+    let patch = match step {
+        FinalizerStep::Keep => return Ok(FinalizerOutcome::Unchanged),
+        FinalizerStep::Add => requests::add_finalizer(&sync.version, &sync.finalizers),
+        FinalizerStep::Remove => requests::remove_finalizer(&sync.version, &sync.finalizers),
+    };
     lead.remaining()?;
     let name = &sync.name;
-    let patch = match step {
-        FinalizerStep::Add => requests::add_finalizer(&sync.version, &sync.finalizers),
-        FinalizerStep::Keep | FinalizerStep::Remove => {
-            requests::remove_finalizer(&sync.version, &sync.finalizers)
-        }
-    };
     let span = tracing::info_span!("patch finalizer", sync = %name, ?step);
-    match calls::patch_finalizers(&context.client, name, patch).instrument(span).await {
-        Ok(patched) => Ok(Some(patched.resource_version.unwrap_or_default())),
-        Err(CallError::Conflict) => Ok(None),
-        Err(CallError::Failed(refusal) | CallError::Fenced(refusal)) => {
-            Err(Error::PatchFinalizer { sync: name.clone(), refusal })
+    match calls::patch_finalizers(client, name, patch).instrument(span).await {
+        Ok(patched) => {
+            let resource_version = patched.resource_version.unwrap_or_default();
+            Ok(FinalizerOutcome::Patched { resource_version })
         }
-        Err(CallError::NotLeading(error)) => Err(error.into()),
-    }
-}
-
-/// The right to send one write more, of the few that may be in flight at a time.
-///
-/// # Errors
-/// We are about to stop.
-pub async fn permit(context: &Context) -> Result<OwnedSemaphorePermit, NotLeading> {
-    let permits = Arc::clone(&context.write_permits);
-    let permit = permits.acquire_owned().await.map_err(|_| NotLeading)?;
-    if context.is_stopping() { Err(NotLeading) } else { Ok(permit) }
-}
-
-/// Carries one step out, under a [`permit`]. Whether a copy was written.
-///
-/// # Errors
-/// We no longer lead.
-pub async fn write(
-    context: &Context,
-    lead: &Lead,
-    errand: &Errand,
-    at: &NamespacedName,
-    action: &Action,
-) -> Result<bool, NotLeading> {
-    let verb = action.verb();
-    let span = tracing::info_span!(
-        "write copy",
-        otel.name = format!("{verb} copy"),
-        destination = %at,
-        resource_version = tracing::field::Empty,
-        reason = tracing::field::Empty,
-    );
-    let Errand { sync_uid, content_hash, is_repair } = errand;
-    let is_repair = *is_repair;
-    // Before it is sent: what is refused is refused by this namespace, not by one that follows it.
-    let attempt = Attempt::on(at, &context.cache, content_hash.clone());
-    let result = fence::send(context, lead, at, action).instrument(span.clone()).await?;
-    context.metrics.copies.count_write(verb, result.is_ok());
-    match result {
-        Ok(resource_version) => {
-            span.record("resource_version", resource_version.unwrap_or_default());
-            context.memory.succeeded(sync_uid, &Some(at.clone()));
-            if is_repair {
-                context.memory.changed_by_others(
-                    sync_uid,
-                    at,
-                    attempt.namespace_uid,
-                    Instant::now(),
-                );
-            }
-            span.in_scope(|| tracing::info!(destination = %at, action = verb, "copy written"));
-            Ok(true)
-        }
-        Err(CallError::Conflict) => {
-            span.record("reason", "LookAgain");
-            if !matches!(action, Action::Create(_)) {
-                let namespace_uid = attempt.namespace_uid.clone();
-                context.memory.changed_by_others(sync_uid, at, namespace_uid, Instant::now());
-            }
-            if let Err(refusal) = context.reader.refresh(at).instrument(span).await {
-                context.memory.failed(sync_uid, attempt, refusal, Instant::now());
-            }
-            Ok(false)
+        Err(CallError::Conflict) => Ok(FinalizerOutcome::Conflict),
+        Err(CallError::Failed(failure) | CallError::Fenced(failure)) => {
+            Ok(FinalizerOutcome::Failed(failure))
         }
         Err(CallError::NotLeading(error)) => Err(error),
-        Err(CallError::Failed(refusal) | CallError::Fenced(refusal)) => {
-            span.record("reason", refusal.failure.reason.as_str());
-            span.in_scope(|| note_refusal(at, verb, &refusal));
-            context.memory.failed(sync_uid, attempt, refusal, Instant::now());
-            Ok(false)
-        }
     }
 }
 
-// === impl Errand ===
-
-impl Errand {
-    fn of(sync: &ObservedSync, plan: &Plan, action: &Action) -> Self {
-        Self {
-            sync_uid: sync.version.uid.clone(),
-            content_hash: plan.content_hash.clone(),
-            is_repair: is_repair(sync, plan, action),
-        }
-    }
+fn writes(sync: &ObservedSync, plan: &Plan) -> impl Iterator<Item = Write> {
+    plan.steps.iter().filter(|(_, action)| action.is_write()).map(|(at, action)| Write {
+        at: at.clone(),
+        action: action.clone(),
+        content_hash: plan.content_hash.clone(),
+        is_repair: is_repair(sync, plan, action),
+    })
 }
 
-/// Whether a write does no more than what an earlier round had done already: then somebody else
-/// has undone it.
+/// Whether a write only restores what an earlier reconcile had written, which another client has
+/// undone.
 fn is_repair(sync: &ObservedSync, plan: &Plan, action: &Action) -> bool {
     let status = &sync.status;
     let was_done = status.content_hash.as_deref().map(ContentHash::from_text) == plan.content_hash
@@ -206,73 +154,7 @@ fn is_repair(sync: &ObservedSync, plan: &Plan, action: &Action) -> bool {
     was_done && writes_content
 }
 
-fn note_refusal(at: &NamespacedName, verb: &str, refusal: &ApiFailure) {
-    tracing::warn!(
-        destination = %at,
-        action = verb,
-        reason = %refusal.failure.reason,
-        error = refusal.failure.message,
-        "copy not written; it is tried again"
-    );
-}
-
-type Sent = Result<Option<String>, CallError>;
-
-async fn send(
-    context: &Context,
-    lead: &Lead,
-    at: &NamespacedName,
-    action: &Action,
-) -> Result<Sent, NotLeading> {
-    lead.remaining()?;
-    Ok(match action {
-        Action::Create(copy) => post(context, at, requests::new_copy(at, copy)).await,
-        Action::Update { seen, stamp, content } => {
-            let request = requests::update(seen, stamp, content);
-            patch(context, at, seen, request, Some(content)).await
-        }
-        Action::Restamp { seen, stamp } | Action::Release { seen, stamp } => {
-            patch(context, at, seen, requests::restamp(seen, stamp), None).await
-        }
-        Action::Delete { seen } => delete(context, at, seen).await,
-        Action::Replace { seen, copy } => match delete(context, at, seen).await {
-            Ok(_) => {
-                lead.remaining()?;
-                post(context, at, requests::new_copy(at, copy)).await
-            }
-            refused => refused,
-        },
-        Action::Keep | Action::Leave(_) => Ok(None),
-    })
-}
-
-async fn post(context: &Context, at: &NamespacedName, copy: ConfigMap) -> Sent {
-    let created = calls::post(&context.client, at, copy).await?;
-    context.cache.apply_config_map(&created, Origin::Write);
-    Ok(created.resource_version)
-}
-
-async fn patch(
-    context: &Context,
-    at: &NamespacedName,
-    seen: &Version,
-    patch: json_patch::Patch,
-    written: Option<&Content>,
-) -> Sent {
-    let patched = calls::patch(&context.client, at, patch).await?;
-    context.cache.record_patch(&patched, seen, written);
-    Ok(patched.resource_version)
-}
-
-async fn delete(context: &Context, at: &NamespacedName, seen: &Version) -> Sent {
-    match calls::delete(&context.client, at, seen).await? {
-        Some(left) => context.cache.apply_config_map(&left, Origin::Write),
-        None => context.cache.remove_config_map(at, Some(&seen.uid), Origin::Write),
-    };
-    Ok(None)
-}
-
-/// What acting needs: writes of copies, of their markers, and of the finalizer.
+/// Permissions for writes of copies, of their markers, and of the finalizer.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
     vec![

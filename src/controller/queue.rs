@@ -1,74 +1,97 @@
-//! The queue between events and rounds.
+//! The queue between events and reconciles: one reconcile per sync at a time, and a bounded number
+//! overall.
 //!
-//! kube's scheduler takes what comes out of it, and merges requests for the same sync.
+//! kube's scheduler merges repeated requests and keeps the delayed ones. kube's controller would
+//! do the rest, but it needs every sync unpacked in memory; this queue holds names only.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
+use std::future::Future;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
+use futures::Stream;
+use futures::StreamExt as _;
 use futures::channel::mpsc;
+use futures::stream::FuturesUnordered;
+use kube::runtime::scheduler;
 use kube::runtime::scheduler::ScheduleRequest;
+use parking_lot::Mutex;
 
 use crate::api::namespaced_name::NamespacedName;
+use crate::controller::startup::Startup;
 use crate::metrics::Metrics;
 
-/// What a burst of thousands took is given back when the last of them is done, down to this.
-const FEW: usize = 64;
+/// Reconciles that run at a time. Writes are bounded separately, and much more tightly.
+const CONCURRENT_RECONCILES: usize = 64;
+/// Capacity that is kept when the queue is empty; memory taken by a burst is released.
+const KEPT_CAPACITY: usize = 64;
 
-/// A request to look at a sync.
+/// A request to reconcile a sync.
 pub type Request = ScheduleRequest<NamespacedName>;
 
-/// Syncs that wait for a round, and since when.
+/// Syncs that wait for a reconcile, and since when.
 #[derive(Debug)]
 pub struct Queue {
     sender: mpsc::UnboundedSender<Request>,
     waiting: Mutex<HashMap<NamespacedName, Instant>>,
+    startup: Arc<Startup>,
     metrics: Arc<Metrics>,
 }
 
 // === impl Queue ===
 
 impl Queue {
-    /// A queue, and the end at which requests come out.
+    /// An empty queue, and the requests that come out of it.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>) -> (Self, mpsc::UnboundedReceiver<Request>) {
+    pub fn new(
+        startup: Arc<Startup>,
+        metrics: Arc<Metrics>,
+    ) -> (Self, mpsc::UnboundedReceiver<Request>) {
         let (sender, receiver) = mpsc::unbounded();
-        (Self { sender, waiting: Mutex::default(), metrics }, receiver)
+        (Self { sender, waiting: Mutex::default(), startup, metrics }, receiver)
     }
 
-    /// Asks for a round of `sync`.
+    /// Requests a reconcile of each of `syncs`. Does nothing before startup is complete: then
+    /// every sync is reconciled.
+    pub fn wake(&self, syncs: impl IntoIterator<Item = NamespacedName>) {
+        if self.startup.is_complete() {
+            for sync in syncs {
+                self.push(sync);
+            }
+        }
+    }
+
+    /// Requests a reconcile of `sync`.
     pub fn push(&self, sync: NamespacedName) {
         let request = Request { message: sync.clone(), run_at: Instant::now().into() };
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         if self.sender.unbounded_send(request).is_ok() {
             waiting.entry(sync).or_insert_with(Instant::now);
             self.metrics.reconciles.enqueued(waiting.len());
         }
     }
 
-    /// Asks for a round of `sync` after `delay`, if none is asked for sooner.
+    /// Requests a reconcile of `sync` after `delay`, unless one is requested sooner.
     pub fn push_later(&self, sync: NamespacedName, delay: Duration) {
         let request = Request { message: sync, run_at: (Instant::now() + delay).into() };
-        // Whoever has closed the queue wants no more rounds.
+        // A closed queue takes no more requests.
         let _ = self.sender.unbounded_send(request);
     }
 
-    /// A round of `sync` begins; how long it has waited.
+    /// Records the start of a reconcile of `sync`. Returns how long it has waited.
     pub fn pop(&self, sync: &NamespacedName) -> Duration {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         let since = waiting.remove(sync);
         if waiting.is_empty() {
-            waiting.shrink_to(FEW);
+            waiting.shrink_to(KEPT_CAPACITY);
         }
         self.metrics.reconciles.set_queue_depth(waiting.len());
         since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// `sync` is gone: no round will begin.
+    /// Records that `sync` was deleted and waits for no reconcile any more.
     pub fn forget(&self, sync: &NamespacedName) {
         self.pop(sync);
     }
@@ -77,54 +100,43 @@ impl Queue {
     pub fn close(&self) {
         self.sender.close_channel();
     }
+}
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<NamespacedName, Instant>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+/// Runs `reconcile` for each request, until there are no more requests and the running reconciles
+/// have ended. A request for a sync whose reconcile is running leads to another one afterwards.
+pub async fn run<Reconcile: Future<Output = ()>>(
+    requests: impl Stream<Item = Request>,
+    reconcile: impl Fn(NamespacedName) -> Reconcile,
+) {
+    let mut scheduler = std::pin::pin!(scheduler(requests));
+    let mut running = HashSet::new();
+    let mut reconciles = FuturesUnordered::new();
+    loop {
+        let has_room = running.len() < CONCURRENT_RECONCILES;
+        let next = async {
+            if has_room {
+                scheduler.as_mut().hold_unless(|sync| !running.contains(sync)).next().await
+            } else {
+                scheduler.as_mut().hold().next().await
+            }
+        };
+        tokio::select! {
+            Some(ended) = reconciles.next() => {
+                running.remove(&ended);
+            }
+            next = next => {
+                let Some(sync) = next else { break };
+                running.insert(sync.clone());
+                let reconcile = reconcile(sync.clone());
+                reconciles.push(async {
+                    reconcile.await;
+                    sync
+                });
+            }
+        }
     }
+    while reconciles.next().await.is_some() {}
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_request_is_lost_while_another_waits() {
-        let (queue, mut requests) = Queue::new(Arc::new(Metrics::new(&[])));
-        let sync = NamespacedName::new("team", "sync");
-        queue.push(sync.clone());
-        queue.push(sync.clone());
-        assert!(requests.try_recv().is_ok());
-        assert!(requests.try_recv().is_ok(), "the first may be about to begin");
-    }
-
-    #[test]
-    fn what_is_asked_for_later_does_not_wait_yet() {
-        let (queue, mut requests) = Queue::new(Arc::new(Metrics::new(&[])));
-        let sync = NamespacedName::new("team", "sync");
-        queue.push_later(sync.clone(), Duration::from_hours(1));
-        assert!(queue.waiting().is_empty());
-        let request = requests.try_recv().unwrap();
-        assert_eq!(request.message, sync);
-        assert!(request.run_at > (Instant::now() + Duration::from_mins(59)).into());
-    }
-
-    #[test]
-    fn the_wait_is_counted_from_the_first_request() {
-        let (queue, _requests) = Queue::new(Arc::new(Metrics::new(&[])));
-        let sync = NamespacedName::new("team", "sync");
-        queue.push(sync.clone());
-        let first = queue.waiting()[&sync];
-        queue.push(sync.clone());
-        assert_eq!(queue.waiting()[&sync], first);
-        queue.pop(&sync);
-        assert!(queue.waiting().is_empty());
-    }
-
-    #[test]
-    fn a_closed_queue_ends() {
-        let (queue, mut requests) = Queue::new(Arc::new(Metrics::new(&[])));
-        queue.close();
-        queue.push(NamespacedName::new("team", "sync"));
-        assert_eq!(requests.try_recv().map(|_| ()), Err(mpsc::TryRecvError::Closed));
-    }
-}
+mod tests;

@@ -1,14 +1,23 @@
-//! One round for one sync.
+//! One reconcile for one sync.
 //!
 //! ```text
-//! observe -> desired -> plan -> act -> (again, until nothing is asked for) -> status -> report
+//! observe -> desired -> plan -> act -> record -> (again, until nothing is to be written)
+//!                         '---> status -> report -> record
 //! ```
 //!
-//! Flow: a round makes passes until a plan asks for nothing, so that what it reports is what it
-//! saw afterwards. Guarantees: level-triggered, so nobody asks why it was called; one round per
-//! sync at a time; nothing is written without a `Lead`. Assumption: the three lists are complete.
-//! A round that leaves something undone is followed by another, after the delay that its failures
-//! call for.
+//! # Flow
+//! A reconcile makes passes until a plan has no writes, so that it reports what it observed
+//! afterwards. What it leaves undone is requeued after the delay that the failures require.
+//!
+//! # Guarantees
+//! * Level-triggered: no step knows why the reconcile was requested.
+//! * Nothing is written without a [`Lead`].
+//!
+//! # Assumptions
+//! * The three lists are complete.
+//! * One reconcile runs per sync at a time.
+
+mod error;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,224 +30,324 @@ use tracing::Span;
 
 use crate::api::ConfigMapSyncStatus;
 use crate::api::namespaced_name::NamespacedName;
-use crate::controller::Context;
-use crate::controller::act::Outcome;
+use crate::cache::Cache;
+use crate::cache::Reader;
+use crate::controller::act::FinalizerOutcome;
+use crate::controller::act::Writer;
 use crate::controller::act::act;
-use crate::controller::error::Error;
-use crate::controller::memory::Attempt;
+use crate::controller::observe::Observation;
+use crate::controller::observe::View;
 use crate::controller::observe::observe;
+use crate::controller::queue::Queue;
+use crate::controller::reconcile::error::Error;
+use crate::controller::record::record_outcome;
+use crate::controller::record::record_reads;
+use crate::controller::record::record_sync_failure;
 use crate::controller::report::Reported;
+use crate::controller::report::Reporter;
 use crate::controller::report::report;
+use crate::controller::state::State;
+use crate::controller::stopping::Stopping;
 use crate::decide::Observed;
 use crate::decide::Plan;
 use crate::decide::desired;
 use crate::decide::observed::ObservedSync;
+use crate::decide::observed::Version;
 use crate::decide::plan;
 use crate::decide::plan::FinalizerStep;
 use crate::decide::status;
 use crate::decide::status::LastWrite;
 use crate::decide::status::Settled;
 use crate::decide::status::summary;
+use crate::election::Lead;
+use crate::metrics::Metrics;
 use crate::metrics::ReconcileResult;
 use crate::names;
 use crate::telemetry;
 use crate::telemetry::trace_id;
 
-/// Finalizer, copies, old copies, and one more that finds nothing to do; and one to look again.
+/// Finalizer, copies, old copies, one without writes, and one to observe again after a conflict.
 const MAX_PASSES: usize = 5;
-/// A round that is about to write more copies than this says so first. Retries are no news.
+/// Before more first attempts than this, the status reports Progressing.
 const MANY_WRITES: usize = 50;
-/// How long to wait for a watch to show what we know has changed.
+/// How long to wait for a watch to deliver what is known to have changed.
 const WATCH_LAG: Duration = Duration::from_secs(5);
 
-/// Runs one round, and asks for another after the delay that its failures call for.
-pub async fn reconcile(context: &Arc<Context>, name: NamespacedName) {
-    if let Some(delay) = measured_round(context, &name).await {
-        context.queue.push_later(name, delay);
+/// Reconciles syncs.
+pub struct Reconciler {
+    /// Permits the writes.
+    pub lead: Lead,
+    /// What is known of the cluster.
+    pub cache: Arc<Cache>,
+    /// Reads what is not known.
+    pub reader: Arc<Reader>,
+    /// Writes copies.
+    pub writer: Arc<Writer>,
+    /// Writes statuses.
+    pub reporter: Reporter,
+    /// What is remembered from reconcile to reconcile.
+    pub state: Arc<State>,
+    /// Takes the requests for later reconciles.
+    pub queue: Arc<Queue>,
+    /// Whether to begin no more reconciles.
+    pub stopping: Stopping,
+    /// Count the reconciles.
+    pub metrics: Arc<Metrics>,
+}
+
+/// How a reconcile ended that did not fail.
+#[derive(Clone, Copy, Debug)]
+struct Ended {
+    result: ReconcileResult,
+    /// When to reconcile again if no event comes first.
+    requeue_after: Option<Duration>,
+}
+
+/// Reconciles the sync `name`, and requests the next reconcile if one is needed without an event.
+pub async fn reconcile(reconciler: &Reconciler, name: NamespacedName) {
+    if let Some(delay) = reconciler.measured(&name).await {
+        reconciler.queue.push_later(name, delay);
     }
 }
 
-/// Runs one round, and tells after what time to look again if no event comes.
-async fn measured_round(context: &Arc<Context>, name: &NamespacedName) -> Option<Duration> {
-    // First: whoever asks from here on gets another round.
-    let queued = context.queue.pop(name);
-    let sync = context.cache.sync(name)?;
-    let uid = sync.version.uid.clone();
-    context.metrics.reconciles.started(queued);
-    let began = Instant::now();
-    let span = tracing::info_span!(
-        parent: None,
-        telemetry::RECONCILE_SPAN,
-        sync = %sync.name,
-        uid = sync.version.uid,
-        generation = sync.generation,
-        queue_delay_ms = u64::try_from(queued.as_millis()).unwrap_or(u64::MAX),
-        outcome = tracing::field::Empty,
-        reason = tracing::field::Empty,
-    );
-    let result = round(context, sync, began).instrument(span.clone()).await;
-    let outcome = match &result {
-        Ok(_) => ReconcileResult::Success,
-        Err(Error::Copies { .. }) => ReconcileResult::RequeueAfter,
-        Err(_) => ReconcileResult::Error,
-    };
-    span.record("outcome", <&str>::from(outcome));
-    context.metrics.reconciles.finished(outcome, began.elapsed());
-    result.unwrap_or_else(|error| after(&error, &uid, context))
+// === impl Ended ===
+
+impl Ended {
+    const fn success(requeue_after: Option<Duration>) -> Self {
+        Self { result: ReconcileResult::Success, requeue_after }
+    }
 }
 
-/// After what time to look again, when a round has failed.
-fn after(error: &Error, uid: &str, context: &Context) -> Option<Duration> {
-    match error {
-        Error::NotLeading(_) => return None,
-        Error::Copies { .. } => tracing::debug!(%error, "the round left something undone"),
-        Error::PatchFinalizer { refusal, .. } | Error::PatchStatus { refusal, .. } => {
-            tracing::warn!(%error, "the round failed; it is tried again");
-            let (attempt, refusal) = (Attempt::default(), refusal.clone());
-            context.memory.failed(uid, attempt, refusal, Instant::now());
+// === impl Reconciler ===
+
+impl Reconciler {
+    /// Reconciles under a span, and counts it. Returns the delay until the next reconcile.
+    async fn measured(&self, name: &NamespacedName) -> Option<Duration> {
+        // First: a request from here on leads to another reconcile.
+        let queued = self.queue.pop(name);
+        let sync = self.cache.sync(name)?;
+        let uid = sync.version.uid.clone();
+        self.metrics.reconciles.started(queued);
+        let began = Instant::now();
+        let span = tracing::info_span!(
+            parent: None,
+            telemetry::RECONCILE_SPAN,
+            sync = %sync.name,
+            uid = sync.version.uid,
+            generation = sync.generation,
+            queue_delay_ms = u64::try_from(queued.as_millis()).unwrap_or(u64::MAX),
+            outcome = tracing::field::Empty,
+            reason = tracing::field::Empty,
+        );
+        let ended = self.run(sync, began).instrument(span.clone()).await;
+        let ended = ended.unwrap_or_else(|error| self.failed(&uid, error));
+        span.record("outcome", <&str>::from(ended.result));
+        self.metrics.reconciles.finished(ended.result, began.elapsed());
+        ended.requeue_after
+    }
+
+    /// Records the failure of a reconcile as a whole.
+    fn failed(&self, uid: &str, error: Error) -> Ended {
+        let result = ReconcileResult::Error;
+        let text = error.to_string();
+        let (Error::PatchFinalizer { failure, .. } | Error::PatchStatus { failure, .. }) = error
+        else {
+            return Ended { result, requeue_after: None };
+        };
+        tracing::warn!(error = text, "the round failed; it is tried again");
+        record_sync_failure(&self.state, uid, failure, Instant::now());
+        Ended { result, requeue_after: self.state.retries.next_retry(uid, Instant::now()) }
+    }
+
+    /// Makes passes until there is nothing to write, and reports.
+    async fn run(&self, mut sync: ObservedSync, began: Instant) -> Result<Ended, Error> {
+        let uid = sync.version.uid.clone();
+        if let Some(ended) = self.not_now(&sync) {
+            return Ok(ended);
         }
-    }
-    context.memory.next_retry(uid, Instant::now())
-}
-
-async fn round(
-    context: &Arc<Context>,
-    mut sync: ObservedSync,
-    began: Instant,
-) -> Result<Option<Duration>, Error> {
-    let uid = sync.version.uid.clone();
-    let is_done = sync.deleting && !sync.has_our_finalizer();
-    if is_done || context.is_stopping() {
-        return Ok(None);
-    }
-    if context.memory.is_behind(&uid, &sync.version.resource_version, Instant::now()) {
-        return Ok(Some(WATCH_LAG));
-    }
-    // Its watch may have shown so since this round looked it up. Asked after the question above:
-    // what was cleaned up is forgotten only when it is known to be gone.
-    if context.cache.sync_with_uid(&uid).is_none() {
-        return Ok(None);
-    }
-    let mut verify = context.memory.verification_is_due(&uid, rand::random(), Instant::now());
-    let mut copies_written = 0;
-    // Held from pass to pass, so that a source that was read for one is at hand for the next.
-    let mut held = Vec::new();
-    let mut is_announced = false;
-    for _ in 0..MAX_PASSES {
-        let (observed, plan) = look(context, &sync, verify, began).await;
-        verify = false;
-        if !plan.has_writes() {
-            return finish(context, &observed, plan, copies_written, began).await;
-        }
-        if !is_announced && first_attempts(context, &uid, &plan) > MANY_WRITES {
-            is_announced = true;
-            if announce(context, &observed, &plan, &mut sync).await? == Reported::Stale {
-                return Ok(Some(WATCH_LAG));
+        let mut verify = self.take_verification(&uid);
+        let mut copies_written = 0;
+        // Kept from pass to pass, so that a source that was read in one is shared with the next.
+        let mut contents = Vec::new();
+        let mut has_reported_progress = false;
+        for _ in 0..MAX_PASSES {
+            let (observed, plan) = self.observe_and_plan(&sync, verify, began).await;
+            verify = false;
+            if !plan.has_writes() {
+                return self.finish(&observed, plan, copies_written, began).await;
             }
+            if !has_reported_progress && self.first_attempts(&uid, &plan) > MANY_WRITES {
+                has_reported_progress = true;
+                if self.report_progress(&observed, &plan, &mut sync).await? == Reported::Conflict {
+                    return Ok(Ended::success(Some(WATCH_LAG)));
+                }
+            }
+            let outcome = act(&self.writer, &self.lead, &sync, &plan).await?;
+            copies_written += outcome.written();
+            let finalizer = outcome.finalizer.clone();
+            let (queue, name) = (Arc::clone(&self.queue), sync.name.clone());
+            record_outcome(&self.state, &uid, outcome, move || queue.wake([name.clone()]));
+            match finalizer {
+                FinalizerOutcome::Unchanged => {}
+                FinalizerOutcome::Patched { resource_version } => {
+                    if self.finalizer_patched(&mut sync, &plan, resource_version) {
+                        return Ok(Ended::success(None));
+                    }
+                }
+                FinalizerOutcome::Conflict => return Ok(Ended::success(Some(WATCH_LAG))),
+                FinalizerOutcome::Failed(failure) => {
+                    return Err(Error::PatchFinalizer { sync: sync.name, failure });
+                }
+            }
+            contents.extend(observed.source.into_content());
         }
-        let outcome = act(context, &context.lead, &sync, &plan).await?;
-        copies_written += outcome.copies_written;
-        if outcome.sync_is_stale {
-            return Ok(Some(WATCH_LAG));
+        let (observed, plan) = self.observe_and_plan(&sync, false, began).await;
+        self.queue.push(sync.name.clone());
+        self.finish(&observed, plan, copies_written, began).await
+    }
+
+    /// Why nothing is to be done for `sync` now, if nothing is.
+    fn not_now(&self, sync: &ObservedSync) -> Option<Ended> {
+        let is_done = sync.deleting && !sync.has_our_finalizer();
+        if is_done || self.stopping.has_begun() {
+            return Some(Ended::success(None));
         }
+        let Version { uid, resource_version } = &sync.version;
+        if self.state.own_writes.is_behind(uid, resource_version, Instant::now()) {
+            return Some(Ended::success(Some(WATCH_LAG)));
+        }
+        // Its watch may have delivered the deletion since this reconcile took the sync from the
+        // cache. Checked last: a cleanup is forgotten only after that.
+        if self.cache.sync_with_uid(uid).is_none() {
+            return Some(Ended::success(None));
+        }
+        self.state.own_writes.track(uid);
+        None
+    }
+
+    /// Whether this reconcile has to verify the sync against live data.
+    fn take_verification(&self, uid: &str) -> bool {
+        let is_due = self.state.verification.take_due(uid, rand::random(), Instant::now());
+        if is_due {
+            self.state.retries.verifying(uid);
+        }
+        is_due
+    }
+
+    /// How many writes are no retries.
+    fn first_attempts(&self, uid: &str, plan: &Plan) -> usize {
+        let writes = plan.steps.iter().filter(|(_, action)| action.is_write());
+        writes.filter(|(at, _)| !self.state.retries.has_failed(uid, at)).count()
+    }
+
+    async fn observe_and_plan(
+        &self,
+        sync: &ObservedSync,
+        verify: bool,
+        began: Instant,
+    ) -> (Observed, Plan) {
+        let uid = &sync.version.uid;
+        let excerpt = self.state.excerpts.get(uid);
+        let view = View {
+            cache: &self.cache,
+            reader: &self.reader,
+            held_back: self.state.retries.held_back(uid, began),
+            excerpt: excerpt.as_ref(),
+        };
+        let span = tracing::info_span!("observe", verify);
+        let Observation { observed, reads } = observe(view, sync, verify).instrument(span).await;
+        record_reads(&self.state, uid, reads);
+        let plan = tracing::info_span!("plan").in_scope(|| plan(&observed, &desired(&observed)));
+        (observed, plan)
+    }
+
+    /// Takes over our own patch of the finalizer before the watch delivers it. Returns whether the
+    /// sync is cleaned up.
+    fn finalizer_patched(
+        &self,
+        sync: &mut ObservedSync,
+        plan: &Plan,
+        resource_version: String,
+    ) -> bool {
+        let uid = &sync.version.uid;
         if plan.finalizer == FinalizerStep::Remove {
             tracing::info!(sync = %sync.name, "cleaned up");
-            context.memory.cleaned_up(&uid, Instant::now());
-            return Ok(None);
+            self.state.cleaned_up(uid, Instant::now());
+            return true;
         }
-        take_over(context, &mut sync, &plan, outcome);
-        held.extend(observed.source.into_content());
-    }
-    let (observed, plan) = look(context, &sync, false, began).await;
-    context.queue.push(sync.name.clone());
-    finish(context, &observed, plan, copies_written, began).await
-}
-
-/// How many writes are no retries.
-fn first_attempts(context: &Context, sync_uid: &str, plan: &Plan) -> usize {
-    let writes = plan.steps.iter().filter(|(_, action)| action.is_write());
-    writes.filter(|(at, _)| !context.memory.has_failed(sync_uid, at)).count()
-}
-
-async fn look(
-    context: &Context,
-    sync: &ObservedSync,
-    verify: bool,
-    began: Instant,
-) -> (Observed, Plan) {
-    let span = tracing::info_span!("observe", verify);
-    let observed = observe(context.view(began), sync, verify).instrument(span).await;
-    let plan = tracing::info_span!("plan").in_scope(|| plan(&observed, &desired(&observed)));
-    (observed, plan)
-}
-
-/// What we wrote to the sync ourselves is known before its watch shows it.
-fn take_over(context: &Context, sync: &mut ObservedSync, plan: &Plan, outcome: Outcome) {
-    if let Some(resource_version) = outcome.sync_resource_version {
-        context.memory.wrote(&sync.version.uid, resource_version.clone(), Instant::now());
+        self.state.own_writes.wrote(uid, resource_version.clone(), Instant::now());
         sync.version.resource_version = resource_version;
-        if plan.finalizer == FinalizerStep::Add {
-            sync.finalizers.push(names::FINALIZER.to_owned());
+        sync.finalizers.push(names::FINALIZER.to_owned());
+        false
+    }
+
+    /// Reports that many copies are about to be written, before the first of them is.
+    async fn report_progress(
+        &self,
+        observed: &Observed,
+        plan: &Plan,
+        sync: &mut ObservedSync,
+    ) -> Result<Reported, Error> {
+        let (reported, status) = self.report(observed, &Settled::of(plan.clone()), 0).await?;
+        if let Reported::Written { resource_version } = &reported {
+            sync.version.resource_version.clone_from(resource_version);
+            sync.status = status;
         }
+        Ok(reported)
     }
-}
 
-/// Says that many copies are about to be written, before the first of them is.
-async fn announce(
-    context: &Context,
-    observed: &Observed,
-    plan: &Plan,
-    sync: &mut ObservedSync,
-) -> Result<Reported, Error> {
-    let (reported, status) = tell(context, observed, &Settled::of(plan.clone()), 0).await?;
-    if let Reported::Written(resource_version) = &reported {
-        sync.version.resource_version.clone_from(resource_version);
-        sync.status = status;
+    /// Reports what the last pass observed. The next reconcile is due with the earliest retry.
+    async fn finish(
+        &self,
+        observed: &Observed,
+        plan: Plan,
+        copies_written: usize,
+        began: Instant,
+    ) -> Result<Ended, Error> {
+        let uid = &observed.sync.version.uid;
+        let settled = Settled::of(plan);
+        if self.report(observed, &settled, copies_written).await?.0 == Reported::Conflict {
+            return Ok(Ended::success(Some(WATCH_LAG)));
+        }
+        self.state.retries.reconciled(uid, |at| settled.is_left(at), began);
+        let waiting = settled.retry_count();
+        let result = if waiting > 0 {
+            tracing::debug!(copies = waiting, "copies wait for a retry");
+            ReconcileResult::RequeueAfter
+        } else {
+            ReconcileResult::Success
+        };
+        let requeue_after = self.state.retries.next_retry(uid, Instant::now());
+        Ok(Ended { result, requeue_after })
     }
-    Ok(reported)
-}
 
-/// Reports what the last look saw, and tells when to look again.
-async fn finish(
-    context: &Context,
-    observed: &Observed,
-    plan: Plan,
-    copies_written: usize,
-    began: Instant,
-) -> Result<Option<Duration>, Error> {
-    let sync = &observed.sync;
-    let uid = &sync.version.uid;
-    let settled = Settled::of(plan);
-    if tell(context, observed, &settled, copies_written).await?.0 == Reported::Stale {
-        return Ok(Some(WATCH_LAG));
+    /// Reports what was observed, as far as it is new.
+    async fn report(
+        &self,
+        observed: &Observed,
+        settled: &Settled,
+        copies_written: usize,
+    ) -> Result<(Reported, ConfigMapSyncStatus), Error> {
+        let sync = &observed.sync;
+        let desired = desired(observed);
+        let verdict = summary(observed, &desired, settled);
+        Span::current().record("reason", verdict.reason.as_str());
+        let now = Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default());
+        let wrote = (copies_written > 0)
+            .then(|| LastWrite { at: now.clone(), trace_id: trace_id(&Span::current()) });
+        let status = status(observed, &desired, settled, &now, wrote.as_ref());
+        let reported = report(&self.reporter, &self.lead, sync, &status, &verdict).await?;
+        match &reported {
+            Reported::Written { resource_version } => {
+                let own_writes = &self.state.own_writes;
+                own_writes.wrote(&sync.version.uid, resource_version.clone(), Instant::now());
+            }
+            Reported::Failed(failure) => {
+                let (sync, verdict) = (sync.name.clone(), Box::new(verdict));
+                return Err(Error::PatchStatus { sync, verdict, failure: failure.clone() });
+            }
+            Reported::Unchanged | Reported::Conflict => {}
+        }
+        Ok((reported, status))
     }
-    context.memory.settled(uid, |at| settled.is_left(at), began);
-    let failed = settled.retry_count();
-    if failed > 0 {
-        let worst = summary(observed, &desired(observed), &settled).message;
-        return Err(Error::Copies { sync: sync.name.clone(), failed, worst });
-    }
-    Ok(context.memory.next_retry(uid, Instant::now()))
-}
-
-/// Reports what was seen, as far as it is news.
-async fn tell(
-    context: &Context,
-    observed: &Observed,
-    settled: &Settled,
-    copies_written: usize,
-) -> Result<(Reported, ConfigMapSyncStatus), Error> {
-    let sync = &observed.sync;
-    let desired = desired(observed);
-    let verdict = summary(observed, &desired, settled);
-    Span::current().record("reason", verdict.reason.as_str());
-    let now = Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default());
-    let wrote = (copies_written > 0)
-        .then(|| LastWrite { at: now.clone(), trace_id: trace_id(&Span::current()) });
-    let status = status(observed, &desired, settled, &now, wrote.as_ref());
-    let reported = report(context, &context.lead, sync, &status, &verdict).await?;
-    if let Reported::Written(resource_version) = &reported {
-        context.memory.wrote(&sync.version.uid, resource_version.clone(), Instant::now());
-    }
-    Ok((reported, status))
 }

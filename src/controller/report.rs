@@ -1,7 +1,10 @@
-//! Tells people what came of a round: the status, and an Event when its reason changes.
+//! The last step: writes the status, and an Event when its reason changes.
+
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::rbac::v1::PolicyRule;
+use kube::Client;
 use kube::Resource as _;
 use kube::runtime::events::Event;
 use kube::runtime::events::EventType;
@@ -10,89 +13,109 @@ use tracing::Instrument as _;
 use crate::access::rule;
 use crate::api::ConfigMapSync;
 use crate::api::ConfigMapSyncStatus;
-use crate::controller::Context;
-use crate::controller::error::Error;
 use crate::decide::Failure;
 use crate::decide::observed::ObservedSync;
 use crate::decide::reason::Reason;
 use crate::decide::status::is_worth_writing;
 use crate::decide::status::ready_reason;
 use crate::election::Lead;
+use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::CallError;
+use crate::kubernetes::error::NotLeading;
 use crate::kubernetes::error::classify;
+use crate::kubernetes::events::Events;
 use crate::kubernetes::requests;
+use crate::metrics::Metrics;
 use crate::names;
 
-/// What came of reporting.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reported {
-    /// Nothing had changed: nothing was written.
-    NoNews,
-    /// The sync is now at this resourceVersion.
-    Written(String),
-    /// The sync is not as it was seen: its watch will show it.
-    Stale,
+/// Writes statuses and Events.
+pub struct Reporter {
+    /// Sends the patches of the status.
+    pub client: Client,
+    /// Sends the Events.
+    pub events: Arc<Events>,
+    /// Counts the changes of the reason.
+    pub metrics: Arc<Metrics>,
 }
 
-/// Writes `status` if it says anything new, and an Event if its reason has changed.
+/// What came of a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reported {
+    /// Nothing had changed, and nothing was written.
+    Unchanged,
+    /// The status was written.
+    Written {
+        /// The resulting resourceVersion of the sync.
+        resource_version: String,
+    },
+    /// The sync was not as observed: observe again.
+    Conflict,
+    /// The API server rejected the patch, or did not respond.
+    Failed(ApiFailure),
+}
+
+/// Writes `status` if it differs from the one observed, and an Event if its reason does.
+///
+/// An Event that cannot be written is logged and dropped.
 ///
 /// # Errors
-/// We no longer lead, or the status could not be patched. An Event that could not be recorded is
-/// no error: it is logged, and blocks nothing.
+/// This process no longer leads.
 pub async fn report(
-    context: &Context,
+    reporter: &Reporter,
     lead: &Lead,
     sync: &ObservedSync,
     status: &ConfigMapSyncStatus,
     verdict: &Failure,
-) -> Result<Reported, Error> {
+) -> Result<Reported, NotLeading> {
     if !is_worth_writing(&sync.status, status) {
-        return Ok(Reported::NoNews);
+        return Ok(Reported::Unchanged);
     }
     lead.remaining()?;
     let span = tracing::info_span!("report", reason = %verdict.reason);
-    let reported = patch_status(context, sync, status, verdict).instrument(span.clone()).await?;
+    let outcome = patch_status(&reporter.client, sync, status).instrument(span.clone()).await?;
     let is_transition = ready_reason(&sync.status) != Some(verdict.reason.as_str());
-    if is_transition && matches!(reported, Reported::Written(_)) {
-        context.metrics.reconciles.count_transition(verdict.reason);
-        record_event(context, lead, sync, verdict).instrument(span).await;
+    if is_transition && matches!(outcome, Reported::Written { .. }) {
+        reporter.metrics.reconciles.count_transition(verdict.reason);
+        if lead.remaining().is_ok() {
+            let (event, regarding) = event(sync, verdict);
+            reporter.events.publish(event, regarding).instrument(span).await;
+        }
     }
-    Ok(reported)
+    Ok(outcome)
 }
 
 async fn patch_status(
-    context: &Context,
+    client: &Client,
     sync: &ObservedSync,
     status: &ConfigMapSyncStatus,
-    verdict: &Failure,
-) -> Result<Reported, Error> {
+) -> Result<Reported, NotLeading> {
     let name = &sync.name;
-    let refused =
-        |error: &kube::Error| match classify(&format!("patch ConfigMapSync {name}"), error) {
-            CallError::Conflict => Ok(Reported::Stale),
-            CallError::NotLeading(error) => Err(error.into()),
-            CallError::Failed(refusal) | CallError::Fenced(refusal) => {
-                let (sync, verdict) = (name.clone(), Box::new(verdict.clone()));
-                Err(Error::PatchStatus { sync, verdict, refusal })
-            }
-        };
+    let failed = |error: &kube::Error| match classify(&format!("patch ConfigMapSync {name}"), error)
+    {
+        CallError::Conflict => Ok(Reported::Conflict),
+        CallError::NotLeading(error) => Err(error),
+        CallError::Failed(failure) | CallError::Fenced(failure) => Ok(Reported::Failed(failure)),
+    };
     let status = match serde_json::to_value(status) {
         Ok(status) => status,
-        Err(error) => return refused(&kube::Error::SerdeError(error)),
+        Err(error) => return failed(&kube::Error::SerdeError(error)),
     };
     let url = ConfigMapSync::url_path(&(), Some(&name.namespace));
     let patch = requests::replace_status(&sync.version, &status);
     let request = match requests::patch_status(&url, &name.name, patch) {
         Ok(request) => request,
-        Err(error) => return refused(&error),
+        Err(error) => return failed(&error),
     };
-    match context.client.request::<requests::MetadataOnly>(request).await {
-        Ok(patched) => Ok(Reported::Written(patched.metadata.resource_version.unwrap_or_default())),
-        Err(error) => refused(&error),
+    match client.request::<requests::MetadataOnly>(request).await {
+        Ok(patched) => {
+            let resource_version = patched.metadata.resource_version.unwrap_or_default();
+            Ok(Reported::Written { resource_version })
+        }
+        Err(error) => failed(&error),
     }
 }
 
-async fn record_event(context: &Context, lead: &Lead, sync: &ObservedSync, verdict: &Failure) {
+fn event(sync: &ObservedSync, verdict: &Failure) -> (Event, ObjectReference) {
     let regarding = ObjectReference {
         api_version: Some(ConfigMapSync::api_version(&()).into_owned()),
         kind: Some(ConfigMapSync::kind(&()).into_owned()),
@@ -108,9 +131,7 @@ async fn record_event(context: &Context, lead: &Lead, sync: &ObservedSync, verdi
         action: "Reconcile".to_owned(),
         secondary: None,
     };
-    if lead.remaining().is_ok() {
-        context.events.publish(event, regarding).await;
-    }
+    (event, regarding)
 }
 
 fn event_type(reason: Reason) -> EventType {
@@ -122,7 +143,7 @@ fn event_type(reason: Reason) -> EventType {
     }
 }
 
-/// What reporting needs: the status.
+/// Permissions for patches of the status.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
     vec![rule(names::GROUP, "configmapsyncs/status", &["patch"])]

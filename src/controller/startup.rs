@@ -1,38 +1,37 @@
-//! What has to be known before the first round: three complete lists.
+//! What must be known before the first reconcile: three complete lists.
 
+use strum::VariantArray as _;
 use tokio::sync::watch;
 
-/// What is watched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A watched kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
 pub enum Part {
-    /// `ConfigMapSyncs`: listed first, since they tell which `ConfigMaps` matter.
+    /// `ConfigMapSyncs`. Listed first: they determine which `ConfigMaps` matter.
+    #[strum(serialize = "watch of configmapsyncs")]
     Syncs,
     /// `ConfigMaps`.
+    #[strum(serialize = "watch of configmaps")]
     ConfigMaps,
     /// Namespaces.
+    #[strum(serialize = "watch of namespaces")]
     Namespaces,
 }
+
+const PARTS: usize = Part::VARIANTS.len();
 
 /// Which lists are complete in this term.
 #[derive(Debug)]
 pub struct Startup {
-    listed: watch::Sender<[bool; 3]>,
+    listed: watch::Sender<[bool; PARTS]>,
 }
 
 // === impl Part ===
 
 impl Part {
-    /// All three.
-    pub const ALL: [Self; 3] = [Self::Syncs, Self::ConfigMaps, Self::Namespaces];
-
-    /// The part of health that tells whether this watch works.
+    /// The name of this watch in the readiness report.
     #[must_use]
-    pub const fn health_part(self) -> &'static str {
-        match self {
-            Self::Syncs => "watch of configmapsyncs",
-            Self::ConfigMaps => "watch of configmaps",
-            Self::Namespaces => "watch of namespaces",
-        }
+    pub fn health_part(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -40,12 +39,12 @@ impl Part {
 
 impl Default for Startup {
     fn default() -> Self {
-        Self { listed: watch::Sender::new([false; 3]) }
+        Self { listed: watch::Sender::new([false; PARTS]) }
     }
 }
 
 impl Startup {
-    /// The list of `part` is complete. Whether that was the last one missing.
+    /// Records that the list of `part` is complete. Returns whether it was the last one missing.
     pub fn listed(&self, part: Part) -> bool {
         let before = self.is_complete();
         self.listed.send_modify(|listed| listed[part as usize] = true);
@@ -61,7 +60,7 @@ impl Startup {
     /// Waits until all lists are complete.
     pub async fn wait_until_complete(&self) {
         let mut listed = self.listed.subscribe();
-        // The sender lives as long as `self`, so this cannot fail.
+        // Fails only without a sender, which lives as long as `self`.
         let _ = listed.wait_for(|listed| listed.iter().all(|listed| *listed)).await;
     }
 
@@ -74,7 +73,7 @@ impl Startup {
     /// Waits until the list of `part` is complete.
     pub async fn wait_for(&self, part: Part) {
         let mut listed = self.listed.subscribe();
-        // The sender lives as long as `self`, so this cannot fail.
+        // Fails only without a sender, which lives as long as `self`.
         let _ = listed.wait_for(|listed| listed[part as usize]).await;
     }
 }
@@ -84,11 +83,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_complete_with_the_last_list_and_says_so_once() {
+    fn startup_completes_once_with_the_last_list() {
         let startup = Startup::default();
         assert!(!startup.listed(Part::Syncs));
         assert!(!startup.listed(Part::ConfigMaps));
         assert!(startup.listed(Part::Namespaces));
-        assert!(!startup.listed(Part::Namespaces), "a later list is no news");
+        assert!(!startup.listed(Part::Namespaces), "a later list completes nothing");
     }
 }

@@ -1,11 +1,12 @@
 //! Events: three watches, whatever the number of syncs.
 //!
-//! Each keeps its share of the cache, and wakes the syncs that an event concerns. A watch that
-//! fails is tried again under backoff for as long as we lead; health tells why.
+//! Each keeps its part of the cache up to date, and requests a reconcile of the syncs that an
+//! event concerns. A watch that fails is started again under backoff; health reports why.
+
+mod backoff;
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
 use std::time::Instant;
 
 use futures::Stream;
@@ -25,161 +26,220 @@ use tokio::time::timeout;
 use crate::access::rule;
 use crate::api::StoredConfigMapSync;
 use crate::api::namespaced_name::NamespacedName;
+use crate::cache::Cache;
 use crate::cache::ConfigMapChange;
 use crate::cache::NamespaceChange;
 use crate::cache::Origin;
-use crate::controller::Context;
+use crate::controller::deaths::Deaths;
+use crate::controller::queue::Queue;
 use crate::controller::startup::Part;
+use crate::controller::startup::Startup;
+use crate::controller::state::State;
 use crate::controller::trigger;
+use crate::controller::watch::backoff::time_to_next_error;
+use crate::controller::watch::backoff::watch_backoff;
 use crate::decide::observed::ObservedSync;
+use crate::health::Health;
 use crate::kubernetes::error::KIND_IS_MISSING;
+use crate::metrics::Metrics;
 use crate::names;
 use crate::telemetry::describe;
 
-/// How many objects one answer to a list holds.
-const PAGE: u32 = 100;
+/// Objects per page of a list.
+const PAGE_SIZE: u32 = 100;
 
-/// Watches `ConfigMapSyncs`, whole.
-pub async fn syncs(context: Arc<Context>, client: Client) {
-    let api: Api<StoredConfigMapSync> = Api::all(client);
-    let events = watcher(api, in_small_pages()).default_backoff();
-    follow(&context, Part::Syncs, events, |event| match event {
-        Event::Init => context.cache.begin_sync_list(),
-        Event::InitApply(sync) => sync_seen(&context, &sync),
-        Event::InitDone => {
-            for name in context.cache.unlisted_syncs() {
-                sync_gone(&context, &name);
-            }
-            context.wake(context.cache.syncs());
-        }
-        Event::Apply(sync) => {
-            sync_seen(&context, &sync);
-            context.wake(sync.namespaced_name());
-        }
-        Event::Delete(sync) => {
-            if let Some(name) = sync.namespaced_name() {
-                sync_gone(&context, &name);
-            }
-        }
-    })
-    .await;
+/// Where the watches take their events.
+pub struct Watcher {
+    /// Takes what they contain.
+    pub cache: Arc<Cache>,
+    /// Takes the requests for reconciles.
+    pub queue: Arc<Queue>,
+    /// Learns which lists are complete.
+    pub startup: Arc<Startup>,
+    /// Forgets the syncs that are deleted.
+    pub state: Arc<State>,
+    /// Records them.
+    pub deaths: Arc<Deaths>,
+    /// Learns whether the watches work.
+    pub health: Arc<Health>,
+    /// Count the copies.
+    pub metrics: Arc<Metrics>,
 }
 
-/// Watches the metadata of `ConfigMaps`, once it is known which of them matter.
-pub async fn config_maps(context: Arc<Context>, client: Client) {
-    context.startup.wait_for(Part::Syncs).await;
+/// Watches `ConfigMapSyncs`.
+pub async fn syncs(watcher: Arc<Watcher>, client: Client) {
+    let api: Api<StoredConfigMapSync> = Api::all(client);
+    let events = watcher::watcher(api, in_small_pages()).backoff(watch_backoff());
+    let Watcher { cache, queue, .. } = &*watcher;
+    watcher
+        .follow(Part::Syncs, events, |event| match event {
+            Event::Init => cache.begin_sync_list(),
+            Event::InitApply(sync) => watcher.sync_applied(&sync),
+            Event::InitDone => {
+                for name in cache.unlisted_syncs() {
+                    watcher.sync_deleted(&name);
+                }
+                queue.wake(cache.syncs());
+            }
+            Event::Apply(sync) => {
+                watcher.sync_applied(&sync);
+                queue.wake(sync.namespaced_name());
+            }
+            Event::Delete(sync) => {
+                if let Some(name) = sync.namespaced_name() {
+                    watcher.sync_deleted(&name);
+                }
+            }
+        })
+        .await;
+}
+
+/// Watches the metadata of `ConfigMaps`, after the list of syncs determines which of them matter.
+pub async fn config_maps(watcher: Arc<Watcher>, client: Client) {
+    watcher.startup.wait_for(Part::Syncs).await;
     let api: Api<PartialObjectMeta<ConfigMap>> = Api::all(client);
-    let events = watcher(api, in_small_pages()).default_backoff();
-    follow(&context, Part::ConfigMaps, events, |event| {
-        let cache = &context.cache;
-        let changes: Vec<ConfigMapChange> = match event {
-            Event::Init => {
-                cache.begin_config_map_list();
-                Vec::new()
+    let events = watcher::watcher(api, in_small_pages()).backoff(watch_backoff());
+    let Watcher { cache, queue, metrics, .. } = &*watcher;
+    watcher
+        .follow(Part::ConfigMaps, events, |event| {
+            let changes: Vec<ConfigMapChange> = match event {
+                Event::Init => {
+                    cache.begin_config_map_list();
+                    Vec::new()
+                }
+                Event::InitDone => cache.end_config_map_list(),
+                Event::InitApply(seen) | Event::Apply(seen) => {
+                    cache.apply_config_map(&seen.metadata, Origin::Watch).into_iter().collect()
+                }
+                Event::Delete(gone) => {
+                    let namespace = gone.namespace().unwrap_or_default();
+                    let at = NamespacedName::new(namespace, gone.name_any());
+                    let uid = gone.metadata.uid.as_deref();
+                    cache.remove_config_map(&at, uid, Origin::Watch).into_iter().collect()
+                }
+            };
+            for change in changes {
+                queue.wake(trigger::by_config_map(&change, cache));
             }
-            Event::InitDone => cache.end_config_map_list(),
-            Event::InitApply(seen) | Event::Apply(seen) => {
-                cache.apply_config_map(&seen.metadata, Origin::Watch).into_iter().collect()
-            }
-            Event::Delete(gone) => {
-                let at = NamespacedName::new(gone.namespace().unwrap_or_default(), gone.name_any());
-                let uid = gone.metadata.uid.as_deref();
-                cache.remove_config_map(&at, uid, Origin::Watch).into_iter().collect()
-            }
-        };
-        for change in changes {
-            context.wake(trigger::by_config_map(&change, cache));
-        }
-        context.metrics.copies.set_marked(cache.marked_copies());
-    })
-    .await;
+            metrics.copies.set_marked(cache.marked_copies());
+        })
+        .await;
 }
 
 /// Watches the metadata of namespaces.
-pub async fn namespaces(context: Arc<Context>, client: Client) {
+pub async fn namespaces(watcher: Arc<Watcher>, client: Client) {
     let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
-    let events = watcher(api, in_small_pages()).default_backoff();
-    follow(&context, Part::Namespaces, events, |event| {
-        let cache = &context.cache;
-        let changes: Vec<NamespaceChange> = match event {
-            Event::Init => {
-                cache.begin_namespace_list();
-                Vec::new()
+    let events = watcher::watcher(api, in_small_pages()).backoff(watch_backoff());
+    let Watcher { cache, queue, .. } = &*watcher;
+    watcher
+        .follow(Part::Namespaces, events, |event| {
+            let changes: Vec<NamespaceChange> = match event {
+                Event::Init => {
+                    cache.begin_namespace_list();
+                    Vec::new()
+                }
+                Event::InitDone => cache.end_namespace_list(),
+                Event::InitApply(seen) | Event::Apply(seen) => {
+                    cache.apply_namespace(&seen.metadata).into_iter().collect()
+                }
+                Event::Delete(gone) => {
+                    cache.remove_namespace(&gone.name_any()).into_iter().collect()
+                }
+            };
+            for change in changes {
+                queue.wake(trigger::by_namespace(&change, cache));
             }
-            Event::InitDone => cache.end_namespace_list(),
-            Event::InitApply(seen) | Event::Apply(seen) => {
-                cache.apply_namespace(&seen.metadata).into_iter().collect()
-            }
-            Event::Delete(gone) => cache.remove_namespace(&gone.name_any()).into_iter().collect(),
-        };
-        for change in changes {
-            context.wake(trigger::by_namespace(&change, cache));
-        }
-    })
-    .await;
+        })
+        .await;
 }
 
-/// A page is unpacked as a whole, with all of its `managedFields`, before any of it is looked at.
+/// A page is decoded as a whole, with all `managedFields`, before anything of it is used.
 fn in_small_pages() -> watcher::Config {
-    watcher::Config::default().page_size(PAGE)
+    watcher::Config::default().page_size(PAGE_SIZE)
 }
 
-/// Hands every event to `handle`, and keeps health and startup informed. Ends with the stream.
-///
-/// A watch that was begun again after an error says nothing until something happens, while one
-/// that fails again says so. So a silence that is longer than the pause before the next attempt
-/// counts as success.
-async fn follow<K: Debug>(
-    context: &Context,
-    part: Part,
-    events: impl Stream<Item = watcher::Result<Event<K>>>,
-    mut handle: impl FnMut(Event<K>),
-) {
-    let mut events = std::pin::pin!(events);
-    let mut errors = 0;
-    loop {
-        let next = match errors {
-            0 => Ok(events.next().await),
-            errors => timeout(longest_pause(errors), events.next()).await,
-        };
-        match next {
-            Ok(None) => return,
-            Ok(Some(Err(error))) => {
-                errors += 1;
-                complain(context, part, &error);
-            }
-            Ok(Some(Ok(event))) => {
-                errors = 0;
-                let is_list_complete = matches!(event, Event::InitDone);
-                if !matches!(event, Event::Init) {
-                    context.health.set(part.health_part(), Ok(()));
+// === impl Watcher ===
+
+impl Watcher {
+    /// Passes every event to `handle`, and keeps health and startup informed. Ends with the
+    /// stream.
+    ///
+    /// A watch that was restarted after an error is silent until something happens, while one that
+    /// fails again reports it. So a silence that is longer than the delay before the next attempt
+    /// counts as success.
+    async fn follow<K: Debug>(
+        &self,
+        part: Part,
+        events: impl Stream<Item = watcher::Result<Event<K>>>,
+        mut handle: impl FnMut(Event<K>),
+    ) {
+        let mut events = std::pin::pin!(events);
+        let mut errors = 0;
+        loop {
+            let next = match errors {
+                0 => Ok(events.next().await),
+                errors => timeout(time_to_next_error(errors), events.next()).await,
+            };
+            match next {
+                Ok(None) => return,
+                Ok(Some(Err(error))) => {
+                    errors += 1;
+                    self.failed(part, &error);
                 }
-                handle(event);
-                if is_list_complete && context.startup.listed(part) {
-                    context.wake(context.cache.syncs());
+                Ok(Some(Ok(event))) => {
+                    errors = 0;
+                    let is_list_complete = matches!(event, Event::InitDone);
+                    if !matches!(event, Event::Init) {
+                        self.health.set(part.health_part(), Ok(()));
+                    }
+                    handle(event);
+                    if is_list_complete && self.startup.listed(part) {
+                        self.queue.wake(self.cache.syncs());
+                    }
                 }
-            }
-            Err(_silence) => {
-                errors = 0;
-                if context.startup.is_listed(part) {
-                    context.health.set(part.health_part(), Ok(()));
+                Err(_silence) => {
+                    errors = 0;
+                    if self.startup.is_listed(part) {
+                        self.health.set(part.health_part(), Ok(()));
+                    }
                 }
             }
         }
     }
-}
 
-/// How long the next attempt after so many errors in a row may be in coming: kube's pause doubles
-/// from 0.8 s to 30 s, and may be as long again; then there is the attempt itself.
-fn longest_pause(errors: u32) -> Duration {
-    let pause = Duration::from_millis(800).saturating_mul(2_u32.saturating_pow(errors));
-    pause.min(Duration::from_secs(30)) * 2 + Duration::from_secs(20)
-}
+    fn failed(&self, part: Part, error: &watcher::Error) {
+        let why = explain(part, error);
+        if self.health.set(part.health_part(), Err(why.clone())) {
+            tracing::warn!(
+                error = why,
+                "{} fails; trying again until it works",
+                part.health_part()
+            );
+        }
+    }
 
-fn complain(context: &Context, part: Part, error: &watcher::Error) {
-    let why = explain(part, error);
-    if context.health.set(part.health_part(), Err(why.clone())) {
-        tracing::warn!(error = why, "{} fails; trying again until it works", part.health_part());
+    /// A sync was created or changed. If another one had its name, that one was deleted.
+    fn sync_applied(&self, stored: &StoredConfigMapSync) {
+        let Some(sync) = ObservedSync::of(stored) else { return };
+        if let Some(replaced) = self.cache.apply_sync(&sync) {
+            self.sync_died(&replaced);
+        }
+    }
+
+    fn sync_deleted(&self, name: &NamespacedName) {
+        self.queue.forget(name);
+        if let Some(uid) = self.cache.remove_sync(name) {
+            self.sync_died(&uid);
+        }
+    }
+
+    /// What the sync left behind will be collected, and its destinations are free for others.
+    fn sync_died(&self, uid: &str) {
+        self.state.forget(uid);
+        self.deaths.sync_died(uid, &self.cache, Instant::now());
+        for at in self.cache.copies_of(uid) {
+            self.queue.wake(self.cache.syncs_referring_to(&at));
+        }
     }
 }
 
@@ -199,34 +259,13 @@ fn explain(part: Part, error: &watcher::Error) -> String {
     }
 }
 
-/// A sync is there; another one of the same name, if there was one, no longer is.
-fn sync_seen(context: &Context, stored: &StoredConfigMapSync) {
-    let Some(sync) = ObservedSync::of(stored) else { return };
-    if let Some(uid) = context.cache.apply_sync(&sync) {
-        sync_died(context, &uid);
-    }
-}
-
-fn sync_gone(context: &Context, name: &NamespacedName) {
-    context.queue.forget(name);
-    if let Some(uid) = context.cache.remove_sync(name) {
-        sync_died(context, &uid);
-    }
-}
-
-/// What it left behind is swept, and what its copies stood in the way of may now be done.
-fn sync_died(context: &Context, uid: &str) {
-    let cache = &context.cache;
-    context.memory.forget(uid);
-    context.sweeper.sync_died(uid, cache, Instant::now());
-    for at in cache.copies_of(uid) {
-        context.wake(cache.syncs_referring_to(&at));
-    }
-}
-
-/// What watching needs.
+/// Permissions for the watches.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
-    let seen = |group, resource| rule(group, resource, &["list", "watch"]);
-    vec![seen("", "configmaps"), seen("", "namespaces"), seen(names::GROUP, "configmapsyncs")]
+    let watched = |group, resource| rule(group, resource, &["list", "watch"]);
+    vec![
+        watched("", "configmaps"),
+        watched("", "namespaces"),
+        watched(names::GROUP, "configmapsyncs"),
+    ]
 }

@@ -1,47 +1,48 @@
-//! What to do where the fence refuses.
+//! Rejections by the fence.
 //!
-//! It compares us with the announcement, which may have been replaced: then we are deposed. Or the
-//! API server has not heard of ours yet: then it will in a moment.
+//! The fence compares the caller with the leader record. Either the record was replaced: then this
+//! process no longer leads. Or the API server has not received ours yet: then it will shortly.
 
 use std::time::Duration;
 use std::time::Instant;
 
 use tokio::time::sleep;
 
-use crate::api::namespaced_name::NamespacedName;
-use crate::controller::Context;
-use crate::controller::act::Sent;
-use crate::decide::Action;
+use crate::election::LeaderRecord;
 use crate::election::Lead;
-use crate::kubernetes::error::CallError;
 use crate::kubernetes::error::NotLeading;
 
-/// How long an API server may take to hear of an announcement.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long to wait before another attempt.
-const PAUSE: Duration = Duration::from_millis(250);
+/// How long an API server may take to receive a leader record.
+const MAX_LAG: Duration = Duration::from_secs(5);
+const RETRY_PERIOD: Duration = Duration::from_millis(250);
 
-/// Carries one step out; tries again for a while where the fence refuses although we are announced.
-///
-/// # Errors
-/// We no longer lead: that may have come out only now.
-pub async fn send(
-    context: &Context,
-    lead: &Lead,
-    at: &NamespacedName,
-    action: &Action,
-) -> Result<Sent, NotLeading> {
-    let began = Instant::now();
-    loop {
-        let sent = super::send(context, lead, at, action).await?;
-        if !matches!(sent, Err(CallError::Fenced(_))) {
-            return Ok(sent);
-        }
-        context.leader_record.verify(lead).await;
+/// The time since a write was first sent.
+#[derive(Clone, Copy, Debug)]
+pub struct FenceLag {
+    began: Instant,
+}
+
+// === impl FenceLag ===
+
+impl FenceLag {
+    /// Begins now.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self { began: Instant::now() }
+    }
+
+    /// After a rejection by the fence: waits for the next attempt. Returns whether to make it:
+    /// the API server has not had the time to receive a leader record that names this process.
+    ///
+    /// # Errors
+    /// This process no longer leads; the rejection may be what reveals it.
+    pub async fn wait(self, record: &LeaderRecord, lead: &Lead) -> Result<bool, NotLeading> {
+        record.verify(lead).await;
         lead.remaining()?;
-        if began.elapsed() >= PATIENCE {
-            return Ok(sent);
+        if self.began.elapsed() >= MAX_LAG {
+            return Ok(false);
         }
-        sleep(PAUSE).await;
+        sleep(RETRY_PERIOD).await;
+        Ok(true)
     }
 }

@@ -1,18 +1,16 @@
-//! Which syncs have died in this term, and what each has left behind.
+//! Which syncs were deleted in this term, and which copies each of them left behind.
 //!
-//! A sync that was cleaned up leaves nothing. What bears its uid later is either a write of ours
-//! that was under way when it died, or was restored by somebody: the one is left behind too, and
-//! the other is not, since its sync may be restored next. Who wrote it tells them apart.
+//! A sync that was cleaned up leaves none. A copy that appears later with its uid is either a late
+//! write of ours, which was left behind too, or was restored from a backup, which was not: its
+//! sync may be restored next. Its field ownership distinguishes the two.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::collections::HashSet;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::api::namespaced_name::NamespacedName;
@@ -21,12 +19,12 @@ use crate::cache::CachedConfigMap;
 use crate::decide::drift::FieldOwnership;
 use crate::decide::orphans::OrphanCandidate;
 
-/// How long a write that was under way may take to show up.
+/// How long a write that was in flight may take to appear.
 const LATE_WRITES: Duration = Duration::from_hours(1);
 
-/// What wakes the sweep, and what it has to know of the past.
+/// The deleted syncs, and the wake-up of orphan collection.
 #[derive(Debug, Default)]
-pub struct Sweeper {
+pub struct Deaths {
     woken: Notify,
     deaths: Mutex<HashMap<String, Death>>,
 }
@@ -34,15 +32,15 @@ pub struct Sweeper {
 #[derive(Debug)]
 struct Death {
     at: Instant,
-    /// uids of the copies that were there.
+    /// uids of its copies at that time.
     left: HashSet<String>,
 }
 
-// === impl Sweeper ===
+// === impl Deaths ===
 
-impl Sweeper {
-    /// The sync with this uid, which was alive in this term, is no more. If copies of it are
-    /// left, the sweep is woken.
+impl Deaths {
+    /// Records the deletion of a sync that existed in this term. Requests a collection if it has
+    /// left copies behind.
     pub fn sync_died(&self, uid: &str, cache: &Cache, now: Instant) {
         let copies = cache.copies_of(uid).into_iter().map(|at| cache.config_map(&at));
         let left: HashSet<_> = copies
@@ -51,26 +49,26 @@ impl Sweeper {
                 CachedConfigMap::Absent | CachedConfigMap::Unknown => None,
             })
             .collect();
-        let is_needed = !left.is_empty();
-        self.lock().insert(uid.to_owned(), Death { at: now, left });
-        if is_needed {
+        let has_left_copies = !left.is_empty();
+        self.deaths.lock().insert(uid.to_owned(), Death { at: now, left });
+        if has_left_copies {
             self.wake();
         }
     }
 
-    /// Whether the orphan at `at` was left behind by a sync that was alive in this term.
+    /// Whether the orphan `at` was left behind by a sync that existed in this term.
     #[must_use]
     pub fn left_behind(&self, cache: &Cache, at: &NamespacedName) -> bool {
         let CachedConfigMap::Present(entry) = cache.config_map(at) else { return false };
-        let deaths = self.lock();
+        let deaths = self.deaths.lock();
         let death = entry.markers.as_ref().and_then(|markers| deaths.get(&markers.sync_uid));
         let is_our_write = matches!(entry.fields, FieldOwnership::Ours { .. });
         death.is_some_and(|death| is_our_write || death.left.contains(&entry.version.uid))
     }
 
-    /// Forgets deaths that can no longer leave anything behind.
+    /// Forgets old deletions without orphans: no late write can appear any more.
     pub fn forget_old(&self, orphans: &BTreeMap<NamespacedName, OrphanCandidate>, now: Instant) {
-        let mut deaths = self.lock();
+        let mut deaths = self.deaths.lock();
         if deaths.is_empty() {
             return;
         }
@@ -82,18 +80,14 @@ impl Sweeper {
         });
     }
 
-    /// Asks for a look.
+    /// Requests a collection.
     pub fn wake(&self) {
         self.woken.notify_one();
     }
 
-    /// Resolves when a look is asked for.
+    /// Resolves when a collection is requested.
     pub async fn woken(&self) {
         self.woken.notified().await;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Death>> {
-        self.deaths.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -109,7 +103,7 @@ mod tests {
         NamespacedName::new("app", "shared")
     }
 
-    /// An cache with one copy with this uid, written by `manager`, of the sync `s`.
+    /// A cache with one copy of the sync `s`, with this uid and written by `manager`.
     fn with_copy(uid: &str, manager: &str) -> Cache {
         let cache = Cache::new([].into());
         let metadata: ObjectMeta = serde_json::from_value(json!({
@@ -131,28 +125,28 @@ mod tests {
     }
 
     #[test]
-    fn what_was_there_when_a_sync_died_is_left_behind_whoever_wrote_it() {
-        let (sweeper, cache) = (Sweeper::default(), with_copy("1", "somebody"));
-        assert!(!sweeper.left_behind(&cache, &at()));
-        sweeper.sync_died("s", &cache, Instant::now());
-        assert!(sweeper.left_behind(&cache, &at()));
+    fn copies_known_at_the_deletion_are_left_behind() {
+        let (deaths, cache) = (Deaths::default(), with_copy("1", "somebody"));
+        assert!(!deaths.left_behind(&cache, &at()));
+        deaths.sync_died("s", &cache, Instant::now());
+        assert!(deaths.left_behind(&cache, &at()));
     }
 
     #[test]
-    fn of_what_shows_up_later_only_our_own_writes_are_left_behind() {
-        let sweeper = Sweeper::default();
-        sweeper.sync_died("s", &Cache::new([].into()), Instant::now());
-        assert!(!sweeper.left_behind(&with_copy("2", "velero-server"), &at()), "restored");
-        assert!(sweeper.left_behind(&with_copy("2", "configmapsync"), &at()), "a late write");
+    fn of_later_copies_only_our_writes_are_left_behind() {
+        let deaths = Deaths::default();
+        deaths.sync_died("s", &Cache::new([].into()), Instant::now());
+        assert!(!deaths.left_behind(&with_copy("2", "velero-server"), &at()), "restored");
+        assert!(deaths.left_behind(&with_copy("2", "configmapsync"), &at()), "a late write");
     }
 
     #[test]
-    fn a_death_is_forgotten_once_no_late_write_can_come() {
-        let (sweeper, now) = (Sweeper::default(), Instant::now());
-        sweeper.sync_died("s", &Cache::new([].into()), now);
-        sweeper.forget_old(&BTreeMap::new(), now + LATE_WRITES / 2);
-        assert_eq!(sweeper.lock().len(), 1);
-        sweeper.forget_old(&BTreeMap::new(), now + LATE_WRITES);
-        assert_eq!(sweeper.lock().len(), 0);
+    fn a_deletion_is_forgotten_after_the_last_late_write() {
+        let (deaths, now) = (Deaths::default(), Instant::now());
+        deaths.sync_died("s", &Cache::new([].into()), now);
+        deaths.forget_old(&BTreeMap::new(), now + LATE_WRITES / 2);
+        assert_eq!(deaths.deaths.lock().len(), 1);
+        deaths.forget_old(&BTreeMap::new(), now + LATE_WRITES);
+        assert_eq!(deaths.deaths.lock().len(), 0);
     }
 }

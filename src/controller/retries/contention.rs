@@ -1,4 +1,4 @@
-//! Notices that somebody else keeps changing a copy. The time is an argument.
+//! Detects that another client keeps changing a copy. The time is an argument.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,15 +7,14 @@ use std::time::Instant;
 use crate::backoff::Backoff;
 use crate::backoff::CAP_REFUSED;
 
-/// More changes than this within [`WINDOW`] are a fight.
+/// More changes than this within [`WINDOW`] count as contention.
 const MAX_CHANGES: usize = 5;
 const WINDOW: Duration = Duration::from_mins(1);
 
-/// How often somebody else has changed one copy, and how long we leave it to them.
+/// How often another client has changed one copy, and how long its repair waits.
 ///
-/// Once they have changed it more than 5 times in a minute, repairs wait for each other by
-/// backoff, although each of them succeeds. That is forgotten after a quiet stretch as long as the
-/// longest wait.
+/// After more than 5 changes in a minute, repairs back off, although each of them succeeds. The
+/// contention is over after a quiet period as long as the longest delay.
 #[derive(Debug)]
 pub struct Contention {
     changes: VecDeque<Instant>,
@@ -26,13 +25,13 @@ pub struct Contention {
 // === impl Contention ===
 
 impl Contention {
-    /// Nothing has happened before `now`.
+    /// No change before `now`.
     #[must_use]
     pub fn new(now: Instant) -> Self {
         Self { changes: VecDeque::new(), backoff: None, until: now }
     }
 
-    /// Somebody else had changed the copy, and it was repaired now.
+    /// Records a change by another client, repaired at `now`.
     pub fn changed(&mut self, now: Instant) {
         if self.is_over(now) {
             *self = Self::new(now);
@@ -51,13 +50,13 @@ impl Contention {
         };
     }
 
-    /// Until when the copy is left alone, if it is.
+    /// When the next repair may be made; `None`: now.
     #[must_use]
     pub fn until(&self, now: Instant) -> Option<Instant> {
         (self.until > now).then_some(self.until)
     }
 
-    /// Whether it has been quiet for long enough.
+    /// Whether the copy has been quiet for long enough to forget its changes.
     #[must_use]
     pub fn is_over(&self, now: Instant) -> bool {
         let quiet = if self.backoff.is_some() { CAP_REFUSED } else { WINDOW };
@@ -71,8 +70,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Repairs at once whatever is changed at once, for so many changes.
-    fn fight(changes: u32) -> (Contention, Instant) {
+    /// Makes `changes` changes, each one second after the repair of the one before was allowed.
+    fn contend(changes: u32) -> (Contention, Instant) {
         let mut now = Instant::now();
         let mut contention = Contention::new(now);
         for _ in 0..changes {
@@ -83,29 +82,29 @@ mod tests {
     }
 
     #[test]
-    fn five_changes_in_a_minute_are_repaired_at_once() {
-        let (contention, now) = fight(5);
+    fn five_changes_a_minute_are_repaired_without_delay() {
+        let (contention, now) = contend(5);
         assert_eq!(contention.until(now), None);
     }
 
     #[test]
-    fn from_the_sixth_on_each_waits_longer() {
-        let (contention, now) = fight(6);
+    fn delays_grow_from_the_sixth_change_on() {
+        let (contention, now) = contend(6);
         let first = contention.until(now).unwrap() - now;
-        let (contention, now) = fight(10);
+        let (contention, now) = contend(10);
         let later = contention.until(now).unwrap() - now;
         assert!(first < SECOND * 2 && later > SECOND * 8, "{first:?} {later:?}");
     }
 
     #[test]
-    fn it_never_waits_longer_than_the_cap_and_never_begins_anew_while_it_goes_on() {
-        let (contention, now) = fight(100);
+    fn delays_stay_at_the_cap_while_contention_lasts() {
+        let (contention, now) = contend(100);
         let wait = contention.until(now).unwrap() - now;
         assert!(wait > CAP_REFUSED / 2 && wait <= CAP_REFUSED, "{wait:?}");
     }
 
     #[test]
-    fn changes_that_are_far_apart_are_no_fight() {
+    fn rare_changes_are_no_contention() {
         let mut now = Instant::now();
         let mut contention = Contention::new(now);
         for _ in 0..100 {
@@ -116,8 +115,8 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_stretch_as_long_as_the_cap_ends_it() {
-        let (mut contention, now) = fight(20);
+    fn a_quiet_period_as_long_as_the_cap_ends_contention() {
+        let (mut contention, now) = contend(20);
         let end = contention.until(now).unwrap();
         assert!(!contention.is_over(end + CAP_REFUSED));
         assert!(contention.is_over(end + CAP_REFUSED + SECOND));

@@ -1,0 +1,182 @@
+//! Sends one write of a copy, under a live `Lead`.
+//!
+//! Creates are POSTs, updates are JSON patches that carry the resourceVersion they were decided
+//! on, deletes carry preconditions. In `act`, what an answer tells goes into the cache at once.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Client;
+use tracing::Instrument as _;
+use tracing::Span;
+
+use crate::api::namespaced_name::NamespacedName;
+use crate::cache::Cache;
+use crate::cache::Origin;
+use crate::cache::Reader;
+use crate::controller::act::fence::FenceLag;
+use crate::controller::act::permits::Permits;
+use crate::controller::act::write::Answered;
+use crate::controller::act::write::Write;
+use crate::controller::act::write::WriteResult;
+use crate::decide::Action;
+use crate::decide::Content;
+use crate::decide::observed::Version;
+use crate::election::LeaderRecord;
+use crate::election::Lead;
+use crate::kubernetes::calls;
+use crate::kubernetes::error::ApiFailure;
+use crate::kubernetes::error::CallError;
+use crate::kubernetes::error::NotLeading;
+use crate::kubernetes::requests;
+use crate::metrics::Metrics;
+
+/// Sends writes of copies.
+pub struct Writer {
+    /// Sends them.
+    pub client: Client,
+    /// Takes what the answers contain.
+    pub cache: Arc<Cache>,
+    /// Reads a copy after a conflict.
+    pub reader: Arc<Reader>,
+    /// Tells whether a rejection by the fence is final.
+    pub leader_record: Arc<LeaderRecord>,
+    /// Bound the writes in flight.
+    pub permits: Permits,
+    /// Count them.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The resourceVersion of the copy, if the answer contains one.
+type Sent = Result<Option<String>, CallError>;
+
+// === impl Writer ===
+
+impl Writer {
+    /// Makes one write, for which the caller holds a permit. After a conflict, the copy is read
+    /// into the cache.
+    ///
+    /// # Errors
+    /// This process no longer leads.
+    pub async fn write(&self, lead: &Lead, write: &Write) -> Result<Answered, NotLeading> {
+        let Write { at, action, content_hash, is_repair } = write;
+        let verb = action.verb();
+        let span = tracing::info_span!(
+            "write copy",
+            otel.name = format!("{verb} copy"),
+            destination = %at,
+            resource_version = tracing::field::Empty,
+            reason = tracing::field::Empty,
+        );
+        // Before it is sent: a failure concerns this namespace, not a later one of the same name.
+        let namespace_uid = self.cache.namespace(&at.namespace).1;
+        let sent = self.send_past_fence(lead, at, action).instrument(span.clone()).await?;
+        self.metrics.copies.count_write(verb, sent.is_ok());
+        let result = match sent {
+            Ok(resource_version) => {
+                span.record("resource_version", resource_version.unwrap_or_default());
+                span.in_scope(|| tracing::info!(destination = %at, action = verb, "copy written"));
+                WriteResult::Written { is_repair: *is_repair }
+            }
+            Err(CallError::Conflict) => {
+                span.record("reason", "LookAgain");
+                let unread = self.reader.refresh(at).instrument(span).await.err();
+                let changed_by_others = !matches!(action, Action::Create(_));
+                WriteResult::Conflict { changed_by_others, unread }
+            }
+            Err(CallError::NotLeading(error)) => return Err(error),
+            Err(CallError::Failed(failure) | CallError::Fenced(failure)) => {
+                log_failure(&span, at, verb, &failure);
+                WriteResult::Failed(failure)
+            }
+        };
+        let content_hash = content_hash.clone();
+        Ok(Answered { namespace_uid, content_hash, at: Instant::now(), result })
+    }
+
+    /// Sends, and again for a while if the fence rejects it although this process leads.
+    async fn send_past_fence(
+        &self,
+        lead: &Lead,
+        at: &NamespacedName,
+        action: &Action,
+    ) -> Result<Sent, NotLeading> {
+        let lag = FenceLag::begin();
+        loop {
+            let sent = self.send(lead, at, action).await?;
+            let is_fenced = matches!(sent, Err(CallError::Fenced(_)));
+            if !is_fenced || !lag.wait(&self.leader_record, lead).await? {
+                return Ok(sent);
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        lead: &Lead,
+        at: &NamespacedName,
+        action: &Action,
+    ) -> Result<Sent, NotLeading> {
+        lead.remaining()?;
+        Ok(match action {
+            Action::Create(copy) => self.post(at, requests::new_copy(at, copy)).await,
+            Action::Update { seen, stamp, content } => {
+                let request = requests::update(seen, stamp, content);
+                self.patch(at, seen, request, Some(content)).await
+            }
+            Action::Restamp { seen, stamp } | Action::Release { seen, stamp } => {
+                self.patch(at, seen, requests::restamp(seen, stamp), None).await
+            }
+            Action::Delete { seen } => self.delete(at, seen).await,
+            Action::Replace { seen, copy } => match self.delete(at, seen).await {
+                Ok(_) => {
+                    lead.remaining()?;
+                    self.post(at, requests::new_copy(at, copy)).await
+                }
+                failed => failed,
+            },
+            Action::Keep | Action::Leave(_) => Ok(None),
+        })
+    }
+
+    async fn post(&self, at: &NamespacedName, copy: ConfigMap) -> Sent {
+        let created = calls::post(&self.client, at, copy).await?;
+        self.cache.apply_config_map(&created, Origin::Write);
+        Ok(created.resource_version)
+    }
+
+    async fn patch(
+        &self,
+        at: &NamespacedName,
+        seen: &Version,
+        patch: json_patch::Patch,
+        written: Option<&Content>,
+    ) -> Sent {
+        let patched = calls::patch(&self.client, at, patch).await?;
+        self.cache.record_patch(&patched, seen, written);
+        Ok(patched.resource_version)
+    }
+
+    async fn delete(&self, at: &NamespacedName, seen: &Version) -> Sent {
+        match calls::delete(&self.client, at, seen).await? {
+            Some(left) => self.cache.apply_config_map(&left, Origin::Write),
+            None => self.cache.remove_config_map(at, Some(&seen.uid), Origin::Write),
+        };
+        Ok(None)
+    }
+}
+
+fn log_failure(span: &Span, at: &NamespacedName, verb: &str, failure: &ApiFailure) {
+    let reason = failure.failure.reason;
+    span.record("reason", reason.as_str());
+    span.in_scope(|| {
+        tracing::warn!(
+            destination = %at,
+            action = verb,
+            %reason,
+            error = failure.failure.message,
+            "copy not written; it is tried again"
+        );
+    });
+}

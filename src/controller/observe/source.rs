@@ -1,0 +1,149 @@
+//! The source: from the cache, or by a read.
+
+use crate::api::ConfigMapSyncSpec;
+use crate::api::SourceVersion;
+use crate::api::namespaced_name::NamespacedName;
+use crate::cache::Cache;
+use crate::cache::CachedConfigMap;
+use crate::cache::Entry;
+use crate::cache::reader::LiveConfigMap;
+use crate::controller::excerpts::KeptExcerpt;
+use crate::controller::observe::reads::FailedRead;
+use crate::controller::observe::reads::Reads;
+use crate::controller::observe::view::View;
+use crate::decide::ContentHash;
+use crate::decide::Ownership;
+use crate::decide::desired::source_name;
+use crate::decide::excerpt::Excerpt;
+use crate::decide::excerpt::excerpt;
+use crate::decide::observed::ExistingSource;
+use crate::decide::observed::ObservedSource;
+use crate::decide::observed::ObservedSync;
+use crate::decide::observed::SourceContent;
+use crate::decide::observed::Version;
+use crate::decide::ownership;
+
+/// The source as the cache knows it. One that the cache does not follow yet counts as present and
+/// unread, so that it is read.
+pub fn known_source(
+    view: View<'_>,
+    sync: &ObservedSync,
+    spec: &ConfigMapSyncSpec,
+) -> ObservedSource {
+    let (cache, name) = (view.cache, source_name(spec));
+    match cache.config_map(&name) {
+        CachedConfigMap::Absent => ObservedSource::Missing { confirmed: false },
+        CachedConfigMap::Unknown => ObservedSource::Existing(ExistingSource {
+            version: SourceVersion::default(),
+            refused: false,
+            is_copy: false,
+            content: SourceContent::Unread,
+        }),
+        CachedConfigMap::Present(entry) => {
+            let known = known_excerpt(view, sync, spec, &entry);
+            let seen = known.map_or(SourceContent::Unread, SourceContent::Known);
+            let version = source_version(entry.version.clone());
+            ObservedSource::Existing(source(cache, &name, &entry, version, seen))
+        }
+    }
+}
+
+/// Reads the source, unless that must wait. With `verify`, a content that another sync has just
+/// read is not used.
+pub async fn read_source(
+    view: View<'_>,
+    sync: &ObservedSync,
+    spec: &ConfigMapSyncSpec,
+    verify: bool,
+    reads: &mut Reads,
+) -> ObservedSource {
+    let name = source_name(spec);
+    if let Some(failure) = view.held_back.source() {
+        return ObservedSource::Unreadable(failure);
+    }
+    let read =
+        if verify { view.reader.read(&name).await } else { view.reader.read_shared(&name).await };
+    match read {
+        Ok(Some(LiveConfigMap { version, content, digest })) => {
+            reads.source = Some(Ok(()));
+            let CachedConfigMap::Present(entry) = view.cache.config_map(&name) else {
+                return ObservedSource::Missing { confirmed: false };
+            };
+            // The version that was read: the cache may know a later one by now.
+            let version = source_version(version);
+            let (known, part) = excerpt(&content, &digest, spec);
+            if spec.keys.is_some() {
+                let kept = KeptExcerpt::new(version.clone(), sync.generation, known.clone());
+                reads.excerpt = Some(kept);
+            }
+            let seen = SourceContent::Read(known, part);
+            ObservedSource::Existing(source(view.cache, &name, &entry, version, seen))
+        }
+        Ok(None) => match view.cache.config_map(&name) {
+            // It was created while the response was on its way.
+            CachedConfigMap::Present(_) => known_source(view, sync, spec),
+            CachedConfigMap::Absent | CachedConfigMap::Unknown => {
+                ObservedSource::Missing { confirmed: true }
+            }
+        },
+        Err(refusal) => {
+            let failure = refusal.failure.clone();
+            reads.source = Some(Err(FailedRead::now(refusal)));
+            ObservedSource::Unreadable(failure)
+        }
+    }
+}
+
+fn source(
+    cache: &Cache,
+    name: &NamespacedName,
+    entry: &Entry,
+    version: SourceVersion,
+    content: SourceContent,
+) -> ExistingSource {
+    ExistingSource {
+        version,
+        refused: entry.no_copy,
+        is_copy: is_copy(cache, name, entry),
+        content,
+    }
+}
+
+fn source_version(Version { uid, resource_version }: Version) -> SourceVersion {
+    SourceVersion { uid, resource_version }
+}
+
+/// Whether a source is itself a copy: the identity in its ownership markers agrees, whichever sync
+/// it belongs to.
+fn is_copy(cache: &Cache, name: &NamespacedName, entry: &Entry) -> bool {
+    let Some(markers) = &entry.markers else { return false };
+    let owner = cache.sync_with_uid(&markers.sync_uid);
+    let Some(marked) = markers.sync.as_ref().and_then(|sync| sync.parse().ok()) else {
+        return false;
+    };
+    ownership(name, Some(markers), "", &marked, owner.as_ref()) != Ownership::Foreign
+}
+
+/// The excerpt of this version of the source, from an earlier read by this process or by the
+/// process that wrote the status.
+fn known_excerpt(
+    view: View<'_>,
+    sync: &ObservedSync,
+    spec: &ConfigMapSyncSpec,
+    entry: &Entry,
+) -> Option<Excerpt> {
+    if let Some(known) = entry.read.as_ref().and_then(|read| Excerpt::of_all_keys(read, spec)) {
+        return Some(known);
+    }
+    let version = source_version(entry.version.clone());
+    if let Some(kept) = view.excerpt.and_then(|kept| kept.of(&version, sync.generation)) {
+        return Some(kept.clone());
+    }
+    let status = &sync.status;
+    if status.source.as_ref() != Some(&version) || status.observed_generation != sync.generation {
+        return None;
+    }
+    let keys = usize::try_from(status.keys?).ok()?;
+    let hash = ContentHash::from_text(status.content_hash.as_ref()?);
+    Excerpt::remembered(hash, keys, spec)
+}

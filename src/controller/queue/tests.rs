@@ -1,0 +1,146 @@
+use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use strum::VariantArray as _;
+
+use super::*;
+use crate::controller::startup::Part;
+
+fn name(name: &str) -> NamespacedName {
+    NamespacedName::new("team", name)
+}
+
+fn queue() -> (Queue, mpsc::UnboundedReceiver<Request>) {
+    Queue::new(Arc::default(), Arc::new(Metrics::new(&[])))
+}
+
+fn request(requests: &mpsc::UnboundedSender<Request>, sync: NamespacedName) {
+    let run_at = tokio::time::Instant::now();
+    requests.unbounded_send(Request { message: sync, run_at }).unwrap();
+}
+
+/// Long enough for the scheduler to pass on the requests it has.
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(5)).await;
+}
+
+#[test]
+fn no_request_is_lost_while_another_waits() {
+    let (queue, mut requests) = queue();
+    queue.push(name("a"));
+    queue.push(name("a"));
+    assert!(requests.try_recv().is_ok());
+    assert!(requests.try_recv().is_ok(), "the first reconcile may be about to begin");
+}
+
+#[test]
+fn a_wake_before_startup_is_complete_is_ignored() {
+    let startup = Arc::new(Startup::default());
+    let metrics = Arc::new(Metrics::new(&[]));
+    let (queue, mut requests) = Queue::new(Arc::clone(&startup), metrics);
+    queue.wake([name("a")]);
+    assert!(requests.try_recv().is_err());
+    for part in Part::VARIANTS {
+        startup.listed(*part);
+    }
+    queue.wake([name("a")]);
+    assert!(requests.try_recv().is_ok());
+}
+
+#[test]
+fn a_delayed_request_does_not_count_as_waiting() {
+    let (queue, mut requests) = queue();
+    queue.push_later(name("a"), Duration::from_hours(1));
+    assert!(queue.waiting.lock().is_empty());
+    let request = requests.try_recv().unwrap();
+    assert_eq!(request.message, name("a"));
+    assert!(request.run_at > (Instant::now() + Duration::from_mins(59)).into());
+}
+
+#[test]
+fn the_wait_is_measured_from_the_first_request() {
+    let (queue, _requests) = queue();
+    queue.push(name("a"));
+    let first = queue.waiting.lock()[&name("a")];
+    queue.push(name("a"));
+    assert_eq!(queue.waiting.lock()[&name("a")], first);
+    queue.pop(&name("a"));
+    assert!(queue.waiting.lock().is_empty());
+}
+
+#[test]
+fn a_closed_queue_ends() {
+    let (queue, mut requests) = queue();
+    queue.close();
+    queue.push(name("a"));
+    assert_eq!(requests.try_recv().map(|_| ()), Err(mpsc::TryRecvError::Closed));
+}
+
+#[tokio::test]
+async fn a_sync_has_one_reconcile_at_a_time() {
+    let (sender, requests) = mpsc::unbounded();
+    request(&sender, name("a"));
+    let (running, reconciles) = (Cell::new(0), Cell::new(0));
+    run(requests, |_| async {
+        reconciles.set(reconciles.get() + 1);
+        assert_eq!(running.replace(1), 0);
+        if reconciles.get() == 1 {
+            request(&sender, name("a"));
+            request(&sender, name("a"));
+        }
+        pause().await;
+        running.set(0);
+        if reconciles.get() == 2 {
+            sender.close_channel();
+        }
+    })
+    .await;
+    assert_eq!(reconciles.get(), 2, "one more for the requests made meanwhile");
+}
+
+#[tokio::test]
+async fn concurrent_reconciles_are_bounded() {
+    const SYNCS: usize = 1_000;
+    let (sender, requests) = mpsc::unbounded();
+    for index in 0..SYNCS {
+        request(&sender, name(&index.to_string()));
+    }
+    let (running, most) = (Cell::new(0), Cell::new(0));
+    let reconciles = RefCell::new(BTreeMap::<_, usize>::new());
+    run(requests, |sync| {
+        let (running, most, reconciles, sender) = (&running, &most, &reconciles, &sender);
+        async move {
+            running.set(running.get() + 1);
+            most.set(most.get().max(running.get()));
+            pause().await;
+            running.set(running.get() - 1);
+            *reconciles.borrow_mut().entry(sync).or_default() += 1;
+            if reconciles.borrow().len() == SYNCS {
+                sender.close_channel();
+            }
+        }
+    })
+    .await;
+    assert_eq!(most.get(), CONCURRENT_RECONCILES);
+    assert!(reconciles.into_inner().values().all(|count| *count == 1), "each sync once");
+}
+
+#[tokio::test]
+async fn running_reconciles_end_before_the_queue_does() {
+    let (sender, requests) = mpsc::unbounded();
+    request(&sender, name("a"));
+    let later = tokio::time::Instant::now() + Duration::from_hours(1);
+    sender.unbounded_send(Request { message: name("b"), run_at: later }).unwrap();
+    let ended = RefCell::new(Vec::new());
+    run(requests, |sync| {
+        let (ended, sender) = (&ended, &sender);
+        async move {
+            sender.close_channel();
+            pause().await;
+            ended.borrow_mut().push(sync);
+        }
+    })
+    .await;
+    assert_eq!(ended.into_inner(), [name("a")], "no other begins");
+}
