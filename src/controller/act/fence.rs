@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use tokio::time::sleep;
 
-use crate::election::LeaderRecord;
 use crate::election::Lead;
+use crate::election::LeaderRecord;
 use crate::kubernetes::error::NotLeading;
 
 /// How long an API server may take to receive a leader record.
