@@ -1,13 +1,11 @@
-//! Whether the process works, and whether it is of use: `/livez`, `/readyz` and `/metrics`.
+//! `/livez`, `/readyz` and `/metrics`.
 //!
-//! Knows nothing of what it reports: each part of the operator says by [`Health::set`] whether it
-//! is in order, and by [`Health::beat`] that it moves.
+//! Each part of the operator reports its state by [`Health::set`], and the election its progress
+//! by [`Health::beat`].
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -17,14 +15,15 @@ use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
 use crate::metrics::Metrics;
 
-/// A process whose election has not moved for so long is stuck, and better restarted.
-const STUCK: Duration = Duration::from_mins(1);
+/// A process without progress for this long is restarted by the kubelet.
+const STUCK_AFTER: Duration = Duration::from_mins(1);
 
-/// What the parts of the operator say of themselves.
+/// The states of all parts, and the time of the last progress.
 #[derive(Debug)]
 pub struct Health {
     parts: Mutex<BTreeMap<&'static str, Result<(), String>>>,
@@ -34,43 +33,49 @@ pub struct Health {
 // === impl Health ===
 
 impl Health {
-    /// A process that is not ready: the `parts` named have yet to say that they are in order.
+    /// A process that is not ready before each of `parts` has been reported as ready.
     #[must_use]
     pub fn new(parts: &[&'static str]) -> Self {
-        let not_yet = |part: &&'static str| (*part, Err("not yet".to_owned()));
+        let starting = |part: &&'static str| (*part, Err("starting".to_owned()));
         Self {
-            parts: Mutex::new(parts.iter().map(not_yet).collect()),
+            parts: Mutex::new(parts.iter().map(starting).collect()),
             last_beat: Mutex::new(Instant::now()),
         }
     }
 
-    /// Notes whether `part` is in order; if not, why. Tells whether that is news.
+    /// Reports the state of `part`: ready, or why not. Returns whether the state has changed.
     pub fn set(&self, part: &'static str, state: Result<(), String>) -> bool {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = parts.get(part) != Some(&state);
+        let mut parts = self.parts.lock();
+        let changed = parts.get(part) != Some(&state);
         parts.insert(part, state);
-        news
+        changed
     }
 
-    /// Notes that the process moves.
+    /// Reports progress.
     pub fn beat(&self) {
-        *self.last_beat.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.last_beat.lock() = Instant::now();
     }
 
-    /// `Ok` if the process moves.
+    /// The result of `/livez`.
+    ///
+    /// # Errors
+    /// No progress for a minute.
     pub fn live(&self) -> Result<(), String> {
-        let still = self.last_beat.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-        if still < STUCK { Ok(()) } else { Err(format!("nothing has moved for {still:?}")) }
+        let elapsed = self.last_beat.lock().elapsed();
+        if elapsed < STUCK_AFTER { Ok(()) } else { Err(format!("no progress for {elapsed:?}")) }
     }
 
-    /// `Ok` if every part is in order; otherwise what is not, a line each.
+    /// The result of `/readyz`.
+    ///
+    /// # Errors
+    /// The parts that are not ready and why, one per line.
     pub fn ready(&self) -> Result<(), String> {
-        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let complaints: Vec<_> = parts
+        let parts = self.parts.lock();
+        let not_ready: Vec<_> = parts
             .iter()
             .filter_map(|(part, state)| state.as_ref().err().map(|why| format!("{part}: {why}")))
             .collect();
-        if complaints.is_empty() { Ok(()) } else { Err(complaints.join("\n")) }
+        if not_ready.is_empty() { Ok(()) } else { Err(not_ready.join("\n")) }
     }
 }
 
@@ -121,18 +126,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_ready_when_every_part_is_in_order() {
+    fn the_process_is_ready_when_every_part_is() {
         let health = Health::new(&["lease"]);
-        assert_eq!(health.ready(), Err("lease: not yet".to_owned()));
+        assert_eq!(health.ready(), Err("lease: starting".to_owned()));
         assert!(health.set("lease", Ok(())));
-        assert!(!health.set("lease", Ok(())), "the same again is no news");
+        assert!(!health.set("lease", Ok(())), "unchanged");
         assert_eq!(health.ready(), Ok(()));
         health.set("watch", Err("forbidden".to_owned()));
         assert_eq!(health.ready(), Err("watch: forbidden".to_owned()));
     }
 
     #[test]
-    fn it_is_live_as_long_as_it_moves() {
+    fn a_process_that_makes_progress_is_live() {
         let health = Health::new(&[]);
         assert_eq!(health.live(), Ok(()));
     }

@@ -1,55 +1,70 @@
-//! `ConfigMapSync` keeps copies of a ConfigMap equal to their source.
+//! ConfigMapSync: a Kubernetes operator that keeps copies of ConfigMaps equal to their source.
 //!
-//! One sentence carries the design: *decide from what was seen; write only if it is still so.*
+//! The design in one sentence: *decide from what was observed; write only if it is still true.*
 //!
-//! # One round
+//! # One reconcile
 //!
 //! ```text
-//! event -> trigger -> queue -> observe -> Observed -> desired -> Desired -> plan -> Plan
-//!                             (reads)                (---------- pure ----------)   |
-//!                                ^                                                  v
-//!                                '------ again, until nothing is asked for ------- act(&Lead)
-//!                                                                              (writes)
-//!                                        report(&Lead) <- status <- settled Plan
-//!                                           (writes)      (pure)
+//! watch event -> trigger -> queue -> reconcile
+//!
+//! reconcile:  observe -> Observed -> desired -> Desired -> plan -> Plan    one pass
+//!             (reads)               (----------- pure -----------)  |
+//!                ^                                                  v
+//!                '--------- next pass, until the plan is empty --- act(&Lead)
+//!                                                                  (writes)
+//!
+//!             status (pure) -> report(&Lead) (writes status, finalizer, Event)
 //! ```
 //!
-//! # The rooms, in reading order
+//! A reconcile is one run for one `ConfigMapSync`. It is level-triggered: it does not know which
+//! event caused it. Deletion is the same pipeline with an empty `Desired`.
 //!
-//! Each room may name only rooms above it; a test keeps that.
+//! # Rooms, in reading order
 //!
-//! | room | what it is about |
+//! A room is a module of this file. It may import only rooms above it; `tests/architecture` enforces
+//! this.
+//!
+//! | room | contents |
 //! |---|---|
-//! | [`names`] | every name the cluster sees: labels, annotations, policies, conditions |
+//! | [`names`] | every name visible in the cluster: labels, annotations, policies, conditions |
 //! | [`access`] | how a permission is written down |
-//! | [`api`] | the fields that users set and read |
+//! | [`api`] | the kinds `ConfigMapSync` and `ConfigMapSyncLeader` |
 //! | [`backoff`] | the delay after the n-th failure |
-//! | [`decide`] | what should exist, who owns it, what to do about it, what to report |
-//! | [`metrics`], [`telemetry`], [`health`] | observability |
-//! | [`kubernetes`] | access to an API server: clients, requests, calls, the meaning of errors |
-//! | [`election`] | who leads, and until when; the write gate and the fence probe |
-//! | [`cache`] | what is known of the cluster |
-//! | [`orphans`] | copies whose `ConfigMapSync` no longer exists |
-//! | [`controller`] | events, reads and writes around `decide` |
+//! | [`decide`] | pure: what should exist, who owns it, what to do, what to report |
+//! | [`metrics`], [`health`], [`telemetry`] | observability |
+//! | [`kubernetes`] | how to call an API server: clients, layers, requests, classified errors |
+//! | [`election`] | leader election, leader record, write gate, fence probe |
+//! | [`cache`] | what the watches have delivered: sources, copies, syncs, namespaces |
+//! | [`orphans`] | copies whose `ConfigMapSync` no longer exists: candidates and live reads |
+//! | [`controller`] | watches, queue, reconcile, orphan collection: the reads and writes around `decide` |
 //! | [`uninstall`] | removal of what the operator leaves in a cluster |
 //! | [`args`] | flags and subcommands |
-//! | [`policies`], [`manifests`] | the generated policies and manifests |
-//! | [`commands`] | the subcommands that people run, with their own permissions |
-//! | [`app`] | start-up order, and the end of the process |
+//! | [`policies`], [`manifests`] | generated admission policies and manifests |
+//! | [`commands`] | the subcommands besides `run`, with the caller's permissions |
+//! | [`app`] | start and end of `run`; connects the rooms |
 //!
 //! # Invariants
 //!
-//! 1. `decide` never awaits, never asks the time, never fails.
-//! 2. In the operator, cluster writes happen only in `act`, `report` and `election`; commands, and
-//!    `uninstall` for them, write as the person who runs them.
-//! 3. No write without a [`Lead`](election::Lead): the write gate in [`election`] blocks it. No update or delete
-//!    without the version that it was decided on.
-//! 4. Missing knowledge deletes nothing.
-//! 5. Nobody asks why `reconcile` was called.
-//! 6. The label finds a copy, the annotations prove it: a hand-made clone is never collected.
-//! 7. Every name that the cluster sees is in `names`; every permission stands beside the call
-//!    that needs it.
-//! 8. Only `app` knows everyone.
+//! 1. [`decide`] never awaits, never reads a clock, never fails.
+//! 2. The operator writes only in [`controller`], under a
+//!    [`Lead`](election::Lead), and in [`election`] (the Lease and the leader record). Commands and
+//!    [`uninstall`] write with the caller's permissions.
+//! 3. A write without a valid [`Lead`](election::Lead) is not sent: the
+//!    [write gate](election::write_gate) covers every client but the election's own.
+//! 4. Every update and delete carries the resourceVersion that it was decided on.
+//! 5. Missing knowledge never leads to a deletion.
+//! 6. A copy is recognized by its label and its annotations together, one of which names the copy
+//!    itself: a clone made by a user is not a copy, and is never deleted.
+//! 7. Every name visible in the cluster is in [`names`]; every permission is declared beside the
+//!    call that needs it, and printed by `configmapsync manifests`.
+//!
+//! # What is absent
+//!
+//! * The contents of `ConfigMaps` in memory: the cache keeps metadata and digests; contents are
+//!   read when metadata indicate a change.
+//! * Owner references: across namespaces, the garbage collector would delete the copies.
+//! * Requeues without delay, and retries in more than one layer.
+//! * Secrets: the operator has no permission to read any.
 
 #![deny(missing_docs)]
 

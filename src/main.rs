@@ -1,4 +1,4 @@
-//! The operator's binary: reads the arguments, and does what they ask.
+//! The binary: parses the command line and runs a subcommand.
 
 use std::process::ExitCode;
 
@@ -13,12 +13,12 @@ use configmapsync::commands;
 use configmapsync::manifests;
 use configmapsync::telemetry;
 
-/// musl's own allocator is slow under many threads. Version 2 of this one gave back more than
-/// version 3 after ten thousand rounds.
+/// The allocator of musl is slow with many threads. Version 2 of mimalloc returned more memory to
+/// the system than version 3 after ten thousand reconciles.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Wrong usage, as clap has it too.
+/// Exit code for wrong usage, the same as clap's.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -43,10 +43,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints what is wrong with the arguments, or the help that they ask for. After `plan`, 2 means
-/// changes: wrong usage is a failure.
+/// Prints the help, or why the command line is invalid. For `plan`, exit code 2 means that there
+/// are changes, so that wrong usage is 1.
 fn explain(error: &clap::Error) -> ExitCode {
-    // Nowhere is left to complain to.
+    // If stderr is closed, there is no other output to report it to.
     let _ = error.print();
     let is_plan = std::env::args_os().nth(1).is_some_and(|command| command == "plan");
     match error.exit_code() {
@@ -57,16 +57,15 @@ fn explain(error: &clap::Error) -> ExitCode {
 }
 
 fn run(flags: Run) -> ExitCode {
-    // The allocator asks for huge pages, of which each counts as a whole however little of it is
-    // used: with thousands of syncs that nearly doubles our memory. Where it cannot be declined,
-    // we go on with more.
+    // The allocator requests huge pages, which count in full even if little of them is used: with
+    // thousands of syncs this nearly doubles the memory. If it cannot be disabled, continue.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error, ExitCode::FAILURE),
     };
     let result = runtime.block_on(app::run(flags));
-    // What is left, such as an open watch, is not waited for.
+    // Without waiting for blocking tasks.
     runtime.shutdown_background();
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,8 +1,9 @@
 //! Logs and traces.
 //!
-//! Logs go to stderr: a JSON object per line, or text on a terminal. Traces go out over OTLP as
-//! the standard `OTEL_*` variables say, and nowhere if no endpoint is set. Spans wait in a bounded
-//! queue of a thread of their own: a collector that is dead or slow costs nothing but its spans.
+//! Logs go to stderr: one JSON object per line, or text on a terminal. Traces are exported over
+//! OTLP, configured by the standard `OTEL_*` variables; without an endpoint there are none. A
+//! separate thread exports spans from a bounded queue, so that an unreachable or slow collector
+//! loses spans but does not delay the operator.
 
 mod export;
 mod json;
@@ -28,46 +29,46 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::registry::SpanRef;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// How long the exit waits for spans to go out.
+/// How long the exit waits for the export of spans.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the libraries say at every poll and every failed call, we say better, or it is no news.
-/// A filter that names them all the same is obeyed.
+/// Libraries that log every poll and every failed call, which the operator logs with more context.
+/// The user's filter takes precedence.
 const QUIET: &str = "kube_leader_election=warn,kube_client=off,kube_runtime=off";
 
-/// Name of the span that a round is: the root of its trace.
+/// Name of the root span of a reconcile.
 pub const RECONCILE_SPAN: &str = "reconcile";
-/// Name of the span that a sweep is: the root of its trace.
+/// Name of the root span of an orphan collection.
 pub const ORPHAN_COLLECTION_SPAN: &str = "sweep";
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
+    /// Text on a terminal, JSON otherwise.
     Auto,
-    /// A JSON object per line.
+    /// One JSON object per line.
     Json,
-    /// Text for people.
+    /// Human-readable text.
     Text,
 }
 
 /// Telemetry could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The log filter cannot be read.
-    #[error("log filter {filter:?} cannot be read: write for example \"info,kube=debug\"")]
+    /// The log filter is invalid.
+    #[error("invalid log filter {filter:?}: use for example \"info,kube=debug\"")]
     Filter {
         /// The filter.
         filter: String,
-        /// What is wrong with it.
+        /// Why.
         source: tracing_subscriber::filter::ParseError,
     },
-    /// The exporter of traces could not be set up.
-    #[error("traces cannot be exported: correct the OTEL_* variables, or unset them")]
+    /// The exporter could not be configured.
+    #[error("cannot export traces: correct the OTEL_* variables, or unset them")]
     Exporter(#[from] export::Error),
 }
 
-/// Running telemetry. Dropping it flushes nothing: call [`Telemetry::shutdown`].
+/// Running telemetry. Dropping it loses queued spans: call [`Telemetry::shutdown`].
 #[derive(Debug)]
 pub struct Telemetry {
     provider: Option<SdkTracerProvider>,
@@ -76,10 +77,11 @@ pub struct Telemetry {
 // === impl Telemetry ===
 
 impl Telemetry {
-    /// Starts logs, and traces if an endpoint is set. Must be called within a Tokio runtime.
+    /// Starts logs, and traces if an endpoint is set. Must be called within a Tokio runtime, and
+    /// once per process.
     ///
     /// # Errors
-    /// The filter or an `OTEL_*` variable cannot be read.
+    /// The filter or an `OTEL_*` variable is invalid.
     pub fn start(format: LogFormat, filter: &str) -> Result<Self, Error> {
         let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))
             .map_err(|source| Error::Filter { filter: filter.to_owned(), source })?;
@@ -109,22 +111,22 @@ impl Telemetry {
         Ok(Self { provider })
     }
 
-    /// Sends what is waiting, for two seconds at most.
+    /// Exports queued spans, for at most two seconds.
     pub async fn shutdown(self) {
         let Some(provider) = self.provider else { return };
         let flush =
             tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH_TIMEOUT));
-        let why = match tokio::time::timeout(FLUSH_TIMEOUT, flush).await {
+        let error = match tokio::time::timeout(FLUSH_TIMEOUT, flush).await {
             Ok(Ok(Ok(()))) => return,
             Ok(Ok(Err(error))) => error.to_string(),
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("they were not taken within {FLUSH_TIMEOUT:?}"),
+            Err(_) => format!("no response within {FLUSH_TIMEOUT:?}"),
         };
-        tracing::warn!(error = why, "the last spans were not sent: see to the collector of traces");
+        tracing::warn!(error, "cannot export the last spans: check the trace collector");
     }
 }
 
-/// Id of the trace that `span` belongs to; `None` if it is not traced.
+/// Id of the trace that `span` belongs to; `None` if the trace is not exported.
 #[must_use]
 pub fn trace_id(span: &Span) -> Option<String> {
     let context = span.context();
@@ -133,8 +135,8 @@ pub fn trace_id(span: &Span) -> Option<String> {
         .then(|| span_context.trace_id().to_string())
 }
 
-/// Our own spans, and those of the calls that a round or a sweep makes. Renewals and watches would make a
-/// trace of every poll, and the exporter's own calls would feed themselves.
+/// Exports our own spans, and those of API calls within a reconcile or an orphan collection. Spans
+/// of renewals and watches would be a trace per poll, and those of the exporter would cause more.
 fn is_exported<S>(metadata: &Metadata<'_>, context: &Context<'_, S>) -> bool
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -146,23 +148,23 @@ where
         return true;
     }
     let is_call = metadata.target().starts_with("kube_client");
-    let within_a_round = |span: SpanRef<'_, S>| {
+    let is_within_reconcile = |span: SpanRef<'_, S>| {
         span.scope().any(|span| [RECONCILE_SPAN, ORPHAN_COLLECTION_SPAN].contains(&span.name()))
     };
-    is_call && context.lookup_current().is_some_and(within_a_round)
+    is_call && context.lookup_current().is_some_and(is_within_reconcile)
 }
 
-/// An error and its causes in one line.
+/// An error and its sources in one line. A source that the text already contains is not repeated.
 #[must_use]
 pub fn describe(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
-    while let Some(deeper) = cause {
-        let text = deeper.to_string();
+    while let Some(source) = cause {
+        let text = source.to_string();
         if !line.contains(&text) {
             line = format!("{line}: {text}");
         }
-        cause = deeper.source();
+        cause = source.source();
     }
     line.replace('\n', " ")
 }

@@ -1,7 +1,7 @@
-//! The connections of the process: one for the Lease, one for calls, one for watches.
+//! The clients of the process: for the Lease, for other calls, and for watches.
 //!
-//! They are separate so that a renewal never waits behind a write, and because their timeouts
-//! differ.
+//! They are separate because their timeouts differ, and so that a renewal of the Lease never waits
+//! for another call.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,31 +13,31 @@ use crate::kubernetes::clients;
 use crate::kubernetes::config;
 use crate::metrics::Metrics;
 
-/// The connections of the process.
+/// The clients of the process.
 pub struct Connections {
-    /// For the Lease.
+    /// For the election.
     pub election: election::Clients,
     /// For everything else.
     pub controller: controller::Clients,
 }
 
-/// The cluster's address or credentials could not be read.
+/// No client could be built.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no configuration, or none that can be used.
+    /// No usable configuration was found.
     #[error(transparent)]
     Config(#[from] config::Error),
-    /// A client could not be built from it.
-    #[error("the cluster's address or credentials cannot be used")]
+    /// The configuration contains an address or credentials that cannot be used.
+    #[error("cannot use the API server's address or credentials: correct the kubeconfig")]
     Build(#[source] kube::Error),
 }
 
-/// Builds the clients for the cluster that `kubeconfig` describes, or, without it, the environment.
-/// Requests are counted in `metrics`. Writes pass `gate`, those to the Lease excepted.
+/// Builds the clients for the cluster in `kubeconfig`, or in the default configuration without
+/// one. Requests are counted in `metrics`. All writes pass `gate`, except those of the election.
 ///
 /// # Errors
-/// The configuration is missing or broken. No request is sent: an unreachable API server is no
-/// error.
+/// The configuration is missing or invalid. No request is sent, so an unreachable API server is
+/// not an error here.
 pub async fn connect(
     kubeconfig: Option<&Path>,
     metrics: &Arc<Metrics>,

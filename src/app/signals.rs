@@ -1,10 +1,13 @@
-//! SIGTERM and SIGINT ask the process to stop.
+//! SIGTERM and SIGINT: requests to stop.
 
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tokio::sync::watch;
 
-/// A receiver that turns true when the process is asked to stop.
+/// Installs handlers for both signals. The receiver becomes true at the first one.
+///
+/// # Errors
+/// A handler could not be installed.
 pub fn listen() -> std::io::Result<watch::Receiver<bool>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -20,7 +23,7 @@ pub fn listen() -> std::io::Result<watch::Receiver<bool>> {
     Ok(receiver)
 }
 
-/// Waits until the process is asked to stop.
+/// Waits for the first signal.
 pub async fn stopped(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|stopped| *stopped).await.is_err() {
         std::future::pending::<()>().await;

@@ -1,4 +1,4 @@
-//! Flags of what a person asks for.
+//! Flags of the other subcommands.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,29 +7,37 @@ use clap::Args;
 use clap::ValueEnum;
 
 use crate::api::namespaced_name::NamespacedName;
-use crate::args::duration;
+use crate::args::duration::duration;
 use crate::names;
 
-/// Which cluster a command is for.
+/// The cluster that a subcommand connects to.
 #[derive(Clone, Debug, Args)]
 pub struct Cluster {
-    /// Kubeconfig of the cluster; without it, the one that kubectl takes.
+    /// Kubeconfig of the cluster. Without it: the one that kubectl uses.
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 
-    /// Context of the kubeconfig; without it, the current one.
+    /// Context in the kubeconfig. Without it: the current context.
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
+}
+
+/// Flags of `manifests`.
+#[derive(Clone, Debug, Args)]
+pub struct Manifests {
+    /// Write each file below this directory, the root of the repository, instead of printing them.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub write: Option<PathBuf>,
 }
 
 /// Flags of `sweep`.
 #[derive(Clone, Debug, Args)]
 pub struct Sweep {
-    /// Which cluster.
+    /// The cluster.
     #[command(flatten)]
     pub cluster: Cluster,
 
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long, short)]
     pub yes: bool,
 }
@@ -37,19 +45,20 @@ pub struct Sweep {
 /// Flags of `check`.
 #[derive(Clone, Debug, Args)]
 pub struct Check {
-    /// Which cluster.
+    /// The cluster.
     #[command(flatten)]
     pub cluster: Cluster,
 
-    /// The operator's namespace.
+    /// Namespace of the operator.
     #[arg(long, short, value_name = "NAME", default_value = names::INSTALLATION)]
     pub namespace: String,
 
-    /// The operator's Deployment. It tells the ServiceAccount and the protected namespaces, too.
+    /// Name of the operator's Deployment. The ServiceAccount and the protected namespaces are read
+    /// from it.
     #[arg(long, value_name = "NAME", default_value = names::INSTALLATION)]
     pub deployment: String,
 
-    /// How the findings look.
+    /// Output format.
     #[arg(long, short, value_enum, default_value = "text")]
     pub output: Output,
 }
@@ -57,28 +66,28 @@ pub struct Check {
 /// Flags of `uninstall`.
 #[derive(Clone, Debug, Args)]
 pub struct Uninstall {
-    /// Which cluster.
+    /// The cluster.
     #[command(flatten)]
     pub cluster: Cluster,
 
-    /// The operator's namespace.
+    /// Namespace of the operator.
     #[arg(long, short, value_name = "NAME", default_value = names::INSTALLATION)]
     pub namespace: String,
 
-    /// The operator's Deployment. It may be gone already, and its namespace, too.
+    /// Name of the operator's Deployment. It need not exist any more, nor its namespace.
     #[arg(long, value_name = "NAME", default_value = names::INSTALLATION)]
     pub deployment: String,
 
-    /// Delete the copies that the operator made, except where a ConfigMapSync says to retain them;
-    /// those, and what it has taken over, lose our marks and stay.
+    /// Delete the copies that the operator created, except those of a ConfigMapSync with
+    /// deletionPolicy Retain. Those and adopted ConfigMaps stay, without ownership markers.
     #[arg(long)]
     pub delete_copies: bool,
 
-    /// How long all of it may take.
+    /// Timeout of the whole command, such as 5m.
     #[arg(long, default_value = "5m", value_parser = duration)]
     pub timeout: Duration,
 
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long, short)]
     pub yes: bool,
 }
@@ -86,23 +95,25 @@ pub struct Uninstall {
 /// Flags of `plan`.
 #[derive(Clone, Debug, Args)]
 pub struct Plan {
-    /// Which cluster.
+    /// The cluster.
     #[command(flatten)]
     pub cluster: Cluster,
 
-    /// The ConfigMapSync; without it, all of them.
+    /// The ConfigMapSync. Without it: all ConfigMapSyncs.
     #[arg(value_name = "NAMESPACE/NAME", conflicts_with = "filename")]
     pub sync: Option<NamespacedName>,
 
-    /// Manifests of ConfigMapSyncs, as if they were applied; - reads them from standard input.
+    /// File with manifests of ConfigMapSyncs, planned as if they were applied. "-" reads standard
+    /// input.
     #[arg(long, short, value_name = "FILE")]
     pub filename: Option<PathBuf>,
 
-    /// How the plan looks.
+    /// Output format.
     #[arg(long, short, value_enum, default_value = "text")]
     pub output: Output,
 
-    /// Namespaces that the operator never writes to, its own among them.
+    /// Namespaces that are never destinations, separated by commas. Use the list of the operator,
+    /// and its own namespace.
     #[arg(
         long,
         env = "CONFIGMAPSYNC_PROTECTED_NAMESPACES",
@@ -112,11 +123,11 @@ pub struct Plan {
     pub protected_namespaces: Vec<String>,
 }
 
-/// How what is found is printed.
+/// An output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// Human-readable text.
     Text,
-    /// For programs.
+    /// JSON.
     Json,
 }

@@ -1,8 +1,8 @@
-//! Where spans go: OTLP, as the standard environment variables say.
+//! The OTLP exporter, configured by the standard environment variables.
 //!
-//! The SDK reads endpoint, headers, timeouts and sampler by itself. It does not read
-//! `OTEL_SDK_DISABLED` and `OTEL_TRACES_EXPORTER`, and it would prefer HTTP: the specification's
-//! names are kept here, with gRPC as the default.
+//! The SDK reads endpoint, headers, timeouts and sampler. It does not read `OTEL_SDK_DISABLED` and
+//! `OTEL_TRACES_EXPORTER`, and its default protocol is HTTP: these are read here, with gRPC as the
+//! default.
 
 use std::env;
 
@@ -17,23 +17,26 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::names;
 
-/// An `OTEL_*` variable asks for what cannot be.
+/// An `OTEL_*` variable has a value that is not supported.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The protocol is unknown.
-    #[error("OTEL_EXPORTER_OTLP_PROTOCOL is {0:?}: set it to grpc or http/protobuf")]
+    #[error("unknown OTEL_EXPORTER_OTLP_PROTOCOL {0:?}: set it to grpc or http/protobuf")]
     Protocol(String),
     /// The exporter is unknown.
-    #[error("OTEL_TRACES_EXPORTER is {0:?}: set it to otlp or none")]
+    #[error("unknown OTEL_TRACES_EXPORTER {0:?}: set it to otlp or none")]
     Exporter(String),
     /// The exporter could not be built.
-    #[error("the exporter cannot be built")]
+    #[error("cannot build the exporter")]
     Build(#[from] ExporterBuildError),
 }
 
-/// The provider of tracers that the environment asks for; `None` if it asks for none.
+/// The tracer provider that the environment configures; `None` if tracing is off.
+///
+/// # Errors
+/// A variable has a value that is not supported, or the exporter could not be built.
 pub fn provider() -> Result<Option<SdkTracerProvider>, Error> {
-    if !is_wanted(variable)? {
+    if !is_enabled(variable)? {
         return Ok(None);
     }
     let exporter = match protocol(variable)? {
@@ -47,7 +50,7 @@ pub fn provider() -> Result<Option<SdkTracerProvider>, Error> {
     Ok(Some(provider))
 }
 
-/// Our tracer.
+/// The operator's tracer.
 pub fn tracer(provider: &SdkTracerProvider) -> SdkTracer {
     provider.tracer(names::SERVICE_NAME)
 }
@@ -56,7 +59,7 @@ fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn is_wanted(variable: impl Fn(&str) -> Option<String>) -> Result<bool, Error> {
+fn is_enabled(variable: impl Fn(&str) -> Option<String>) -> Result<bool, Error> {
     if variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
         return Ok(false);
     }
@@ -90,15 +93,15 @@ mod tests {
     const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317");
 
     #[test]
-    fn without_an_endpoint_there_are_no_traces() {
-        assert!(!is_wanted(set(&[])).unwrap());
-        assert!(is_wanted(set(&[ENDPOINT])).unwrap());
+    fn traces_need_an_endpoint() {
+        assert!(!is_enabled(set(&[])).unwrap());
+        assert!(is_enabled(set(&[ENDPOINT])).unwrap());
     }
 
     #[test]
-    fn traces_can_be_switched_off_by_the_standard_variables() {
-        assert!(!is_wanted(set(&[ENDPOINT, ("OTEL_SDK_DISABLED", "true")])).unwrap());
-        assert!(!is_wanted(set(&[ENDPOINT, ("OTEL_TRACES_EXPORTER", "none")])).unwrap());
+    fn the_standard_variables_disable_traces() {
+        assert!(!is_enabled(set(&[ENDPOINT, ("OTEL_SDK_DISABLED", "true")])).unwrap());
+        assert!(!is_enabled(set(&[ENDPOINT, ("OTEL_TRACES_EXPORTER", "none")])).unwrap());
     }
 
     #[test]
@@ -109,9 +112,9 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_value_is_named() {
-        let carrier_pigeon = set(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "pigeon")]);
-        assert!(protocol(carrier_pigeon).unwrap_err().to_string().contains("pigeon"));
-        assert!(is_wanted(set(&[("OTEL_TRACES_EXPORTER", "zipkin")])).is_err());
+    fn an_error_names_the_unknown_value() {
+        let unknown = set(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")]);
+        assert!(protocol(unknown).unwrap_err().to_string().contains("http/json"));
+        assert!(is_enabled(set(&[("OTEL_TRACES_EXPORTER", "zipkin")])).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Log lines as JSON objects that carry the trace, the span and the sync they belong to.
+//! Log lines as JSON objects, with the ids of their trace and span, and their sync.
 
 use std::fmt;
 
@@ -17,11 +17,11 @@ use tracing_subscriber::fmt::FormattedFields;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::registry::LookupSpan;
 
-/// The span field that names the sync.
+/// The span field that contains `namespace/name` of the sync.
 const SYNC: &str = "sync";
 
 /// One JSON object per event: `timestamp`, `level`, `target`, `message`, the event's own fields,
-/// and `sync`, `trace_id` and `span_id` where they are known.
+/// and `sync`, `trace_id` and `span_id` where the event has them.
 pub struct JsonLine;
 
 // === impl JsonLine ===

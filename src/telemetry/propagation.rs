@@ -1,4 +1,4 @@
-//! Sends the trace on to the API server: the header `traceparent` (W3C Trace Context).
+//! Trace propagation to the API server by the header `traceparent` (W3C Trace Context).
 
 use http::HeaderMap;
 use http::HeaderName;
@@ -11,7 +11,7 @@ use tower::util::MapRequestLayer;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-/// A layer that puts the current span into the headers of each request.
+/// A layer that adds the context of the current span to the headers of each request.
 #[must_use]
 pub fn layer<Body>() -> MapRequestLayer<fn(Request<Body>) -> Request<Body>> {
     MapRequestLayer::new(with_traceparent)
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_within_a_span_carries_its_trace() {
+    fn a_request_within_a_span_has_its_traceparent() {
         let provider = SdkTracerProvider::builder().build();
         let traces = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
         let subscriber = tracing_subscriber::registry().with(traces);
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_without_a_trace_carries_none() {
+    fn a_request_outside_a_span_has_no_traceparent() {
         assert!(!with_traceparent(Request::new(())).headers().contains_key("traceparent"));
     }
 }

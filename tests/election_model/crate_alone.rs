@@ -1,139 +1,140 @@
-//! What the crate does without the guard: the counterexamples that it is there for.
+//! Counterexamples of the crate without the guard: what the guard prevents.
 
-use crate::election::LED_BY_ITS_OWN;
-use crate::election::ONE_WRITER;
-use crate::explore::breaks;
-use crate::explore::with;
-use crate::rules::Races;
-use crate::rules::Rules;
-use crate::rules::Start;
+use crate::checker::counterexample;
+use crate::checker::with;
+use crate::config::Config;
+use crate::config::Races;
+use crate::config::Start;
+use crate::model::LEADER_HOLDS_LEASE;
+use crate::model::ONE_WRITER;
 
-/// The crate alone, where the first replica leads already.
-fn led(races: Races) -> Rules {
-    with(Rules::bare(races), |rules| rules.world.start = Start::Led)
+/// The crate alone, where the first replica leads from the start.
+fn with_leader(races: Races) -> Config {
+    with(Config::crate_alone(races), |config| config.environment.start = Start::Leader)
 }
 
-/// Which nobody minds who has neither a deadline nor looks at whose the Lease is that comes back.
+/// Without a deadline and a check of the returned holder, the process continues as leader.
 #[test]
-fn a_renewal_after_a_takeover_comes_back_as_acquired() {
-    let rules = with(led(Races { renewals: true, ..Races::NONE }), |rules| {
-        rules.lease = 1;
-        rules.deadline = None;
+fn a_renewal_after_a_takeover_returns_acquired() {
+    let config = with(with_leader(Races { renewals: true, ..Races::NONE }), |config| {
+        config.lease = 1;
+        config.deadline = None;
     });
     assert_eq!(
-        breaks("late renewal", rules, &[LED_BY_ITS_OWN]),
+        counterexample("late renewal", config, &[LEADER_HOLDS_LEASE]),
         [
             "a tick passes",
             "a tick passes",
-            "A finds its own Lease, and asks to renew it",
-            "B finds A's Lease expired, and asks to acquire it",
-            "B's request to acquire the Lease arrives: it was A's; B leads",
-            "A's request to renew the Lease arrives: it is B's",
+            "A finds its own Lease and requests to renew it",
+            "B finds A's expired Lease and requests to acquire it",
+            "B's request to acquire the Lease arrives; its holder was A; B leads",
+            "A's request to renew the Lease arrives; its holder is B",
         ]
     );
 }
 
-/// The same, to the end: the deadline is kept, and the holder is not looked at.
+/// The same until two replicas write: the deadline is respected, the returned holder ignored.
 #[test]
-fn a_renewal_after_a_takeover_makes_two_write() {
-    let rules = led(Races { renewals: true, ..Races::NONE });
+fn a_renewal_after_a_takeover_causes_two_writers() {
+    let config = with_leader(Races { renewals: true, ..Races::NONE });
     assert_eq!(
-        breaks("late renewal, two writers", rules, &[ONE_WRITER]),
+        counterexample("late renewal, two writers", config, &[ONE_WRITER]),
         [
-            "A is to stop: it asks to release the Lease, and begins anew",
+            "A stops: it requests to release the Lease and restarts",
             "A's late request to release the Lease arrives",
             "a tick passes",
             "a tick passes",
-            "A finds a Lease that nobody holds, and asks to acquire it",
-            "A waits no longer for an answer",
+            "A finds a Lease without holder and requests to acquire it",
+            "A's request for the Lease times out",
             "A's late request to acquire the Lease arrives",
             "a tick passes",
             "a tick passes",
             "a tick passes",
             "a tick passes",
             "a tick passes",
-            "A finds its own Lease, and asks to renew it",
-            "B finds A's Lease expired, and asks to acquire it",
-            "B's request to acquire the Lease arrives: it was A's; B leads",
-            "A's request to renew the Lease arrives: it is B's; A leads",
+            "A finds its own Lease and requests to renew it",
+            "B finds A's expired Lease and requests to acquire it",
+            "B's request to acquire the Lease arrives; its holder was A; B leads",
+            "A's request to renew the Lease arrives; its holder is B; A leads",
             "A sends a write",
-            "A's write is let in",
+            "A's write is admitted",
             "B sends a write",
-            "B's write is let in",
+            "B's write is admitted",
             "B's write is stored",
-            "A's write is stored, after one of a later term",
+            "A's write is stored, after a write of a later term",
         ]
     );
 }
 
 #[test]
-fn two_who_find_a_lease_free_both_acquire_it() {
-    let rules = led(Races { acquisitions: true, ..Races::NONE });
+fn two_replicas_acquire_one_free_lease() {
+    let config = with_leader(Races { acquisitions: true, ..Races::NONE });
     assert_eq!(
-        breaks("double acquisition", rules, &[ONE_WRITER]),
+        counterexample("double acquisition", config, &[ONE_WRITER]),
         [
-            "A is to stop: it asks to release the Lease, and begins anew",
+            "A stops: it requests to release the Lease and restarts",
             "A's late request to release the Lease arrives",
             "a tick passes",
             "a tick passes",
-            "A finds a Lease that nobody holds, and asks to acquire it",
-            "B finds a Lease that nobody holds, and asks to acquire it",
+            "A finds a Lease without holder and requests to acquire it",
+            "B finds a Lease without holder and requests to acquire it",
             "A's request to acquire the Lease arrives; A leads",
             "A sends a write",
-            "A's write is let in",
-            "B's request to acquire the Lease arrives: it was A's; B leads",
+            "A's write is admitted",
+            "B's request to acquire the Lease arrives; its holder was A; B leads",
             "B sends a write",
-            "B's write is let in",
+            "B's write is admitted",
             "B's write is stored",
-            "A's write is stored, after one of a later term",
+            "A's write is stored, after a write of a later term",
         ]
     );
 }
 
 #[test]
-fn stepping_down_after_a_takeover_frees_the_lease_of_another() {
-    let rules = led(Races { releases: true, ..Races::NONE });
+fn a_release_after_a_takeover_releases_anothers_lease() {
+    let config = with_leader(Races { releases: true, ..Races::NONE });
     assert_eq!(
-        breaks("late release", rules, &[ONE_WRITER]),
+        counterexample("late release", config, &[ONE_WRITER]),
         [
             "a tick passes",
             "a tick passes",
-            "A is to stop: it asks to release the Lease, and begins anew",
+            "A stops: it requests to release the Lease and restarts",
             "a tick passes",
             "a tick passes",
             "a tick passes",
-            "A finds the Lease of a process that ended expired, and asks to acquire it",
+            "A finds the expired Lease of an ended process and requests to acquire it",
             "A's request to acquire the Lease arrives; A leads",
             "A's late request to release the Lease arrives",
             "a tick passes",
             "a tick passes",
             "A sends a write",
-            "A's write is let in",
-            "B finds a Lease that nobody holds, and asks to acquire it",
+            "A's write is admitted",
+            "B finds a Lease without holder and requests to acquire it",
             "B's request to acquire the Lease arrives; B leads",
             "B sends a write",
-            "B's write is let in",
+            "B's write is admitted",
             "B's write is stored",
-            "A's write is stored, after one of a later term",
+            "A's write is stored, after a write of a later term",
         ]
     );
 }
 
 #[test]
-fn a_wall_clock_that_is_ahead_takes_a_lease_that_lasts() {
-    let rules = with(led(Races::NONE), |rules| rules.world.wall_clocks = [0, 4, 0]);
+fn a_wall_clock_ahead_acquires_a_valid_lease() {
+    let config =
+        with(with_leader(Races::NONE), |config| config.environment.wall_clocks = [0, 4, 0]);
     assert_eq!(
-        breaks("wall clocks", rules, &[ONE_WRITER]),
+        counterexample("wall clocks", config, &[ONE_WRITER]),
         [
             "a tick passes",
             "A sends a write",
-            "A's write is let in",
-            "B finds A's Lease expired, and asks to acquire it",
-            "B's request to acquire the Lease arrives: it was A's; B leads",
+            "A's write is admitted",
+            "B finds A's expired Lease and requests to acquire it",
+            "B's request to acquire the Lease arrives; its holder was A; B leads",
             "B sends a write",
-            "B's write is let in",
+            "B's write is admitted",
             "B's write is stored",
-            "A's write is stored, after one of a later term",
+            "A's write is stored, after a write of a later term",
         ]
     );
 }

@@ -1,8 +1,8 @@
-//! What a replica does when it has looked at the Lease: what the guard shows, and what the crate
-//! does with what it is shown.
+//! What a replica does after it has read the Lease: the view of the guard, and the request of the
+//! crate.
 //!
-//! The guard is the operator's own, asked about everything that can be asked before the exploration
-//! begins. The crate is told in four lines; `told` holds them against the crate itself.
+//! The guard is the operator's own code, tabulated for every input before the exploration. The
+//! crate is modelled in four lines, which `crate_conformance` compares with the crate itself.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,58 +10,58 @@ use std::time::Duration;
 use configmapsync::election::lease_guard;
 use configmapsync::election::lease_guard::Record;
 
-use crate::rules::Rules;
-use crate::rules::Ticks;
-use crate::world::Ask;
-use crate::world::Holder;
-use crate::world::Lease;
-use crate::world::Pod;
-use crate::world::Seen;
+use crate::config::Config;
+use crate::config::Ticks;
+use crate::state::Holder;
+use crate::state::Lease;
+use crate::state::Observation;
+use crate::state::Operation;
+use crate::state::Pod;
 
-/// What the crate sees of the Lease.
+/// The Lease as shown to the crate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shown {
-    /// There is none.
-    Absent,
-    /// It is ours.
+pub enum LeaseView {
+    /// It is missing.
+    Missing,
+    /// Its holder is the reader.
     Ours,
-    /// It is not ours, and free.
+    /// Another process holds it, or none, and it may be acquired.
     Free,
-    /// It is not ours, and not free.
+    /// It may not be acquired.
     Held,
 }
 
-/// The Lease as one process finds it.
+/// The Lease as a process reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Found {
-    /// There is none.
-    Absent,
-    /// It was given back.
+    /// It is missing.
+    Missing,
+    /// Its holder has released it.
     Released,
-    /// It has no holder, and nobody gave it back.
+    /// It has no holder, but was not released.
     Emptied,
-    /// It is its own.
+    /// Its holder is the reader.
     Ours,
-    /// It is somebody else's.
-    Others,
+    /// Another process holds it.
+    Other,
 }
 
-/// What the guard says to all that can be found.
+/// The view of the guard for every input.
 #[derive(Clone, Debug)]
-pub struct Guard(HashMap<(bool, Seen, Found), Shown>);
+pub struct Guard(HashMap<(bool, Observation, Found), LeaseView>);
 
-const OURS: &str = "we";
-const OTHERS: &str = "somebody else";
+const OURS: &str = "ours";
+const OTHER: &str = "other";
 
-// === impl Shown ===
+// === impl LeaseView ===
 
-impl Shown {
-    /// What the crate asks for: it creates, renews, acquires, or leaves it.
-    pub const fn ask(self, was_released: bool) -> Option<Ask> {
+impl LeaseView {
+    /// The request of the crate; `None` if it sends none.
+    pub const fn operation(self, was_released: bool) -> Option<Operation> {
         match self {
-            Self::Absent => Some(Ask::Create),
-            Self::Ours => Some(Ask::Renew),
-            Self::Free => Some(Ask::Acquire { was_released }),
+            Self::Missing => Some(Operation::Create),
+            Self::Ours => Some(Operation::Renew),
+            Self::Free => Some(Operation::Acquire { was_released }),
             Self::Held => None,
         }
     }
@@ -70,25 +70,25 @@ impl Shown {
 // === impl Found ===
 
 impl Found {
-    /// What `pod` finds.
+    /// What `pod` reads.
     pub fn by(pod: Pod, lease: Option<Lease>) -> Self {
         match lease {
-            None => Self::Absent,
-            Some(Lease { holder: Holder::Nobody, is_released: true, .. }) => Self::Released,
-            Some(Lease { holder: Holder::Nobody, .. }) => Self::Emptied,
+            None => Self::Missing,
+            Some(Lease { holder: Holder::None, is_released: true, .. }) => Self::Released,
+            Some(Lease { holder: Holder::None, .. }) => Self::Emptied,
             Some(Lease { holder: Holder::Process(holder), .. }) if holder == pod => Self::Ours,
-            Some(_) => Self::Others,
+            Some(_) => Self::Other,
         }
     }
 
-    fn record(self, rules: &Rules, renewed: &str) -> Option<Record> {
+    fn record(self, config: &Config, renewed: &str) -> Option<Record> {
         let holder = match self {
-            Self::Absent => return None,
+            Self::Missing => return None,
             Self::Released | Self::Emptied => "",
             Self::Ours => OURS,
-            Self::Others => OTHERS,
+            Self::Other => OTHER,
         };
-        let duration = if self == Self::Released { 1 } else { rules.lease };
+        let duration = if self == Self::Released { 1 } else { config.lease };
         Some(Record {
             uid: Some("one".to_owned()),
             holder: Some(holder.to_owned()),
@@ -103,51 +103,55 @@ impl Found {
 // === impl Guard ===
 
 impl Guard {
-    /// Asks the guard about everything, with a second for a tick.
-    pub fn new(rules: &Rules) -> Self {
-        let ages = (0..=rules.waits_for()).map(Seen::Same);
-        let seen: Vec<_> = ages.chain([Seen::Nothing, Seen::Former]).collect();
-        let found = [Found::Absent, Found::Released, Found::Emptied, Found::Ours, Found::Others];
+    /// Tabulates the guard, with a second for a tick.
+    pub fn new(config: &Config) -> Self {
+        let ages = (0..=config.waits_for()).map(Observation::Unchanged);
+        let observations: Vec<_> =
+            ages.chain([Observation::Nothing, Observation::Previous]).collect();
+        let found = [Found::Missing, Found::Released, Found::Emptied, Found::Ours, Found::Other];
         let mut table = HashMap::new();
         for leads in [false, true] {
-            for seen in &seen {
+            for observation in &observations {
                 for found in found {
-                    table.insert((leads, *seen, found), show(rules, leads, *seen, found));
+                    table.insert(
+                        (leads, *observation, found),
+                        view(config, leads, *observation, found),
+                    );
                 }
             }
         }
         Self(table)
     }
 
-    /// What it shows of what was `found`, to a leader or a standby that has `seen` so much.
-    pub fn show(&self, leads: bool, seen: Seen, found: Found) -> Shown {
-        self.0[&(leads, seen, found)]
+    /// The view of what was `found`, for a leader or for a standby with this observation.
+    pub fn view(&self, leads: bool, observation: Observation, found: Found) -> LeaseView {
+        self.0[&(leads, observation, found)]
     }
 }
 
-fn show(rules: &Rules, leads: bool, seen: Seen, found: Found) -> Shown {
-    let long_ago = Duration::from_hours(1);
-    let record = found.record(rules, "now");
-    // What our clock says of so much time, where it is fast.
-    let measured = |age: Ticks| if age == 0 { 0 } else { age + rules.world.drift };
-    let (before, now) = match seen {
-        Seen::Nothing => (None, long_ago),
-        Seen::Former => {
-            let former = Found::Others.record(rules, "before");
-            (Some(lease_guard::Observation::after(None, former, Duration::ZERO)), long_ago)
+fn view(config: &Config, leads: bool, observation: Observation, found: Found) -> LeaseView {
+    let later = Duration::from_hours(1);
+    let record = found.record(config, "now");
+    // The same duration on a fast clock.
+    let measured = |age: Ticks| if age == 0 { 0 } else { age + config.environment.drift };
+    let (before, now) = match observation {
+        Observation::Nothing => (None, later),
+        Observation::Previous => {
+            let previous = Found::Other.record(config, "before");
+            (Some(lease_guard::Observation::after(None, previous, Duration::ZERO)), later)
         }
-        Seen::Same(age) => {
-            let since = lease_guard::Observation::after(None, record.clone(), long_ago);
-            (Some(since), long_ago + Duration::from_secs(measured(age).into()))
+        Observation::Unchanged(age) => {
+            let first = lease_guard::Observation::after(None, record.clone(), later);
+            (Some(first), later + Duration::from_secs(measured(age).into()))
         }
     };
-    let seen = lease_guard::Observation::after(before, record, now);
-    let ours = Duration::from_secs(rules.lease.into());
+    let observation = lease_guard::Observation::after(before, record, now);
+    let ours = Duration::from_secs(config.lease.into());
     let role = if leads { lease_guard::Role::Leader } else { lease_guard::Role::Candidate };
-    match seen.view(now, ours, role) {
-        lease_guard::LeaseView::Missing => Shown::Absent,
-        lease_guard::LeaseView::Lease { holder, .. } if holder == OURS => Shown::Ours,
-        lease_guard::LeaseView::Lease { is_free: true, .. } => Shown::Free,
-        lease_guard::LeaseView::Lease { .. } => Shown::Held,
+    match observation.view(now, ours, role) {
+        lease_guard::LeaseView::Missing => LeaseView::Missing,
+        lease_guard::LeaseView::Lease { holder, .. } if holder == OURS => LeaseView::Ours,
+        lease_guard::LeaseView::Lease { is_free: true, .. } => LeaseView::Free,
+        lease_guard::LeaseView::Lease { .. } => LeaseView::Held,
     }
 }

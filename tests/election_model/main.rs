@@ -1,46 +1,48 @@
-//! The election, explored in every order of events that a small world can bring about.
+//! A model of the leader election, explored exhaustively.
 //!
-//! The model has the Lease, two or three replicas, what is under way between them, the guard, the
-//! renew deadline, the write gate, the announcement and the fence. Any process may be slow for any
-//! time at any moment, be frozen between its last look at the clock and sending, or end and begin
-//! anew; any message may be late or lost. The guard is the operator's own function, asked about
-//! every case; the crate is told in four lines, and those are held against the crate itself.
+//! The model contains the Lease, two or three replicas, their requests in flight, the lease guard,
+//! the renew deadline, the write gate, the leader record and the fence. At any time, any process may
+//! be delayed, suspended between checking the clock and sending, or restarted; any message may be
+//! delayed or lost. The guard is the operator's own code, tabulated before the exploration. The
+//! crate `kube-leader-election` is modelled in four lines, which `crate_conformance` compares with
+//! the crate itself.
 //!
-//! What is shown:
-//! * with everything on, writes of two terms never mix, and from everywhere somebody can lead again
-//!   (`holds`); without the fence the same, as long as writes are not delayed on their way;
-//! * each protection is needed: without it, the shortest way to harm is printed and kept
-//!   (`crate_alone`, `protections`);
-//! * what is beyond all of it has its counterexample, too (`limits`).
+//! Results:
+//! * With all protections, writes of two terms never interleave, and a replica can lead again from
+//!   every state (`invariants`). Without the fence the same holds if writes are not delayed in
+//!   transit.
+//! * Each protection is necessary: without it, the shortest counterexample is asserted
+//!   (`crate_alone`, `protections`).
+//! * Each assumption is necessary, too, and has its counterexample (`assumptions`).
 //!
-//! # What the numbers stand for
+//! # Bounds
 //!
-//! A world is a moment, not a history: there are finitely many, and paths of any length lead
-//! through them. So nothing is bounded but the number of replicas, the lengths in ticks, and what
-//! one pod has under way: one request for the Lease that is waited for and one that is not, one
-//! announcement and one write. `E2E_FULL=1` takes longer times, three replicas and meddling with
-//! the Lease where every run takes two and none.
+//! A state describes a moment, not a history: there are finitely many states, connected by paths of
+//! any length. Bounded are only the number of replicas, the durations in ticks, and what one pod has
+//! in flight: one request for the Lease with a waiting process and one without, one publication of
+//! the leader record, and one write. `E2E_FULL=1` adds longer durations, three replicas and users
+//! that change the Lease.
 //!
 //! # Caveats
 //!
-//! The checker tells worlds apart by a hash of 64 bits: that it takes two for one is possible, and
-//! improbable (below one in 10,000 for the largest exploration here). Of liveness it can soundly
-//! check only what `recovery` makes an invariant of.
+//! The checker identifies states by a hash of 64 bits. A collision is possible, with a probability
+//! below 1 in 10,000 for the largest exploration here. It verifies no liveness except what
+//! `recovery` turns into an invariant.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod calls;
+mod assumptions;
+mod checker;
+mod config;
 mod crate_alone;
-mod election;
-mod explore;
+mod crate_conformance;
 mod guard;
-mod holds;
-mod limits;
+mod invariants;
+mod lease_steps;
+mod model;
 mod oracle;
 mod protections;
 mod recovery;
-mod rules;
-mod tell;
-mod told;
-mod world;
-mod writes;
+mod state;
+mod trace;
+mod write_steps;

@@ -1,18 +1,18 @@
-//! One writer at a time, judged by what was stored, in the order in which it was.
+//! Whether two leaders write at the same time, from the order in which writes are stored.
 //!
-//! A term begins with an announcement (without the fence: with the Lease taken). Terms do not mix:
-//! once a write of a term is stored, none of an earlier term is. Between the beginning of a term
-//! and its first write, a last write of the term before may land. Whose a write is, the pod tells:
-//! it belongs to the newest term of the pod.
+//! A term begins with the publication of the leader record; without the fence, with the acquired
+//! Lease. Terms are interleaved if a write of a term is stored after one of a later term. Between
+//! the beginning of a term and its first write, a last write of the previous term may be stored. A
+//! write belongs to the newest term of its pod.
 
-use crate::rules::MOST;
-use crate::world::Pod;
+use crate::config::MAX_REPLICAS;
+use crate::state::Pod;
 
-/// The newest term of each pod, the latest last.
+/// The newest term of each pod, in the order in which they began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Terms {
-    terms: [Option<Term>; MOST],
-    are_mixed: bool,
+    terms: [Option<Term>; MAX_REPLICAS],
+    are_interleaved: bool,
 }
 
 /// A term of a pod.
@@ -37,25 +37,25 @@ impl Terms {
     pub fn write(&mut self, pod: Pod) {
         let own = self.terms.iter().position(|term| term.is_some_and(|term| term.pod == pod));
         let is_over = own.is_none_or(|own| self.terms[own].is_some_and(|term| term.is_over));
-        self.are_mixed |= is_over;
+        self.are_interleaved |= is_over;
         for term in self.terms.iter_mut().take(own.unwrap_or_default()).flatten() {
             term.is_over = true;
         }
     }
 
-    /// Whether a write was stored after one of a later term.
-    pub const fn are_mixed(&self) -> bool {
-        self.are_mixed
+    /// Whether a write was stored after a write of a later term.
+    pub const fn are_interleaved(&self) -> bool {
+        self.are_interleaved
     }
 
-    /// Whether a later term than the newest of `pod` has begun.
-    pub fn have_passed(&self, pod: Pod) -> bool {
+    /// Whether a term of another pod has begun after the newest of `pod`.
+    pub fn are_superseded(&self, pod: Pod) -> bool {
         let newest = self.terms.iter().flatten().next_back();
         newest.is_some_and(|term| term.pod != pod)
     }
 
-    /// Whether a term has ended by a write of a later one.
-    pub fn one_is_over(&self) -> bool {
+    /// Whether a write of a later term has ended a term.
+    pub fn any_is_over(&self) -> bool {
         self.terms.iter().flatten().any(|term| term.is_over)
     }
 
@@ -67,22 +67,22 @@ impl Terms {
 }
 
 #[test]
-fn terms_mix_when_a_write_follows_one_of_a_later_term() {
-    let are_mixed = |story: &[(&str, Pod)]| {
+fn a_write_after_one_of_a_later_term_interleaves_terms() {
+    let are_interleaved = |events: &[(&str, Pod)]| {
         let mut terms = Terms::default();
-        for (event, pod) in story {
+        for (event, pod) in events {
             match *event {
                 "leads" => terms.begin(*pod),
                 _ => terms.write(*pod),
             }
         }
-        terms.are_mixed()
+        terms.are_interleaved()
     };
     let (leads, writes) = ("leads", "writes");
-    assert!(!are_mixed(&[(leads, 0), (writes, 0), (leads, 1), (writes, 0), (writes, 1)]));
-    assert!(are_mixed(&[(leads, 0), (leads, 1), (writes, 1), (writes, 0)]));
-    assert!(are_mixed(&[(leads, 0), (leads, 1), (writes, 1), (leads, 2), (writes, 0)]));
-    assert!(are_mixed(&[(leads, 0), (leads, 1), (leads, 2), (writes, 1), (writes, 0)]));
-    assert!(!are_mixed(&[(leads, 0), (leads, 1), (writes, 1), (leads, 0), (writes, 0)]));
-    assert!(are_mixed(&[(writes, 0)]), "nobody leads");
+    assert!(!are_interleaved(&[(leads, 0), (writes, 0), (leads, 1), (writes, 0), (writes, 1)]));
+    assert!(are_interleaved(&[(leads, 0), (leads, 1), (writes, 1), (writes, 0)]));
+    assert!(are_interleaved(&[(leads, 0), (leads, 1), (writes, 1), (leads, 2), (writes, 0)]));
+    assert!(are_interleaved(&[(leads, 0), (leads, 1), (leads, 2), (writes, 1), (writes, 0)]));
+    assert!(!are_interleaved(&[(leads, 0), (leads, 1), (writes, 1), (leads, 0), (writes, 0)]));
+    assert!(are_interleaved(&[(writes, 0)]), "no term has begun");
 }

@@ -1,266 +1,266 @@
-//! Each protection is needed: the shortest way to harm without it.
+//! Each protection is necessary: the shortest counterexample without it.
 //!
-//! The first ones are taken away where there is no fence, and writes are not delayed on their way;
-//! the others with everything else in place.
+//! The first protections are removed in a cluster without the fence where writes are not delayed,
+//! the others with all other protections present.
 
-use crate::election::DEPOSED_BY_NEWER;
-use crate::election::ONE_WRITER;
-use crate::election::SOMEBODY_LEADS;
-use crate::explore::breaks;
-use crate::explore::with;
-use crate::rules::Creates;
-use crate::rules::Fence;
-use crate::rules::Rules;
-use crate::rules::Settles;
-use crate::rules::Start;
+use crate::checker::counterexample;
+use crate::checker::with;
+use crate::config::Config;
+use crate::config::Creates;
+use crate::config::Fence;
+use crate::config::Settles;
+use crate::config::Start;
+use crate::model::ONE_WRITER;
+use crate::model::RECORD_NEVER_REGRESSES;
+use crate::model::RECOVERS;
 
-fn without_fence(change: impl FnOnce(&mut Rules)) -> Rules {
-    let rules = with(Rules::without_fence(2), |rules| rules.world.start = Start::Led);
-    with(rules, change)
+fn without_fence(change: impl FnOnce(&mut Config)) -> Config {
+    let config = with(Config::without_fence(2), |config| config.environment.start = Start::Leader);
+    with(config, change)
 }
 
-fn everything_but(change: impl FnOnce(&mut Rules)) -> Rules {
-    with(with(Rules::everything(2), |rules| rules.world.start = Start::Led), change)
+fn operator_but(change: impl FnOnce(&mut Config)) -> Config {
+    with(with(Config::operator(2), |config| config.environment.start = Start::Leader), change)
 }
 
 #[test]
-fn without_the_guard_two_acquire_one_lease() {
-    let rules = without_fence(|rules| rules.has_guard = false);
+fn without_the_guard_two_replicas_acquire_one_lease() {
+    let config = without_fence(|config| config.has_guard = false);
     assert_eq!(
-        breaks("no guard", rules, &[ONE_WRITER]),
+        counterexample("no guard", config, &[ONE_WRITER]),
         [
             "a tick passes",
-            "a tick passes; A's time is over",
+            "a tick passes; A's lead ends",
             "a tick passes",
             "a tick passes",
-            "A finds the Lease of a process that ended expired, and asks to acquire it",
-            "B finds the Lease of a process that ended expired, and asks to acquire it",
+            "A finds the expired Lease of an ended process and requests to acquire it",
+            "B finds the expired Lease of an ended process and requests to acquire it",
             "A's request to acquire the Lease arrives; A leads",
             "A sends a write",
-            "A's write is let in",
-            "B's request to acquire the Lease arrives: it was A's; B leads",
+            "A's write is admitted",
+            "B's request to acquire the Lease arrives; its holder was A; B leads",
             "B sends a write",
-            "B's write is let in",
+            "B's write is admitted",
             "B's write is stored",
-            "A's write is stored, after one of a later term",
+            "A's write is stored, after a write of a later term",
         ]
     );
 }
 
 #[test]
-fn without_the_deadline_a_leader_goes_on_after_its_lease_has_run_out() {
-    let rules = without_fence(|rules| rules.deadline = None);
+fn without_the_deadline_a_leader_outlives_its_lease() {
+    let config = without_fence(|config| config.deadline = None);
     assert_eq!(
-        breaks("no deadline", rules, &[ONE_WRITER]),
+        counterexample("no deadline", config, &[ONE_WRITER]),
         [
             "a tick passes",
             "a tick passes",
             "A sends a write",
-            "A's write is let in",
-            "B finds A's Lease expired, and asks to acquire it",
-            "B's request to acquire the Lease arrives: it was A's; B leads",
+            "A's write is admitted",
+            "B finds A's expired Lease and requests to acquire it",
+            "B's request to acquire the Lease arrives; its holder was A; B leads",
             "B sends a write",
-            "B's write is let in",
+            "B's write is admitted",
             "B's write is stored",
-            "A's write is stored, after one of a later term",
+            "A's write is stored, after a write of a later term",
         ]
     );
 }
 
 #[test]
-fn without_the_gate_a_write_is_sent_long_after_the_last_look_at_the_clock() {
-    let rules = without_fence(|rules| rules.has_gate = false);
+fn without_the_gate_a_write_is_sent_after_the_lead_ended() {
+    let config = without_fence(|config| config.has_gate = false);
     assert_eq!(
-        breaks("no gate", rules, &[ONE_WRITER]),
+        counterexample("no gate", config, &[ONE_WRITER]),
         [
             "a tick passes",
             "A sends a write",
-            "a tick passes; A's time is over",
-            "A's write is let in",
-            "B finds the Lease of a process that ended expired, and asks to acquire it",
+            "a tick passes; A's lead ends",
+            "A's write is admitted",
+            "B finds the expired Lease of an ended process and requests to acquire it",
             "B's request to acquire the Lease arrives; B leads",
             "B sends a write",
-            "B's write is let in",
+            "B's write is admitted",
             "B's write is stored",
-            "A's write is stored, after one of a later term",
+            "A's write is stored, after a write of a later term",
         ]
     );
 }
 
 #[test]
-fn without_a_timeout_the_api_server_stores_a_write_when_its_sender_leads_no_more() {
-    let rules = without_fence(|rules| rules.limits_writes = false);
+fn without_the_timeout_a_write_is_stored_after_the_lead() {
+    let config = without_fence(|config| config.limits_writes = false);
     assert_eq!(
-        breaks("no timeout", rules, &[ONE_WRITER]),
+        counterexample("no timeout", config, &[ONE_WRITER]),
         [
             "a tick passes",
             "A sends a write",
-            "A's write is let in",
-            "a tick passes; A's time is over",
-            "B finds the Lease of a process that ended expired, and asks to acquire it",
+            "A's write is admitted",
+            "a tick passes; A's lead ends",
+            "B finds the expired Lease of an ended process and requests to acquire it",
             "B's request to acquire the Lease arrives; B leads",
             "B sends a write",
-            "B's write is let in",
+            "B's write is admitted",
             "B's write is stored",
-            "A's write is stored, after one of a later term",
+            "A's write is stored, after a write of a later term",
         ]
     );
 }
 
 #[test]
-fn a_lease_that_was_deleted_must_not_be_created_at_once() {
-    let rules = without_fence(|rules| {
-        rules.creates = Creates::AtOnce;
-        rules.world.deletes = true;
+fn a_deleted_lease_must_not_be_created_immediately() {
+    let config = without_fence(|config| {
+        config.creates = Creates::Immediately;
+        config.environment.deletes = true;
     });
     assert_eq!(
-        breaks("no patience with a 404", rules, &[ONE_WRITER]),
+        counterexample("immediate creation", config, &[ONE_WRITER]),
         [
-            "somebody deletes the Lease",
+            "a user deletes the Lease",
             "A sends a write",
-            "A's write is let in",
-            "B finds no Lease, and asks to create it",
+            "A's write is admitted",
+            "B finds no Lease and requests to create it",
             "B's request to create the Lease arrives; B leads",
             "B sends a write",
-            "B's write is let in",
+            "B's write is admitted",
             "B's write is stored",
-            "A's write is stored, after one of a later term",
+            "A's write is stored, after a write of a later term",
         ]
     );
 }
 
 #[test]
-fn a_lease_that_was_deleted_must_be_created_some_time() {
-    let rules = everything_but(|rules| {
-        rules.creates = Creates::Never;
-        rules.world.deletes = true;
+fn a_deleted_lease_must_be_created_eventually() {
+    let config = operator_but(|config| {
+        config.creates = Creates::Never;
+        config.environment.deletes = true;
     });
-    let lines = breaks("a 404 for ever", rules, &[SOMEBODY_LEADS]);
-    assert_eq!(lines, ["somebody deletes the Lease"]);
+    let lines = counterexample("no creation", config, &[RECOVERS]);
+    assert_eq!(lines, ["a user deletes the Lease"]);
 }
 
 #[test]
-fn without_the_fence_a_frozen_writer_writes_after_its_successor() {
-    let rules = everything_but(|rules| rules.fence = Fence::Absent);
+fn without_the_fence_a_suspended_leader_writes_late() {
+    let config = operator_but(|config| config.fence = Fence::Absent);
     assert_eq!(
-        breaks("no fence", rules, &[ONE_WRITER]),
+        counterexample("no fence", config, &[ONE_WRITER]),
         [
             "a tick passes",
             "A sends a write",
-            "a tick passes; A's time is over",
-            "B finds the Lease of a process that ended expired, and asks to acquire it",
+            "a tick passes; A's lead ends",
+            "B finds the expired Lease of an ended process and requests to acquire it",
             "B's request to acquire the Lease arrives; B leads",
             "a tick passes",
-            "A's write is let in",
+            "A's write is admitted",
             "B sends a write",
-            "B's write is let in",
+            "B's write is admitted",
             "B's write is stored",
-            "A's write is stored, after one of a later term",
+            "A's write is stored, after a write of a later term",
         ]
     );
 }
 
 #[test]
-fn without_settling_an_api_server_that_lags_lets_the_old_leader_in() {
-    let rules = everything_but(|rules| rules.settles = Settles::Never);
+fn without_settling_an_outdated_api_server_admits_a_write() {
+    let config = operator_but(|config| config.settles = Settles::Never);
     assert_eq!(
-        breaks("no settling", rules, &[ONE_WRITER]),
+        counterexample("no settling", config, &[ONE_WRITER]),
         [
             "a tick passes",
             "A sends a write",
-            "a tick passes; A's time is over",
-            "A's write is let in",
-            "B finds the Lease of a process that ended expired, and asks to acquire it",
+            "a tick passes; A's lead ends",
+            "A's write is admitted",
+            "B finds the expired Lease of an ended process and requests to acquire it",
             "B's request to acquire the Lease arrives; B leads",
-            "B asks to be announced",
-            "B is announced",
+            "B requests to publish its record",
+            "B's record is published",
             "B sends a write",
-            "B's write is let in",
+            "B's write is admitted",
             "B's write is stored",
-            "A's write is stored, after one of a later term",
+            "A's write is stored, after a write of a later term",
         ]
     );
 }
 
-/// The leader that gave the Lease back may not have settled itself: the writes that somebody must
-/// wait for are those of the leader before.
+/// The leader that released the Lease may not have settled: the writes to wait for are those of the
+/// leader before it.
 #[test]
-fn that_the_lease_was_released_is_no_reason_not_to_settle() {
-    let rules = everything_but(|rules| rules.settles = Settles::UnlessReleased);
+fn a_leader_must_settle_after_a_release_too() {
+    let config = operator_but(|config| config.settles = Settles::UnlessReleased);
     assert_eq!(
-        breaks("released, not settled", rules, &[ONE_WRITER]),
+        counterexample("released, not settled", config, &[ONE_WRITER]),
         [
             "a tick passes",
             "A sends a write",
-            "a tick passes; A's time is over",
-            "A's write is let in",
-            "B finds the Lease of a process that ended expired, and asks to acquire it",
+            "a tick passes; A's lead ends",
+            "A's write is admitted",
+            "B finds the expired Lease of an ended process and requests to acquire it",
             "B's request to acquire the Lease arrives; B leads",
-            "B is to stop: it asks to release the Lease, and begins anew",
+            "B stops: it requests to release the Lease and restarts",
             "B's late request to release the Lease arrives",
-            "B finds a Lease that nobody holds, and asks to acquire it",
+            "B finds a Lease without holder and requests to acquire it",
             "B's request to acquire the Lease arrives; B leads",
-            "B asks to be announced",
-            "B is announced",
+            "B requests to publish its record",
+            "B's record is published",
             "B sends a write",
-            "B's write is let in",
+            "B's write is admitted",
             "B's write is stored",
-            "A's write is stored, after one of a later term",
+            "A's write is stored, after a write of a later term",
         ]
     );
 }
 
 #[test]
-fn a_leader_with_writes_under_way_must_not_release_the_lease_to_one_that_does_not_settle() {
-    let rules = everything_but(|rules| {
-        rules.settles = Settles::UnlessReleased;
-        rules.drains = false;
+fn writes_must_end_before_a_release_without_settling() {
+    let config = operator_but(|config| {
+        config.settles = Settles::UnlessReleased;
+        config.drains = false;
     });
     assert_eq!(
-        breaks("released with writes under way", rules, &[ONE_WRITER]),
+        counterexample("released with writes in flight", config, &[ONE_WRITER]),
         [
             "A sends a write",
-            "A's write is let in",
-            "A is to stop: it asks to release the Lease, and begins anew",
+            "A's write is admitted",
+            "A stops: it requests to release the Lease and restarts",
             "A's late request to release the Lease arrives",
-            "B finds a Lease that nobody holds, and asks to acquire it",
+            "B finds a Lease without holder and requests to acquire it",
             "B's request to acquire the Lease arrives; B leads",
-            "B asks to be announced",
-            "B is announced",
+            "B requests to publish its record",
+            "B's record is published",
             "B sends a write",
-            "B's write is let in",
+            "B's write is admitted",
             "B's write is stored",
-            "A's write is stored, after one of a later term",
+            "A's write is stored, after a write of a later term",
         ]
     );
 }
 
 #[test]
-fn without_comparing_a_late_announcement_deposes_a_newer_leader() {
-    let rules = everything_but(|rules| rules.compares_announcements = false);
+fn without_comparison_a_late_record_replaces_a_newer_one() {
+    let config = operator_but(|config| config.compares_records = false);
     assert_eq!(
-        breaks("no comparing", rules, &[DEPOSED_BY_NEWER]),
+        counterexample("no comparison", config, &[RECORD_NEVER_REGRESSES]),
         [
             "a tick passes",
-            "a tick passes; A's time is over",
-            "B finds the Lease of a process that ended expired, and asks to acquire it",
+            "a tick passes; A's lead ends",
+            "B finds the expired Lease of an ended process and requests to acquire it",
             "B's request to acquire the Lease arrives; B leads",
             "A finds B's Lease",
             "a tick passes",
-            "B asks to be announced",
-            "a tick passes; B's time is over",
-            "A finds the Lease of a process that ended expired, and asks to acquire it",
+            "B requests to publish its record",
+            "a tick passes; B's lead ends",
+            "A finds the expired Lease of an ended process and requests to acquire it",
             "A's request to acquire the Lease arrives; A leads",
-            "A asks to be announced",
-            "A is announced",
-            "B is announced",
+            "A requests to publish its record",
+            "A's record is published",
+            "B's record is published",
         ]
     );
 }
 
-/// As with a parameter that an API server reads once and never again.
+/// For example with a policy parameter that an API server reads only once.
 #[test]
-fn a_fence_that_never_hears_of_the_new_leader_locks_it_out() {
-    let rules = everything_but(|rules| rules.fence = Fence::IsStuck);
-    breaks("stuck fence", rules, &[SOMEBODY_LEADS]);
+fn a_fence_with_an_outdated_record_blocks_recovery() {
+    let config = operator_but(|config| config.fence = Fence::NeverUpdates);
+    counterexample("outdated fence", config, &[RECOVERS]);
 }

@@ -1,96 +1,96 @@
-//! Somebody can lead again, whatever has happened.
+//! Recovery: from every state, a replica can lead again.
 //!
-//! The checker has no way to ask that: its *eventually* is sound only where no path returns to where
-//! it was, and here all do; and *possibly, from everywhere* it does not know. So the world is
-//! carried on from each one that can be reached, without further trouble, and must come to a write
-//! within a bound; to the checker, that is an invariant. It says more than *possibly*: no luck is
-//! needed, any one replica can do it alone, and it takes no longer than a Lease lasts and two ticks
-//! more. It says less than *always*: of the ways on it follows those where each replica does at once
-//! what it can.
+//! The checker cannot verify this as liveness: its *eventually* is sound only on paths without
+//! cycles, and it has no *possibly, from every state*. So from each reachable state the model is
+//! continued without further faults, and must reach a write within a bound; for the checker this is
+//! an invariant. It is stronger than *possibly*: any single replica succeeds alone, within a lease
+//! duration and two ticks. It is weaker than *always*: it follows only the paths on which each
+//! replica acts as soon as it can.
 
-use crate::election::Election;
-use crate::election::Step;
-use crate::rules::Fence;
-use crate::rules::Ticks;
-use crate::world::Pod;
-use crate::world::World;
+use crate::config::Fence;
+use crate::config::Ticks;
+use crate::model::ElectionModel;
+use crate::model::Step;
+use crate::state::Pod;
+use crate::state::State;
 
-/// Whether each replica alone, and all together in either order, come to a write, be it that what
-/// is under way arrives first or that it is lost.
-pub fn is_sure(election: &Election, world: &World) -> bool {
-    let forwards: Vec<Pod> = election.pods().collect();
-    let backwards: Vec<Pod> = election.pods().rev().collect();
-    let alone = election.pods().map(|pod| vec![pod]);
-    let crews: Vec<Vec<Pod>> = alone.chain([forwards, backwards]).collect();
-    [everything_arrives(election, *world), everything_is_lost(*world)]
+/// Whether each replica alone, and all of them in either order, reach a write: if what is in flight
+/// arrives first, and if it is lost.
+pub fn can_recover(model: &ElectionModel, state: &State) -> bool {
+    let forwards: Vec<Pod> = model.pods().collect();
+    let backwards: Vec<Pod> = model.pods().rev().collect();
+    let alone = model.pods().map(|pod| vec![pod]);
+    let groups: Vec<Vec<Pod>> = alone.chain([forwards, backwards]).collect();
+    [all_arrives(model, *state), all_is_lost(*state)]
         .into_iter()
-        .all(|world| crews.iter().all(|crew| comes_to_a_write(election, world, crew)))
+        .all(|state| groups.iter().all(|group| reaches_a_write(model, state, group)))
 }
 
-/// A Lease that runs out, a tick to be sure, and one to settle.
-fn bound(election: &Election) -> Ticks {
-    election.rules.lease + 2
+/// A Lease that expires, one tick more, and one to settle.
+fn bound(model: &ElectionModel) -> Ticks {
+    model.config.lease + 2
 }
 
-fn comes_to_a_write(election: &Election, mut world: World, crew: &[Pod]) -> bool {
-    for _ in 0..=bound(election) {
-        for pod in crew {
-            if work(election, &mut world, *pod) {
+fn reaches_a_write(model: &ElectionModel, mut state: State, group: &[Pod]) -> bool {
+    for _ in 0..=bound(model) {
+        for pod in group {
+            if act(model, &mut state, *pod) {
                 return true;
             }
         }
-        go(election, &mut world, Step::Tick);
+        take(model, &mut state, Step::Tick);
     }
     false
 }
 
-fn everything_arrives(election: &Election, mut world: World) -> World {
-    for pod in election.pods() {
-        for step in [Step::Late(pod), Step::Answer(pod), Step::Announced(pod)] {
-            go(election, &mut world, step);
+fn all_arrives(model: &ElectionModel, mut state: State) -> State {
+    for pod in model.pods() {
+        for step in [Step::ArriveLate(pod), Step::Respond(pod), Step::StoreRecord(pod)] {
+            take(model, &mut state, step);
         }
-        // A write makes no difference to who leads next.
-        world.replicas[pod].write = None;
+        // A write does not affect who leads next.
+        state.replicas[pod].write = None;
     }
-    world
+    state
 }
 
-fn everything_is_lost(mut world: World) -> World {
-    for replica in &mut world.replicas {
-        replica.give_up();
-        replica.forget_announcement();
+fn all_is_lost(mut state: State) -> State {
+    for replica in &mut state.replicas {
+        replica.time_out_call();
+        replica.time_out_publication();
         replica.late = None;
-        replica.announcement = None;
+        replica.publication = None;
         replica.write = None;
     }
-    world
+    state
 }
 
-/// A replica does at once all that it can. Whether it has written.
-fn work(election: &Election, world: &mut World, pod: Pod) -> bool {
-    let steps = [Step::Look(pod), Step::Answer(pod), Step::Announce(pod), Step::Announced(pod)];
+/// A replica takes every step that it can. Returns whether it has written.
+fn act(model: &ElectionModel, state: &mut State, pod: Pod) -> bool {
+    let steps =
+        [Step::ReadLease(pod), Step::Respond(pod), Step::Publish(pod), Step::StoreRecord(pod)];
     for step in steps {
-        go(election, world, step);
+        take(model, state, step);
     }
-    if !go(election, world, Step::Send(pod)) {
+    if !take(model, state, Step::SendWrite(pod)) {
         return false;
     }
-    let is_stuck = election.rules.fence == Fence::IsStuck && world.outdated.refuse(pod);
-    if !is_stuck && go(election, world, Step::LetIn(pod)) {
+    let is_stuck = model.config.fence == Fence::NeverUpdates && state.outdated.refuse(pod);
+    if !is_stuck && take(model, state, Step::AdmitWrite(pod)) {
         return true;
     }
-    // Refused: whoever is not announced any more ends, the others try again.
-    world.replicas[pod].write = None;
-    if world.announced != Some(pod) {
-        world.restart(pod);
+    // The fence refused: a process that the record does not name ends, any other retries.
+    state.replicas[pod].write = None;
+    if state.recorded != Some(pod) {
+        state.restart(pod);
     }
     false
 }
 
-fn go(election: &Election, world: &mut World, step: Step) -> bool {
-    let next = election.after(world, step);
+fn take(model: &ElectionModel, state: &mut State, step: Step) -> bool {
+    let next = model.after(state, step);
     if let Some(next) = next {
-        *world = next;
+        *state = next;
     }
     next.is_some()
 }

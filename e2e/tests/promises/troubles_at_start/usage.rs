@@ -31,8 +31,8 @@ async fn wrong_usage_is_told_with_the_flag_and_exit_code_2() -> Result<()> {
     ];
     for (flags, words) in [
         (vec!["--frequency", "7"], vec!["--frequency"]),
-        (vec!["--resync-period", "soon"], vec!["--resync-period", "soon", "write for example 15s"]),
-        (vec!["--resync-period", "0s"], vec!["--resync-period", "zero makes no sense"]),
+        (vec!["--resync-period", "soon"], vec!["--resync-period", "soon", "use for example 15s"]),
+        (vec!["--resync-period", "0s"], vec!["--resync-period", "must be longer than zero"]),
         (vec!["--max-concurrent-writes", "0"], vec!["--max-concurrent-writes", "0"]),
         (vec!["--http-address", "here"], vec!["--http-address", "here"]),
         (vec!["--log-format", "xml"], vec!["--log-format", "xml", "json"]),

@@ -1,0 +1,39 @@
+//! Settings of the rooms, from the flags.
+
+use std::collections::BTreeSet;
+
+use crate::args::Run;
+use crate::controller;
+use crate::election;
+use crate::election::HolderIdentity;
+
+/// Settings of the election, with a new holder identity.
+pub fn election(flags: &Run) -> election::Settings {
+    let times = &flags.leader_election;
+    election::Settings {
+        namespace: flags.namespace.clone(),
+        lease_name: times.lease_name.clone(),
+        holder: HolderIdentity::new(&flags.pod_name, &flags.pod_uid, rand::random()),
+        pod_uid: flags.pod_uid.clone(),
+        lease_duration: times.lease_duration,
+        renew_deadline: times.renew_deadline,
+        retry_period: times.retry_period,
+    }
+}
+
+/// Settings of the controller. The operator's own namespace is always protected.
+pub fn controller(flags: Run) -> controller::Settings {
+    let mut protected_namespaces: BTreeSet<_> =
+        flags.protected_namespaces.into_iter().filter(|name| !name.is_empty()).collect();
+    protected_namespaces.insert(flags.namespace.clone());
+    controller::Settings {
+        namespace: flags.namespace,
+        pod_name: flags.pod_name,
+        pod_uid: flags.pod_uid,
+        protected_namespaces,
+        resync_period: flags.resync_period,
+        sweep_period: flags.sweep_period,
+        orphan_grace: flags.orphan_grace,
+        max_concurrent_writes: usize::from(flags.max_concurrent_writes),
+    }
+}
