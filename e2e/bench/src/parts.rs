@@ -2,9 +2,9 @@
 
 mod churn;
 mod cold;
-mod copies;
 mod failover_time;
 mod fairness;
+mod fan_out;
 mod fence_cost;
 mod memory;
 mod namespace_changes;
@@ -22,7 +22,7 @@ use crate::part::Part;
 pub async fn measure(part: Part, cluster: &mut BenchCluster, ledger: &mut Ledger) -> Result<()> {
     let result = match part {
         Part::Limit => raw_writes::measure(cluster, ledger).await,
-        Part::Copies => copies::measure(cluster, ledger).await,
+        Part::Copies => fan_out::measure(cluster, ledger).await,
         Part::Namespaces => namespace_changes::measure(cluster, ledger).await,
         Part::Refused => refused::measure(cluster, ledger).await,
         Part::Cold => cold::measure(cluster, ledger).await,

@@ -1,8 +1,8 @@
 //! The operator in real pods.
 
+mod helm_cluster;
 mod removal;
 mod removal_policies;
-mod support;
 
 use testbed::pod_tests;
 

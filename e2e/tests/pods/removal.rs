@@ -22,9 +22,9 @@ use testbed::wait::Seen;
 use testbed::wait::stays;
 use testbed::wait::until;
 
+use crate::helm_cluster;
+use crate::helm_cluster::HelmCluster;
 use crate::removal_policies;
-use crate::support;
-use crate::support::HelmCluster;
 
 /// What the hook's account is called among rights.
 const HOOK: &str = "uninstall";
@@ -85,7 +85,7 @@ async fn uninstalling_keeps_copies(cluster: &HelmCluster) -> Result<()> {
     let writes = writes_by_hook(&events);
     ensure!(writes.len() == 2 * SYNCS, "{}", lines(&writes));
     let copies = cluster.copies().await?;
-    let asking = copies.values().filter(|copy| support::asks_for_deletion(copy)).count();
+    let asking = copies.values().filter(|copy| helm_cluster::asks_for_deletion(copy)).count();
     ensure!(asking == 0, "{asking} copies ask for their deletion");
     ensure!(cluster.data().await? == before, "data has changed");
     ensure!(cluster.held_syncs().await? == 0, "a ConfigMapSync waits for an operator");
@@ -138,7 +138,7 @@ async fn kept_copies_outlive_syncs_and_kind(cluster: &HelmCluster) -> Result<()>
     cluster.install(&[]).await?;
     until("all copies are released", UNBLOCKED, || async {
         let marked =
-            cluster.copies().await?.values().filter(|copy| support::is_marked(copy)).count();
+            cluster.copies().await?.values().filter(|copy| helm_cluster::is_marked(copy)).count();
         Ok(Seen::from_bool(marked == 0, || format!("{marked} are not")))
     })
     .await?;

@@ -8,7 +8,7 @@ use configmapsync::names::POLICY_CONSENT;
 use configmapsync::names::POLICY_FENCE;
 use configmapsync::names::POLICY_MARKS;
 
-use crate::support::HelmCluster;
+use crate::helm_cluster::HelmCluster;
 
 /// The values that leave them out.
 const OFF: [(&str, &str); 4] = [

@@ -30,7 +30,7 @@ use testbed::kubeconfig::Credential;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::uninstall_command::stage::start_deployment;
+use crate::support::uninstall_steps::start_deployment;
 
 /// State and message of each check, by its subject.
 type Findings = BTreeMap<String, (String, String)>;

@@ -27,7 +27,7 @@ use testbed::wait::until;
 
 use crate::false_drift::rows::ROWS;
 use crate::false_drift::rows::Row;
-use crate::metrics::Metrics;
+use crate::support::metrics_page::Metrics;
 
 /// How long nothing may happen before a round counts as over: the watch shows our own writes
 /// within milliseconds.

@@ -30,7 +30,7 @@ use testbed::control_plane::Settings;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::metrics::Metrics;
+use crate::support::metrics_page::Metrics;
 
 /// A standby is patient at first, so that the leader is announced meanwhile.
 const TRIED: Duration = Duration::from_mins(1);

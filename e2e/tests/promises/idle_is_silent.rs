@@ -16,7 +16,7 @@ use testbed::audit::lines;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::metrics::Metrics;
+use crate::support::metrics_page::Metrics;
 
 const SYNCS: u8 = 50;
 /// The promise speaks of a minute.

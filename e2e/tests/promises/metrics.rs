@@ -1,6 +1,5 @@
 //! Promise: what happens is counted under the names that dashboards know, and health is told.
 
-use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use harness::audit_queries::by_operator;
@@ -9,7 +8,6 @@ use harness::fixture::SOON;
 use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
 use harness::permissions;
-use harness::replica::Replica;
 use serde_json::json;
 use testbed::audit::Event;
 use testbed::audit::Mark;
@@ -17,6 +15,7 @@ use testbed::wait::Seen;
 use testbed::wait::until;
 
 use crate::support::audit::write_outlived_reconcile;
+use crate::support::metrics_page::Metrics;
 
 /// Every series whose labels have known values, apart from the buckets of histograms.
 const FROM_THE_START: [&str; 34] = [
@@ -55,48 +54,6 @@ const FROM_THE_START: [&str; 34] = [
     r#"configmapsync_swept_total{action="release"}"#,
     "configmapsync_sweep_held",
 ];
-
-/// The metrics at one moment.
-pub struct Metrics(String);
-
-impl Metrics {
-    pub async fn of(replica: &Replica) -> Result<Self> {
-        Ok(Self(replica.metrics().await?))
-    }
-
-    /// The value of the one series that is called so, with these labels in any order.
-    pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Result<f64> {
-        let values: Vec<_> = self.values(name, labels)?;
-        ensure!(values.len() == 1, "{} series {name}{labels:?} in\n{}", values.len(), self.0);
-        Ok(values[0])
-    }
-
-    /// The values of all series that are called so and have at least these labels.
-    fn values(&self, name: &str, labels: &[(&str, &str)]) -> Result<Vec<f64>> {
-        let pairs: Vec<_> =
-            labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
-        let series = self.0.lines().filter_map(|line| line.rsplit_once(' '));
-        series
-            .filter(|(series, _)| {
-                let (found, has) = series.split_once('{').unwrap_or((series, ""));
-                found == name && pairs.iter().all(|pair| has.contains(pair.as_str()))
-            })
-            .map(|(_, value)| value.parse().with_context(|| format!("{name} is {value}")))
-            .collect()
-    }
-
-    fn reconciles(&self, result: &str) -> Result<f64> {
-        self.value("controller_runtime_reconcile_total", &[("result", result)])
-    }
-
-    fn writes(&self, action: &str, result: &str) -> Result<f64> {
-        self.value("configmapsync_writes_total", &[("action", action), ("result", result)])
-    }
-
-    fn transitions(&self, reason: &str) -> Result<f64> {
-        self.value("configmapsync_transitions_total", &[("reason", reason)])
-    }
-}
 
 fn same(left: f64, right: f64) -> bool {
     (left - right).abs() < 0.5

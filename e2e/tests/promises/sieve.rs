@@ -19,34 +19,29 @@
 //!
 //! The table of all runs is shown with `-- --nocapture`.
 
-mod case;
-mod place;
-mod scenarios;
-mod stage;
-mod state;
-
 use std::time::Instant;
 
 use anyhow::Result;
 use anyhow::bail;
 use anyhow::ensure;
 
-use crate::sieve::case::Case;
-use crate::sieve::case::Plain;
-use crate::sieve::place::Scenario;
-use crate::sieve::scenarios::Adopt;
-use crate::sieve::scenarios::Create;
-use crate::sieve::scenarios::Delete;
-use crate::sieve::scenarios::Drift;
-use crate::sieve::scenarios::Move;
-use crate::sieve::scenarios::Refuse;
-use crate::sieve::scenarios::Replace;
-use crate::sieve::scenarios::Select;
-use crate::sieve::scenarios::Taken;
-use crate::sieve::scenarios::TakenAndDeleted;
-use crate::sieve::scenarios::Update;
-use crate::sieve::stage::Stage;
-use crate::sieve::stage::Struck;
+use crate::support::crash::fault_case;
+use crate::support::crash::fault_case::Case;
+use crate::support::crash::fault_case::Plain;
+use crate::support::crash::runner::Runner;
+use crate::support::crash::runner::Struck;
+use crate::support::crash::scenario::Scenario;
+use crate::support::crash::scenarios::Adopt;
+use crate::support::crash::scenarios::Create;
+use crate::support::crash::scenarios::Delete;
+use crate::support::crash::scenarios::Drift;
+use crate::support::crash::scenarios::Move;
+use crate::support::crash::scenarios::Refuse;
+use crate::support::crash::scenarios::Replace;
+use crate::support::crash::scenarios::Select;
+use crate::support::crash::scenarios::Taken;
+use crate::support::crash::scenarios::TakenAndDeleted;
+use crate::support::crash::scenarios::Update;
 
 /// So many runs that go wrong tell what is wrong; each takes its full time.
 const ENOUGH: usize = 3;
@@ -56,7 +51,7 @@ const ATTEMPTS: usize = 3;
 /// Runs a case until its fault has come to pass, and tells how many runs it took: a run that was
 /// never struck shows nothing.
 async fn run(
-    stage: &mut Stage,
+    stage: &mut Runner,
     scenario: &impl Scenario,
     plain: &Plain,
     case: &Case,
@@ -79,11 +74,11 @@ async fn run(
 
 async fn sieve(scenario: impl Scenario) -> Result<()> {
     let name = scenario.name();
-    let mut stage = Stage::start().await?;
+    let mut stage = Runner::start().await?;
     let plain = stage.without_faults(&scenario).await?;
     let mut wrong = Vec::new();
     eprintln!("{name}: {} requests, events: {:?}", plain.requests.len(), plain.events);
-    for case in case::all(&plain) {
+    for case in fault_case::all(&plain) {
         let begin = Instant::now();
         let result = match run(&mut stage, &scenario, &plain, &case).await {
             Ok(runs) => format!("ok in {runs} after {:.1} s", begin.elapsed().as_secs_f32()),

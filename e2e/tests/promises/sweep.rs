@@ -10,38 +10,16 @@ use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::DeletionPolicy;
 use configmapsync::names;
-use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
 use harness::oracle;
 use harness::oracle::Recorder;
-use harness::replica::Options;
-use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
-use testbed::wait::Seen;
-use testbed::wait::stays;
 
-/// "Swept within 60 seconds."
-const SWEPT: Duration = Duration::from_mins(1);
-
-/// Replicas that look every second, and wait for so long before they sweep.
-pub fn impatient(grace: &str) -> Options {
-    let arguments = ["--sweep-period", "1s", "--orphan-grace", grace];
-    Options { arguments: arguments.map(ToOwned::to_owned).to_vec(), ..Options::default() }
-}
-
-/// Makes sure that a copy is as it was for a while.
-pub async fn untouched(fixture: &Fixture, copy: &ConfigMap, period: Duration) -> Result<()> {
-    let namespace = copy.metadata.namespace.as_deref().unwrap_or_default();
-    let name = copy.metadata.name.as_deref().unwrap_or_default();
-    stays(format!("{namespace}/{name} is untouched"), period, || async {
-        let now = fixture.config_map(namespace, name).await?.map(|now| now.metadata);
-        let same = now.as_ref().is_some_and(|now| now == &copy.metadata);
-        Ok(Seen::from_bool(same, || format!("{now:?}")))
-    })
-    .await
-}
+use crate::support::orphan_collection::SWEPT;
+use crate::support::orphan_collection::impatient;
+use crate::support::orphan_collection::untouched;
 
 #[tokio::test]
 async fn what_a_sync_removed_by_force_leaves_is_swept_and_nothing_else() -> Result<()> {

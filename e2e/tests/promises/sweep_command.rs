@@ -23,8 +23,8 @@ use testbed::wait::Seen;
 use testbed::wait::stays;
 use testbed::wait::until;
 
-use crate::metrics::Metrics;
-use crate::sweep::impatient;
+use crate::support::metrics_page::Metrics;
+use crate::support::orphan_collection::impatient;
 
 /// One more than ten, and one more.
 const ORPHANS: usize = 12;

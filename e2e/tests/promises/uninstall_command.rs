@@ -1,7 +1,5 @@
 //! Promise: `uninstall` lets the operator go without losing a copy and without wedging a sync.
 
-pub mod stage;
-
 use std::time::Duration;
 
 use anyhow::Context;
@@ -26,20 +24,21 @@ use testbed::wait::until;
 
 use crate::support::audit::copy_writes;
 use crate::support::deny_policy::DenyPolicy;
+use crate::support::orphan_collection::impatient;
 use crate::support::scale::quick_or_full;
-use crate::sweep::impatient;
-use crate::uninstall_command::stage::HELD;
-use crate::uninstall_command::stage::asks_for_deletion;
-use crate::uninstall_command::stage::copies;
-use crate::uninstall_command::stage::end_operator;
-use crate::uninstall_command::stage::finalizers;
-use crate::uninstall_command::stage::in_background;
-use crate::uninstall_command::stage::restored;
-use crate::uninstall_command::stage::some_of_each;
-use crate::uninstall_command::stage::start_deployment;
-use crate::uninstall_command::stage::state;
-use crate::uninstall_command::stage::uninstall;
-use crate::uninstall_command::stage::writes_by_person;
+use crate::support::uninstall_steps;
+use crate::support::uninstall_steps::HELD;
+use crate::support::uninstall_steps::asks_for_deletion;
+use crate::support::uninstall_steps::copies;
+use crate::support::uninstall_steps::end_operator;
+use crate::support::uninstall_steps::finalizers;
+use crate::support::uninstall_steps::in_background;
+use crate::support::uninstall_steps::restored;
+use crate::support::uninstall_steps::some_of_each;
+use crate::support::uninstall_steps::start_deployment;
+use crate::support::uninstall_steps::state;
+use crate::support::uninstall_steps::uninstall;
+use crate::support::uninstall_steps::writes_by_person;
 
 #[tokio::test]
 async fn copies_stay_syncs_are_free_and_a_new_operator_goes_on() -> Result<()> {
@@ -164,7 +163,7 @@ async fn the_deployment_is_scaled_down_and_its_pods_are_waited_for() -> Result<(
     start_deployment(&world, "copier", 3).await?;
     let running = in_background(&world, &["--yes", "--deployment", "copier"]).await?;
     until("the Deployment is scaled to 0", SOON, || async {
-        let replicas = stage::replicas(&fixture, "copier").await?;
+        let replicas = uninstall_steps::replicas(&fixture, "copier").await?;
         Ok(Seen::from_bool(replicas == 0, || format!("{replicas} replicas")))
     })
     .await?;
@@ -217,7 +216,7 @@ async fn however_many_there_are_and_without_the_kind() -> Result<()> {
     let count = quick_or_full(1_100, 10_000);
     fixture.create_namespaces(&["central", "app"]).await?;
     restored(&fixture, "app", "central/lost", count).await?;
-    stage::held_syncs(&fixture, count).await?;
+    uninstall_steps::held_syncs(&fixture, count).await?;
     let done = uninstall(&world, &["--yes"]).await?;
     let told = format!("{count} copies kept, 0 deleted, 0 released; {count} ConfigMapSyncs");
     ensure!(done.code == 0 && done.printed.contains(&told), "{done:?}");
@@ -225,7 +224,7 @@ async fn however_many_there_are_and_without_the_kind() -> Result<()> {
     for name in ["sync-0".to_owned(), format!("sync-{}", count - 1)] {
         ensure!(finalizers(&fixture, &name).await?.is_empty(), "{name}");
     }
-    stage::delete_kind(&fixture).await?;
+    uninstall_steps::delete_kind(&fixture).await?;
     let asks = json!({"metadata": {"annotations": {names::ANNOTATION_DELETION_POLICY: "Delete"}}});
     fixture.patch_config_map("app", "copy-0", &asks).await?;
     let done = uninstall(&world, &["--yes"]).await?;

@@ -16,9 +16,9 @@ use testbed::repository::manifest;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::sweep::SWEPT;
-use crate::sweep::impatient;
-use crate::sweep::untouched;
+use crate::support::orphan_collection::SWEPT;
+use crate::support::orphan_collection::impatient;
+use crate::support::orphan_collection::untouched;
 
 #[tokio::test]
 async fn without_the_kind_nothing_is_swept_and_with_it_all_goes_on() -> Result<()> {

@@ -12,8 +12,8 @@ use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::api::core::v1::ConfigMap;
 
-use crate::sweep::impatient;
-use crate::sweep::untouched;
+use crate::support::orphan_collection::impatient;
+use crate::support::orphan_collection::untouched;
 
 /// Waits until the copy belongs to the sync that has its name now, and is still the same object.
 async fn taken_over(fixture: &Fixture, before: &ConfigMap) -> Result<()> {

@@ -27,21 +27,21 @@ pub trait Scenario {
     /// A word for a person.
     fn name(&self) -> &'static str;
     /// What is there before, in order.
-    async fn set_up(&self, place: &Place) -> Result<()>;
+    async fn set_up(&self, place: &RunNamespaces) -> Result<()>;
     /// What happens: best in one request, so that the operator cannot see half of it.
-    async fn trigger(&self, place: &Place) -> Result<()>;
+    async fn trigger(&self, place: &RunNamespaces) -> Result<()>;
     /// Waits until the operator has made of it what it should.
-    async fn end(&self, place: &Place) -> Result<()>;
+    async fn end(&self, place: &RunNamespaces) -> Result<()>;
 }
 
 /// Some namespaces that are of one run alone.
-pub struct Place {
+pub struct RunNamespaces {
     pub fixture: Fixture,
     /// How the names of the namespaces begin.
     pub prefix: String,
 }
 
-impl Place {
+impl RunNamespaces {
     /// The full name of a namespace.
     pub fn namespace(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)

@@ -29,14 +29,14 @@ use testbed::wait::Seen;
 use testbed::wait::until;
 use testbed::wait::until_every;
 
-use crate::sieve::case::Blow;
-use crate::sieve::case::Case;
-use crate::sieve::case::Plain;
-use crate::sieve::case::Which;
-use crate::sieve::case::is_about;
-use crate::sieve::place::Place;
-use crate::sieve::place::Scenario;
-use crate::sieve::state::state;
+use crate::support::crash::fault_case::Blow;
+use crate::support::crash::fault_case::Case;
+use crate::support::crash::fault_case::Plain;
+use crate::support::crash::fault_case::Which;
+use crate::support::crash::fault_case::is_about;
+use crate::support::crash::scenario::RunNamespaces;
+use crate::support::crash::scenario::Scenario;
+use crate::support::crash::state::state;
 
 /// How long to rest between two looks at whether the operator is silent.
 const LOOK: Duration = Duration::from_millis(25);
@@ -51,7 +51,7 @@ const REACHED: Duration = Duration::from_secs(5);
 /// How long a watch lags behind: long enough to decide wrongly many times.
 const LAG: Duration = Duration::from_millis(500);
 
-pub struct Stage {
+pub struct Runner {
     recorder: Recorder,
     proxy: FaultProxy,
     /// With a leader and a standby, both behind the proxy.
@@ -68,7 +68,7 @@ pub enum Struck {
     No(Vec<Request>),
 }
 
-impl Stage {
+impl Runner {
     pub async fn start() -> Result<Self> {
         harness::replica::built().await?;
         let mut world = OperatorCluster::start(0).await?;
@@ -149,7 +149,7 @@ impl Stage {
     async fn freeze(
         &mut self,
         scenario: &impl Scenario,
-        place: &Place,
+        place: &RunNamespaces,
         which: &Which,
         plain: &Plain,
     ) -> Result<bool> {
@@ -181,7 +181,7 @@ impl Stage {
     async fn strike(
         &mut self,
         scenario: &impl Scenario,
-        place: &Place,
+        place: &RunNamespaces,
         which: &Which,
         blow: Blow,
     ) -> Result<bool> {
@@ -230,7 +230,7 @@ impl Stage {
     }
 
     /// Asks the oracles about a run that has ended.
-    async fn check(&mut self, place: &Place, mark: testbed::audit::Mark) -> Result<()> {
+    async fn check(&mut self, place: &RunNamespaces, mark: testbed::audit::Mark) -> Result<()> {
         let history = self.recorder.history().await?;
         let history = history.only(|it| is_in(it, &place.prefix) || is_about_leadership(it));
         let events = self.world.audit().since(mark).await?;
@@ -240,13 +240,13 @@ impl Stage {
         Ok(())
     }
 
-    fn place(&mut self) -> Place {
+    fn place(&mut self) -> RunNamespaces {
         self.runs += 1;
-        Place { fixture: self.world.fixture(), prefix: format!("run-{}-", self.runs) }
+        RunNamespaces { fixture: self.world.fixture(), prefix: format!("run-{}-", self.runs) }
     }
 
     /// Waits until the operator has asked nothing about a place in so many looks.
-    async fn wait_silent(&self, place: &Place, looks: usize) -> Result<()> {
+    async fn wait_silent(&self, place: &RunNamespaces, looks: usize) -> Result<()> {
         let count = || {
             let requests = self.proxy.requests();
             requests.iter().filter(|it| is_about(it, &place.prefix)).count()
@@ -278,7 +278,7 @@ impl Stage {
 }
 
 /// Waits until a place is as the run without faults has left its own.
-async fn wait_end(place: &Place, plain: &Plain) -> Result<()> {
+async fn wait_end(place: &RunNamespaces, plain: &Plain) -> Result<()> {
     until("the end is that of the run without faults", SOON, || async {
         let state = state(place).await?;
         Ok(Seen::from_bool(state == plain.state, || {

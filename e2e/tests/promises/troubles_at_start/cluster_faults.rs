@@ -19,10 +19,10 @@ use testbed::repository::manifest;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::troubles_at_start::MENDED;
-use crate::troubles_at_start::never_panicked;
-use crate::troubles_at_start::stays_patient;
-use crate::troubles_at_start::wait_complaint;
+use crate::support::startup::MENDED;
+use crate::support::startup::never_panicked;
+use crate::support::startup::stays_patient;
+use crate::support::startup::wait_complaint;
 
 async fn start(world: &OperatorCluster) -> Result<Replica> {
     Replica::start(&world.control_plane, OPERATOR, &Options::default()).await

@@ -8,8 +8,8 @@ use harness::fixture::SOON;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::json;
 
-use crate::sieve::place::Place;
-use crate::sieve::place::Scenario;
+use crate::support::crash::scenario::RunNamespaces;
+use crate::support::crash::scenario::Scenario;
 
 /// A sync is created.
 pub struct Create;
@@ -19,16 +19,16 @@ impl Scenario for Create {
         "create"
     }
 
-    async fn set_up(&self, place: &Place) -> Result<()> {
+    async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
         place.create_namespaces(&["central", "app"]).await?;
         place.create_config_map("central", "shared", "1").await
     }
 
-    async fn trigger(&self, place: &Place) -> Result<()> {
+    async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
         place.create_sync(place.spec()).await
     }
 
-    async fn end(&self, place: &Place) -> Result<()> {
+    async fn end(&self, place: &RunNamespaces) -> Result<()> {
         place.wait_synced().await
     }
 }
@@ -41,17 +41,17 @@ impl Scenario for Update {
         "update"
     }
 
-    async fn set_up(&self, place: &Place) -> Result<()> {
+    async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
         place.one_copy().await
     }
 
-    async fn trigger(&self, place: &Place) -> Result<()> {
+    async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
         let edit = json!({"data": {"a": "edited"}});
         place.fixture.patch_config_map(&place.namespace("central"), "shared", &edit).await?;
         Ok(())
     }
 
-    async fn end(&self, place: &Place) -> Result<()> {
+    async fn end(&self, place: &RunNamespaces) -> Result<()> {
         place.wait_copy("app", "edited").await?;
         place.wait_source_told().await
     }
@@ -65,17 +65,17 @@ impl Scenario for Drift {
         "drift"
     }
 
-    async fn set_up(&self, place: &Place) -> Result<()> {
+    async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
         place.one_copy().await
     }
 
-    async fn trigger(&self, place: &Place) -> Result<()> {
+    async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
         let edit = json!({"data": {"a": "edited"}});
         place.fixture.patch_config_map(&place.namespace("app"), "shared", &edit).await?;
         Ok(())
     }
 
-    async fn end(&self, place: &Place) -> Result<()> {
+    async fn end(&self, place: &RunNamespaces) -> Result<()> {
         place.wait_copy("app", "1").await?;
         place.wait_write_told().await
     }
@@ -89,16 +89,16 @@ impl Scenario for Move {
         "move"
     }
 
-    async fn set_up(&self, place: &Place) -> Result<()> {
+    async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
         place.one_copy().await
     }
 
-    async fn trigger(&self, place: &Place) -> Result<()> {
+    async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
         let elsewhere = place.namespace("elsewhere");
         place.patch_sync(&json!({"spec": {"destinationNamespace": elsewhere}})).await
     }
 
-    async fn end(&self, place: &Place) -> Result<()> {
+    async fn end(&self, place: &RunNamespaces) -> Result<()> {
         place.wait_copy("elsewhere", "1").await?;
         place.wait_no_copy("app").await?;
         place.wait_synced().await
@@ -113,15 +113,15 @@ impl Scenario for Delete {
         "delete"
     }
 
-    async fn set_up(&self, place: &Place) -> Result<()> {
+    async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
         place.one_copy().await
     }
 
-    async fn trigger(&self, place: &Place) -> Result<()> {
+    async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
         place.fixture.delete_sync(&place.namespace("central"), "sync").await
     }
 
-    async fn end(&self, place: &Place) -> Result<()> {
+    async fn end(&self, place: &RunNamespaces) -> Result<()> {
         place.fixture.wait_no_sync(&place.namespace("central"), "sync", SOON).await?;
         place.wait_no_copy("app").await
     }
@@ -135,7 +135,7 @@ impl Scenario for Replace {
         "replace"
     }
 
-    async fn set_up(&self, place: &Place) -> Result<()> {
+    async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
         place.create_namespaces(&["central", "app"]).await?;
         place.create_immutable("central", "shared", "1").await?;
         place.create_immutable("central", "other", "another").await?;
@@ -146,11 +146,11 @@ impl Scenario for Replace {
         place.wait_next_second().await
     }
 
-    async fn trigger(&self, place: &Place) -> Result<()> {
+    async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
         place.patch_sync(&json!({"spec": {"configMapName": "other"}})).await
     }
 
-    async fn end(&self, place: &Place) -> Result<()> {
+    async fn end(&self, place: &RunNamespaces) -> Result<()> {
         place.wait_copy("app", "another").await?;
         place.wait_synced().await
     }
@@ -165,16 +165,16 @@ impl Scenario for Taken {
         "taken"
     }
 
-    async fn set_up(&self, place: &Place) -> Result<()> {
+    async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
         place.one_suspended_copy().await
     }
 
-    async fn trigger(&self, place: &Place) -> Result<()> {
+    async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
         place.take_copy().await?;
         place.patch_sync(&json!({"spec": {"deletionPolicy": "Retain", "suspend": false}})).await
     }
 
-    async fn end(&self, place: &Place) -> Result<()> {
+    async fn end(&self, place: &RunNamespaces) -> Result<()> {
         let (namespace, fixture) = (place.namespace("central"), &place.fixture);
         fixture.wait_reason(&namespace, "sync", "Conflict", SOON).await?;
         place.wait_copy("app", "taken").await
@@ -189,16 +189,16 @@ impl Scenario for TakenAndDeleted {
         "taken and deleted"
     }
 
-    async fn set_up(&self, place: &Place) -> Result<()> {
+    async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
         place.one_suspended_copy().await
     }
 
-    async fn trigger(&self, place: &Place) -> Result<()> {
+    async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
         place.take_copy().await?;
         place.fixture.delete_sync(&place.namespace("central"), "sync").await
     }
 
-    async fn end(&self, place: &Place) -> Result<()> {
+    async fn end(&self, place: &RunNamespaces) -> Result<()> {
         place.fixture.wait_no_sync(&place.namespace("central"), "sync", SOON).await?;
         place.wait_copy("app", "taken").await
     }
@@ -212,13 +212,13 @@ impl Scenario for Select {
         "select"
     }
 
-    async fn set_up(&self, place: &Place) -> Result<()> {
+    async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
         place.create_namespaces(&["central"]).await?;
         place.create_selected(&["one", "two", "three"]).await?;
         place.create_config_map("central", "shared", "1").await
     }
 
-    async fn trigger(&self, place: &Place) -> Result<()> {
+    async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
         let mut spec = place.spec();
         spec.destination_namespace = None;
         spec.destination_namespace_selector = Some(LabelSelector {
@@ -228,7 +228,7 @@ impl Scenario for Select {
         place.create_sync(spec).await
     }
 
-    async fn end(&self, place: &Place) -> Result<()> {
+    async fn end(&self, place: &RunNamespaces) -> Result<()> {
         place.wait_synced().await
     }
 }
@@ -241,17 +241,17 @@ impl Scenario for Refuse {
         "refuse"
     }
 
-    async fn set_up(&self, place: &Place) -> Result<()> {
+    async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
         place.create_namespaces(&["central", "app"]).await?;
         place.create_config_map("app", "shared", "theirs").await?;
         place.create_config_map("central", "shared", "1").await
     }
 
-    async fn trigger(&self, place: &Place) -> Result<()> {
+    async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
         place.create_sync(place.spec()).await
     }
 
-    async fn end(&self, place: &Place) -> Result<()> {
+    async fn end(&self, place: &RunNamespaces) -> Result<()> {
         let (namespace, fixture) = (place.namespace("central"), &place.fixture);
         fixture.wait_reason(&namespace, "sync", "Conflict", SOON).await?;
         place.wait_copy("app", "theirs").await
@@ -267,20 +267,20 @@ impl Scenario for Adopt {
         "adopt"
     }
 
-    async fn set_up(&self, place: &Place) -> Result<()> {
+    async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
         place.create_namespaces(&["central", "app"]).await?;
         place.create_config_map("app", "shared", "theirs").await?;
         place.mark_as_clone("app", "shared").await?;
         place.create_config_map("central", "shared", "1").await
     }
 
-    async fn trigger(&self, place: &Place) -> Result<()> {
+    async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
         let mut spec = place.spec();
         spec.conflict_policy = ConflictPolicy::Adopt;
         place.create_sync(spec).await
     }
 
-    async fn end(&self, place: &Place) -> Result<()> {
+    async fn end(&self, place: &RunNamespaces) -> Result<()> {
         place.wait_synced().await
     }
 }

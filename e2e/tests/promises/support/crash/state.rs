@@ -12,11 +12,11 @@ use kube::api::ListParams;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::sieve::place::Place;
+use crate::support::crash::scenario::RunNamespaces;
 
 /// Data, marks, finalizers and conditions of all that is there, as text in which neither the
 /// place nor a uid nor a resourceVersion shows.
-pub async fn state(place: &Place) -> Result<String> {
+pub async fn state(place: &RunNamespaces) -> Result<String> {
     let client = place.fixture.client();
     let all = ListParams::default();
     let maps = Api::<ConfigMap>::all(client.clone()).list(&all).await?.items;
