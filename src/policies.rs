@@ -1,22 +1,24 @@
-//! What the API server itself refuses, whatever the operator believes.
+//! The `ValidatingAdmissionPolicies`: requests that the API server denies, independently of the
+//! operator's own checks.
 //!
-//! Four admission policies, each with one binding of the same name. They are values like the
-//! permissions, and installed like them; the operator never writes one.
+//! There are four, each with one binding of the same name. They are generated from these values
+//! into the chart and into `deploy/policies.yaml`; the operator has no permission to write them.
 //!
-//! | policy | holds whom | to what |
+//! | policy | applies to | allows |
 //! |---|---|---|
-//! | [`fence`] | the operator's pods | only the announced leader writes copies |
-//! | [`consent`] | authors of a `ConfigMapSync` | what they may do themselves, on both sides |
-//! | [`marks`] | everybody who writes a `ConfigMap` | our marks are put on by those who may stamp |
-//! | [`bounds`] | the operator | copies alone, and none in protected namespaces |
+//! | [`fence`] | the operator's pods | writes of copies by the pod in the leader record only |
+//! | [`consent`] | authors of a `ConfigMapSync` | specs that need no permission the author lacks |
+//! | [`marks`] | writers of a `ConfigMap` | ownership markers set by holders of the verb `stamp` only |
+//! | [`bounds`] | the operator | writes of copies only, outside protected namespaces |
 //!
-//! Three of them fail closed: they have no parameter, so that nothing they read can be missing,
-//! and an expression that cannot be evaluated must not let a write pass. The fence fails open:
-//! why, it says itself. A refusal is always `Forbidden` (403): without that the answer would be
-//! 422, as if the object were wrong.
-//!
-//! One check by the authorizer costs a third of what one expression may cost, hence never more
-//! than two in an expression.
+//! # Guarantees
+//! * `consent`, `marks` and `bounds` fail closed: they have no parameter that could be missing, and
+//!   a request whose expression cannot be evaluated is denied. `fence` fails open; its
+//!   documentation gives the reason.
+//! * A denial has the reason `Forbidden` (403). The default reason, `Invalid` (422), would blame the
+//!   object.
+//! * An expression calls the authorizer at most twice: each call costs a third of the CEL cost
+//!   limit of one expression.
 
 mod bounds;
 mod consent;
@@ -42,39 +44,43 @@ pub use consent::consent;
 pub use fence::fence;
 pub use marks::marks;
 
-/// A policy, and the binding that puts it to work.
+/// A policy and the binding that enforces it in the whole cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// What is refused.
+    /// The rule.
     pub policy: ValidatingAdmissionPolicy,
-    /// That it is refused.
+    /// Its enforcement: `Deny`, in every namespace.
     pub binding: ValidatingAdmissionPolicyBinding,
 }
 
-/// The operator as the policies have to know it.
+/// The properties of an installation that the policies depend on.
 ///
-/// Each field stands in quoted text of an expression; in a chart it may be a template.
+/// Each field is inserted into a string literal of a CEL expression. In the chart, it is a Helm
+/// template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operator {
-    /// The namespace that it runs in.
+    /// The operator's namespace.
     pub namespace: String,
-    /// The name of its ServiceAccount.
+    /// The name of the operator's ServiceAccount.
     pub service_account: String,
-    /// The namespaces that it must not write to, its own among them, with commas between.
+    /// The namespaces that the operator must not write to, including its own: a comma-separated
+    /// list.
     pub protected_namespaces: String,
 }
 
-/// Whether what cannot be evaluated is refused.
+/// Whether a request is denied if the policy cannot be evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Failing {
+enum Failure {
+    /// It is denied.
     Closed,
+    /// It is admitted.
     Open,
 }
 
 // === impl Operator ===
 
 impl Default for Operator {
-    /// Installed under the default names.
+    /// An installation under the default names.
     fn default() -> Self {
         Self {
             namespace: names::INSTALLATION.to_owned(),
@@ -89,11 +95,11 @@ impl Default for Operator {
 }
 
 impl Operator {
-    /// True of requests that the operator makes.
-    fn asks(&self) -> MatchCondition {
+    /// Matches requests that are sent under the operator's ServiceAccount.
+    fn is_client(&self) -> MatchCondition {
         let Self { namespace, service_account, .. } = self;
         condition(
-            "asked-by-the-operator",
+            "request-from-operator",
             format!(
                 "request.userInfo.username == 'system:serviceaccount:{namespace}:{service_account}'"
             ),
@@ -104,11 +110,11 @@ impl Operator {
 // === impl Policy ===
 
 impl Policy {
-    fn new(name: &str, failing: Failing, spec: ValidatingAdmissionPolicySpec) -> Self {
+    fn new(name: &str, failure: Failure, spec: ValidatingAdmissionPolicySpec) -> Self {
         let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
-        let failure_policy = match failing {
-            Failing::Closed => "Fail",
-            Failing::Open => "Ignore",
+        let failure_policy = match failure {
+            Failure::Closed => "Fail",
+            Failure::Open => "Ignore",
         };
         let spec = ValidatingAdmissionPolicySpec {
             failure_policy: Some(failure_policy.to_owned()),
@@ -137,13 +143,13 @@ impl Policy {
     }
 }
 
-/// All four, for `operator`.
+/// All four policies, for this installation.
 #[must_use]
 pub fn all(operator: &Operator) -> [Policy; 4] {
     [fence(operator), consent(), marks(), bounds(operator)]
 }
 
-/// Requests for `resource`, never for its subresources.
+/// Matches these operations on `resource`, excluding its subresources.
 fn requests(group: &str, resource: &str, operations: &[&str]) -> MatchResources {
     let list = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect());
     MatchResources {
@@ -166,8 +172,8 @@ fn variable(name: &str, expression: String) -> Variable {
     Variable { name: name.to_owned(), expression }
 }
 
-/// Refuses what `expression` is not true of.
-fn demand(expression: String, message: &str) -> Validation {
+/// Denies requests for which `expression` is not true, with this message.
+fn require(expression: String, message: &str) -> Validation {
     Validation {
         expression,
         message: Some(message.to_owned()),
@@ -187,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn each_binding_has_the_name_of_its_policy_and_denies() {
+    fn each_policy_has_a_denying_binding_of_the_same_name() {
         let names =
             [names::POLICY_FENCE, names::POLICY_CONSENT, names::POLICY_MARKS, names::POLICY_BOUNDS];
         for (Policy { policy, binding }, name) in all(&Operator::default()).iter().zip(names) {
@@ -200,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_is_forbidden_and_says_what_to_do() {
+    fn every_denial_is_forbidden_with_a_remedy() {
         for (name, spec) in specs() {
             for validation in spec.validations.unwrap() {
                 assert_eq!(validation.reason.as_deref(), Some("Forbidden"), "{name}");
@@ -211,17 +217,17 @@ mod tests {
     }
 
     #[test]
-    fn no_expression_asks_the_authorizer_more_than_twice() {
+    fn an_expression_calls_the_authorizer_at_most_twice() {
         for (name, spec) in specs() {
             for validation in spec.validations.unwrap() {
-                let asked = validation.expression.matches(".check(").count();
-                assert!(asked <= 2, "{name}: {}", validation.expression);
+                let calls = validation.expression.matches(".check(").count();
+                assert!(calls <= 2, "{name}: {}", validation.expression);
             }
         }
     }
 
     #[test]
-    fn only_what_has_a_parameter_that_may_be_missing_fails_open() {
+    fn only_the_policy_with_a_parameter_fails_open() {
         for (name, spec) in specs() {
             let expected = if spec.param_kind.is_some() { "Ignore" } else { "Fail" };
             assert_eq!(spec.failure_policy.as_deref(), Some(expected), "{name}");

@@ -1,6 +1,6 @@
 {{/*
-The name of everything in the release's namespace: "configmapsync" for a release of that name.
-A release of another name has it in front, cut so that pods get whole names too.
+The name of all objects in the namespace of the release. It is "configmapsync" for a release of
+that name, "<release>-configmapsync" for others, truncated to 63 characters.
 */}}
 {{- define "configmapsync.fullname" -}}
 {{- if contains .Chart.Name .Release.Name -}}
@@ -11,9 +11,9 @@ A release of another name has it in front, cut so that pods get whole names too.
 {{- end -}}
 
 {{/*
-The name of what belongs to no namespace. For a release "configmapsync" it is that name wherever
-the release is: a second one is refused by Helm, as it should be. Other releases carry their
-namespace, and a colon, which no namespace can contain.
+The name of all cluster-scoped objects. It is "configmapsync" for a release of that name in any
+namespace, so that Helm rejects a second one; "<namespace>:<full name>" for others. Namespaces cannot
+contain a colon, so the names cannot collide.
 */}}
 {{- define "configmapsync.clusterName" -}}
 {{- if eq .Release.Name .Chart.Name -}}
@@ -32,7 +32,8 @@ namespace, and a colon, which no namespace can contain.
 {{- end -}}
 
 {{/*
-What finds the pods. A Deployment's selector can never change, so this has no version.
+The labels that select the pods. They exclude the version: the selector of a Deployment is
+immutable.
 */}}
 {{- define "configmapsync.selectorLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
@@ -40,8 +41,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
 {{/*
-The labels of every object. "app.kubernetes.io/managed-by" is absent because Helm adds it on
-install, and because the plain manifests, which are rendered from here, must not claim it.
+The labels of all objects. "app.kubernetes.io/managed-by" is excluded: Helm adds it on install, and
+the manifests in deploy/, which are rendered from these templates, are not managed by Helm.
 */}}
 {{- define "configmapsync.labels" -}}
 {{ include "configmapsync.selectorLabels" . }}
@@ -54,8 +55,8 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end -}}
 
 {{/*
-The labels of what is made to uninstall. Not the selector's: its pod is none of the operator's, and
-waits for those to end.
+The labels of the uninstall Job and its permissions. They must not match the selector of the
+operator's pods: the Job waits until those have terminated.
 */}}
 {{- define "configmapsync.uninstallLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}-uninstall
@@ -65,8 +66,8 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end -}}
 
 {{/*
-Made before an uninstallation, and gone after one that succeeded. Takes the weight: what has less
-is made earlier.
+The annotations of a pre-delete hook that Helm deletes after success. Takes the hook weight: Helm
+creates objects with a lower weight first.
 */}}
 {{- define "configmapsync.uninstallHook" -}}
 helm.sh/hook: pre-delete
@@ -83,9 +84,8 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
 
 {{/*
-A generated file, as it is. One that is missing fails the render: a role without rules would
-install and then be refused everything.
-Takes a list: the root, the path below the chart.
+The content of a generated file. Rendering fails if the file is missing; otherwise the operator
+would be installed without permissions. Takes a list: the root context and the path in the chart.
 */}}
 {{- define "configmapsync.generated" -}}
 {{- $root := index . 0 -}}
@@ -94,9 +94,9 @@ Takes a list: the root, the path below the chart.
 {{- end -}}
 
 {{/*
-Not empty if ValidatingAdmissionPolicies can be installed. Without a cluster to ask, as in
-"helm template", no kinds are known, only API versions: then they are taken to be served, as they
-are by default in every version that the chart is for.
+Not empty if the cluster serves ValidatingAdmissionPolicies. Without a cluster ("helm template"),
+Helm knows API versions but no kinds; the policies are then rendered, since every supported version
+of Kubernetes serves them by default.
 */}}
 {{- define "configmapsync.servesPolicies" -}}
 {{- $served := .Capabilities.APIVersions -}}

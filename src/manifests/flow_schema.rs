@@ -1,4 +1,4 @@
-//! How the API server tells our calls for the Lease from all others.
+//! The `FlowSchema`: priority for the operator's leader election requests.
 
 use k8s_openapi::api::flowcontrol::v1::FlowDistinguisherMethod;
 use k8s_openapi::api::flowcontrol::v1::FlowSchema;
@@ -13,11 +13,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::policies::Operator;
 
-/// As Kubernetes' own for the candidates in `kube-system`, `workload-leader-election`.
+/// The precedence of the built-in `FlowSchema` `workload-leader-election`, which gives the same
+/// priority to leader election in `kube-system`.
 const PRECEDENCE: i32 = 200;
 
-/// What the election calls for, by these `rules`, comes before ordinary requests, our own among
-/// them: an API server under load must not cost the leader its Lease.
+/// Assigns requests of the operator that these `rules` match to the priority level
+/// `leader-election`, so that the leader can renew its Lease while the API server is overloaded.
+///
+/// `rules` are the permissions of the election, without names of objects.
 pub(super) fn flow_schema(name: &str, operator: &Operator, rules: &[PolicyRule]) -> FlowSchema {
     let account = ServiceAccountSubject {
         name: operator.service_account.clone(),

@@ -1,50 +1,52 @@
-//! The operator keeps to its own copies.
+//! The policy `configmapsync-bounds`: the operator writes only copies.
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicySpec;
 
 use crate::names;
-use crate::policies::Failing;
+use crate::policies::Failure;
 use crate::policies::Operator;
 use crate::policies::Policy;
-use crate::policies::demand;
 use crate::policies::requests;
+use crate::policies::require;
 
-/// The operator writes and deletes only `ConfigMap`s that carry our label, before or after, and
-/// none in protected namespaces: its rights, which RBAC cannot limit further, are worth no more to
-/// whoever gets hold of them.
+/// Denies writes by the operator's ServiceAccount to `ConfigMap`s without the uid label, and to all
+/// `ConfigMap`s in protected namespaces.
 ///
-/// Before *or* after: one is adopted by putting the label on, and released by taking it off.
+/// RBAC can limit neither. The policy limits what a stolen token of the operator can be used for.
+///
+/// The label may be on the old or on the new object: adoption adds it, and release removes it.
 #[must_use]
 pub fn bounds(operator: &Operator) -> Policy {
     let protected = &operator.protected_namespaces;
     let spec = ValidatingAdmissionPolicySpec {
         match_constraints: Some(requests("", "configmaps", &["CREATE", "UPDATE", "DELETE"])),
-        match_conditions: Some(vec![operator.asks()]),
+        match_conditions: Some(vec![operator.is_client()]),
         validations: Some(vec![
-            demand(
-                format!("{} || {}", is_marked("object"), is_marked("oldObject")),
+            require(
+                format!("{} || {}", has_label("object"), has_label("oldObject")),
                 &format!(
-                    "the operator writes only ConfigMaps that carry the label {}: if this is the \
-                     operator, report it as a defect; if not, the token of its ServiceAccount is \
-                     in the wrong hands",
+                    "the operator may write only ConfigMaps that carry the label {}: if the \
+                     operator sent this request, report a bug; otherwise another client uses the \
+                     token of its ServiceAccount, which must be revoked",
                     names::LABEL_SYNC_UID,
                 ),
             ),
-            // Split, so that the list needs no quotes of its own.
-            demand(
+            // A Helm template can insert one string more easily than a CEL list.
+            require(
                 format!("!(request.namespace in '{protected}'.split(','))"),
-                "the namespace is protected, and the operator writes nothing there: choose \
-                 another destination, or change the list of protected namespaces, which is a flag \
-                 of the operator and part of this policy",
+                "the namespace is protected, and the operator must not write to it: choose another \
+                 destination, or change the list of protected namespaces (the chart value \
+                 protectedNamespaces; without Helm, the flag --protected-namespaces and this \
+                 policy)",
             ),
         ]),
         ..ValidatingAdmissionPolicySpec::default()
     };
-    Policy::new(names::POLICY_BOUNDS, Failing::Closed, spec)
+    Policy::new(names::POLICY_BOUNDS, Failure::Closed, spec)
 }
 
-/// There is no new object in a deletion, and no old one in a creation.
-fn is_marked(object: &str) -> String {
+/// Whether `object` has the uid label. It is null: the new object on DELETE, the old one on CREATE.
+fn has_label(object: &str) -> String {
     let label = names::LABEL_SYNC_UID;
     format!("({object} != null && {object}.metadata.?labels[?'{label}'].hasValue())")
 }
@@ -54,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_operators_own_namespace_is_protected_by_default() {
+    fn the_operators_namespace_is_protected_by_default() {
         let protected = Operator::default().protected_namespaces;
         assert_eq!(protected, "kube-system,kube-public,kube-node-lease,configmapsync");
     }

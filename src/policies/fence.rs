@@ -1,4 +1,4 @@
-//! Only the announced leader writes copies.
+//! The policy `configmapsync-fence`: only the leader writes copies.
 
 use k8s_openapi::api::admissionregistration::v1::MatchResources;
 use k8s_openapi::api::admissionregistration::v1::ParamKind;
@@ -10,25 +10,27 @@ use kube::Resource as _;
 
 use crate::api::ConfigMapSyncLeader;
 use crate::names;
-use crate::policies::Failing;
+use crate::policies::Failure;
 use crate::policies::Operator;
 use crate::policies::Policy;
-use crate::policies::demand;
 use crate::policies::requests;
+use crate::policies::require;
 use crate::policies::variable;
 
-/// Of the operator's pods, only the one that the `ConfigMapSyncLeader` announces writes, marks and
-/// deletes copies: a leader that was frozen and wakes up late is refused by the API server.
+/// Denies writes of copies by pods of the operator other than the one in the leader record, the
+/// `ConfigMapSyncLeader`. A former leader that resumes after a suspension cannot write.
 ///
-/// The announcement is a parameter of a kind of our own. One of a native kind, such as the Lease,
-/// is never read again once policy and binding were deleted and created anew, and locks the
-/// rightful leader out until the API server is restarted (kubernetes/kubernetes#133827).
+/// # Why the parameter is a custom resource
+/// The API server stops refreshing a parameter of a built-in kind, such as the Lease, after the
+/// policy and its binding were deleted and created again. The policy then denies the writes of the
+/// actual leader until the API server restarts (kubernetes/kubernetes#133827).
 ///
-/// Fails open, and lets everything pass while nobody is announced: the API server resolves a
-/// parameter *before* it looks at who asks. Where it cannot, as long as the kind is missing or the
-/// API server has just started, refusing would refuse everybody's writes to copies, and keep
-/// namespaces from being deleted. For the same reason it is asked about copies alone. What passes
-/// meanwhile still carries the version that it was decided on.
+/// # Why it fails open
+/// The API server resolves the parameter *before* it evaluates the match conditions. While the kind
+/// is missing or the API server is starting, it cannot resolve it, and failing closed would deny
+/// writes of copies by all clients and block the deletion of namespaces. For the same reason the
+/// policy matches labelled `ConfigMap`s only, and admits everything while there is no leader record.
+/// Writes that are admitted meanwhile still have their preconditions.
 #[must_use]
 pub fn fence(operator: &Operator) -> Policy {
     let copies = LabelSelectorRequirement {
@@ -42,27 +44,27 @@ pub fn fence(operator: &Operator) -> Policy {
             kind: Some(ConfigMapSyncLeader::kind(&()).into_owned()),
         }),
         match_constraints: Some(MatchResources {
-            // Matches if the label is on the old object or on the new one.
+            // Matches if the old or the new object has the label.
             object_selector: Some(LabelSelector {
                 match_expressions: Some(vec![copies]),
                 match_labels: None,
             }),
             ..requests("", "configmaps", &["CREATE", "UPDATE", "DELETE"])
         }),
-        match_conditions: Some(vec![operator.asks()]),
-        // Absent from tokens that are bound to no pod.
+        match_conditions: Some(vec![operator.is_client()]),
+        // Tokens that are not bound to a pod do not have it.
         variables: Some(vec![variable(
             "pod",
             format!("request.userInfo.?extra[?'{}'][?0].orValue('')", names::EXTRA_POD_UID),
         )]),
-        validations: Some(vec![demand(
+        validations: Some(vec![require(
             "variables.pod != '' && params.spec.podUID == variables.pod".to_owned(),
-            "this pod is not the leader that the ConfigMapSyncLeader announces: it has to stop \
-             writing, and to stand by",
+            "this pod is not the leader that the ConfigMapSyncLeader names: only the leader may \
+             write copies, and this replica must give up leadership",
         )]),
         ..ValidatingAdmissionPolicySpec::default()
     };
-    Policy::new(names::POLICY_FENCE, Failing::Open, spec).with_parameter(ParamRef {
+    Policy::new(names::POLICY_FENCE, Failure::Open, spec).with_parameter(ParamRef {
         name: Some(names::LEADER_NAME.to_owned()),
         namespace: Some(operator.namespace.clone()),
         parameter_not_found_action: Some("Allow".to_owned()),
@@ -75,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parameter_that_is_missing_stops_nobody() {
+    fn a_missing_leader_record_denies_nothing() {
         let Policy { policy, binding } = fence(&Operator::default());
         let parameter = binding.spec.unwrap().param_ref.unwrap();
         assert_eq!(parameter.parameter_not_found_action.as_deref(), Some("Allow"));
@@ -85,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parameter_is_of_a_kind_of_our_own() {
+    fn the_parameter_is_a_custom_resource() {
         let kind = fence(&Operator::default()).policy.spec.unwrap().param_kind.unwrap();
         assert_eq!(kind.api_version.as_deref(), Some("apps.nishaf.info/v1"));
     }

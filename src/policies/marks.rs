@@ -1,44 +1,44 @@
-//! Our marks are put on by those who may stamp.
+//! The policy `configmapsync-marks`: who may set ownership markers.
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicySpec;
 
 use crate::decide::Markers;
 use crate::names;
-use crate::policies::Failing;
+use crate::policies::Failure;
 use crate::policies::Policy;
 use crate::policies::condition;
-use crate::policies::demand;
 use crate::policies::requests;
+use crate::policies::require;
 
-/// Only those who are allowed the verb `stamp` on `configmapsyncs` in the whole cluster add or
-/// change a mark: the operator, and by their wildcard cluster administrators and backup tools.
+/// Denies a `ConfigMap` with added or changed ownership markers, unless its author is allowed the
+/// verb `stamp` on `configmapsyncs` cluster-wide. The operator has that permission; cluster
+/// administrators and backup tools have it by their wildcard.
 ///
-/// It is about the marks by their exact keys, not about all that begins with our prefix: `no-copy`
-/// belongs to the source's owner. Taking marks away is free to whoever may update the `ConfigMap`,
-/// since it can only save it; so is everything else that leaves them as they are. A right in one
-/// namespace does not count, or the wildcard of its administrator would.
+/// The policy lists the exact keys of the markers, not the prefix: `no-copy` belongs to the owner of
+/// the source. Every author may remove markers, which releases the copy and never deletes it. A
+/// permission in one namespace does not count: administrators of a namespace have all verbs there.
 #[must_use]
 pub fn marks() -> Policy {
     let spec = ValidatingAdmissionPolicySpec {
         match_constraints: Some(requests("", "configmaps", &["CREATE", "UPDATE"])),
         match_conditions: Some(vec![condition(
-            "marks-are-added-or-changed",
+            "markers-added-or-changed",
             format!(
                 "{} || {}",
                 added_or_changed("labels", &[names::LABEL_SYNC_UID]),
                 added_or_changed("annotations", &Markers::ANNOTATIONS),
             ),
         )]),
-        validations: Some(vec![demand(
+        validations: Some(vec![require(
             format!(
                 "authorizer.group('{}').resource('configmapsyncs').check('{}').allowed()",
                 names::GROUP,
                 names::VERB_STAMP,
             ),
             &format!(
-                "only ConfigMapSync marks a ConfigMap as its copy: leave out the label {} and the \
-                 annotations {}; or, to restore copies from a backup, ask for the verb {} on \
-                 configmapsyncs.{} in the whole cluster",
+                "you are not allowed to set the ownership markers of a copy: remove the label {} \
+                 and the annotations {} from the ConfigMap; to restore copies from a backup, \
+                 request the verb {} on configmapsyncs.{} in a ClusterRole",
                 names::LABEL_SYNC_UID,
                 Markers::ANNOTATIONS.join(", "),
                 names::VERB_STAMP,
@@ -47,10 +47,10 @@ pub fn marks() -> Policy {
         )]),
         ..ValidatingAdmissionPolicySpec::default()
     };
-    Policy::new(names::POLICY_MARKS, Failing::Closed, spec)
+    Policy::new(names::POLICY_MARKS, Failure::Closed, spec)
 }
 
-/// True if one of `keys` has a value in `map` that it did not have before.
+/// True if one of `keys` is added to `map` or has another value.
 fn added_or_changed(map: &str, keys: &[&str]) -> String {
     let keys = keys.iter().map(|key| format!("'{key}'")).collect::<Vec<_>>().join(", ");
     format!(
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_asks_about_every_mark_and_about_no_other_key_of_ours() {
+    fn every_marker_and_no_other_key_is_protected() {
         let conditions = marks().policy.spec.unwrap().match_conditions.unwrap();
         let [condition] = &conditions[..] else { panic!("{conditions:?}") };
         let quoted: Vec<_> = condition.expression.split('\'').skip(1).step_by(2).collect();

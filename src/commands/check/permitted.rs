@@ -34,7 +34,7 @@ struct Right {
 pub async fn permitted(client: &Client, operator: &Operator) -> Vec<Finding> {
     let own = Some(operator.namespace.as_str());
     let everywhere = manifests::cluster_rules().into_iter().map(|rule| (rule, None));
-    let in_own = manifests::rules().into_iter().map(|rule| (rule, own));
+    let in_own = manifests::namespace_rules().into_iter().map(|rule| (rule, own));
     let rules: Vec<_> = everywhere.chain(in_own).collect();
     let looks = rules.iter().map(|(rule, namespace)| look(client, operator, rule, *namespace));
     // In the order of the manifests.

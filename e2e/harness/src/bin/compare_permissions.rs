@@ -16,8 +16,8 @@ fn main() -> Result<ExitCode> {
     let file = std::env::args().nth(1).context("which file? rights FILE")?;
     let text = fs::read_to_string(&file).with_context(|| format!("reading {file}"))?;
     let used: BTreeSet<_> = text.lines().map(str::to_owned).collect();
-    let operator = [manifests::cluster_rules(), manifests::rules()].concat();
-    let uninstall = manifests::rules_of_uninstall();
+    let operator = [manifests::cluster_rules(), manifests::namespace_rules()].concat();
+    let uninstall = manifests::uninstall_rules();
     let granted: BTreeSet<_> = granted("operator", &operator)
         .chain(granted("uninstall", &uninstall))
         // Nothing is asked of the API server by this verb: it lets marks pass its policy.

@@ -1,4 +1,4 @@
-//! What the cluster's own roles `view`, `edit` and `admin` gain: the use of our kind.
+//! Access to `ConfigMapSync`s for users who have the cluster's roles `view`, `edit` or `admin`.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,19 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use crate::access::rule;
 use crate::names;
 
-/// Labels by which a role becomes part of `<role>` have this in front of its name.
+/// The label `<prefix><role>` adds the rules of a `ClusterRole` to `<role>`.
 const AGGREGATE_TO: &str = "rbac.authorization.k8s.io/aggregate-to-";
 
-/// Two roles, called after `name`. Who may view a namespace sees its `ConfigMapSync`s; who may edit
-/// it writes them, within what they may do to ConfigMaps themselves. Nobody writes a status, and
-/// nobody gains the right to put our marks on a `ConfigMap`.
+/// The role `<name>-view`, which adds read access to `view`, `edit` and `admin`, and the role
+/// `<name>-edit`, which adds write access to `edit` and `admin`. The policy `consent` limits what
+/// their holders can write.
+///
+/// Neither grants access to the status, nor the verb `stamp`.
 pub(super) fn aggregated_roles(name: &str) -> [ClusterRole; 2] {
-    let role = |suffix: &str, parts_of: &[&str], verbs: &[&str]| ClusterRole {
+    let role = |suffix: &str, aggregated_to: &[&str], verbs: &[&str]| ClusterRole {
         metadata: ObjectMeta {
             name: Some(format!("{name}-{suffix}")),
-            labels: Some(aggregate_to(parts_of)),
+            labels: Some(aggregate_to(aggregated_to)),
             ..ObjectMeta::default()
         },
         rules: Some(vec![rule(names::GROUP, "configmapsyncs", verbs)]),
@@ -43,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn they_are_about_the_kind_alone_and_never_about_its_status() {
+    fn aggregated_roles_grant_neither_status_nor_stamp() {
         for role in aggregated_roles("x") {
             for rule in role.rules.unwrap() {
                 assert_eq!(rule.resources, Some(vec!["configmapsyncs".to_owned()]));

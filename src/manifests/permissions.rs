@@ -1,0 +1,89 @@
+//! The permissions of the operator and of the uninstall Job, collected from the modules that use
+//! them.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::rbac::v1::PolicyRule;
+
+use crate::controller;
+use crate::election;
+use crate::election::fence_probe;
+use crate::manifests::installation::DEPLOYMENT;
+use crate::uninstall;
+
+/// The operator's permissions in the whole cluster.
+#[must_use]
+pub fn cluster_rules() -> Vec<PolicyRule> {
+    merged([controller::access(), fence_probe::access()].concat())
+}
+
+/// The operator's permissions in its own namespace.
+#[must_use]
+pub fn namespace_rules() -> Vec<PolicyRule> {
+    merged(election::access())
+}
+
+/// The permissions of the uninstall Job, including those for deleting copies.
+#[must_use]
+pub fn uninstall_rules() -> Vec<PolicyRule> {
+    let cluster = [uninstall::access(), uninstall::access_to_delete()].concat();
+    [cluster, uninstall::access_to_stop(DEPLOYMENT)].concat()
+}
+
+/// The same permissions with one rule per resource and list of names, sorted.
+pub(super) fn merged(rules: Vec<PolicyRule>) -> Vec<PolicyRule> {
+    type Subject = (Vec<String>, Vec<String>, Option<Vec<String>>);
+    let mut verbs: BTreeMap<Subject, BTreeSet<String>> = BTreeMap::new();
+    for rule in rules {
+        let groups = rule.api_groups.unwrap_or_default();
+        let subject = (groups, rule.resources.unwrap_or_default(), rule.resource_names);
+        verbs.entry(subject).or_default().extend(rule.verbs);
+    }
+    verbs
+        .into_iter()
+        .map(|((groups, resources, resource_names), verbs)| PolicyRule {
+            api_groups: Some(groups),
+            resources: Some(resources),
+            resource_names,
+            verbs: verbs.into_iter().collect(),
+            ..PolicyRule::default()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_rule_has_a_wildcard_or_secrets() {
+        for rule in [cluster_rules(), namespace_rules(), uninstall_rules()].concat() {
+            let names = [rule.api_groups.clone(), rule.resources.clone(), Some(rule.verbs.clone())];
+            for name in names.into_iter().flatten().flatten() {
+                assert!(!name.contains('*') && name != "secrets", "{rule:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn uninstall_neither_reads_nor_creates_copies() {
+        for rule in uninstall_rules() {
+            let resource = rule.resources.clone().unwrap_or_default().concat();
+            let is_copy = resource == "configmaps";
+            let allowed =
+                if is_copy { &["list", "patch", "delete"][..] } else { &["get", "list", "patch"] };
+            assert!(rule.verbs.iter().all(|verb| allowed.contains(&verb.as_str())), "{rule:?}");
+        }
+    }
+
+    #[test]
+    fn leases_are_limited_by_name_and_never_deleted() {
+        for rule in merged(election::access()) {
+            // RBAC does not see the name in a request to create an object.
+            let only_creates = rule.verbs == ["create"];
+            assert!(only_creates || rule.resource_names.is_some(), "{rule:?}");
+            assert!(!rule.verbs.contains(&"delete".to_owned()), "{rule:?}");
+        }
+    }
+}
