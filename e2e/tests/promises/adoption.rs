@@ -1,5 +1,6 @@
-//! Promise: by consent (`conflictPolicy: Adopt`) a ConfigMap that stood there first is taken
-//! over; it is released afterwards, never deleted; and what belongs to somebody else is refused.
+//! With `conflictPolicy: Adopt`, a ConfigMap that already exists at the destination becomes the
+//! copy. It is released in the end, never deleted. A ConfigMap that has an owner, is immutable or
+//! is managed by another tool is not adopted.
 
 use anyhow::Context;
 use anyhow::Result;
@@ -22,24 +23,27 @@ use crate::support::copies::to_selected;
 use crate::support::copies::with_labels;
 use crate::support::scale::propagation;
 
-fn adopting(name: &str) -> ConfigMapSyncSpec {
+fn adopting_spec(name: &str) -> ConfigMapSyncSpec {
     ConfigMapSyncSpec {
         conflict_policy: ConflictPolicy::Adopt,
         ..one_to_one("central", name, "app")
     }
 }
 
-/// A source, and at its destination a ConfigMap of somebody else with a label of theirs.
-async fn standing(fixture: &Fixture, name: &str) -> Result<ConfigMap> {
+/// Creates a source, and at its destination a foreign ConfigMap with a label. Returns the latter.
+async fn create_source_and_foreign(fixture: &Fixture, name: &str) -> Result<ConfigMap> {
     fixture.create_config_map("central", name, &[("a", "ours")]).await?;
     fixture.create_config_map("app", name, &[("a", "theirs"), ("b", "theirs")]).await?;
     let theirs = json!({"metadata": {"labels": {"owner": "them"}}});
     fixture.patch_config_map("app", name, &theirs).await
 }
 
-/// It is as it was taken over, but for our marks: same object, their label, our data.
+/// Fails unless `left` is the adopted object with its own label and without our markers.
 fn ensure_released(before: &ConfigMap, left: &ConfigMap) -> Result<()> {
-    ensure!(left.metadata.uid == before.metadata.uid, "released, not created again");
+    ensure!(
+        left.metadata.uid == before.metadata.uid,
+        "the ConfigMap was recreated instead of released"
+    );
     let labels = left.metadata.labels.clone().unwrap_or_default();
     ensure!(labels.len() == 1 && labels.contains_key("owner"), "{labels:?}");
     let annotations = left.metadata.annotations.clone().unwrap_or_default();
@@ -48,22 +52,25 @@ fn ensure_released(before: &ConfigMap, left: &ConfigMap) -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_was_adopted_is_kept_in_order_and_released_never_deleted() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn adopted_copy_is_kept_in_sync_and_released_on_deletion() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
-    let before = standing(&fixture, "shared").await?;
-    let mark = world.audit().mark().await?;
-    fixture.create_sync("central", "sync", adopting("shared")).await?;
+    let before = create_source_and_foreign(&fixture, "shared").await?;
+    let mark = cluster.audit().mark().await?;
+    fixture.create_sync("central", "sync", adopting_spec("shared")).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     let copy = fixture.wait_data("app", "shared", &[("a", "ours")], SOON).await?;
-    ensure!(copy.metadata.uid == before.metadata.uid, "taken over, not created again");
+    ensure!(
+        copy.metadata.uid == before.metadata.uid,
+        "the ConfigMap was recreated instead of adopted"
+    );
     let annotations = copy.metadata.annotations.unwrap_or_default();
     ensure!(!annotations.contains_key(names::ANNOTATION_CREATED), "{annotations:?}");
     let labels = copy.metadata.labels.unwrap_or_default();
     ensure!(labels.contains_key("owner"), "{labels:?}");
 
-    // A copy like any other, and still one when the consent is taken back.
+    // It is repaired and updated like any copy, even after the policy is back to Refuse.
     fixture.patch_config_map("app", "shared", &json!({"data": {"a": "edited"}})).await?;
     fixture.wait_data("app", "shared", &[("a", "ours")], propagation()).await?;
     let refuse = json!({"spec": {"conflictPolicy": "Refuse"}});
@@ -75,47 +82,57 @@ async fn what_was_adopted_is_kept_in_order_and_released_never_deleted() -> Resul
     fixture.wait_no_sync("central", "sync", SOON).await?;
     let left = fixture.wait_data("app", "shared", &[("a", "2")], SOON).await?;
     ensure_released(&before, &left)?;
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     let mut writes = copy_writes_in(&events, "app");
-    // Only a create that is answered with a 409 finds out that something stands there.
+    // A create that fails with 409 is how the operator may detect an existing ConfigMap.
     writes.retain(|event| event.succeeded());
     ensure!(writes.iter().all(|event| event.verb == "patch"), "{}", lines(&writes));
     Ok(())
 }
 
 #[tokio::test]
-async fn it_is_released_too_when_its_namespace_leaves_or_the_source_goes() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn adopted_copy_is_released_when_no_longer_desired() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central"]).await?;
     fixture.create_labelled_namespace("app", &[("team", "a")]).await?;
-    let before = standing(&fixture, "shared").await?;
+    let before = create_source_and_foreign(&fixture, "shared").await?;
     let mut spec = to_selected(with_labels(&[("team", "a")]));
     spec.conflict_policy = ConflictPolicy::Adopt;
     fixture.create_sync("central", "sync", spec).await?;
-    // "Synced" is true of no namespace at all, too.
-    let marked = |copy: &ConfigMap| copy.metadata.annotations.is_some();
-    fixture.wait_config_map("app", "shared", "adopted", SOON, marked).await?;
+    // `Synced` is also the reason while the selector matches no namespace.
+    let is_adopted = |copy: &ConfigMap| copy.metadata.annotations.is_some();
+    fixture.wait_config_map("app", "shared", "app/shared to be adopted", SOON, is_adopted).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     fixture.label_namespace("app", &json!({"team": "b"})).await?;
-    let released = |copy: &ConfigMap| copy.metadata.annotations.is_none();
-    let left =
-        fixture.wait_config_map("app", "shared", "released", propagation(), released).await?;
+    let is_released = |copy: &ConfigMap| copy.metadata.annotations.is_none();
+    let left = fixture
+        .wait_config_map("app", "shared", "app/shared to be released", propagation(), is_released)
+        .await?;
     ensure_released(&before, &left)?;
 
-    // Adopted again, and let go because there is no source any more.
+    // Adopted again, then released because the source is deleted.
     let wanted = json!({"spec": {"sourceDeletionPolicy": "Delete"}});
     fixture.patch_sync("central", "sync", &wanted).await?;
     fixture.label_namespace("app", &json!({"team": "a"})).await?;
-    fixture.wait_config_map("app", "shared", "adopted again", propagation(), marked).await?;
+    fixture
+        .wait_config_map(
+            "app",
+            "shared",
+            "app/shared to be adopted again",
+            propagation(),
+            is_adopted,
+        )
+        .await?;
     fixture.delete_config_map("central", "shared").await?;
-    let left =
-        fixture.wait_config_map("app", "shared", "released", propagation(), released).await?;
+    let left = fixture
+        .wait_config_map("app", "shared", "app/shared to be released", propagation(), is_released)
+        .await?;
     ensure_released(&before, &left)
 }
 
-/// What belongs to somebody else: name, what shows it, and what is told.
-fn belongings(owner: &str) -> Vec<(&'static str, Value, &'static str)> {
+/// ConfigMaps that are not adopted: name, the patch that makes it so, a word of the message.
+fn not_adoptable(owner: &str) -> Vec<(&'static str, Value, &'static str)> {
     let reference =
         json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner}]);
     let managed = json!({"app.kubernetes.io/managed-by": "Helm"});
@@ -127,51 +144,60 @@ fn belongings(owner: &str) -> Vec<(&'static str, Value, &'static str)> {
 }
 
 #[tokio::test]
-async fn what_belongs_to_somebody_else_is_refused() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn owned_immutable_or_managed_config_map_is_not_adopted() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     let owner = fixture.create_config_map("app", "owner", &[]).await?;
     let owner = owner.metadata.uid.context("no uid")?;
-    let mark = world.audit().mark().await?;
-    for (name, shows, words) in belongings(&owner) {
-        standing(&fixture, name).await?;
-        let before = fixture.patch_config_map("app", name, &shows).await?;
-        fixture.create_sync("central", name, adopting(name)).await?;
+    let mark = cluster.audit().mark().await?;
+    for (name, patch, words) in not_adoptable(&owner) {
+        create_source_and_foreign(&fixture, name).await?;
+        let before = fixture.patch_config_map("app", name, &patch).await?;
+        fixture.create_sync("central", name, adopting_spec(name)).await?;
         let sync = fixture.wait_reason("central", name, "Conflict", SOON).await?;
         ensure!(message(&sync).contains(words), "{words}: {}", message(&sync));
         fixture.delete_sync("central", name).await?;
         fixture.wait_no_sync("central", name, SOON).await?;
-        let now = fixture.config_map("app", name).await?.context("it is gone")?;
-        ensure!(now.metadata.resource_version == before.metadata.resource_version, "{name}");
+        let now = fixture
+            .config_map("app", name)
+            .await?
+            .with_context(|| format!("app/{name} was deleted"))?;
+        ensure!(
+            now.metadata.resource_version == before.metadata.resource_version,
+            "app/{name} was written"
+        );
     }
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     let mut writes = copy_writes_in(&events, "app");
     writes.retain(|event| event.succeeded());
     ensure!(writes.is_empty(), "{}", lines(&writes));
 
-    // Given up by its owner, it is taken over.
-    let (name, _, _) = belongings(&owner).remove(2);
-    fixture.create_sync("central", name, adopting(name)).await?;
+    // Once `managed-by` is removed, it is adopted.
+    let (name, _, _) = not_adoptable(&owner).remove(2);
+    fixture.create_sync("central", name, adopting_spec(name)).await?;
     fixture.wait_reason("central", name, "Conflict", SOON).await?;
-    let given_up = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}});
-    fixture.patch_config_map("app", name, &given_up).await?;
+    let unmanaged = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}});
+    fixture.patch_config_map("app", name, &unmanaged).await?;
     fixture.wait_data("app", name, &[("a", "ours")], propagation()).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn consent_may_come_later() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn conflict_is_adopted_once_the_policy_is_adopt() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
-    let before = standing(&fixture, "shared").await?;
+    let before = create_source_and_foreign(&fixture, "shared").await?;
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
     fixture.wait_reason("central", "sync", "Conflict", SOON).await?;
     let adopt = json!({"spec": {"conflictPolicy": "Adopt"}});
     fixture.patch_sync("central", "sync", &adopt).await?;
     let copy = fixture.wait_data("app", "shared", &[("a", "ours")], propagation()).await?;
-    ensure!(copy.metadata.uid == before.metadata.uid, "taken over, not created again");
+    ensure!(
+        copy.metadata.uid == before.metadata.uid,
+        "the ConfigMap was recreated instead of adopted"
+    );
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     Ok(())
 }

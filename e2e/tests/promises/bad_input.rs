@@ -1,15 +1,14 @@
-//! Promise: bad input gets a clear error, and nothing is lost.
+//! Invalid input is refused with a message that names the field and the rule, and nothing is lost.
 
 mod cases;
-pub mod stored;
+mod stored;
+pub mod support;
 
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
 use anyhow::ensure;
 use configmapsync::api::custom_resource_definition;
-use harness::fixture::Fixture;
-use harness::fixture::SOON;
 use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
 use http::Request;
@@ -18,124 +17,89 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::bad_input::cases::Case;
+use crate::bad_input::support::DRY_RUN;
+use crate::bad_input::support::SYNCS;
+use crate::bad_input::support::merged;
+use crate::bad_input::support::minimal_spec;
+use crate::bad_input::support::refusal;
+use crate::bad_input::support::refusal_of_spec;
+use crate::bad_input::support::refusal_of_sync;
+use crate::bad_input::support::wait_stalled;
+const SAMPLE: &str = include_str!("../../../deploy/samples/configmapsync.yaml");
 
-const SEED: &str = include_str!("../../../deploy/samples/configmapsync.yaml");
-const SYNCS: &str = "/apis/apps.nishaf.info/v1/namespaces/default/configmapsyncs";
-/// Nothing is stored, and a field that nobody knows is an error, as it is for `kubectl`.
-const CHECK: &str = "dryRun=All&fieldValidation=Strict";
-
-/// A spec that sets nothing but what it must.
-pub fn plain() -> Value {
-    json!({
-        "sourceNamespace": "central",
-        "configMapName": "shared",
-        "destinationNamespace": "app",
-    })
-}
-
-/// `base` with a merge patch applied: a `null` removes a field.
-pub fn changed(mut base: Value, change: &Value) -> Value {
-    json_patch::merge(&mut base, change);
-    base
-}
-
-/// What the API server says against a request; nothing, if it takes it.
-async fn complaint(client: &Client, request: Request<Vec<u8>>) -> Result<Option<String>> {
-    match client.request::<Value>(request).await {
-        Ok(_) => Ok(None),
-        Err(kube::Error::Api(status)) => Ok(Some(status.message.clone())),
-        Err(error) => Err(error).context("asking the API server"),
-    }
-}
-
-async fn complaint_about(client: &Client, sync: &Value) -> Result<Option<String>> {
-    let request = Request::post(format!("{SYNCS}?{CHECK}"))
-        .header("Content-Type", "application/json")
-        .body(serde_json::to_vec(sync)?)?;
-    complaint(client, request).await
-}
-
-async fn complaint_about_spec(client: &Client, spec: &Value) -> Result<Option<String>> {
-    let sync = json!({
-        "apiVersion": "apps.nishaf.info/v1",
-        "kind": "ConfigMapSync",
-        "metadata": {"name": "checked"},
-        "spec": spec,
-    });
-    complaint_about(client, &sync).await
-}
-
-async fn complaint_about_status(client: &Client, status: &Value) -> Result<Option<String>> {
-    let request = Request::patch(format!("{SYNCS}/stored/status?{CHECK}"))
+async fn refusal_of_status(client: &Client, status: &Value) -> Result<Option<String>> {
+    let request = Request::patch(format!("{SYNCS}/stored/status?{DRY_RUN}"))
         .header("Content-Type", "application/merge-patch+json")
         .body(serde_json::to_vec(&json!({"status": status}))?)?;
-    complaint(client, request).await
+    refusal(client, request).await
 }
 
-/// The refusal, if it holds every word that helps.
-fn helpful(case: &Case, said: Option<String>) -> Result<String> {
-    let Some(said) = said else { bail!("{} is accepted", case.what) };
+/// Fails unless the request was refused with every expected word. Returns the message.
+fn ensure_refused(case: &Case, message: Option<String>) -> Result<String> {
+    let Some(message) = message else { bail!("{} is accepted", case.what) };
     for word in &case.words {
-        ensure!(said.contains(word), "{}: no {word:?} in: {said}", case.what);
+        ensure!(message.contains(word), "{}: no {word:?} in: {message}", case.what);
     }
-    Ok(said)
+    Ok(message)
 }
 
 #[tokio::test]
-async fn every_rule_and_bound_is_refused_with_its_message() -> Result<()> {
-    let world = OperatorCluster::start(0).await?;
-    let client = world.control_plane.client();
-    world
+async fn violations_of_every_rule_are_refused_with_a_message() -> Result<()> {
+    let cluster = OperatorCluster::start(0).await?;
+    let client = cluster.control_plane.client();
+    cluster
         .fixture()
         .create_sync("default", "stored", one_to_one("central", "shared", "app"))
         .await?;
     let mut refusals = Vec::new();
     for case in cases::specs() {
-        let said = complaint_about_spec(&client, &changed(plain(), &case.value)).await?;
-        refusals.push(helpful(&case, said)?);
+        let message = refusal_of_spec(&client, &merged(minimal_spec(), &case.value)).await?;
+        refusals.push(ensure_refused(&case, message)?);
     }
     for case in cases::statuses() {
-        let said = complaint_about_status(&client, &case.value).await?;
-        refusals.push(helpful(&case, said)?);
+        let message = refusal_of_status(&client, &case.value).await?;
+        refusals.push(ensure_refused(&case, message)?);
     }
     let schema = cases::schema(&custom_resource_definition())?;
-    let mut unseen: Vec<_> = cases::bounds(&schema, "");
-    ensure!(unseen.len() > 40, "the schema has many rules and bounds: {unseen:?}");
-    // What is said of the whole object has no field to be said of.
-    unseen.retain(|(path, words)| {
+    let mut untested: Vec<_> = cases::bounds(&schema, "");
+    ensure!(untested.len() > 40, "the schema has many rules and bounds: {untested:?}");
+    untested.retain(|(path, words)| {
         let field = path.trim_start_matches('.');
-        !refusals.iter().any(|said| said.contains(field) && said.contains(words.as_str()))
+        !refusals.iter().any(|message| message.contains(field) && message.contains(words.as_str()))
     });
-    ensure!(unseen.is_empty(), "rules and bounds that no case breaks: {unseen:#?}");
+    ensure!(
+        untested.is_empty(),
+        "rules and bounds without a case that violates them: {untested:#?}"
+    );
     Ok(())
 }
 
 #[tokio::test]
-async fn every_field_of_a_wrong_type_is_refused() -> Result<()> {
-    let world = OperatorCluster::start(0).await?;
-    let client = world.control_plane.client();
+async fn fields_of_a_wrong_type_are_refused() -> Result<()> {
+    let cluster = OperatorCluster::start(0).await?;
+    let client = cluster.control_plane.client();
     let schema = cases::schema(&custom_resource_definition())?;
     let fields = schema["properties"]["spec"]["properties"].as_object().context("no fields")?;
     for (field, schema) in fields {
         let wrong = if schema["type"] == "string" { json!(7) } else { json!("text") };
-        let spec = changed(plain(), &json!({field: wrong}));
-        let said = complaint_about_spec(&client, &spec).await?;
+        let spec = merged(minimal_spec(), &json!({field: wrong}));
+        let message = refusal_of_spec(&client, &spec).await?;
         let words = [format!("spec.{field}"), "must be of type".to_owned()];
         let what = format!("{field} of a wrong type");
-        helpful(&Case { what, value: spec, words: words.into() }, said)?;
+        ensure_refused(&Case { what, value: spec, words: words.into() }, message)?;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn what_is_right_is_accepted() -> Result<()> {
-    let world = OperatorCluster::start(0).await?;
-    let client = world.control_plane.client();
-    let seed: Value = serde_saphyr::from_str(SEED)?;
-    let said = complaint_about(&client, &seed).await?;
-    ensure!(said.is_none(), "the seed manifest is refused: {said:?}");
-    let full = cases::full();
-    let selected = changed(
+async fn valid_specs_are_accepted() -> Result<()> {
+    let cluster = OperatorCluster::start(0).await?;
+    let client = cluster.control_plane.client();
+    let sample: Value = serde_saphyr::from_str(SAMPLE)?;
+    let message = refusal_of_sync(&client, &sample).await?;
+    ensure!(message.is_none(), "deploy/samples/configmapsync.yaml is refused: {message:?}");
+    let full = cases::full_spec();
+    let selected = merged(
         full.clone(),
         &json!({
             "destinationNamespace": null,
@@ -154,19 +118,19 @@ async fn what_is_right_is_accepted() -> Result<()> {
     for (what, spec) in [
         ("every field", full),
         ("every field with a selector", selected),
-        ("another name in the same namespace", changed(plain(), &renamed)),
+        ("another name in the same namespace", merged(minimal_spec(), &renamed)),
         ("the longest names", longest),
     ] {
-        let said = complaint_about_spec(&client, &spec).await?;
-        ensure!(said.is_none(), "{what}: {said:?}");
+        let message = refusal_of_spec(&client, &spec).await?;
+        ensure!(message.is_none(), "{what}: {message:?}");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn what_admission_cannot_judge_is_named() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn errors_that_admission_misses_are_reported_in_the_status() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
     let expression = |operator: &str, values: Value| {
@@ -186,28 +150,13 @@ async fn what_admission_cannot_judge_is_named() -> Result<()> {
     ];
     for (number, (named, change)) in fields.iter().enumerate() {
         let name = format!("sync-{number}");
-        let spec = serde_json::from_value(changed(plain(), change))?;
+        let spec = serde_json::from_value(merged(minimal_spec(), change))?;
         fixture.create_sync("central", &name, spec).await?;
-        is_stalled(&fixture, &name, &format!("spec.{named}")).await?;
+        wait_stalled(&fixture, &name, &format!("spec.{named}")).await?;
     }
-    ensure!(fixture.config_map("app", "shared").await?.is_none(), "nothing is copied");
+    ensure!(
+        fixture.config_map("app", "shared").await?.is_none(),
+        "app/shared was created from an invalid spec"
+    );
     Ok(())
-}
-
-/// Waits until the sync of `central` is `InvalidSpec`, and looks at its conditions.
-async fn is_stalled(fixture: &Fixture, name: &str, words: &str) -> Result<()> {
-    stored::wait_stored(&fixture.client(), name, SOON, |sync| {
-        let conditions = &sync.status.conditions;
-        let condition = |type_: &str, status: &str| {
-            conditions.iter().any(|it| {
-                it.type_ == type_
-                    && it.status == status
-                    && it.reason == "InvalidSpec"
-                    && it.message.contains(words)
-            })
-        };
-        condition("Ready", "False") && condition("Stalled", "True")
-    })
-    .await
-    .with_context(|| format!("{name} is InvalidSpec, and says {words:?}"))
 }

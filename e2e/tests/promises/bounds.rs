@@ -1,6 +1,5 @@
-//! Promise: the operator's rights are worth no more than its copies to whoever gets hold of them. A
-//! token of its ServiceAccount writes and deletes only what carries our label, and nothing in
-//! protected namespaces; and it ends with the pod that it is bound to.
+//! A stolen token of the operator's ServiceAccount can write and delete only ConfigMaps with our
+//! label, none in protected namespaces, and expires with the pod that it is bound to.
 
 use std::time::Duration;
 
@@ -30,12 +29,12 @@ use crate::support::attempt_table::Expected::Passes;
 use crate::support::attempt_table::Expected::RefusedBy;
 
 const REFUSED: Expected<'static> = RefusedBy(POLICY_BOUNDS);
-/// The API server remembers a token that was good for ten seconds.
-const FORGOTTEN: Duration = Duration::from_secs(30);
+/// The API server caches a successful token review for ten seconds.
+const TOKEN_CACHE_EXPIRY: Duration = Duration::from_secs(30);
 const PROTECTED: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", OPERATOR];
 
-fn config_map(name: &str, marked: bool) -> Value {
-    let labels = if marked { json!({LABEL_SYNC_UID: "1-2"}) } else { json!({}) };
+fn config_map(name: &str, labelled: bool) -> Value {
+    let labels = if labelled { json!({LABEL_SYNC_UID: "1-2"}) } else { json!({}) };
     json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -45,16 +44,18 @@ fn config_map(name: &str, marked: bool) -> Value {
 }
 
 #[tokio::test]
-async fn its_token_writes_nothing_but_copies() -> Result<()> {
-    let world = OperatorCluster::start(0).await?;
-    let fixture = world.fixture();
+async fn operator_token_writes_only_copies() -> Result<()> {
+    let cluster = OperatorCluster::start(0).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["app"]).await?;
     for name in ["foreign", "adopted"] {
         fixture.create_config_map("app", name, &[("key", "theirs")]).await?;
     }
     let published = |_: &ConfigMap| true;
-    fixture.wait_config_map("app", "kube-root-ca.crt", "it is there", SOON, published).await?;
-    let pod = Pod::create(&world.control_plane, "thief", None).await?;
+    fixture
+        .wait_config_map("app", "kube-root-ca.crt", "app/kube-root-ca.crt", SOON, published)
+        .await?;
+    let pod = Pod::create(&cluster.control_plane, "thief", None).await?;
     let thief = pod.client().await?;
     let thief = ("the operator's token", &thief);
     let all = config_maps("app");
@@ -72,7 +73,7 @@ async fn its_token_writes_nothing_but_copies() -> Result<()> {
         (Attempt::merge("edit a copy", at("copy"), edit), Passes),
         (Attempt::merge("adopt", at("adopted"), label(json!("1-2"))), Passes),
         (Attempt::merge("release", at("adopted"), label(Value::Null)), Passes),
-        (Attempt::delete("delete what was released", at("adopted")), REFUSED),
+        (Attempt::delete("delete a released copy", at("adopted")), REFUSED),
         (Attempt::delete("delete a copy", at("copy")), Passes),
     ] {
         table.add(thief, &attempt, expected).await?;
@@ -81,10 +82,10 @@ async fn its_token_writes_nothing_but_copies() -> Result<()> {
 }
 
 #[tokio::test]
-async fn its_token_writes_nothing_in_protected_namespaces() -> Result<()> {
-    let world = OperatorCluster::start(0).await?;
-    let pod = Pod::create(&world.control_plane, "thief", None).await?;
-    let (thief, admin) = (pod.client().await?, world.control_plane.client());
+async fn operator_token_writes_nothing_in_protected_namespaces() -> Result<()> {
+    let cluster = OperatorCluster::start(0).await?;
+    let pod = Pod::create(&cluster.control_plane, "thief", None).await?;
+    let (thief, admin) = (pod.client().await?, cluster.control_plane.client());
     let thief = ("the operator's token", &thief);
     let mut table = AttemptTable::default();
     for namespace in PROTECTED {
@@ -103,18 +104,18 @@ async fn its_token_writes_nothing_in_protected_namespaces() -> Result<()> {
 }
 
 #[tokio::test]
-async fn its_token_ends_with_its_pod() -> Result<()> {
-    let world = OperatorCluster::start(0).await?;
-    let pod = Pod::create(&world.control_plane, "thief", None).await?;
+async fn operator_token_expires_with_its_pod() -> Result<()> {
+    let cluster = OperatorCluster::start(0).await?;
+    let pod = Pod::create(&cluster.control_plane, "thief", None).await?;
     let maps = Api::<ConfigMap>::namespaced(pod.client().await?, "default");
     let all = ListParams::default();
-    maps.list(&all).await.context("with a token whose pod is there")?;
-    let pods = Api::<PodObject>::namespaced(world.control_plane.client(), OPERATOR);
+    maps.list(&all).await.context("listing ConfigMaps with the token of an existing pod")?;
+    let pods = Api::<PodObject>::namespaced(cluster.control_plane.client(), OPERATOR);
     pods.delete(&pod.name, &DeleteParams::default().grace_period(0)).await?;
-    until("the token is worth nothing", FORGOTTEN, || async {
-        let answer = maps.list(&all).await.map(|list| list.items.len());
-        let is_refused = matches!(&answer, Err(kube::Error::Api(status)) if status.code == 401);
-        Ok(Seen::from_bool(is_refused, || format!("{answer:?}")))
+    until("the token of a deleted pod to be refused", TOKEN_CACHE_EXPIRY, || async {
+        let response = maps.list(&all).await.map(|list| list.items.len());
+        let is_refused = matches!(&response, Err(kube::Error::Api(status)) if status.code == 401);
+        Ok(Seen::from_bool(is_refused, || format!("{response:?}")))
     })
     .await
 }

@@ -1,5 +1,5 @@
-//! Promise: a copy has the keys and the bytes of its source, all of them and no others. Equal
-//! content is never written again, in whatever order it comes.
+//! A copy has exactly the keys and bytes of its source. Equal content is not written again,
+//! whatever the order of its keys.
 
 use std::collections::BTreeMap;
 
@@ -18,31 +18,31 @@ use serde_json::Value;
 use serde_json::json;
 use testbed::audit::lines;
 
-/// What Kubernetes accepts as the data of a ConfigMap, in bytes, keys included.
-const LARGEST: usize = 1024 * 1024;
+/// The maximum size of the data of a ConfigMap in Kubernetes, keys included, in bytes.
+const MAX_SIZE: usize = 1024 * 1024;
 
-async fn synced(world: &OperatorCluster) -> Result<Fixture> {
-    let fixture = world.fixture();
+async fn create_copy(cluster: &OperatorCluster) -> Result<Fixture> {
+    let fixture = cluster.fixture();
     fixture.one_copy(&[("a", "1"), ("b", "2")]).await?;
     Ok(fixture)
 }
 
-/// Edits the source, and waits until the copy has the very same content.
-async fn equals(fixture: &Fixture, edit: &Value) -> Result<ConfigMap> {
+/// Patches the source, and waits until the copy has the same content.
+async fn patch_and_wait(fixture: &Fixture, edit: &Value) -> Result<ConfigMap> {
     let source = fixture.patch_config_map("central", "shared", edit).await?;
-    let no_less = |copy: &ConfigMap| {
-        // The API server drops neither an empty value nor a key, but it drops an empty map.
+    let is_equal = |copy: &ConfigMap| {
+        // The API server keeps empty values, but drops empty maps.
         copy.data.clone().unwrap_or_default() == source.data.clone().unwrap_or_default()
             && copy.binary_data.clone().unwrap_or_default()
                 == source.binary_data.clone().unwrap_or_default()
     };
-    fixture.wait_config_map("app", "shared", "it equals its source", SOON, no_less).await
+    fixture.wait_config_map("app", "shared", "app/shared to match its source", SOON, is_equal).await
 }
 
 #[tokio::test]
-async fn every_byte_and_every_character_is_copied() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = synced(&world).await?;
+async fn every_byte_and_character_is_copied() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = create_copy(&cluster).await?;
     let all = ByteString((0..=u8::MAX).collect());
     let mut binary: BTreeMap<_, _> =
         (0..=u8::MAX).map(|byte| (format!("byte-{byte}"), ByteString(vec![byte]))).collect();
@@ -51,7 +51,7 @@ async fn every_byte_and_every_character_is_copied() -> Result<()> {
     let characters: String = ('\0'..='\u{2ff}').chain(['\u{fffd}', '\u{10ffff}', '🦀']).collect();
     let text = json!({"characters": characters, "empty": null, "lines": "\r\n \t\n\n", "a": null});
     let edit = json!({"data": text, "binaryData": binary});
-    let copy = equals(&fixture, &edit).await?;
+    let copy = patch_and_wait(&fixture, &edit).await?;
     let copied = copy.binary_data.unwrap_or_default();
     ensure!(copied.get("all") == Some(&all) && copied.len() == 258, "{} keys", copied.len());
     let data = copy.data.unwrap_or_default();
@@ -60,9 +60,9 @@ async fn every_byte_and_every_character_is_copied() -> Result<()> {
 }
 
 #[tokio::test]
-async fn keys_come_move_empty_and_go() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = synced(&world).await?;
+async fn keys_are_added_moved_emptied_and_removed() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = create_copy(&cluster).await?;
     let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
     for edit in [
         json!({"data": {"a": "one", "b": null, "c": "3"}}),
@@ -80,18 +80,18 @@ async fn keys_come_move_empty_and_go() -> Result<()> {
         json!({"binaryData": null}),
         json!({"data": {"back": ""}}),
     ] {
-        equals(&fixture, &edit).await.with_context(|| format!("after {edit}"))?;
+        patch_and_wait(&fixture, &edit).await.with_context(|| format!("after {edit}"))?;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn the_largest_and_the_empty_source_are_copied() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = synced(&world).await?;
-    let value = "x".repeat(LARGEST - 1 - "key".len());
-    equals(&fixture, &json!({"data": {"a": null, "b": null, "key": value}})).await?;
-    equals(&fixture, &json!({"data": null})).await?;
+async fn largest_and_empty_sources_are_copied() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = create_copy(&cluster).await?;
+    let value = "x".repeat(MAX_SIZE - 1 - "key".len());
+    patch_and_wait(&fixture, &json!({"data": {"a": null, "b": null, "key": value}})).await?;
+    patch_and_wait(&fixture, &json!({"data": null})).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     fixture.create_config_map("central", "empty", &[]).await?;
     fixture.create_sync("central", "empty", one_to_one("central", "empty", "app")).await?;
@@ -100,8 +100,8 @@ async fn the_largest_and_the_empty_source_are_copied() -> Result<()> {
     Ok(())
 }
 
-/// The source as text, with its keys in this order.
-fn written(order: &[(&str, &str)], binary: &[(&str, &str)]) -> String {
+/// The source as JSON text, with its keys in this order.
+fn source_json(order: &[(&str, &str)], binary: &[(&str, &str)]) -> String {
     let map = |pairs: &[(&str, &str)]| {
         let pairs: Vec<_> = pairs.iter().map(|(key, value)| format!("{key:?}:{value:?}")).collect();
         pairs.join(",")
@@ -115,33 +115,35 @@ fn written(order: &[(&str, &str)], binary: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test]
-async fn equal_content_in_another_order_is_not_written() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = synced(&world).await?;
+async fn reordered_content_is_not_written() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = create_copy(&cluster).await?;
     let put = async |order: &[(&str, &str)], binary: &[(&str, &str)]| {
         let request = Request::put("/api/v1/namespaces/central/configmaps/shared")
             .header("Content-Type", "application/json")
-            .body(written(order, binary).into_bytes())?;
+            .body(source_json(order, binary).into_bytes())?;
         fixture.client().request::<ConfigMap>(request).await.context("replacing the source")
     };
     let (data, binary) = ([("a", "1"), ("b", "2"), ("c", "3")], [("x", "AAE="), ("y", "Ag==")]);
     let source = put(&data, &binary).await?;
     let same =
         |copy: &ConfigMap| copy.data == source.data && copy.binary_data == source.binary_data;
-    let copy = fixture.wait_config_map("app", "shared", "it is equal", SOON, same).await?;
+    let copy = fixture
+        .wait_config_map("app", "shared", "app/shared to equal its source", SOON, same)
+        .await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
 
-    let mark = world.audit().mark().await?;
+    let mark = cluster.audit().mark().await?;
     put(&[("c", "3"), ("a", "1"), ("b", "2")], &[("y", "Ag=="), ("x", "AAE=")]).await?;
     put(&[("b", "2"), ("c", "3"), ("a", "1")], &binary).await?;
-    // Away and back at once, with another uid.
+    // Deleted and created again, with another uid.
     fixture.delete_config_map("central", "shared").await?;
     fixture.wait_reason("central", "sync", "SourceNotFound", SOON).await?;
     let mut again = source.clone();
     again.metadata = serde_json::from_value(json!({"namespace": "central", "name": "shared"}))?;
     crate::support::config_maps::create(&fixture, serde_json::to_value(&again)?).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     let mut writes = writes_by_operator(&events);
     writes.retain(|event| event.resource() == "configmaps");
     ensure!(writes.is_empty(), "{}", lines(&writes));

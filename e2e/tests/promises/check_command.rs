@@ -1,4 +1,4 @@
-//! Promise: `check` tells whether all is well, and what is not, to whoever may look.
+//! `check` reports each fault of an installation, and what the caller has no permission to read.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,38 +35,38 @@ use crate::support::uninstall_steps::start_deployment;
 /// State and message of each check, by its subject.
 type Findings = BTreeMap<String, (String, String)>;
 
-/// One replica, and a Deployment that says so.
-async fn world() -> Result<OperatorCluster> {
-    let world = OperatorCluster::start(1).await?;
-    start_deployment(&world, OPERATOR, 1).await?;
-    ready(&world, 1).await?;
-    announce(&world).await?;
-    Ok(world)
+/// A cluster with one replica, its Deployment, and its leader record.
+async fn installed_cluster() -> Result<OperatorCluster> {
+    let cluster = OperatorCluster::start(1).await?;
+    start_deployment(&cluster, OPERATOR, 1).await?;
+    set_ready_replicas(&cluster, 1).await?;
+    publish_leader_record(&cluster).await?;
+    Ok(cluster)
 }
 
-/// What the leader announces of itself.
-async fn announce(world: &OperatorCluster) -> Result<()> {
-    let client = world.control_plane.client();
+/// Writes the leader record of the replica.
+async fn publish_leader_record(cluster: &OperatorCluster) -> Result<()> {
+    let client = cluster.control_plane.client();
     let lease = Api::<Lease>::namespaced(client, OPERATOR).get(OPERATOR).await?;
-    let holder = lease.spec.and_then(|spec| spec.holder_identity).context("nobody leads")?;
-    let announced = json!({
+    let holder = lease.spec.and_then(|spec| spec.holder_identity).context("no replica leads")?;
+    let record = json!({
         "apiVersion": "apps.nishaf.info/v1",
         "kind": "ConfigMapSyncLeader",
         "metadata": {"name": OPERATOR, "namespace": OPERATOR},
         "spec": {
-            "podUID": world.replicas[0].pod().uid,
+            "podUID": cluster.replicas[0].pod().uid,
             "holder": holder,
             "term": 1,
             "since": "2026-01-02T03:04:05Z",
         },
     });
-    world.control_plane.apply(announced).await?;
+    cluster.control_plane.apply(record).await?;
     Ok(())
 }
 
-/// What the controller of Deployments, which does not run here, would tell.
-async fn ready(world: &OperatorCluster, replicas: i32) -> Result<()> {
-    let api = Api::<Deployment>::namespaced(world.control_plane.client(), OPERATOR);
+/// Writes the status of the Deployment, whose controller does not run here.
+async fn set_ready_replicas(cluster: &OperatorCluster, replicas: i32) -> Result<()> {
+    let api = Api::<Deployment>::namespaced(cluster.control_plane.client(), OPERATOR);
     let generation = api.get(OPERATOR).await?.metadata.generation;
     let status = json!({"status": {
         "replicas": 1,
@@ -77,8 +77,8 @@ async fn ready(world: &OperatorCluster, replicas: i32) -> Result<()> {
     Ok(())
 }
 
-async fn check(world: &OperatorCluster) -> Result<(Ended, Findings)> {
-    let ended = configmapsync(world.control_plane.kubeconfig(), &["check", "-o", "json"]).await?;
+async fn check(cluster: &OperatorCluster) -> Result<(Ended, Findings)> {
+    let ended = configmapsync(cluster.control_plane.kubeconfig(), &["check", "-o", "json"]).await?;
     let findings = findings(&ended)?;
     Ok((ended, findings))
 }
@@ -94,9 +94,9 @@ fn findings(ended: &Ended) -> Result<Findings> {
     Ok(found.collect())
 }
 
-/// Makes sure that exactly this is wrong, with these words.
-async fn ensure_wrong(world: &OperatorCluster, subject: &str, words: &str) -> Result<()> {
-    let (ended, found) = check(world).await?;
+/// Fails unless this subject, and no other, is wrong, with these words in its message.
+async fn ensure_wrong(cluster: &OperatorCluster, subject: &str, words: &str) -> Result<()> {
+    let (ended, found) = check(cluster).await?;
     let wrong: Vec<_> = found.iter().filter(|(_, (state, _))| state != "ok").collect();
     let [(only, (state, message))] = wrong[..] else { anyhow::bail!("{wrong:#?}") };
     ensure!(ended.code == 1 && state == "wrong" && only == subject, "{wrong:#?}");
@@ -105,43 +105,43 @@ async fn ensure_wrong(world: &OperatorCluster, subject: &str, words: &str) -> Re
 }
 
 #[tokio::test]
-async fn where_all_is_well_it_says_so_and_each_fault_is_named() -> Result<()> {
-    let world = world().await?;
-    let fixture = world.fixture();
+async fn check_reports_each_fault_and_no_other() -> Result<()> {
+    let cluster = installed_cluster().await?;
+    let fixture = cluster.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
-    let kubeconfig = world.control_plane.kubeconfig();
-    let well = configmapsync(kubeconfig, &["check"]).await?;
-    ensure!(well.code == 0 && well.printed.contains("All is well."), "{well:?}");
+    let kubeconfig = cluster.control_plane.kubeconfig();
+    let output = configmapsync(kubeconfig, &["check"]).await?;
+    ensure!(output.code == 0 && output.printed.contains("All is well."), "{output:?}");
     for words in ["configmapsync-fence", "configmapsyncleaders", "1 of 1 replicas", "leads"] {
-        ensure!(well.printed.contains(words), "{words}: {well:?}");
+        ensure!(output.printed.contains(words), "{words}: {output:?}");
     }
 
-    ready(&world, 0).await?;
-    ensure_wrong(&world, "Deployment configmapsync/configmapsync", "0 of 1 replicas").await?;
-    ready(&world, 1).await?;
+    set_ready_replicas(&cluster, 0).await?;
+    ensure_wrong(&cluster, "Deployment configmapsync/configmapsync", "0 of 1 replicas").await?;
+    set_ready_replicas(&cluster, 1).await?;
 
-    permissions::forbid(&world.control_plane, "configmaps", &["delete"]).await?;
-    ensure_wrong(&world, "configmaps everywhere", "may not delete").await?;
-    permissions::permit(&world.control_plane, "configmaps", &["delete"]).await?;
+    permissions::forbid(&cluster.control_plane, "configmaps", &["delete"]).await?;
+    ensure_wrong(&cluster, "configmaps everywhere", "may not delete").await?;
+    permissions::permit(&cluster.control_plane, "configmaps", &["delete"]).await?;
 
     let leaders = Api::<ConfigMapSyncLeader>::namespaced(fixture.client(), OPERATOR);
-    let announced = leaders.get(OPERATOR).await?.spec.holder;
-    for (holder, words) in [("somebody", "somebody is announced"), (&announced, "")] {
+    let leader = leaders.get(OPERATOR).await?.spec.holder;
+    for (holder, words) in [("another", "another is announced"), (&leader, "")] {
         let patch = Patch::Merge(json!({"spec": {"holder": holder}}));
         leaders.patch(OPERATOR, &PatchParams::default(), &patch).await?;
         if !words.is_empty() {
-            ensure_wrong(&world, "Lease configmapsync/configmapsync", words).await?;
+            ensure_wrong(&cluster, "Lease configmapsync/configmapsync", words).await?;
         }
     }
-    let (ended, found) = check(&world).await?;
+    let (ended, found) = check(&cluster).await?;
     ensure!(ended.code == 0, "{found:#?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_policy_that_is_missing_or_weakened_is_named() -> Result<()> {
-    let world = world().await?;
-    let client = world.control_plane.client();
+async fn check_reports_missing_and_weakened_policies() -> Result<()> {
+    let cluster = installed_cluster().await?;
+    let client = cluster.control_plane.client();
     let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(client.clone());
     let policies = Api::<ValidatingAdmissionPolicy>::all(client);
     let parameters = PatchParams::default();
@@ -150,32 +150,33 @@ async fn a_policy_that_is_missing_or_weakened_is_named() -> Result<()> {
     let patch = Patch::Merge(json!({"spec": {"validationActions": ["Warn"]}}));
     bindings.patch(names::POLICY_MARKS, &parameters, &patch).await?;
     let subject = "ValidatingAdmissionPolicyBinding configmapsync-marks";
-    ensure_wrong(&world, subject, "spec.validationActions").await?;
+    ensure_wrong(&cluster, subject, "spec.validationActions").await?;
     bindings.delete(names::POLICY_MARKS, &DeleteParams::default()).await?;
-    ensure_wrong(&world, subject, "missing").await?;
-    let mut anew = binding;
-    anew.metadata.resource_version = None;
-    anew.metadata.uid = None;
-    bindings.create(&PostParams::default(), &anew).await?;
+    ensure_wrong(&cluster, subject, "missing").await?;
+    let mut recreated = binding;
+    recreated.metadata.resource_version = None;
+    recreated.metadata.uid = None;
+    bindings.create(&PostParams::default(), &recreated).await?;
 
     let never = json!([{"name": "never", "expression": "false"}]);
     let patch = Patch::Merge(json!({"spec": {"matchConditions": never}}));
     policies.patch(names::POLICY_BOUNDS, &parameters, &patch).await?;
     let subject = "ValidatingAdmissionPolicy configmapsync-bounds";
-    ensure_wrong(&world, subject, "spec.matchConditions").await
+    ensure_wrong(&cluster, subject, "spec.matchConditions").await
 }
 
 #[tokio::test]
-async fn syncs_that_are_older_than_the_policy_are_told() -> Result<()> {
-    let world = world().await?;
-    let fixture = world.fixture();
+async fn check_lists_syncs_older_than_the_policy() -> Result<()> {
+    let cluster = installed_cluster().await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app", "other"]).await?;
     for name in ["unchanged", "changed"] {
         fixture.create_sync("central", name, one_to_one("central", name, "app")).await?;
     }
-    let (ended, found) = check(&world).await?;
-    let (state, said) = found.get("ConfigMapSyncs").context("no line about them")?;
-    ensure!(ended.code == 0 && state == "ok" && said.starts_with("2, all younger"), "{said}");
+    let (ended, found) = check(&cluster).await?;
+    let (state, message) =
+        found.get("ConfigMapSyncs").context("no finding about ConfigMapSyncs")?;
+    ensure!(ended.code == 0 && state == "ok" && message.starts_with("2, all younger"), "{message}");
 
     let policies = Api::<ValidatingAdmissionPolicy>::all(fixture.client());
     let mut policy = policies.get(names::POLICY_CONSENT).await?;
@@ -183,33 +184,36 @@ async fn syncs_that_are_older_than_the_policy_are_told() -> Result<()> {
     policy.metadata.resource_version = None;
     policy.metadata.uid = None;
     policies.create(&PostParams::default(), &policy).await?;
-    // Times are whole seconds: the change has to fall into a later one.
-    until("the change is younger than the policy", SOON, || async {
-        let elsewhere = json!({"spec": {"destinationName": format!("n{}", fastrand::u32(..))}});
-        fixture.patch_sync("central", "changed", &elsewhere).await?;
-        let (_, found) = check(&world).await?;
-        let said = found.get("ConfigMapSyncs").map(|(_, said)| said.clone()).unwrap_or_default();
-        Ok(Seen::from_bool(said.contains("1 are older and were written since"), || said))
+    // Timestamps have a resolution of one second: the change must fall into a later second.
+    until("check to report one change since the policy was installed", SOON, || async {
+        let rename = json!({"spec": {"destinationName": format!("n{}", fastrand::u32(..))}});
+        fixture.patch_sync("central", "changed", &rename).await?;
+        let (_, found) = check(&cluster).await?;
+        let message =
+            found.get("ConfigMapSyncs").map(|(_, message)| message.clone()).unwrap_or_default();
+        Ok(Seen::from_bool(message.contains("1 are older and were written since"), || message))
     })
     .await?;
-    let (ended, found) = check(&world).await?;
-    let (state, said) = found.get("ConfigMapSyncs").context("no line about them")?;
-    ensure!(ended.code == 0 && state == "note", "{said}");
-    ensure!(said.contains("(central/unchanged)"), "{said}");
+    let (ended, found) = check(&cluster).await?;
+    let (state, message) =
+        found.get("ConfigMapSyncs").context("no finding about ConfigMapSyncs")?;
+    ensure!(ended.code == 0 && state == "note", "{message}");
+    ensure!(message.contains("(central/unchanged)"), "{message}");
     Ok(())
 }
 
 #[tokio::test]
-async fn what_a_person_may_not_look_at_is_unknown_and_not_well() -> Result<()> {
-    let world = world().await?;
-    let cluster = &world.control_plane;
-    let nobody = cluster.authority().issue_client("nobody", "nobody", &[])?;
-    let kubeconfig = cluster.folder().join("nobody.kubeconfig");
-    fs::write(&kubeconfig, cluster.kubeconfig_for(&Credential::Certificate(nobody))?)?;
+async fn check_reports_forbidden_reads_as_unknown() -> Result<()> {
+    let cluster = installed_cluster().await?;
+    let control_plane = &cluster.control_plane;
+    let certificate = control_plane.authority().issue_client("guest", "guest", &[])?;
+    let kubeconfig = control_plane.folder().join("guest.kubeconfig");
+    fs::write(&kubeconfig, control_plane.kubeconfig_for(&Credential::Certificate(certificate))?)?;
     let ended = configmapsync(&kubeconfig, &["check", "-o", "json"]).await?;
     ensure!(ended.code == 1, "{ended:?}");
     let found = findings(&ended)?;
-    let told = found.values().all(|(state, said)| state == "unknown" && said.contains("forbidden"));
-    ensure!(told, "{found:#?}");
+    let all_unknown =
+        found.values().all(|(state, message)| state == "unknown" && message.contains("forbidden"));
+    ensure!(all_unknown, "{found:#?}");
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! Promise: when the destination changes, the new copy is written before the old one is deleted.
-//! There is a copy at every moment, whatever crashes, and in the end there is only the new one.
-//! Renaming the copy, or the source that it takes its name from, is the same.
+//! When the destination namespace or the name of the copy changes, the new copy is written before
+//! the old one is deleted. A copy exists at every moment, whatever crashes, and in the end only the
+//! new one.
 
 use std::time::Duration;
 
@@ -27,33 +27,39 @@ use crate::support::conditions::message;
 use crate::support::deny_policy::DenyPolicy;
 use crate::support::scale::propagation;
 
-/// "Gone within 60 seconds", the time included after which another process leads.
-const GONE: Duration = Duration::from_mins(1);
+/// Deadline for the deletion of the old copy after a crash, which includes the election.
+const AFTER_CRASH: Duration = Duration::from_mins(1);
 
-async fn synced(world: &OperatorCluster) -> Result<(Fixture, String)> {
-    let fixture = world.fixture();
+async fn create_copy(cluster: &OperatorCluster) -> Result<(Fixture, String)> {
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["elsewhere"]).await?;
     fixture.one_copy(&[("a", "1")]).await?;
-    let uid = fixture.sync("central", "sync").await?.context("the sync is there")?.metadata.uid;
+    let uid = fixture
+        .sync("central", "sync")
+        .await?
+        .context("no ConfigMapSync central/sync")?
+        .metadata
+        .uid;
     Ok((fixture, uid.unwrap_or_default()))
 }
 
-/// There was a copy of this sync at every revision since the first, and in the end only this one.
-async fn never_without(recorder: &Recorder, uid: &str, left: &str) -> Result<()> {
+/// Fails unless a copy of this ConfigMapSync existed at every revision since its first, and in the
+/// end only `last`.
+async fn ensure_always_a_copy(recorder: &Recorder, uid: &str, last: &str) -> Result<()> {
     let history = recorder.history().await?;
     let is_copy = |it: &Change| it.object["metadata"]["labels"][names::LABEL_SYNC_UID] == uid;
-    let fewest = history.fewest(Kind::ConfigMap, is_copy).context("there never was a copy")?;
-    ensure!(fewest > 0, "there was a moment without a copy: {history:#?}");
+    let fewest = history.fewest(Kind::ConfigMap, is_copy).context("no copy in any revision")?;
+    ensure!(fewest > 0, "no copy at some revision: {history:#?}");
     let present = history.present(Kind::ConfigMap, history.end()).into_iter();
-    let places: Vec<_> = present.filter(|it| is_copy(it)).map(|it| it.at.to_string()).collect();
-    ensure!(places == [left], "{places:?}");
+    let copies: Vec<_> = present.filter(|it| is_copy(it)).map(|it| it.at.to_string()).collect();
+    ensure!(copies == [last], "{copies:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn the_new_copy_is_written_before_the_old_one_goes() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let (fixture, uid) = synced(&world).await?;
+async fn new_copy_is_written_before_the_old_one_is_deleted() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let (fixture, uid) = create_copy(&cluster).await?;
     fixture.create_config_map("central", "renamed", &[("a", "1")]).await?;
     let recorder = Recorder::start(fixture.client()).await?;
     let mut old = ("app", "shared");
@@ -65,73 +71,73 @@ async fn the_new_copy_is_written_before_the_old_one_goes() -> Result<()> {
         (json!({"configMapName": "renamed"}), ("app", "renamed")),
         (json!({"destinationNamespace": "central", "destinationName": "x"}), ("central", "x")),
     ] {
-        let mark = world.audit().mark().await?;
+        let mark = cluster.audit().mark().await?;
         fixture.patch_sync("central", "sync", &json!({"spec": change})).await?;
         fixture.wait_data(new.0, new.1, &[("a", "1")], propagation()).await?;
         fixture.wait_no_config_map(old.0, old.1, propagation()).await?;
         fixture.wait_reason("central", "sync", "Synced", SOON).await?;
 
-        let events = world.audit().since(mark).await?;
+        let events = cluster.audit().since(mark).await?;
         let writes = copy_writes(&events);
         let [create, delete] = &writes[..] else { anyhow::bail!("{}", lines(&writes)) };
         let expected = [("create", new.0, new.1), ("delete", old.0, old.1)];
         let seen = [create, delete].map(|it| (it.verb.as_str(), it.namespace(), it.name()));
         ensure!(seen == expected, "{}", lines(&writes));
         ensure!(create.succeeded() && delete.succeeded(), "{}", lines(&writes));
-        let (created, asked) = (&create.stage_timestamp.0, &delete.request_received_timestamp.0);
-        ensure!(created < asked, "created at {created}, the deletion was sent at {asked}");
+        let (created, deleted) = (&create.stage_timestamp.0, &delete.request_received_timestamp.0);
+        ensure!(created < deleted, "created at {created}, deletion requested at {deleted}");
         old = new;
     }
-    never_without(&recorder, &uid, "central/x").await
+    ensure_always_a_copy(&recorder, &uid, "central/x").await
 }
 
 #[tokio::test]
-async fn there_and_back_at_once_ends_where_it_began() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let (fixture, uid) = synced(&world).await?;
+async fn changing_back_at_once_ends_with_the_first_copy() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let (fixture, uid) = create_copy(&cluster).await?;
     let recorder = Recorder::start(fixture.client()).await?;
     let to = |namespace: &str| json!({"spec": {"destinationNamespace": namespace}});
-    for round in 0..10 {
+    for cycle in 0..10 {
         fixture.patch_sync("central", "sync", &to("elsewhere")).await?;
-        // Now back at once, now when the other copy is just there, now when it is alone.
-        if round % 3 > 0 {
+        // Back at once, when the new copy exists, or when the old one is deleted.
+        if cycle % 3 > 0 {
             fixture.wait_data("elsewhere", "shared", &[("a", "1")], propagation()).await?;
         }
-        if round % 3 > 1 {
+        if cycle % 3 > 1 {
             fixture.wait_no_config_map("app", "shared", propagation()).await?;
         }
         fixture.patch_sync("central", "sync", &to("app")).await?;
-        if round % 2 > 0 {
+        if cycle % 2 > 0 {
             fixture.wait_data("app", "shared", &[("a", "1")], propagation()).await?;
         }
     }
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
-    never_without(&recorder, &uid, "app/shared").await
+    ensure_always_a_copy(&recorder, &uid, "app/shared").await
 }
 
-/// Waits until an attempt was refused, and says so in the status.
+/// Waits until the ConfigMapSync reports the refusal by the policy. Returns its status.
 async fn wait_refused(fixture: &Fixture, name: &str) -> Result<Value> {
-    let what = format!("{name} says that it is refused");
+    let what = format!("{name} to report the refusal");
     let refused = |sync: &_| message(sync).contains("refused by a policy");
     let sync = fixture.wait_sync("central", name, &what, SOON, refused).await?;
     Ok(json!(sync.status))
 }
 
 #[tokio::test]
-async fn a_crash_in_between_leaves_the_old_copy_or_both() -> Result<()> {
-    let mut world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn a_crash_leaves_the_old_copy_or_both() -> Result<()> {
+    let mut cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "a", "b", "no-create", "no-delete"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-    // One is stopped before its new copy is there, one before its old copy is gone.
+    // `before` cannot create its new copy, `after` cannot delete its old one.
     let syncs = [("before", "a", "no-create"), ("after", "no-delete", "b")];
     for (name, from, _) in syncs {
         fixture.create_sync("central", name, one_to_one("central", "shared", from)).await?;
         fixture.wait_reason("central", name, "Synced", SOON).await?;
     }
     let recorder = Recorder::start(fixture.client()).await?;
-    let no_create = DenyPolicy::install(&world.control_plane, "no-create", "CREATE").await?;
-    let no_delete = DenyPolicy::install(&world.control_plane, "no-delete", "DELETE").await?;
+    let no_create = DenyPolicy::install(&cluster.control_plane, "no-create", "CREATE").await?;
+    let no_delete = DenyPolicy::install(&cluster.control_plane, "no-delete", "DELETE").await?;
     for (name, _, to) in syncs {
         let change = json!({"spec": {"destinationNamespace": to}});
         fixture.patch_sync("central", name, &change).await?;
@@ -141,34 +147,37 @@ async fn a_crash_in_between_leaves_the_old_copy_or_both() -> Result<()> {
     let is_held =
         |it: &Value| it["namespace"] == held["namespace"] && it["reason"] == held["reason"];
     let failures = status["failures"].as_array().context("no failures")?;
-    ensure!(failures.iter().any(is_held), "the old copy is held: {status:#}");
+    ensure!(
+        failures.iter().any(is_held),
+        "the deletion of the old copy is not reported as held: {status:#}"
+    );
     wait_refused(&fixture, "after").await?;
     fixture.wait_data("b", "shared", &[("a", "1")], propagation()).await?;
     fixture.wait_data("no-delete", "shared", &[("a", "1")], propagation()).await?;
     fixture.wait_data("a", "shared", &[("a", "1")], propagation()).await?;
 
-    world.replicas[0].process().kill()?;
+    cluster.replicas[0].process().kill()?;
     no_create.remove().await?;
     no_delete.remove().await?;
-    world.replica()?.restart()?;
+    cluster.replica()?.restart()?;
     let mut uids = Vec::new();
     for (name, from, to) in syncs {
-        fixture.wait_no_config_map(from, "shared", GONE).await?;
+        fixture.wait_no_config_map(from, "shared", AFTER_CRASH).await?;
         fixture.wait_data(to, "shared", &[("a", "1")], SOON).await?;
         fixture.wait_reason("central", name, "Synced", SOON).await?;
-        let sync = fixture.sync("central", name).await?.context("the sync is there")?;
+        let sync = fixture.sync("central", name).await?.context("the ConfigMapSync was deleted")?;
         uids.push((sync.uid().unwrap_or_default(), to));
     }
     for (uid, to) in uids {
-        never_without(&recorder, &uid, &format!("{to}/shared")).await?;
+        ensure_always_a_copy(&recorder, &uid, &format!("{to}/shared")).await?;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn the_old_copy_stays_as_long_as_the_new_one_cannot_be_written() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let (fixture, uid) = synced(&world).await?;
+async fn old_copy_is_kept_while_the_new_one_cannot_be_written() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let (fixture, uid) = create_copy(&cluster).await?;
     let recorder = Recorder::start(fixture.client()).await?;
     fixture.create_config_map("elsewhere", "shared", &[("a", "theirs")]).await?;
     for (namespace, reason) in [("elsewhere", "Conflict"), ("kube-system", "DestinationProtected")]
@@ -182,10 +191,10 @@ async fn the_old_copy_stays_as_long_as_the_new_one_cannot_be_written() -> Result
     }
     fixture.create_namespaces(&["missing"]).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
-    until("only the new copy is left", propagation(), || async {
+    until("the old copy app/shared to be deleted", propagation(), || async {
         let found = fixture.config_map("app", "shared").await?;
         Ok(Seen::from_bool(found.is_none(), || format!("{found:?}")))
     })
     .await?;
-    never_without(&recorder, &uid, "missing/shared").await
+    ensure_always_a_copy(&recorder, &uid, "missing/shared").await
 }

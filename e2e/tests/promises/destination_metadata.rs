@@ -1,5 +1,5 @@
-//! Promise: the labels and annotations that the spec asks for are on each copy, and stay there;
-//! what it no longer asks for goes; other people's stay, and none of the source's come along.
+//! The labels and annotations of `destinationMetadata` are on each copy and are repaired; removed
+//! ones are removed from the copies. Foreign ones are kept, and those of the source are not copied.
 
 use std::collections::BTreeMap;
 
@@ -25,8 +25,8 @@ fn map(pairs: &[(&str, &str)]) -> Map {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-/// What is on a copy besides our marks.
-fn besides_marks(all: Option<&Map>) -> Map {
+/// The labels or annotations without our markers.
+fn without_markers(all: Option<&Map>) -> Map {
     let ours = |key: &String| key.starts_with(names::PREFIX) || key == names::LABEL_MANAGED_BY;
     all.into_iter()
         .flatten()
@@ -35,24 +35,27 @@ fn besides_marks(all: Option<&Map>) -> Map {
         .collect()
 }
 
-/// Waits until these labels and annotations are on the copy, and no others but our marks.
-async fn wait_stamped(
+/// Waits until the copy has exactly these labels and annotations, besides our markers.
+async fn wait_metadata(
     fixture: &Fixture,
     labels: &[(&str, &str)],
     annotations: &[(&str, &str)],
 ) -> Result<ConfigMap> {
-    let what = format!("the copy has the labels {labels:?} and the annotations {annotations:?}");
+    let what = format!("app/shared with the labels {labels:?} and the annotations {annotations:?}");
     fixture
         .wait_config_map("app", "shared", &what, propagation(), |copy| {
-            besides_marks(copy.metadata.labels.as_ref()) == map(labels)
-                && besides_marks(copy.metadata.annotations.as_ref()) == map(annotations)
+            without_markers(copy.metadata.labels.as_ref()) == map(labels)
+                && without_markers(copy.metadata.annotations.as_ref()) == map(annotations)
         })
         .await
 }
 
-/// A copy with the labels team and tier, and the annotation note.
-async fn stamped(world: &OperatorCluster, deletion_policy: DeletionPolicy) -> Result<Fixture> {
-    let fixture = world.fixture();
+/// Creates a copy with the labels team and tier, and the annotation note.
+async fn create_labelled_copy(
+    cluster: &OperatorCluster,
+    deletion_policy: DeletionPolicy,
+) -> Result<Fixture> {
+    let fixture = cluster.fixture();
     let mut spec = one_to_one("central", "shared", "app");
     spec.deletion_policy = deletion_policy;
     spec.destination_metadata = Some(DestinationMetadata {
@@ -60,15 +63,15 @@ async fn stamped(world: &OperatorCluster, deletion_policy: DeletionPolicy) -> Re
         annotations: map(&[("example.com/note", "by us")]),
     });
     fixture.one_copy_by(spec, &[("a", "1")]).await?;
-    wait_stamped(&fixture, &[("team", "a"), ("tier", "web")], &[("example.com/note", "by us")])
+    wait_metadata(&fixture, &[("team", "a"), ("tier", "web")], &[("example.com/note", "by us")])
         .await?;
     Ok(fixture)
 }
 
 #[tokio::test]
-async fn what_is_stamped_stays_and_what_is_not_is_nobodys_business() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = stamped(&world, DeletionPolicy::Delete).await?;
+async fn stamped_metadata_is_repaired_and_foreign_kept() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = create_labelled_copy(&cluster, DeletionPolicy::Delete).await?;
     let ours = [("team", "a"), ("tier", "web")];
     for edit in [
         json!({"labels": {"team": "b"}}),
@@ -77,11 +80,11 @@ async fn what_is_stamped_stays_and_what_is_not_is_nobodys_business() -> Result<(
         json!({"annotations": {"example.com/note": null}}),
     ] {
         fixture.patch_config_map("app", "shared", &json!({"metadata": edit})).await?;
-        wait_stamped(&fixture, &ours, &[("example.com/note", "by us")]).await?;
+        wait_metadata(&fixture, &ours, &[("example.com/note", "by us")]).await?;
     }
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
 
-    let mark = world.audit().mark().await?;
+    let mark = cluster.audit().mark().await?;
     let theirs = json!({"labels": {"owner": "them"}, "annotations": {"example.com/theirs": "x"}});
     fixture.patch_config_map("app", "shared", &json!({"metadata": theirs})).await?;
     fixture.patch_config_map("central", "shared", &json!({"metadata": theirs})).await?;
@@ -89,17 +92,17 @@ async fn what_is_stamped_stays_and_what_is_not_is_nobodys_business() -> Result<(
     fixture.wait_data("app", "shared", &[("a", "2")], propagation()).await?;
     let both = [("owner", "them"), ("team", "a"), ("tier", "web")];
     let notes = [("example.com/note", "by us"), ("example.com/theirs", "x")];
-    wait_stamped(&fixture, &both, &notes).await?;
-    let events = world.audit().since(mark).await?;
+    wait_metadata(&fixture, &both, &notes).await?;
+    let events = cluster.audit().since(mark).await?;
     let writes = copy_writes_in(&events, "app");
     ensure!(writes.len() == 1, "{}", lines(&writes));
     Ok(())
 }
 
 #[tokio::test]
-async fn nothing_of_the_sources_metadata_comes_along() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn metadata_of_the_source_is_not_copied() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
     let theirs = json!({"metadata": {
@@ -111,12 +114,12 @@ async fn nothing_of_the_sources_metadata_comes_along() -> Result<()> {
         "finalizers": ["example.com/hold"],
     }});
     fixture.patch_config_map("central", "shared", &theirs).await?;
-    let mark = world.audit().mark().await?;
+    let mark = cluster.audit().mark().await?;
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
-    let copy = wait_stamped(&fixture, &[], &[]).await?;
-    // Not for a moment, either: what came along by mistake would be taken off again.
-    let events = world.audit().since(mark).await?;
+    let copy = wait_metadata(&fixture, &[], &[]).await?;
+    // A single write: foreign metadata was not even there for a moment.
+    let events = cluster.audit().since(mark).await?;
     let writes = copy_writes_in(&events, "app");
     ensure!(writes.len() == 1 && writes[0].verb == "create", "{}", lines(&writes));
     ensure!(copy.metadata.finalizers.is_none() && copy.metadata.owner_references.is_none());
@@ -126,9 +129,9 @@ async fn nothing_of_the_sources_metadata_comes_along() -> Result<()> {
 }
 
 #[tokio::test]
-async fn when_the_spec_changes_the_copy_is_stamped_anew() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = stamped(&world, DeletionPolicy::Delete).await?;
+async fn changed_metadata_in_the_spec_is_applied() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = create_labelled_copy(&cluster, DeletionPolicy::Delete).await?;
     let theirs = json!({"metadata": {"labels": {"owner": "them"}}});
     let before = fixture.patch_config_map("app", "shared", &theirs).await?;
 
@@ -136,42 +139,42 @@ async fn when_the_spec_changes_the_copy_is_stamped_anew() -> Result<()> {
     let spec = json!({"spec": {"destinationMetadata": other}});
     fixture.patch_sync("central", "sync", &spec).await?;
     let labels = [("new", "one"), ("owner", "them"), ("team", "b")];
-    wait_stamped(&fixture, &labels, &[]).await?;
+    wait_metadata(&fixture, &labels, &[]).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
 
     let none = json!({"spec": {"destinationMetadata": null}});
     fixture.patch_sync("central", "sync", &none).await?;
-    let after = wait_stamped(&fixture, &[("owner", "them")], &[]).await?;
+    let after = wait_metadata(&fixture, &[("owner", "them")], &[]).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     ensure!(after.metadata.uid == before.metadata.uid && after.data == before.data);
     Ok(())
 }
 
 #[tokio::test]
-async fn what_the_spec_dropped_while_no_operator_ran_goes_too() -> Result<()> {
-    let mut world = OperatorCluster::start(1).await?;
-    let fixture = stamped(&world, DeletionPolicy::Delete).await?;
+async fn keys_dropped_while_the_operator_is_down_are_removed() -> Result<()> {
+    let mut cluster = OperatorCluster::start(1).await?;
+    let fixture = create_labelled_copy(&cluster, DeletionPolicy::Delete).await?;
     let theirs = json!({"metadata": {"labels": {"owner": "them"}}});
     fixture.patch_config_map("app", "shared", &theirs).await?;
-    world.replica()?.terminate_and_wait().await?;
+    cluster.replica()?.terminate_and_wait().await?;
     let fewer = json!({"labels": {"team": null}, "annotations": null});
     let spec = json!({"spec": {"destinationMetadata": fewer}});
     fixture.patch_sync("central", "sync", &spec).await?;
-    world.replica()?.restart()?;
+    cluster.replica()?.restart()?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
-    wait_stamped(&fixture, &[("owner", "them"), ("tier", "web")], &[]).await?;
+    wait_metadata(&fixture, &[("owner", "them"), ("tier", "web")], &[]).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn a_retained_copy_keeps_what_was_stamped() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = stamped(&world, DeletionPolicy::Retain).await?;
+async fn a_retained_copy_keeps_stamped_metadata() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = create_labelled_copy(&cluster, DeletionPolicy::Retain).await?;
     fixture.delete_sync("central", "sync").await?;
     fixture.wait_no_sync("central", "sync", SOON).await?;
     let labels = [("team", "a"), ("tier", "web")];
-    let left = wait_stamped(&fixture, &labels, &[("example.com/note", "by us")]).await?;
-    let marks = left.metadata.labels.unwrap_or_default();
-    ensure!(marks.len() == 2, "{marks:?}");
+    let left = wait_metadata(&fixture, &labels, &[("example.com/note", "by us")]).await?;
+    let labels = left.metadata.labels.unwrap_or_default();
+    ensure!(labels.len() == 2, "{labels:?}");
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Promise: whatever somebody does to a copy, it is restored, and nothing else of it is touched.
+//! Any change of the data or the state markers of a copy is undone, and its foreign metadata is
+//! kept.
 
 use std::time::Duration;
 
@@ -11,20 +12,20 @@ use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 
-/// "Copy data edited: restored within 5 seconds."
+/// An edited copy is restored within this time.
 const RESTORED: Duration = Duration::from_secs(5);
 const DATA: [(&str, &str); 2] = [("a", "1"), ("b", "2")];
 
-async fn synced(world: &OperatorCluster) -> Result<Fixture> {
-    let fixture = world.fixture();
+async fn create_copy(cluster: &OperatorCluster) -> Result<Fixture> {
+    let fixture = cluster.fixture();
     fixture.one_copy(&DATA).await?;
     Ok(fixture)
 }
 
 #[tokio::test]
-async fn an_edit_an_extra_key_and_a_removed_key_are_undone() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = synced(&world).await?;
+async fn edited_extra_and_removed_keys_are_undone() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = create_copy(&cluster).await?;
     for edit in [
         json!({"data": {"a": "edited"}}),
         json!({"data": {"extra": "key"}}),
@@ -40,8 +41,8 @@ async fn an_edit_an_extra_key_and_a_removed_key_are_undone() -> Result<()> {
 
 #[tokio::test]
 async fn a_deleted_copy_is_created_again() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = synced(&world).await?;
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = create_copy(&cluster).await?;
     fixture.delete_config_map("app", "shared").await?;
     fixture.wait_data("app", "shared", &DATA, RESTORED).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
@@ -49,32 +50,32 @@ async fn a_deleted_copy_is_created_again() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_was_done_while_no_operator_ran_is_undone_at_the_next_start() -> Result<()> {
-    let mut world = OperatorCluster::start(1).await?;
-    let fixture = synced(&world).await?;
-    // Of a removed key nobody becomes the owner: it shows in how many keys are still ours.
+async fn drift_while_the_operator_is_down_is_undone() -> Result<()> {
+    let mut cluster = OperatorCluster::start(1).await?;
+    let fixture = create_copy(&cluster).await?;
+    // A removed key gets no new field manager: the number of keys that we own has changed.
     for edit in [json!({"data": {"b": null}}), json!({"data": {"a": "edited"}})] {
-        world.replica()?.terminate_and_wait().await?;
+        cluster.replica()?.terminate_and_wait().await?;
         fixture.patch_config_map("app", "shared", &edit).await?;
-        world.replica()?.restart()?;
+        cluster.replica()?.restart()?;
         fixture.wait_data("app", "shared", &DATA, SOON).await?;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn each_state_mark_is_repaired() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = synced(&world).await?;
+async fn each_state_marker_is_repaired() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = create_copy(&cluster).await?;
     let before = fixture.wait_data("app", "shared", &DATA, SOON).await?.metadata.annotations;
-    for (mark, value) in [
+    for (marker, value) in [
         (names::ANNOTATION_SOURCE, Some("some/thing-else")),
         (names::ANNOTATION_DELETION_POLICY, None),
         (names::ANNOTATION_CONTENT_HASH, None),
     ] {
-        let edit = json!({"metadata": {"annotations": {mark: value}}});
+        let edit = json!({"metadata": {"annotations": {marker: value}}});
         fixture.patch_config_map("app", "shared", &edit).await?;
-        let what = format!("{mark} is as it was");
+        let what = format!("{marker} of app/shared to be restored");
         let repaired = |copy: &ConfigMap| copy.metadata.annotations == before;
         fixture.wait_config_map("app", "shared", &what, RESTORED, repaired).await?;
     }
@@ -82,9 +83,9 @@ async fn each_state_mark_is_repaired() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_mark_created_is_never_set_again() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = synced(&world).await?;
+async fn the_marker_created_is_never_set_again() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = create_copy(&cluster).await?;
     let off = json!({
         "metadata": {"annotations": {names::ANNOTATION_CREATED: null}},
         "data": {"a": "edited"},
@@ -97,9 +98,9 @@ async fn the_mark_created_is_never_set_again() -> Result<()> {
 }
 
 #[tokio::test]
-async fn other_peoples_labels_and_annotations_stay() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = synced(&world).await?;
+async fn foreign_labels_and_annotations_are_kept() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = create_copy(&cluster).await?;
     let theirs = json!({
         "metadata": {"labels": {"team": "a"}, "annotations": {"note": "keep me"}},
         "data": {"a": "edited"},

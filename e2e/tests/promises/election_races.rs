@@ -1,50 +1,51 @@
-//! Promise: of two who reach for the Lease, one has it, in whatever order their requests arrive.
+//! Of two candidates, one acquires the Lease, in whatever order their requests arrive.
 //!
-//! The counterexamples that the model of the election finds, before a real API server: the second
-//! request of one candidate is held up until another has taken the Lease. With the crate alone, both
-//! have it, or neither; through the guard, the one that was held up is refused.
+//! These are the counterexamples of the election model, run on a real API server: the PATCH of a
+//! slow candidate is delayed until a fast one has acquired the Lease. With the crate alone, both
+//! acquire it, or neither; through the lease guard, the delayed PATCH is refused.
 
-mod stage;
+mod candidates;
 
 use anyhow::Result;
 use anyhow::ensure;
 
-use crate::election_races::stage::Call;
-use crate::election_races::stage::Kind;
-use crate::election_races::stage::Outcome;
-use crate::election_races::stage::SLOW;
-use crate::election_races::stage::Stage;
+use crate::election_races::candidates::Call;
+use crate::election_races::candidates::Candidates;
+use crate::election_races::candidates::Kind;
+use crate::election_races::candidates::Outcome;
+use crate::election_races::candidates::SLOW;
 
-/// What comes of a race, for a slow candidate and the fast one that overtakes it, alone and guarded.
-async fn races(holder: &str, call: Call, alone: Outcome, guarded: Outcome) -> Result<()> {
-    let stage = Stage::build().await?;
+/// Runs the race with the crate alone and through the guard, and fails unless these are the
+/// outcomes.
+async fn ensure_outcomes(holder: &str, call: Call, alone: Outcome, guarded: Outcome) -> Result<()> {
+    let candidates = Candidates::start().await?;
     for (kind, wanted) in [(Kind::Alone, alone), (Kind::Guarded, guarded)] {
-        let outcome = stage.race(kind, holder, call).await?;
+        let outcome = candidates.race(kind, holder, call).await?;
         eprintln!("{kind:?}: {outcome}");
-        ensure!(outcome == wanted, "{kind:?}: {outcome}, and not {wanted}");
+        ensure!(outcome == wanted, "{kind:?}: {outcome}, expected: {wanted}");
     }
     Ok(())
 }
 
-/// What comes of it where the guard stands before the Lease.
-fn one_has_it() -> Outcome {
+/// The outcome through the guard.
+fn fast_acquired() -> Outcome {
     Outcome::new("refused: 409", "acquired for fast", "fast, as it was acquired")
 }
 
 #[tokio::test]
-async fn of_two_who_find_a_lease_expired_one_acquires_it() -> Result<()> {
+async fn one_of_two_candidates_acquires_an_expired_lease() -> Result<()> {
     let both = Outcome::new("acquired for slow", "acquired for fast", "slow, changed since");
-    races("a process that has ended", Call::Acquire, both, one_has_it()).await
+    ensure_outcomes("a process that has ended", Call::Acquire, both, fast_acquired()).await
 }
 
 #[tokio::test]
-async fn a_renewal_that_comes_after_a_takeover_is_refused() -> Result<()> {
+async fn a_renewal_after_a_takeover_is_refused() -> Result<()> {
     let renewed = Outcome::new("acquired for fast", "acquired for fast", "fast, changed since");
-    races(SLOW, Call::Acquire, renewed, one_has_it()).await
+    ensure_outcomes(SLOW, Call::Acquire, renewed, fast_acquired()).await
 }
 
 #[tokio::test]
-async fn stepping_down_after_a_takeover_leaves_the_lease_to_the_new_leader() -> Result<()> {
-    let freed = Outcome::new("released", "acquired for fast", "nobody, changed since");
-    races(SLOW, Call::StepDown, freed, one_has_it()).await
+async fn stepping_down_after_a_takeover_keeps_the_new_holder() -> Result<()> {
+    let freed = Outcome::new("released", "acquired for fast", "no holder, changed since");
+    ensure_outcomes(SLOW, Call::StepDown, freed, fast_acquired()).await
 }

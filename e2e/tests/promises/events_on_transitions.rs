@@ -1,4 +1,4 @@
-//! Promise: an Event tells of a change of the reason, once; a retry tells nothing.
+//! An Event is recorded once for each change of the reason, and none for a retry.
 
 use std::time::Duration;
 
@@ -20,68 +20,69 @@ use testbed::wait::until;
 
 use crate::support::audit::write_outlived_reconcile;
 
-/// So many refusals take the backoff some seven seconds.
+/// With backoff, this many refusals take about seven seconds.
 const RETRIES: usize = 4;
 const RETRIED: Duration = Duration::from_secs(40);
 
-/// What the operator sent to tell people something: Events, or news of one that goes on.
-fn told(events: &[Event]) -> Vec<&Event> {
+/// The operator's writes of Events: new ones, and repetitions of a series.
+fn event_writes(events: &[Event]) -> Vec<&Event> {
     by_operator(events).filter(|event| event.resource() == "events" && event.is_write()).collect()
 }
 
-/// The reasons that were told as new, in order.
-fn reasons(world: &OperatorCluster, events: &[Event]) -> Vec<String> {
-    let told = told(events).into_iter().filter_map(|event| event.response_object.as_ref());
+/// The reasons of the recorded Events, in order.
+fn reasons(cluster: &OperatorCluster, events: &[Event]) -> Vec<String> {
+    let written =
+        event_writes(events).into_iter().filter_map(|event| event.response_object.as_ref());
     let mut reasons: Vec<_> =
-        told.map(|event| event["reason"].as_str().unwrap_or_default().to_owned()).collect();
-    if write_outlived_reconcile(world) {
+        written.map(|event| event["reason"].as_str().unwrap_or_default().to_owned()).collect();
+    if write_outlived_reconcile(cluster) {
         reasons.retain(|reason| reason != "Progressing");
         reasons.dedup();
     }
     reasons
 }
 
-/// As many Events since `mark` as there were changes of the reason, and no other.
-async fn ensure_told(world: &OperatorCluster, mark: Mark, wanted: &[&str]) -> Result<()> {
-    // The Event follows the status by a moment.
-    until(format!("{wanted:?} were told"), SOON, || async {
-        let events = world.audit().since(mark).await?;
-        let enough = reasons(world, &events).len() >= wanted.len();
-        Ok(Seen::from_bool(enough, || lines(&told(&events))))
+/// Fails unless the Events since `mark` have exactly these reasons.
+async fn ensure_events(cluster: &OperatorCluster, mark: Mark, wanted: &[&str]) -> Result<()> {
+    // The Event is recorded shortly after the status.
+    until(format!("Events with the reasons {wanted:?}"), SOON, || async {
+        let events = cluster.audit().since(mark).await?;
+        let enough = reasons(cluster, &events).len() >= wanted.len();
+        Ok(Seen::from_bool(enough, || lines(&event_writes(&events))))
     })
     .await?;
-    let told = reasons(world, &world.audit().since(mark).await?);
-    ensure!(told == wanted, "{told:?}, not {wanted:?}");
+    let found = reasons(cluster, &cluster.audit().since(mark).await?);
+    ensure!(found == wanted, "Events with {found:?} instead of {wanted:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn each_change_of_the_reason_is_told_once_and_no_retry_is() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn only_changes_of_the_reason_are_recorded_as_events() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-    permissions::forbid(&world.control_plane, "configmaps", &["create"]).await?;
-    let mark = world.audit().mark().await?;
+    permissions::forbid(&cluster.control_plane, "configmaps", &["create"]).await?;
+    let mark = cluster.audit().mark().await?;
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
     fixture.wait_reason("central", "sync", "Forbidden", SOON).await?;
-    until(format!("the copy was refused {RETRIES} times"), RETRIED, || async {
-        let events = world.audit().since(mark).await?;
+    until(format!("{RETRIES} refusals of the copy"), RETRIED, || async {
+        let events = cluster.audit().since(mark).await?;
         let refused = copy_writes_in(&events, "app").len();
-        Ok(Seen::from_bool(refused >= RETRIES, || format!("{refused} times")))
+        Ok(Seen::from_bool(refused >= RETRIES, || format!("{refused} refusals")))
     })
     .await?;
-    ensure_told(&world, mark, &["Forbidden"]).await?;
-    // Nor is the status written again for a retry: once, and the finalizer before it.
-    let events = world.audit().since(mark).await?;
+    ensure_events(&cluster, mark, &["Forbidden"]).await?;
+    // A retry does not write the status either.
+    let events = cluster.audit().since(mark).await?;
     let mut status = writes_by_operator(&events);
     status.retain(|event| event.object_ref.subresource == "status");
-    ensure!(status.len() == 1 || write_outlived_reconcile(&world), "{}", lines(&status));
+    ensure!(status.len() == 1 || write_outlived_reconcile(&cluster), "{}", lines(&status));
 
-    permissions::permit(&world.control_plane, "configmaps", &["create"]).await?;
+    permissions::permit(&cluster.control_plane, "configmaps", &["create"]).await?;
     fixture.wait_reason("central", "sync", "Synced", RETRIED).await?;
     let mut wanted = vec!["Forbidden", "Synced"];
-    ensure_told(&world, mark, &wanted).await?;
+    ensure_events(&cluster, mark, &wanted).await?;
 
     fixture.delete_config_map("central", "shared").await?;
     fixture.wait_reason("central", "sync", "SourceNotFound", SOON).await?;
@@ -92,9 +93,9 @@ async fn each_change_of_the_reason_is_told_once_and_no_retry_is() -> Result<()> 
         fixture.wait_reason("central", "sync", reason, SOON).await?;
     }
     wanted.extend(["SourceNotFound", "Synced", "Suspended", "Synced"]);
-    ensure_told(&world, mark, &wanted).await?;
+    ensure_events(&cluster, mark, &wanted).await?;
 
-    // Rounds that change nothing of the reason: drift, an edit of the source, a label of it.
+    // Reconciles that keep the reason: drift, an edit of the source, a deleted copy.
     fixture.patch_config_map("app", "shared", &json!({"data": {"a": "edited"}})).await?;
     fixture.wait_data("app", "shared", &[("a", "2")], SOON).await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "3"}})).await?;
@@ -104,5 +105,5 @@ async fn each_change_of_the_reason_is_told_once_and_no_retry_is() -> Result<()> 
     fixture.patch_sync("central", "sync", &json!({"spec": {"suspend": true}})).await?;
     fixture.wait_reason("central", "sync", "Suspended", SOON).await?;
     wanted.push("Suspended");
-    ensure_told(&world, mark, &wanted).await
+    ensure_events(&cluster, mark, &wanted).await
 }

@@ -1,4 +1,4 @@
-//! Promise: a ConfigMap that is not ours is never touched, on any path.
+//! A ConfigMap without the ownership markers of the ConfigMapSync is never written, on any path.
 
 use std::time::Duration;
 
@@ -26,13 +26,13 @@ use testbed::wait::stays;
 
 use crate::support::conditions::message;
 
-/// A round that follows a write of ours has long ended by then.
+/// Long enough for the reconcile that follows our own write to end.
 const SETTLED: Duration = Duration::from_secs(2);
-/// How often two creates race for one name; each time, ours has a millisecond more.
+/// How often the operator and another client create the same ConfigMap.
 const RACES: u64 = 40;
-/// The shortest delay of theirs.
-const SHORTEST: Duration = Duration::from_millis(1);
-/// How long a retry may take that has been refused for as long as an API server takes to restart.
+/// Minimum delay of the other client.
+const MIN_DELAY: Duration = Duration::from_millis(1);
+/// Deadline of a retry, after refusals for as long as a restart of the API server takes.
 const RETRIED: Duration = Duration::from_mins(3);
 
 /// Writes of ConfigMaps that succeeded, by the operator, in `namespace`.
@@ -42,56 +42,57 @@ fn successes<'a>(events: &'a [Event], namespace: &str) -> Vec<&'a Event> {
     writes
 }
 
-async fn standing(fixture: &Fixture) -> Result<ConfigMap> {
-    fixture.config_map("app", "shared").await?.context("app/shared is gone")
+/// The ConfigMap at the destination.
+async fn destination(fixture: &Fixture) -> Result<ConfigMap> {
+    fixture.config_map("app", "shared").await?.context("app/shared was deleted")
 }
 
 #[tokio::test]
-async fn a_config_map_that_stood_there_first_keeps_its_resource_version() -> Result<()> {
-    let mut world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn an_existing_config_map_is_not_written() -> Result<()> {
+    let mut cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "ours")]).await?;
     let foreign = fixture.create_config_map("app", "shared", &[("a", "theirs")]).await?;
-    let mark = world.audit().mark().await?;
+    let mark = cluster.audit().mark().await?;
 
-    // First sync.
+    // On creation of the ConfigMapSync.
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
     let sync = fixture.wait_reason("central", "sync", "Conflict", SOON).await?;
     ensure!(message(&sync).contains("app/shared"), "{}", message(&sync));
 
-    // A later round, after the source has changed, and one after a restart.
+    // On a change of the source and of the spec, and after a restart.
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "newer"}})).await?;
     fixture.patch_sync("central", "sync", &json!({"spec": {"deletionPolicy": "Retain"}})).await?;
     fixture.wait_reason("central", "sync", "Conflict", SOON).await?;
-    world.replica()?.terminate_and_restart().await?;
-    world.wait_leader().await?;
+    cluster.replica()?.terminate_and_restart().await?;
+    cluster.wait_leader().await?;
     fixture.patch_sync("central", "sync", &json!({"spec": {"deletionPolicy": "Delete"}})).await?;
     fixture.wait_reason("central", "sync", "Conflict", SOON).await?;
 
-    // Deletion.
+    // On deletion.
     fixture.delete_sync("central", "sync").await?;
     fixture.wait_no_sync("central", "sync", SOON).await?;
 
-    let now = standing(&fixture).await?;
+    let now = destination(&fixture).await?;
     ensure!(now.metadata.resource_version == foreign.metadata.resource_version, "{now:#?}");
     ensure!(now.metadata.uid == foreign.metadata.uid, "{now:#?}");
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     ensure!(successes(&events, "app").is_empty(), "{}", lines(&successes(&events, "app")));
     Ok(())
 }
 
 #[tokio::test]
-async fn when_it_goes_the_copy_is_created() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn a_copy_is_created_once_the_foreign_config_map_is_gone() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "ours")]).await?;
     fixture.create_config_map("app", "shared", &[("a", "theirs")]).await?;
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
     let sync = fixture.wait_reason("central", "sync", "Conflict", SOON).await?;
-    // No round is on its way that would find the place vacant by chance.
-    stays("the conflict is all there is to say", SETTLED, || async {
+    // No reconcile is running that would find the destination missing by chance.
+    stays("the ConfigMapSync is not written", SETTLED, || async {
         let now = fixture.sync("central", "sync").await?.context("no sync")?;
         let same = now.metadata.resource_version == sync.metadata.resource_version;
         Ok(Seen::from_bool(same, || format!("{:?}", now.status)))
@@ -105,13 +106,13 @@ async fn when_it_goes_the_copy_is_created() -> Result<()> {
 }
 
 #[tokio::test]
-async fn nor_is_it_touched_when_it_is_met_by_an_event_or_after_the_status_was_lost() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn foreign_survives_events_and_a_lost_status() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "ours")]).await?;
     let foreign = fixture.create_config_map("app", "shared", &[("a", "theirs")]).await?;
-    let mark = world.audit().mark().await?;
+    let mark = cluster.audit().mark().await?;
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
     fixture.wait_reason("central", "sync", "Conflict", SOON).await?;
 
@@ -121,47 +122,47 @@ async fn nor_is_it_touched_when_it_is_met_by_an_event_or_after_the_status_was_lo
     syncs.patch_status("sync", &PatchParams::default(), &lost).await?;
     fixture.wait_reason("central", "sync", "Conflict", SOON).await?;
 
-    let now = standing(&fixture).await?;
+    let now = destination(&fixture).await?;
     ensure!(now.metadata.resource_version == foreign.metadata.resource_version, "{now:#?}");
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     ensure!(successes(&events, "app").is_empty(), "{}", lines(&successes(&events, "app")));
     Ok(())
 }
 
 #[tokio::test]
-async fn nor_when_a_retry_runs_into_it() -> Result<()> {
-    let mut world = OperatorCluster::start_with(1, Options::patient()).await?;
-    let fixture = world.fixture();
+async fn foreign_survives_a_retry() -> Result<()> {
+    let mut cluster = OperatorCluster::start_with(1, Options::patient()).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "ours")]).await?;
-    permissions::forbid(&world.control_plane, "configmaps", &["create"]).await?;
+    permissions::forbid(&cluster.control_plane, "configmaps", &["create"]).await?;
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
     fixture.wait_reason("central", "sync", "Forbidden", SOON).await?;
 
-    // Nobody tells the operator that it stands there now: the retry finds out.
-    permissions::blind(&mut world.control_plane, "configmaps").await?;
+    // The watch cannot deliver the foreign ConfigMap: the retry must find it.
+    permissions::blind(&mut cluster.control_plane, "configmaps").await?;
     let foreign = fixture.create_config_map("app", "shared", &[("a", "theirs")]).await?;
-    let mark = world.audit().mark().await?;
-    permissions::permit_in(&world.control_plane, "app", &["create"]).await?;
+    let mark = cluster.audit().mark().await?;
+    permissions::permit_in(&cluster.control_plane, "app", &["create"]).await?;
     fixture.wait_reason("central", "sync", "Conflict", RETRIED).await?;
-    let now = standing(&fixture).await?;
+    let now = destination(&fixture).await?;
     ensure!(now.metadata.resource_version == foreign.metadata.resource_version, "{now:#?}");
-    let events = world.audit().since(mark).await?;
-    let mut tries = copy_writes_in(&events, "app");
-    tries.retain(|event| event.response_status.code != 403);
-    let codes: Vec<_> = tries.iter().map(|event| event.response_status.code).collect();
-    ensure!(codes == [409], "one create was answered with a 409: {}", lines(&tries));
+    let events = cluster.audit().since(mark).await?;
+    let mut writes = copy_writes_in(&events, "app");
+    writes.retain(|event| event.response_status.code != 403);
+    let codes: Vec<_> = writes.iter().map(|event| event.response_status.code).collect();
+    ensure!(codes == [409], "expected one create that fails with 409: {}", lines(&writes));
     Ok(())
 }
 
 #[tokio::test]
-async fn nor_when_both_are_created_at_the_same_moment() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn foreign_survives_a_simultaneous_create() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "ours")]).await?;
-    // Later if theirs came first, else sooner: so soon both come at the same moment.
-    let (mut theirs_first, mut delay) = (0, SHORTEST);
+    // Adjusted after each race, until both creates arrive at the same moment.
+    let (mut foreign_first, mut delay) = (0, MIN_DELAY);
     for number in 0..RACES {
         let name = format!("copy-{number}");
         let mut spec = one_to_one("central", "shared", "app");
@@ -171,42 +172,45 @@ async fn nor_when_both_are_created_at_the_same_moment() -> Result<()> {
         let theirs = fixture.create_config_map("app", &name, &[("a", "theirs")]).await;
         if let Ok(theirs) = theirs {
             fixture.wait_reason("central", &name, "Conflict", SOON).await?;
-            let now = fixture.config_map("app", &name).await?.context("it is gone")?;
+            let now = fixture
+                .config_map("app", &name)
+                .await?
+                .context("the foreign ConfigMap was deleted")?;
             let same = now.metadata.resource_version == theirs.metadata.resource_version;
             ensure!(same, "{now:#?}");
-            theirs_first += 1;
+            foreign_first += 1;
             delay *= 2;
         } else {
             fixture.wait_reason("central", &name, "Synced", SOON).await?;
-            delay = (delay / 2).max(SHORTEST);
+            delay = (delay / 2).max(MIN_DELAY);
         }
     }
-    eprintln!("theirs came first {theirs_first} times of {RACES}");
-    ensure!(theirs_first > 0 && theirs_first < RACES, "that was no race");
+    eprintln!("the other client was first in {foreign_first} of {RACES} races");
+    ensure!(foreign_first > 0 && foreign_first < RACES, "every race had the same winner");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_copy_whose_identity_was_taken_off_is_left_alone_for_good() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn a_copy_without_identity_markers_is_not_written() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     let off = json!({"metadata": {"labels": {names::LABEL_SYNC_UID: null}}});
     let mut identity = vec![("uid", off)];
-    for (name, mark) in [("sync", names::ANNOTATION_SYNC), ("copy", names::ANNOTATION_COPY)] {
-        identity.push((name, json!({"metadata": {"annotations": {mark: null}}})));
+    for (name, marker) in [("sync", names::ANNOTATION_SYNC), ("copy", names::ANNOTATION_COPY)] {
+        identity.push((name, json!({"metadata": {"annotations": {marker: null}}})));
     }
     let mut taken = Vec::new();
     for (name, off) in &identity {
         fixture.create_config_map("central", name, &[("a", "1")]).await?;
         fixture.create_sync("central", name, one_to_one("central", name, "app")).await?;
         fixture.wait_reason("central", name, "Synced", SOON).await?;
-        let mark = world.audit().mark().await?;
+        let mark = cluster.audit().mark().await?;
         fixture.patch_config_map("app", name, off).await?;
         fixture.wait_reason("central", name, "Conflict", SOON).await?;
         let theirs = json!({"data": {"a": "theirs now"}});
         taken.push((mark, fixture.patch_config_map("app", name, &theirs).await?));
-        // Neither by a source that has changed, nor by a look at the spec, nor by deletion.
+        // A change of the source, a change of the spec and the deletion do not write it.
         fixture.patch_config_map("central", name, &json!({"data": {"a": "2"}})).await?;
         let other = json!({"spec": {"deletionPolicy": "Retain"}});
         fixture.patch_sync("central", name, &other).await?;
@@ -215,9 +219,10 @@ async fn a_copy_whose_identity_was_taken_off_is_left_alone_for_good() -> Result<
     for ((name, _), (mark, taken)) in identity.iter().zip(taken) {
         fixture.delete_sync("central", name).await?;
         fixture.wait_no_sync("central", name, SOON).await?;
-        let now = fixture.config_map("app", name).await?.context("it is gone")?;
+        let now =
+            fixture.config_map("app", name).await?.context("the foreign ConfigMap was deleted")?;
         ensure!(now.metadata.resource_version == taken.metadata.resource_version, "{name}");
-        let events = world.audit().since(mark).await?;
+        let events = cluster.audit().since(mark).await?;
         let mut writes = successes(&events, "app");
         writes.retain(|event| event.name() == *name);
         ensure!(writes.is_empty(), "{}", lines(&writes));
@@ -226,20 +231,20 @@ async fn a_copy_whose_identity_was_taken_off_is_left_alone_for_good() -> Result<
 }
 
 #[tokio::test]
-async fn a_clone_of_a_copy_is_no_copy() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn a_clone_of_a_copy_is_not_deleted() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["other"]).await?;
     fixture.one_copy(&[("a", "1")]).await?;
 
-    let original = standing(&fixture).await?;
+    let original = destination(&fixture).await?;
     let clone = fixture.create_config_map("other", "clone", &[("a", "mine")]).await?;
-    let marks = json!({"metadata": {
+    let markers = json!({"metadata": {
         "labels": original.metadata.labels,
         "annotations": original.metadata.annotations,
     }});
-    let marked = fixture.patch_config_map("other", "clone", &marks).await?;
-    ensure!(marked.metadata.uid == clone.metadata.uid, "the same clone");
+    let marked = fixture.patch_config_map("other", "clone", &markers).await?;
+    ensure!(marked.metadata.uid == clone.metadata.uid, "the clone was recreated");
     fixture.delete_sync("central", "sync").await?;
     fixture.wait_no_sync("central", "sync", SOON).await?;
 

@@ -1,8 +1,7 @@
-//! Promise: a source that changes ten times a second is followed without falling behind: edits
-//! that come faster than they can be written are one write, the last value is on every copy, and
-//! the API server is asked no more than once for each edit and copy.
+//! Copies keep up with a source that changes ten times a second: several edits may be one write,
+//! every copy ends with the last value, and each copy is written at most once for each edit.
 //!
-//! `E2E_FULL=1` takes 1,000 syncs of one source instead of 20.
+//! `E2E_FULL=1` creates 1,000 ConfigMapSyncs of the source instead of 20.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,14 +34,15 @@ use crate::support::conditions::reason;
 use crate::support::scale::quick_or_full;
 use crate::support::syncs::wait_syncs;
 
-/// For how long, and how often, the source changes.
+/// How long the source changes.
 const HOT: Duration = Duration::from_secs(10);
+/// Time between two edits.
 const BETWEEN: Duration = Duration::from_millis(100);
-const AT_ONCE: usize = 32;
+const CONCURRENCY: usize = 32;
 
-/// So many syncs of one source, all in order.
-async fn synced(world: &OperatorCluster, syncs: usize) -> Result<Fixture> {
-    let fixture = world.fixture();
+/// Creates the source and its ConfigMapSyncs, and waits until all are `Synced`.
+async fn create_copies(cluster: &OperatorCluster, syncs: usize) -> Result<Fixture> {
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "hot", &[("a", "0")]).await?;
     stream::iter(0..syncs)
@@ -53,7 +53,7 @@ async fn synced(world: &OperatorCluster, syncs: usize) -> Result<Fixture> {
             spec.destination_name = Some(name.clone());
             async move { fixture.create_sync("central", &name, spec).await }
         })
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(CONCURRENCY)
         .try_for_each(async |_| Ok(()))
         .await?;
     wait_all_synced(&fixture, syncs).await?;
@@ -62,18 +62,18 @@ async fn synced(world: &OperatorCluster, syncs: usize) -> Result<Fixture> {
 
 async fn wait_all_synced(fixture: &Fixture, syncs: usize) -> Result<()> {
     let deadline = SOON + Duration::from_millis(100) * u32::try_from(syncs)?;
-    let look = |found: &BTreeMap<String, ConfigMapSync>| {
+    let check = |found: &BTreeMap<String, ConfigMapSync>| {
         let synced = found.values().filter(|sync| reason(sync) == "Synced").count();
         Seen::from_bool(synced == syncs, || format!("{synced} of {syncs}"))
     };
-    wait_syncs(fixture, "central", "all are in order", deadline, look).await
+    wait_syncs(fixture, "central", "all ConfigMapSyncs to be Synced", deadline, check).await
 }
 
 /// Waits until every copy has this value.
 async fn wait_value(fixture: &Fixture, copies: usize, value: &str) -> Result<()> {
     let deadline = SOON + Duration::from_millis(100) * u32::try_from(copies)?;
     let maps = Api::<ConfigMap>::namespaced(fixture.client(), "app");
-    until(format!("{copies} copies have the value {value}"), deadline, || async {
+    until(format!("{copies} copies with the value {value}"), deadline, || async {
         let found = maps.list(&ListParams::default()).await?.items;
         let has = |copy: &ConfigMap| {
             copy.data
@@ -87,11 +87,11 @@ async fn wait_value(fixture: &Fixture, copies: usize, value: &str) -> Result<()>
 }
 
 #[tokio::test]
-async fn ten_updates_a_second_are_followed_and_the_last_value_is_on_every_copy() -> Result<()> {
+async fn copies_keep_up_with_ten_edits_a_second() -> Result<()> {
     let syncs = quick_or_full(20, 1_000);
-    let world = OperatorCluster::start(1).await?;
-    let fixture = synced(&world, syncs).await?;
-    let mark = world.audit().mark().await?;
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = create_copies(&cluster, syncs).await?;
+    let mark = cluster.audit().mark().await?;
     let (begin, mut edits) = (Instant::now(), 0);
     let mut clock = tokio::time::interval(BETWEEN);
     while begin.elapsed() < HOT {
@@ -105,7 +105,7 @@ async fn ten_updates_a_second_are_followed_and_the_last_value_is_on_every_copy()
     let behind = last_edit.elapsed();
     wait_all_synced(&fixture, syncs).await?;
 
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     let writes = copy_writes(&events);
     let failed: Vec<_> = writes.iter().copied().filter(|event| !event.succeeded()).collect();
     let reads = data_reads_by_operator(&events);
@@ -119,14 +119,17 @@ async fn ten_updates_a_second_are_followed_and_the_last_value_is_on_every_copy()
         behind.as_secs_f32(),
     );
     ensure!(failed.is_empty(), "{}", lines(&failed));
-    ensure!(writes.iter().all(|event| event.verb == "patch"), "only updates");
+    ensure!(
+        writes.iter().all(|event| event.verb == "patch"),
+        "expected only patches of the copies"
+    );
     ensure!(writes.len() <= edits * syncs, "{} writes", writes.len());
-    // Each copy is written at most once for each edit, and read never; the source is shared.
+    // Copies are never read, and all ConfigMapSyncs share one read of the source.
     ensure!(reads.iter().all(|event| event.name() == "hot"), "{}", lines(&reads));
     ensure!(reads.len() <= 2 * edits, "{} reads of the source", reads.len());
     let mut values = BTreeMap::new();
     for event in writes {
-        let sent = event.request_object.as_ref().context("a patch without a body")?.to_string();
+        let sent = event.request_object.as_ref().context("a patch without body")?.to_string();
         let value = sent.split(r#""value":{"a":""#).nth(1).and_then(|it| it.split('"').next());
         let value = value.and_then(|it| it.parse::<u64>().ok()).context("a patch without data")?;
         let before = values.insert(event.name().to_owned(), value);
@@ -139,21 +142,21 @@ async fn ten_updates_a_second_are_followed_and_the_last_value_is_on_every_copy()
 }
 
 #[tokio::test]
-async fn edits_that_come_while_it_looks_away_are_one_write() -> Result<()> {
+async fn edits_during_a_freeze_cause_one_write() -> Result<()> {
     let syncs = 20;
-    // It leads before and after.
-    let world = OperatorCluster::start_with(1, Options::patient()).await?;
-    let fixture = synced(&world, syncs).await?;
-    let mark = world.audit().mark().await?;
-    world.replicas[0].process().freeze()?;
+    // With a long Lease, it leads before and after the freeze.
+    let cluster = OperatorCluster::start_with(1, Options::patient()).await?;
+    let fixture = create_copies(&cluster, syncs).await?;
+    let mark = cluster.audit().mark().await?;
+    cluster.replicas[0].process().freeze()?;
     for edit in 1..=30 {
         let edit = json!({"data": {"a": edit.to_string()}});
         fixture.patch_config_map("central", "hot", &edit).await?;
     }
-    world.replicas[0].process().thaw()?;
+    cluster.replicas[0].process().thaw()?;
     wait_value(&fixture, syncs, "30").await?;
     wait_all_synced(&fixture, syncs).await?;
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     let writes = copy_writes(&events);
     ensure!(writes.len() == syncs, "{} writes:\n{}", writes.len(), lines(&writes));
     let reads = data_reads_by_operator(&events);

@@ -1,4 +1,4 @@
-//! Promise: when nothing has changed, nothing is read and nothing is written, also after a restart.
+//! While nothing changes, no ConfigMap is read and nothing is written, also after a restart.
 
 use std::time::Duration;
 
@@ -19,11 +19,11 @@ use testbed::wait::until;
 use crate::support::metrics_page::Metrics;
 
 const SYNCS: u8 = 50;
-/// The promise speaks of a minute.
 const QUIET: Duration = Duration::from_mins(1);
 
-async fn fifty_in_order(world: &OperatorCluster) -> Result<()> {
-    let fixture = world.fixture();
+/// Creates the ConfigMapSyncs, and waits until all are `Synced`.
+async fn create_synced(cluster: &OperatorCluster) -> Result<()> {
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     for number in 0..SYNCS {
         let name = format!("shared-{number}");
@@ -36,22 +36,22 @@ async fn fifty_in_order(world: &OperatorCluster) -> Result<()> {
     Ok(())
 }
 
-/// How many rounds the replica has ended.
-async fn rounds(world: &OperatorCluster) -> Result<f64> {
-    let replica = world.replicas.first().context("a world without replicas")?;
+/// The number of successful reconciles of the replica.
+async fn reconciles(cluster: &OperatorCluster) -> Result<f64> {
+    let replica = cluster.replicas.first().context("no replica")?;
     let result = [("result", "success")];
     Metrics::of(replica).await?.value("controller_runtime_reconcile_total", &result)
 }
 
-async fn wait_rounds(world: &OperatorCluster, count: f64) -> Result<()> {
-    until(format!("{count} rounds have ended"), SOON, || async {
-        let ended = rounds(world).await?;
-        Ok(Seen::from_bool(ended >= count, || format!("{ended} rounds")))
+async fn wait_reconciles(cluster: &OperatorCluster, count: f64) -> Result<()> {
+    until(format!("{count} successful reconciles"), SOON, || async {
+        let ended = reconciles(cluster).await?;
+        Ok(Seen::from_bool(ended >= count, || format!("{ended} reconciles")))
     })
     .await
 }
 
-/// Nothing was written, and the data of so many ConfigMaps was read.
+/// Fails unless there were no writes and exactly this number of reads of ConfigMaps.
 fn ensure_cost(events: &[Event], wanted_reads: usize) -> Result<()> {
     let (writes, reads) = (writes_by_operator(events), data_reads_by_operator(events));
     ensure!(writes.is_empty(), "{} writes:\n{}", writes.len(), lines(&writes));
@@ -60,42 +60,42 @@ fn ensure_cost(events: &[Event], wanted_reads: usize) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_minute_with_fifty_syncs_in_order_costs_nothing() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    fifty_in_order(&world).await?;
-    let mark = world.audit().mark().await?;
-    // The one wait for a time: the promise is about time.
+async fn fifty_synced_copies_cost_nothing_for_a_minute() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    create_synced(&cluster).await?;
+    let mark = cluster.audit().mark().await?;
+    // The guarantee is about time: there is no state to wait for.
     tokio::time::sleep(QUIET).await;
-    ensure_cost(&world.audit().since(mark).await?, 0)
+    ensure_cost(&cluster.audit().since(mark).await?, 0)
 }
 
 #[tokio::test]
-async fn a_restart_with_fifty_syncs_in_order_costs_nothing() -> Result<()> {
-    let mut world = OperatorCluster::start(1).await?;
-    fifty_in_order(&world).await?;
-    let mark = world.audit().mark().await?;
-    world.replica()?.terminate_and_restart().await?;
-    world.wait_leader().await?;
-    wait_rounds(&world, f64::from(SYNCS)).await?;
-    ensure_cost(&world.audit().since(mark).await?, 0)
+async fn a_restart_with_fifty_synced_copies_costs_nothing() -> Result<()> {
+    let mut cluster = OperatorCluster::start(1).await?;
+    create_synced(&cluster).await?;
+    let mark = cluster.audit().mark().await?;
+    cluster.replica()?.terminate_and_restart().await?;
+    cluster.wait_leader().await?;
+    wait_reconciles(&cluster, f64::from(SYNCS)).await?;
+    ensure_cost(&cluster.audit().since(mark).await?, 0)
 }
 
 #[tokio::test]
-async fn an_edit_of_the_sources_labels_costs_one_read_and_no_write() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn labelling_the_source_costs_one_read_and_no_write() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
 
-    let mark = world.audit().mark().await?;
-    // Rounds of one sync follow each other: the second read tells that the first round is over.
+    let mark = cluster.audit().mark().await?;
+    // Reconciles of one ConfigMapSync are sequential: at the second read, the first has ended.
     for edit in 1..=2 {
         let label = json!({"metadata": {"labels": {"edit": edit.to_string()}}});
         fixture.patch_config_map("central", "shared", &label).await?;
-        until(format!("the source was read after edit {edit}"), SOON, || async {
-            let reads = data_reads_by_operator(&world.audit().since(mark).await?).len();
+        until(format!("a read of the source after edit {edit}"), SOON, || async {
+            let reads = data_reads_by_operator(&cluster.audit().since(mark).await?).len();
             Ok(Seen::from_bool(reads >= edit, || format!("{reads} reads")))
         })
         .await?;
     }
-    ensure_cost(&world.audit().since(mark).await?, 2)
+    ensure_cost(&cluster.audit().since(mark).await?, 2)
 }

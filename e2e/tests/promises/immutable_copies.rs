@@ -1,6 +1,6 @@
-//! Promise: the copy of an immutable source is immutable too, and is replaced when its source is:
-//! one deletion of what was seen, one creation. Whatever crashes or refuses in between, the copy
-//! comes back, and nothing is tried in a hot loop. What we did not create is never deleted.
+//! The copy of an immutable source is immutable, and is replaced with its source: one DELETE with
+//! preconditions, one POST. After crashes and refusals the copy is created again, with backoff. An
+//! immutable ConfigMap that the operator did not create is never deleted.
 
 use std::time::Duration;
 
@@ -26,16 +26,16 @@ use crate::support::config_maps::create;
 use crate::support::deny_policy::DenyPolicy;
 use crate::support::scale::propagation;
 
-/// Back after a crash, the time included after which another process leads.
-const AFTER_A_CRASH: Duration = Duration::from_mins(1);
-/// How long to count attempts that are refused, and how many there may be with delays that
-/// double from about a second.
+/// Deadline after a crash, which includes the election.
+const AFTER_CRASH: Duration = Duration::from_mins(1);
+/// How long attempts are refused.
 const REFUSED_FOR: Duration = Duration::from_secs(12);
-const ATTEMPTS: usize = 6;
+/// The most attempts in that time, with delays that double from about a second.
+const MAX_ATTEMPTS: usize = 6;
 
-/// Both are immutable, and in order.
-async fn synced(world: &OperatorCluster) -> Result<(Fixture, ConfigMap)> {
-    let fixture = world.fixture();
+/// Creates an immutable source and its immutable copy.
+async fn create_immutable_copy(cluster: &OperatorCluster) -> Result<(Fixture, ConfigMap)> {
+    let fixture = cluster.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     fixture.patch_config_map("central", "shared", &json!({"immutable": true})).await?;
     let copy = wait_immutable(&fixture, Some(true)).await?;
@@ -44,7 +44,7 @@ async fn synced(world: &OperatorCluster) -> Result<(Fixture, ConfigMap)> {
 }
 
 async fn wait_immutable(fixture: &Fixture, wanted: Option<bool>) -> Result<ConfigMap> {
-    let what = format!("the copy is immutable: {wanted:?}");
+    let what = format!("app/shared with immutable = {wanted:?}");
     let fits = |copy: &ConfigMap| copy.immutable == wanted;
     fixture.wait_config_map("app", "shared", &what, propagation(), fits).await
 }
@@ -59,20 +59,20 @@ async fn recreate_source(fixture: &Fixture, value: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn it_is_replaced_by_a_deletion_of_what_was_seen_and_a_creation() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let (fixture, before) = synced(&world).await?;
-    let mark = world.audit().mark().await?;
+async fn an_immutable_copy_is_replaced_with_preconditions() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let (fixture, before) = create_immutable_copy(&cluster).await?;
+    let mark = cluster.audit().mark().await?;
     recreate_source(&fixture, "2").await?;
     let after = fixture.wait_data("app", "shared", &[("a", "2")], propagation()).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
-    ensure!(after.immutable == Some(true), "the new copy can be changed");
-    ensure!(after.metadata.uid != before.metadata.uid, "an immutable copy cannot be patched");
+    ensure!(after.immutable == Some(true), "the new copy is not immutable");
+    ensure!(after.metadata.uid != before.metadata.uid, "the copy was not replaced");
 
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     let writes = copy_writes(&events);
     ensure!(operations(&writes) == [("delete", "app"), ("create", "app")], "{}", lines(&writes));
-    let sent = writes[0].request_object.as_ref().context("a deletion without a body")?;
+    let sent = writes[0].request_object.as_ref().context("a DELETE without body")?;
     let version = &before.metadata;
     let seen = json!({"uid": version.uid, "resourceVersion": version.resource_version});
     ensure!(sent["preconditions"] == seen, "{sent:#}");
@@ -80,31 +80,31 @@ async fn it_is_replaced_by_a_deletion_of_what_was_seen_and_a_creation() -> Resul
 }
 
 #[tokio::test]
-async fn a_crash_between_deletion_and_creation_is_made_up_for() -> Result<()> {
-    let mut world = OperatorCluster::start(1).await?;
-    let (fixture, before) = synced(&world).await?;
-    let deny = DenyPolicy::install(&world.control_plane, "app", "CREATE").await?;
-    let mark = world.audit().mark().await?;
+async fn a_crash_between_delete_and_create_is_recovered() -> Result<()> {
+    let mut cluster = OperatorCluster::start(1).await?;
+    let (fixture, before) = create_immutable_copy(&cluster).await?;
+    let deny = DenyPolicy::install(&cluster.control_plane, "app", "CREATE").await?;
+    let mark = cluster.audit().mark().await?;
     recreate_source(&fixture, "2").await?;
     fixture.wait_no_config_map("app", "shared", SOON).await?;
     let refused = |sync: &_| message(sync).contains("refused by a policy");
-    fixture.wait_sync("central", "sync", "it says why", SOON, refused).await?;
-    // The 422 of the policy is waited for, longer each time, and not tried in a hot loop.
-    let counted = world.audit().mark().await?;
+    fixture.wait_sync("central", "sync", "the refusal in the status", SOON, refused).await?;
+    // After a 422 of the policy, each delay is longer than the one before.
+    let counted = cluster.audit().mark().await?;
     tokio::time::sleep(REFUSED_FOR).await;
-    let events = world.audit().since(counted).await?;
+    let events = cluster.audit().since(counted).await?;
     let attempts = copy_writes(&events);
-    ensure!(attempts.len() <= ATTEMPTS, "{}", lines(&attempts));
+    ensure!(attempts.len() <= MAX_ATTEMPTS, "{}", lines(&attempts));
     let all_422 = attempts.iter().all(|event| event.response_status.code == 422);
     ensure!(all_422 && !attempts.is_empty(), "{}", lines(&attempts));
 
-    world.replicas[0].process().kill()?;
+    cluster.replicas[0].process().kill()?;
     deny.remove().await?;
-    world.replica()?.restart()?;
-    let after = fixture.wait_data("app", "shared", &[("a", "2")], AFTER_A_CRASH).await?;
+    cluster.replica()?.restart()?;
+    let after = fixture.wait_data("app", "shared", &[("a", "2")], AFTER_CRASH).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     ensure!(after.metadata.uid != before.metadata.uid, "{:?}", after.metadata);
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     let writes = copy_writes(&events).into_iter().filter(|event| event.succeeded());
     let writes = operations(&writes.collect::<Vec<_>>());
     ensure!(writes == [("delete", "app"), ("create", "app")], "{writes:?}");
@@ -112,43 +112,43 @@ async fn a_crash_between_deletion_and_creation_is_made_up_for() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_update_that_is_refused_is_not_tried_in_a_hot_loop() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn a_refused_update_is_retried_with_backoff() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
-    let deny = DenyPolicy::install(&world.control_plane, "app", "UPDATE").await?;
-    let mark = world.audit().mark().await?;
+    let deny = DenyPolicy::install(&cluster.control_plane, "app", "UPDATE").await?;
+    let mark = cluster.audit().mark().await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
     let refused = |sync: &_| message(sync).contains("refused by a policy");
-    fixture.wait_sync("central", "sync", "it says why", SOON, refused).await?;
+    fixture.wait_sync("central", "sync", "the refusal in the status", SOON, refused).await?;
     tokio::time::sleep(REFUSED_FOR).await;
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     let attempts = copy_writes(&events);
     let all_422 = attempts.iter().all(|event| event.response_status.code == 422);
     ensure!(all_422 && !attempts.is_empty(), "{}", lines(&attempts));
-    ensure!(attempts.len() <= ATTEMPTS, "{}", lines(&attempts));
+    ensure!(attempts.len() <= MAX_ATTEMPTS, "{}", lines(&attempts));
     deny.remove().await?;
-    fixture.wait_data("app", "shared", &[("a", "2")], AFTER_A_CRASH).await?;
+    fixture.wait_data("app", "shared", &[("a", "2")], AFTER_CRASH).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn immutable_set_on_a_copy_by_hand_is_drift_like_any_other() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn immutable_set_on_a_copy_is_repaired() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     for edit in [
         json!({"immutable": true}),
         json!({"immutable": true, "data": {"a": "by hand"}, "binaryData": {"b": "AAE="}}),
     ] {
-        let mark = world.audit().mark().await?;
+        let mark = cluster.audit().mark().await?;
         fixture.patch_config_map("app", "shared", &edit).await?;
         let copy = wait_immutable(&fixture, None).await?;
         let data = copy.data.unwrap_or_default();
         ensure!(data.len() == 1 && data["a"] == "1", "{data:?}");
         ensure!(copy.binary_data.is_none(), "{:?}", copy.binary_data);
         fixture.wait_reason("central", "sync", "Synced", SOON).await?;
-        let events = world.audit().since(mark).await?;
+        let events = cluster.audit().since(mark).await?;
         let writes = copy_writes(&events);
         ensure!(
             operations(&writes) == [("delete", "app"), ("create", "app")],
@@ -156,31 +156,31 @@ async fn immutable_set_on_a_copy_by_hand_is_drift_like_any_other() -> Result<()>
             lines(&writes)
         );
     }
-    // The next edit of the source is followed as ever.
+    // The next edit of the source is copied.
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
     fixture.wait_data("app", "shared", &[("a", "2")], propagation()).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn one_that_we_did_not_create_is_a_conflict_and_is_never_deleted() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn an_immutable_copy_without_created_is_a_conflict() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     let edit = json!({
         "metadata": {"annotations": {names::ANNOTATION_CREATED: null}},
         "immutable": true,
         "data": {"a": "theirs"},
     });
-    let mark = world.audit().mark().await?;
+    let mark = cluster.audit().mark().await?;
     let theirs = fixture.patch_config_map("app", "shared", &edit).await?;
     let sync = fixture.wait_reason("central", "sync", "Conflict", SOON).await?;
     let message = message(&sync);
     ensure!(message.contains("app/shared is immutable"), "{message}");
 
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
-    until("the edit of the source was looked at", SOON, || async {
-        let events = world.audit().since(mark).await?;
+    until("a read of the edited source", SOON, || async {
+        let events = cluster.audit().since(mark).await?;
         let reads = harness::audit_queries::data_reads_by_operator(&events);
         let seen = reads.iter().any(|event| event.namespace() == "central");
         Ok(Seen::from_bool(seen, || lines(&reads)))
@@ -189,27 +189,27 @@ async fn one_that_we_did_not_create_is_a_conflict_and_is_never_deleted() -> Resu
     fixture.wait_reason("central", "sync", "Conflict", SOON).await?;
     fixture.delete_sync("central", "sync").await?;
     fixture.wait_no_sync("central", "sync", SOON).await?;
-    let left = fixture.config_map("app", "shared").await?.context("it was deleted")?;
+    let left = fixture.config_map("app", "shared").await?.context("the ConfigMap was deleted")?;
     ensure!(left.metadata.uid == theirs.metadata.uid, "{left:#?}");
     ensure!(left.data == theirs.data, "{left:#?}");
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     let deletes = copy_writes(&events).into_iter().filter(|event| event.verb == "delete");
-    ensure!(deletes.count() == 0, "a deletion was sent");
+    ensure!(deletes.count() == 0, "a DELETE was sent");
     Ok(())
 }
 
 #[tokio::test]
-async fn what_was_adopted_is_a_conflict_too_once_it_is_immutable() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn an_immutable_adopted_copy_is_a_conflict() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app", "web"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-    // One is immutable before it could be adopted, one afterwards.
+    // app/shared is immutable before its adoption, web/shared becomes immutable afterwards.
     let metadata = json!({"namespace": "app", "name": "shared"});
     let before = json!({"metadata": metadata, "data": {"a": "theirs"}, "immutable": true});
     let before = create(&fixture, before).await?;
     let after = fixture.create_config_map("web", "shared", &[("a", "theirs")]).await?;
-    let mark = world.audit().mark().await?;
+    let mark = cluster.audit().mark().await?;
     for namespace in ["app", "web"] {
         let mut spec = one_to_one("central", "shared", namespace);
         spec.conflict_policy = ConflictPolicy::Adopt;
@@ -218,7 +218,10 @@ async fn what_was_adopted_is_a_conflict_too_once_it_is_immutable() -> Result<()>
     fixture.wait_reason("central", "app", "Conflict", SOON).await?;
     fixture.wait_reason("central", "web", "Synced", SOON).await?;
     let adopted = fixture.wait_data("web", "shared", &[("a", "1")], SOON).await?;
-    ensure!(adopted.metadata.uid == after.metadata.uid, "adopted in place");
+    ensure!(
+        adopted.metadata.uid == after.metadata.uid,
+        "the ConfigMap was recreated instead of adopted"
+    );
     let by_hand = json!({"immutable": true, "data": {"a": "by hand"}});
     let by_hand = fixture.patch_config_map("web", "shared", &by_hand).await?;
     fixture.wait_reason("central", "web", "Conflict", SOON).await?;
@@ -229,15 +232,15 @@ async fn what_was_adopted_is_a_conflict_too_once_it_is_immutable() -> Result<()>
         fixture.wait_no_sync("central", namespace, SOON).await?;
     }
 
-    let left = fixture.config_map("app", "shared").await?.context("it was deleted")?;
+    let left = fixture.config_map("app", "shared").await?.context("the ConfigMap was deleted")?;
     let version = &left.metadata.resource_version;
-    ensure!(*version == before.metadata.resource_version, "it was written: {left:#?}");
-    let left = fixture.config_map("web", "shared").await?.context("it was deleted")?;
+    ensure!(*version == before.metadata.resource_version, "app/shared was written: {left:#?}");
+    let left = fixture.config_map("web", "shared").await?.context("the ConfigMap was deleted")?;
     ensure!(left.metadata.uid == after.metadata.uid && left.data == by_hand.data, "{left:#?}");
     let labels = left.metadata.labels.unwrap_or_default();
-    ensure!(labels.is_empty(), "released: {labels:?}");
-    let events = world.audit().since(mark).await?;
+    ensure!(labels.is_empty(), "web/shared was not released: {labels:?}");
+    let events = cluster.audit().since(mark).await?;
     let deletes = copy_writes(&events).into_iter().filter(|event| event.verb == "delete");
-    ensure!(deletes.count() == 0, "a deletion was sent");
+    ensure!(deletes.count() == 0, "a DELETE was sent");
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Promise: with `keys`, those keys are copied and no others; one that the source lacks is told,
-//! and the others are copied all the same.
+//! With `keys`, exactly these keys are copied. A key that the source lacks is reported, and the
+//! others are copied.
 
 use anyhow::Result;
 use anyhow::ensure;
@@ -17,7 +17,7 @@ use crate::support::scale::propagation;
 
 const ALL: [(&str, &str); 3] = [("a", "1"), ("b", "2"), ("c", "3")];
 
-/// Copies these keys of a source that has a, b and c.
+/// Creates a source with the keys a, b and c, and a ConfigMapSync of these keys.
 async fn copy_keys(fixture: &Fixture, keys: &[&str]) -> Result<()> {
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &ALL).await?;
@@ -28,51 +28,65 @@ async fn copy_keys(fixture: &Fixture, keys: &[&str]) -> Result<()> {
 }
 
 #[tokio::test]
-async fn only_the_listed_keys_are_copied_and_only_they_matter() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn only_listed_keys_are_copied() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     copy_keys(&fixture, &["c", "a"]).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     fixture.wait_data("app", "shared", &[("a", "1"), ("c", "3")], SOON).await?;
 
-    // What is not listed may change as it likes.
-    let mark = world.audit().mark().await?;
+    // Changes of keys that are not listed cause no write.
+    let mark = cluster.audit().mark().await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"b": "new"}})).await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"d": "4"}})).await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "one"}})).await?;
     fixture.wait_data("app", "shared", &[("a", "one"), ("c", "3")], propagation()).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     let writes = copy_writes_in(&events, "app");
     ensure!(writes.len() == 1, "{}", lines(&writes));
 
-    // A listed key may move to binaryData; a key that was not listed is drift in the copy.
+    // A listed key may move to binaryData; a key that is not listed is drift in the copy.
     let moved = json!({"data": {"c": null}, "binaryData": {"c": "/w=="}});
     fixture.patch_config_map("central", "shared", &moved).await?;
     fixture
-        .wait_config_map("app", "shared", "c has moved", propagation(), |copy| {
-            let binary = copy.binary_data.clone().unwrap_or_default();
-            let data = copy.data.clone().unwrap_or_default();
-            binary.get("c") == Some(&ByteString(vec![0xff])) && data.len() == 1
-        })
+        .wait_config_map(
+            "app",
+            "shared",
+            "c in the binaryData of app/shared",
+            propagation(),
+            |copy| {
+                let binary = copy.binary_data.clone().unwrap_or_default();
+                let data = copy.data.clone().unwrap_or_default();
+                binary.get("c") == Some(&ByteString(vec![0xff])) && data.len() == 1
+            },
+        )
         .await?;
     fixture.patch_config_map("app", "shared", &json!({"data": {"b": "new"}})).await?;
     let restored = |copy: &k8s_openapi::api::core::v1::ConfigMap| {
         copy.data.as_ref().is_some_and(|data| !data.contains_key("b"))
     };
-    fixture.wait_config_map("app", "shared", "b is gone again", propagation(), restored).await?;
+    fixture
+        .wait_config_map(
+            "app",
+            "shared",
+            "b to be removed from app/shared",
+            propagation(),
+            restored,
+        )
+        .await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn a_key_that_the_source_lacks_is_told_and_the_others_are_copied() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn a_missing_key_is_reported_and_the_others_are_copied() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     copy_keys(&fixture, &["a", "missing"]).await?;
     let sync = fixture.wait_reason("central", "sync", "KeyNotFound", SOON).await?;
     ensure!(message(&sync).contains("missing"), "{}", message(&sync));
     fixture.wait_data("app", "shared", &[("a", "1")], SOON).await?;
-    // The others are followed, and drift of theirs is repaired.
+    // The others are updated, and their drift is repaired.
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
     fixture.wait_data("app", "shared", &[("a", "2")], propagation()).await?;
     fixture.patch_config_map("app", "shared", &json!({"data": {"a": "edited"}})).await?;
@@ -89,9 +103,9 @@ async fn a_key_that_the_source_lacks_is_told_and_the_others_are_copied() -> Resu
 }
 
 #[tokio::test]
-async fn when_the_list_changes_the_copy_follows() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn changing_the_list_of_keys_updates_the_copy() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     copy_keys(&fixture, &["a"]).await?;
     let before = fixture.wait_data("app", "shared", &[("a", "1")], SOON).await?;
     for (keys, wanted) in [
@@ -102,7 +116,10 @@ async fn when_the_list_changes_the_copy_follows() -> Result<()> {
     ] {
         fixture.patch_sync("central", "sync", &json!({"spec": {"keys": keys}})).await?;
         let copy = fixture.wait_data("app", "shared", wanted, propagation()).await?;
-        ensure!(copy.metadata.uid == before.metadata.uid, "updated, not created again");
+        ensure!(
+            copy.metadata.uid == before.metadata.uid,
+            "the copy was recreated instead of updated"
+        );
         fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     }
     Ok(())

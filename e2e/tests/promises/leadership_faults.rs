@@ -1,15 +1,15 @@
-//! Promise: whatever befalls the replicas, their network and their clocks, one of them writes at a
-//! time, another follows soon, and what a leader has left behind does no harm.
+//! Under faults of replicas, networks, clocks, API servers and etcd, one replica writes at a time,
+//! another one takes over soon, and late requests of a former leader cause no harm.
 //!
-//! Each test runs replicas on a real API server, each behind a network of its own, while sources
-//! are edited all the time. What is true of the run is judged by the oracles O1-O6, from the audit
-//! log and the revisions of etcd; no replica is asked what it believes.
+//! Each test runs replicas behind a fault proxy each on a real API server, while sources are edited
+//! continuously. The oracles O1-O6 judge the run by the audit log and the revisions of etcd, not by
+//! the state of the replicas.
 
 mod clocks;
 mod control_plane;
-mod frozen;
+mod fault_cluster;
+mod freeze;
 mod network;
 mod property;
-mod signal;
-mod stage;
+mod sigterm;
 mod upgrade;

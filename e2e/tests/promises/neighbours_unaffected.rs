@@ -21,10 +21,10 @@ use testbed::audit::Mark;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::bad_input::changed;
-use crate::bad_input::plain;
-use crate::bad_input::stored::check_nothing;
-use crate::bad_input::stored::store;
+use crate::bad_input::support::merged;
+use crate::bad_input::support::minimal_spec;
+use crate::bad_input::support::set_validation;
+use crate::bad_input::support::store;
 use crate::support::conditions::message;
 use crate::support::copies::to_selected;
 use crate::support::copies::with_labels;
@@ -169,11 +169,12 @@ async fn a_sync_that_nothing_can_be_done_for_degrades_nobody_else() -> Result<()
 
     // One cannot be read; of the other, the API server takes no status either; and one is refused
     // for ever.
-    check_nothing(&world, true).await?;
-    let unreadable = changed(plain(), &json!({"deletionPolicy": "Keep"}));
+    set_validation(&world, false).await?;
+    let unreadable = merged(minimal_spec(), &json!({"deletionPolicy": "Keep"}));
     store(&fixture.client(), "unreadable", &unreadable).await?;
-    store(&fixture.client(), "worse", &changed(plain(), &json!({"sourceNamespace": 7}))).await?;
-    check_nothing(&world, false).await?;
+    store(&fixture.client(), "worse", &merged(minimal_spec(), &json!({"sourceNamespace": 7})))
+        .await?;
+    set_validation(&world, true).await?;
     let protected = one_to_one("central", "shared", "kube-system");
     fixture.create_sync("central", "protected", protected).await?;
     fixture.wait_reason("central", "protected", "DestinationProtected", SOON).await?;

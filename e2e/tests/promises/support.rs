@@ -9,6 +9,7 @@ pub mod crash;
 pub mod deny_policy;
 pub mod metrics_page;
 pub mod orphan_collection;
+pub mod process;
 pub mod scale;
 pub mod startup;
 pub mod syncs;

@@ -1,4 +1,4 @@
-//! What the API server has to refuse, and what it has to say.
+//! Invalid specs and statuses, and words that their refusal must contain.
 
 use anyhow::Context;
 use anyhow::Result;
@@ -7,28 +7,27 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
-/// Something wrong, and words of the message that a person needs.
+/// An invalid input.
 pub struct Case {
-    /// What is wrong.
+    /// What is invalid.
     pub what: String,
-    /// How: a merge patch of a spec that is right, or a status.
+    /// A merge patch that makes a valid spec invalid, or an invalid status.
     pub value: Value,
-    /// What must be said.
+    /// Words that the message must contain.
     pub words: Vec<String>,
 }
 
 // === impl Case ===
 
 impl Case {
-    /// A case.
     pub fn new(what: &str, value: Value, words: &[&str]) -> Self {
         let words = words.iter().map(|word| (*word).to_owned()).collect();
         Self { what: what.to_owned(), value, words }
     }
 }
 
-/// Every field, all of them right.
-pub fn full() -> Value {
+/// A valid spec with every field.
+pub fn full_spec() -> Value {
     json!({
         "sourceNamespace": "central",
         "configMapName": "shared.v1",
@@ -46,7 +45,7 @@ pub fn full() -> Value {
     })
 }
 
-/// Changes of a spec that make it wrong.
+/// Merge patches that make a valid spec invalid.
 pub fn specs() -> Vec<Case> {
     let all = [names(), destinations(), keys(), policies(), metadata(), shape()];
     all.into_iter().flatten().collect()
@@ -62,10 +61,10 @@ fn names() -> Vec<Case> {
     ];
     for (field, longest, rule) in fields {
         let path = format!("spec.{field}");
-        for wrong in ["Upper", "-a", "a-", "a_b", "a b", ".a", "a..b", "ä", "a\n"] {
+        for invalid in ["Upper", "-a", "a-", "a_b", "a b", ".a", "a..b", "ä", "a\n"] {
             cases.push(Case::new(
-                &format!("{field} {wrong:?}"),
-                json!({field: wrong}),
+                &format!("{field} {invalid:?}"),
+                json!({field: invalid}),
                 &[&path, rule, "lower-case letters"],
             ));
         }
@@ -151,12 +150,12 @@ fn policies() -> Vec<Case> {
         ("sourceDeletionPolicy", ["\"Retain\"", "\"Delete\""]),
         ("conflictPolicy", ["\"Refuse\"", "\"Adopt\""]),
     ];
-    let wrong = fields.map(|(field, [one, other])| {
+    let cases = fields.map(|(field, [one, other])| {
         let words =
             [&*format!("spec.{field}"), "Unsupported value", "supported values", one, other];
         Case::new(&format!("an unknown {field}"), json!({field: "delete"}), &words)
     });
-    Vec::from(wrong)
+    Vec::from(cases)
 }
 
 fn metadata() -> Vec<Case> {
@@ -195,7 +194,7 @@ fn shape() -> Vec<Case> {
     ]
 }
 
-/// Statuses that are wrong.
+/// Invalid statuses.
 pub fn statuses() -> Vec<Case> {
     let negative = "should be greater than or equal to 0";
     let mut cases =
@@ -222,14 +221,15 @@ pub fn statuses() -> Vec<Case> {
     cases
 }
 
-/// The schema of the one version.
+/// The schema of the only version.
 pub fn schema(definition: &CustomResourceDefinition) -> Result<Value> {
     let version = definition.spec.versions.first().context("no version")?;
     let schema = version.schema.as_ref().and_then(|it| it.open_api_v3_schema.as_ref());
     Ok(serde_json::to_value(schema.context("no schema")?)?)
 }
 
-/// Every rule and bound below `path`: where it is, and what the API server says when it is broken.
+/// Every rule and bound at and below `path`: its path, and the words of the API server when it is
+/// violated.
 pub fn bounds(schema: &Value, path: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut add = |words: String| found.push((path.to_owned(), words));

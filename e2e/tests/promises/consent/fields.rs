@@ -1,5 +1,5 @@
-//! A sync that an administrator wrote is there, in the tenant's own namespace: the tenant cannot
-//! bend it, whatever field is changed, nor have it back once it is deleted.
+//! A tenant cannot change any field of a ConfigMapSync that an administrator created in the
+//! tenant's namespace, nor create it again after its deletion.
 
 use std::collections::BTreeSet;
 
@@ -13,14 +13,14 @@ use harness::fixture::SOON;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::consent::REFUSED;
-use crate::consent::stage;
-use crate::consent::sync;
+use crate::consent::support::REFUSED;
+use crate::consent::support::cluster_with_tenant;
+use crate::consent::support::manifest;
 use crate::support::attempt_table::AttemptTable;
 use crate::support::attempt_table::Expected::Code;
 use crate::support::attempt_table::Expected::Passes;
 
-/// The administrator's own: a source that the tenant may not read, copied to where it may.
+/// The administrator's spec: it copies a source that the tenant may not read into its namespace.
 fn gift() -> Value {
     json!({"sourceNamespace": "victim", "configMapName": "secret", "destinationNamespace": "tenant"})
 }
@@ -53,14 +53,14 @@ fn fields_of_the_kind() -> Result<BTreeSet<String>> {
 }
 
 #[tokio::test]
-async fn a_tenant_changes_no_field_of_what_an_administrator_wrote() -> Result<()> {
+async fn tenants_cannot_change_fields_of_an_administrators_sync() -> Result<()> {
     let changed: BTreeSet<_> = changes().into_iter().map(|(field, _)| field.to_owned()).collect();
     ensure!(changed == fields_of_the_kind()?, "{changed:?}");
 
-    let (world, tenant) = stage().await?;
-    let fixture = world.fixture();
-    let admin = world.control_plane.client();
-    let create = Attempt::create("create", syncs("tenant"), sync("gift", &gift()));
+    let (cluster, tenant) = cluster_with_tenant().await?;
+    let fixture = cluster.fixture();
+    let admin = cluster.control_plane.client();
+    let create = Attempt::create("create", syncs("tenant"), manifest("gift", &gift()));
     ensure!(create.by(&admin).await?.passed());
     fixture.wait_reason("tenant", "gift", "Synced", SOON).await?;
 
@@ -72,24 +72,25 @@ async fn a_tenant_changes_no_field_of_what_an_administrator_wrote() -> Result<()
         table.add(tenant, &patch, REFUSED).await?;
         let mut applied = gift();
         json_patch::merge(&mut applied, &change);
-        let apply = Attempt::apply(format!("apply {field}"), &at, sync("gift", &applied));
-        // Applied beside the other field, which is the administrator's, a selector is invalid.
-        let selects = field == "destinationNamespaceSelector";
-        let expected = if selects { Code(422) } else { REFUSED };
+        let apply = Attempt::apply(format!("apply {field}"), &at, manifest("gift", &applied));
+        // Server-side apply keeps the administrator's destinationNamespace: with a selector, the
+        // spec is invalid.
+        let has_selector = field == "destinationNamespaceSelector";
+        let expected = if has_selector { Code(422) } else { REFUSED };
         table.add(tenant, &apply, expected).await?;
     }
     let label = Attempt::merge("label it", &at, json!({"metadata": {"labels": {"a": "b"}}}));
     table.add(tenant, &label, Passes).await?;
-    let same = Attempt::apply("apply it as it is", &at, sync("gift", &gift()));
+    let same = Attempt::apply("apply it unchanged", &at, manifest("gift", &gift()));
     table.add(tenant, &same, Passes).await?;
     let forged = json!({"status": {"contentHash": "v1:0"}});
     let status = Attempt::merge("forge its status", format!("{at}/status"), forged);
     table.add(tenant, &status, Code(403)).await?;
-    // As for whoever deletes a ConfigMap: the copies go with the sync.
+    // Permission to delete a ConfigMapSync includes the deletion of its copies.
     table.add(tenant, &Attempt::delete("delete it", &at), Passes).await?;
     fixture.wait_no_sync("tenant", "gift", SOON).await?;
     fixture.wait_no_config_map("tenant", "secret", SOON).await?;
-    let again = Attempt::create("create it again", syncs("tenant"), sync("gift", &gift()));
+    let again = Attempt::create("create it again", syncs("tenant"), manifest("gift", &gift()));
     table.add(tenant, &again, REFUSED).await?;
     table.finish()
 }

@@ -1,4 +1,4 @@
-//! Every way to write a ConfigMapSync, tried by a tenant who has no rights to the victim.
+//! A tenant without permissions on a namespace cannot use it in a ConfigMapSync by any API request.
 
 use anyhow::Context;
 use anyhow::Result;
@@ -10,19 +10,20 @@ use serde_json::Value;
 use serde_json::json;
 use testbed::accounts::OPERATOR;
 
-use crate::consent::REFUSED;
-use crate::consent::ensure_nothing_leaked;
-use crate::consent::spec;
-use crate::consent::stage;
-use crate::consent::sync;
+use crate::consent::support::REFUSED;
+use crate::consent::support::cluster_with_tenant;
+use crate::consent::support::ensure_nothing_leaked;
+use crate::consent::support::manifest;
+use crate::consent::support::spec;
 use crate::support::attempt_table::AttemptTable;
 use crate::support::attempt_table::Expected;
 use crate::support::attempt_table::Expected::Code;
 use crate::support::attempt_table::Expected::Passes;
 
-/// What is asked for, and what differs from what the tenant may have.
-fn wishes() -> Vec<(String, Value)> {
-    let mut wishes = vec![
+/// Specs that exceed the permissions of the tenant: a description, and a merge patch of a permitted
+/// spec.
+fn forbidden_specs() -> Vec<(String, Value)> {
+    let mut specs = vec![
         (
             "the victim's source".to_owned(),
             json!({"sourceNamespace": "victim", "configMapName": "secret"}),
@@ -47,22 +48,24 @@ fn wishes() -> Vec<(String, Value)> {
         ),
     ];
     let elsewhere = ["victim", "kube-system", "kube-public", "default", OPERATOR, "nowhere"];
-    wishes.extend(elsewhere.map(|namespace| {
+    specs.extend(elsewhere.map(|namespace| {
         (format!("a copy in {namespace}"), json!({"destinationNamespace": namespace}))
     }));
-    wishes
+    specs
 }
 
-/// Each way to write the sync `name` with this spec; `mine` is there already.
-fn ways(name: &str, wish: &str, differs: &Value) -> Vec<(Attempt, Expected<'static>)> {
-    let body = |name: &str| sync(name, &spec(differs));
+/// Each request that writes a ConfigMapSync with this spec: `name`, which does not exist, or
+/// `mine`, which does.
+fn requests(name: &str, goal: &str, patch: &Value) -> Vec<(Attempt, Expected<'static>)> {
+    let body = |name: &str| manifest(name, &spec(patch));
     let mut generated = body("x");
     generated["metadata"] = json!({"generateName": "x-"});
     let (all, mine) = (syncs("tenant"), format!("{}/mine", syncs("tenant")));
-    let what = |how: &str| format!("{how}: {wish}");
-    // Applied beside the other field, which belongs to somebody else, a selector is invalid.
-    let selects = !differs["destinationNamespaceSelector"].is_null();
-    let applied = if selects { Code(422) } else { REFUSED };
+    let what = |how: &str| format!("{how}: {goal}");
+    // Server-side apply keeps the destinationNamespace of another field manager: with a selector,
+    // the spec is invalid.
+    let has_selector = !patch["destinationNamespaceSelector"].is_null();
+    let applied = if has_selector { Code(422) } else { REFUSED };
     vec![
         (Attempt::create(what("create"), &all, body(name)), REFUSED),
         (Attempt::create(what("create by generateName"), &all, generated), REFUSED),
@@ -73,12 +76,12 @@ fn ways(name: &str, wish: &str, differs: &Value) -> Vec<(Attempt, Expected<'stat
         (Attempt::apply(what("apply a new one"), format!("{all}/{name}"), body(name)), REFUSED),
         (Attempt::replace(what("put a new one"), format!("{all}/{name}"), body(name)), Code(404)),
         (Attempt::apply(what("apply"), &mine, body("mine")), applied),
-        (Attempt::merge(what("merge patch"), &mine, json!({"spec": differs})), REFUSED),
+        (Attempt::merge(what("merge patch"), &mine, json!({"spec": patch})), REFUSED),
         (
             Attempt::patch(
                 what("JSON patch"),
                 &mine,
-                json!([{"op": "replace", "path": "/spec", "value": spec(differs)}]),
+                json!([{"op": "replace", "path": "/spec", "value": spec(patch)}]),
             ),
             REFUSED,
         ),
@@ -86,7 +89,7 @@ fn ways(name: &str, wish: &str, differs: &Value) -> Vec<(Attempt, Expected<'stat
             Attempt::merge(
                 what("patch of /status"),
                 format!("{mine}/status"),
-                json!({"spec": differs}),
+                json!({"spec": patch}),
             ),
             Code(403),
         ),
@@ -94,7 +97,7 @@ fn ways(name: &str, wish: &str, differs: &Value) -> Vec<(Attempt, Expected<'stat
             Attempt::merge(
                 what("patch of /scale"),
                 format!("{mine}/scale"),
-                json!({"spec": differs}),
+                json!({"spec": patch}),
             ),
             Code(403),
         ),
@@ -102,31 +105,35 @@ fn ways(name: &str, wish: &str, differs: &Value) -> Vec<(Attempt, Expected<'stat
 }
 
 #[tokio::test]
-async fn a_tenant_who_tries_every_path_gets_nothing_of_anybody_else() -> Result<()> {
-    let (world, tenant) = stage().await?;
+async fn tenants_reach_no_other_namespace_by_any_request() -> Result<()> {
+    let (cluster, tenant) = cluster_with_tenant().await?;
     let tenant = ("tenant", &tenant);
     let mut table = AttemptTable::default();
-    let own = Attempt::create("create: own copy", syncs("tenant"), sync("mine", &spec(&json!({}))));
+    let own =
+        Attempt::create("create: own copy", syncs("tenant"), manifest("mine", &spec(&json!({}))));
     table.add(tenant, &own, Passes).await?;
-    let fixture = world.fixture();
+    let fixture = cluster.fixture();
     fixture.wait_data("tenant", "copy", &[("key", "mine")], SOON).await?;
-    // Nobody changes it between a look at it and its replacement.
+    // The operator must not change it between the GET and the PUT below.
     fixture.wait_reason("tenant", "mine", "Synced", SOON).await?;
 
-    for (wish, differs) in wishes() {
-        for (attempt, expected) in ways("probe", &wish, &differs) {
+    for (goal, patch) in forbidden_specs() {
+        for (attempt, expected) in requests("probe", &goal, &patch) {
             table.add(tenant, &attempt, expected).await?;
         }
-        let mine = fixture.sync("tenant", "mine").await?.context("mine is gone")?;
-        let mut whole = serde_json::to_value(&mine)?;
-        whole["spec"] = spec(&differs);
-        let put =
-            Attempt::replace(format!("put: {wish}"), format!("{}/mine", syncs("tenant")), whole);
+        let mine = fixture.sync("tenant", "mine").await?.context("tenant/mine was deleted")?;
+        let mut replacement = serde_json::to_value(&mine)?;
+        replacement["spec"] = spec(&patch);
+        let put = Attempt::replace(
+            format!("put: {goal}"),
+            format!("{}/mine", syncs("tenant")),
+            replacement,
+        );
         table.add(tenant, &put, REFUSED).await?;
     }
-    let read =
+    let write =
         Attempt::merge("write to victim", format!("{}/secret", config_maps("victim")), json!({}));
-    table.add(tenant, &read, Code(403)).await?;
+    table.add(tenant, &write, Code(403)).await?;
     table.finish()?;
-    ensure_nothing_leaked(&world, &["tenant/copy"]).await
+    ensure_nothing_leaked(&cluster, &["tenant/copy"]).await
 }

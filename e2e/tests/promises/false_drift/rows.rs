@@ -1,4 +1,4 @@
-//! What may happen to a copy that looks like drift, or is.
+//! Changes of a copy that are drift, or only look like it.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ use kube::api::PatchParams;
 use serde_json::Value;
 use serde_json::json;
 
-/// One more than the API server tells apart.
+/// More field managers than the API server lists separately.
 pub const UPDATERS: usize = 11;
 
-/// One thing that happens to one copy.
+/// A change of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Row {
     Nothing,
@@ -35,7 +35,7 @@ pub enum Row {
     ValueChanged,
 }
 
-/// All of them.
+/// All rows.
 pub const ROWS: [Row; 11] = [
     Row::Nothing,
     Row::EditedAndBack,
@@ -51,7 +51,7 @@ pub const ROWS: [Row; 11] = [
 ];
 
 impl Row {
-    /// Name of the sync, the source and the copy.
+    /// The name of the ConfigMapSync, the source and the copy.
     pub fn name(self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
@@ -68,7 +68,7 @@ impl Row {
         }
     }
 
-    /// What the table calls it.
+    /// The title in the table.
     pub fn title(self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
@@ -85,7 +85,7 @@ impl Row {
         }
     }
 
-    /// The one repair that it takes.
+    /// The verbs of its repair; empty if it is no drift.
     pub fn repair(self) -> &'static [&'static str] {
         match self {
             Self::ImmutableByHand => &["delete", "create"],
@@ -94,7 +94,7 @@ impl Row {
         }
     }
 
-    /// Whether its repair takes what the source holds.
+    /// Whether its repair needs the data of the source.
     pub fn needs_source(self) -> bool {
         matches!(self, Self::ImmutableByHand | Self::ValueChanged)
     }
@@ -107,7 +107,7 @@ impl Row {
         }
     }
 
-    /// Makes the copy, with the operator's help.
+    /// Creates the source and the ConfigMapSync. The operator creates the copy.
     pub async fn prepare(self, fixture: &Fixture) -> Result<()> {
         let data = self.data();
         let data: Vec<_> = data.iter().map(|(key, value)| (key.as_str(), *value)).collect();
@@ -126,7 +126,7 @@ impl Row {
         Ok(())
     }
 
-    /// Lets it happen, and makes sure that it has.
+    /// Makes the change, and fails if it had no effect.
     pub async fn disturb(self, fixture: &Fixture) -> Result<()> {
         match self {
             Self::Nothing | Self::FiveThousandKeys | Self::AdoptedWithEqualContent => {}
@@ -167,15 +167,15 @@ impl Row {
         Ok(())
     }
 
-    /// One of many updaters notes that it was there.
+    /// Sets an annotation of the copy as the field manager with this number.
     pub async fn update(self, fixture: &Fixture, number: usize) -> Result<()> {
         let key = format!("example.com/updater-{number}");
         let edit = json!({"metadata": {"annotations": {key: "was here"}}});
         self.patch(fixture, &format!("updater-{number}"), edit).await
     }
 
-    /// Makes sure that all is as the sync wants it.
-    pub async fn ensure_in_order(self, fixture: &Fixture) -> Result<()> {
+    /// Fails unless the copy is as its ConfigMapSync desires.
+    pub async fn ensure_in_sync(self, fixture: &Fixture) -> Result<()> {
         let copy = fixture.config_map("app", self.name()).await?.context("no copy")?;
         let wanted = self.data().into_iter().map(|(key, value)| (key, value.to_owned())).collect();
         ensure!(copy.data == Some(wanted), "{}: {:?}", self.title(), copy.metadata);
@@ -208,7 +208,7 @@ impl Row {
         Ok(())
     }
 
-    /// Who owns fields of the copy.
+    /// The field managers of the copy.
     pub async fn managers(self, fixture: &Fixture) -> Result<Vec<String>> {
         let copy = fixture.config_map("app", self.name()).await?.context("no copy")?;
         let entries = copy.metadata.managed_fields.unwrap_or_default();

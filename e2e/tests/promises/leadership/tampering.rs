@@ -1,7 +1,8 @@
-//! Promise: whatever somebody does to the Lease, at most one leads, and soon one leads again.
+//! Whatever is written into the Lease, and when it is deleted, at most one replica leads, and one
+//! leads again within the deadline.
 //!
-//! With `E2E_FULL=1` a Lease that declares eleven days is waited for, which takes a minute, instead
-//! of one that declares twelve seconds.
+//! The declared duration of a Lease counts up to a minute: with `E2E_FULL=1` it is eleven days,
+//! otherwise twelve seconds.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -24,87 +25,92 @@ use testbed::audit::Mark;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::leadership::LEADS_AGAIN;
-use crate::leadership::LEASE_DURATION;
-use crate::leadership::RETRY_PERIOD;
-use crate::leadership::edit_is_followed;
-use crate::leadership::hasty;
-use crate::leadership::leases;
-use crate::leadership::terms::announcements;
-use crate::leadership::terms::only_the_announced_wrote;
+use crate::leadership::support::LEASE_DURATION;
+use crate::leadership::support::NEXT_LEADER;
+use crate::leadership::support::RETRY_PERIOD;
+use crate::leadership::support::edit_and_wait;
+use crate::leadership::support::leases;
+use crate::leadership::support::short_lease;
+use crate::leadership::terms::ensure_only_recorded_leaders_wrote;
+use crate::leadership::terms::leader_records;
 use crate::support::scale::quick_or_full;
 
-/// A leader notices at its next poll; a machine under load is given a little more.
+/// Time until a leader notices that it lost the Lease: the retry period, and one second for a
+/// machine under load.
 const UNAWARE: Duration = RETRY_PERIOD.saturating_add(Duration::from_secs(1));
 
-/// The version of the Lease with this in it.
-async fn patch(world: &OperatorCluster, spec: &Value) -> Result<Option<String>> {
+/// Patches the spec of the Lease. Returns the new resourceVersion.
+async fn patch(cluster: &OperatorCluster, spec: &Value) -> Result<Option<String>> {
     let patch = Patch::Merge(json!({"spec": spec}));
-    // What is written cannot always be read as what it is.
-    let leases = leases(&world.fixture());
+    // Metadata only: the patched spec may be invalid as a Lease.
+    let leases = leases(&cluster.fixture());
     let patched = leases.patch_metadata(OPERATOR, &PatchParams::default(), &patch).await?;
     Ok(patched.metadata.resource_version)
 }
 
-/// Waits until the Lease is no longer as it was in `version`, so that what is tried next is tried
-/// by itself.
-async fn renewed(world: &OperatorCluster, version: Option<&str>) -> Result<()> {
-    let leases = leases(&world.fixture());
-    until("the Lease is renewed", SOON, || async {
+/// Waits until the Lease is changed after `version`, so that each case starts with a renewed Lease.
+async fn wait_renewed(cluster: &OperatorCluster, version: Option<&str>) -> Result<()> {
+    let leases = leases(&cluster.fixture());
+    until("the Lease to be renewed", SOON, || async {
         let now = leases.get_metadata(OPERATOR).await?.metadata.resource_version;
-        Ok(Seen::from_bool(now.as_deref() != version, || format!("version {now:?}")))
+        Ok(Seen::from_bool(now.as_deref() != version, || format!("resourceVersion {now:?}")))
     })
     .await
 }
 
-async fn delete(world: &OperatorCluster) -> Result<()> {
-    leases(&world.fixture()).delete(OPERATOR, &DeleteParams::default()).await?;
+async fn delete(cluster: &OperatorCluster) -> Result<()> {
+    leases(&cluster.fixture()).delete(OPERATOR, &DeleteParams::default()).await?;
     Ok(())
 }
 
-/// Waits until a replica holds the Lease again, and works. Where that is another than before, the
-/// one that led ends, and is started again; the others go on.
-async fn recovers(
-    world: &mut OperatorCluster,
+/// Waits until a replica holds the Lease again and writes. If it is another than `before`, the
+/// former leader must exit, and is restarted. All other replicas must keep running.
+async fn wait_recovery(
+    cluster: &mut OperatorCluster,
     before: usize,
     what: &str,
     value: &str,
 ) -> Result<()> {
     let began = Instant::now();
-    let leader = world.wait_leader().await.with_context(|| format!("the Lease was {what}"))?;
+    let leader = cluster.wait_leader().await.with_context(|| format!("the Lease was {what}"))?;
     let took = began.elapsed();
-    eprintln!("the Lease was {what}: one leads after {:.1} s", took.as_secs_f32());
-    ensure!(took < LEADS_AGAIN, "the Lease was {what}: it took {took:?} until one led");
+    eprintln!("the Lease was {what}: next leader after {:.1} s", took.as_secs_f32());
+    ensure!(took < NEXT_LEADER, "the Lease was {what}: next leader after {took:?}");
     if leader != before {
-        let status = world.replicas[before].process().wait_exit(SOON).await?;
-        ensure!(status.code() == Some(1), "the Lease was {what}: the leader ended with {status}");
-        world.replicas[before].restart()?;
+        let status = cluster.replicas[before].process().wait_exit(SOON).await?;
+        ensure!(
+            status.code() == Some(1),
+            "the Lease was {what}: the former leader exited with {status}"
+        );
+        cluster.replicas[before].restart()?;
     }
-    for replica in &world.replicas {
-        let goes_on = replica.wait_ready().await;
-        goes_on.with_context(|| format!("the Lease was {what}"))?;
+    for replica in &cluster.replicas {
+        let is_ready = replica.wait_ready().await;
+        is_ready.with_context(|| format!("the Lease was {what}"))?;
     }
-    edit_is_followed(&world.fixture(), value, SOON).await
+    edit_and_wait(&cluster.fixture(), value, SOON).await
 }
 
-/// Makes sure that the replica that leads is the one announced.
-async fn the_holder_is_announced(world: &OperatorCluster, mark: Mark) -> Result<()> {
-    until("the holder of the Lease is announced", SOON, || async {
-        let leader = world.wait_leader().await?;
-        let events = world.audit().since(mark).await?;
-        let newest = announcements(&events).last().map(|it| it.pod_uid().to_owned());
-        let holder = &world.replicas[leader].pod().uid;
-        Ok(Seen::from_bool(newest.as_ref() == Some(holder), || format!("{newest:?}, {holder}")))
+/// Waits until the holder of the Lease is the pod of the newest leader record.
+async fn wait_holder_recorded(cluster: &OperatorCluster, mark: Mark) -> Result<()> {
+    until("a leader record of the holder of the Lease", SOON, || async {
+        let leader = cluster.wait_leader().await?;
+        let events = cluster.audit().since(mark).await?;
+        let newest = leader_records(&events).last().map(|it| it.pod_uid().to_owned());
+        let holder = &cluster.replicas[leader].pod().uid;
+        Ok(Seen::from_bool(newest.as_ref() == Some(holder), || {
+            format!("record of {newest:?}, holder {holder}")
+        }))
     })
     .await
 }
 
 #[tokio::test]
-async fn whatever_is_written_into_the_lease_one_leads_again() -> Result<()> {
+async fn after_any_change_of_the_lease_one_replica_leads() -> Result<()> {
     let begin = Mark::default();
-    let mut world = OperatorCluster::start_with(2, hasty()).await?;
-    world.fixture().one_copy(&[("a", "1")]).await?;
-    let tries = [
+    let mut cluster = OperatorCluster::start_with(2, short_lease()).await?;
+    cluster.fixture().one_copy(&[("a", "1")]).await?;
+    let changes = [
         ("left without a holder", json!({"holderIdentity": null})),
         ("left without a duration", json!({"leaseDurationSeconds": null})),
         ("left without a time of renewal", json!({"renewTime": null})),
@@ -114,84 +120,90 @@ async fn whatever_is_written_into_the_lease_one_leads_again() -> Result<()> {
         ("renewed in the year 9999", json!({"renewTime": "9999-12-31T23:59:59.999999Z"})),
         ("acquired in the year 9999", json!({"acquireTime": "9999-12-31T23:59:59.999999Z"})),
         ("made to last for eleven days", json!({"leaseDurationSeconds": 1_000_000})),
-        ("brought to the last transition", json!({"leaseTransitions": i32::MAX})),
+        ("set to the maximum of transitions", json!({"leaseTransitions": i32::MAX})),
         ("given to another", json!({"holderIdentity": "another"})),
     ];
-    for (what, spec) in tries {
-        let before = world.wait_leader().await?;
-        let version = patch(&world, &spec).await?;
-        recovers(&mut world, before, what, what).await?;
-        renewed(&world, version.as_deref()).await?;
+    for (what, spec) in changes {
+        let before = cluster.wait_leader().await?;
+        let version = patch(&cluster, &spec).await?;
+        wait_recovery(&mut cluster, before, what, what).await?;
+        wait_renewed(&cluster, version.as_deref()).await?;
     }
-    the_holder_is_announced(&world, begin).await?;
-    let events = world.audit().since(begin).await?;
-    only_the_announced_wrote(&events, UNAWARE)?;
+    wait_holder_recorded(&cluster, begin).await?;
+    let events = cluster.audit().since(begin).await?;
+    ensure_only_recorded_leaders_wrote(&events, UNAWARE)?;
     Ok(())
 }
 
 #[tokio::test]
-async fn a_lease_that_is_deleted_is_made_again_when_its_leader_must_know() -> Result<()> {
+async fn a_deleted_lease_is_created_after_its_duration() -> Result<()> {
     let begin = Mark::default();
-    let mut world = OperatorCluster::start_with(2, hasty()).await?;
-    world.fixture().one_copy(&[("a", "1")]).await?;
-    let before = world.wait_leader().await?;
-    delete(&world).await?;
-    recovers(&mut world, before, "deleted", "2").await?;
+    let mut cluster = OperatorCluster::start_with(2, short_lease()).await?;
+    cluster.fixture().one_copy(&[("a", "1")]).await?;
+    let before = cluster.wait_leader().await?;
+    delete(&cluster).await?;
+    wait_recovery(&mut cluster, before, "deleted", "2").await?;
 
-    let before = world.wait_leader().await?;
-    delete(&world).await?;
+    let before = cluster.wait_leader().await?;
+    delete(&cluster).await?;
     let empty: Lease = serde_json::from_value(json!({"metadata": {"name": OPERATOR}}))?;
-    leases(&world.fixture()).create(&PostParams::default(), &empty).await?;
-    recovers(&mut world, before, "deleted, and created empty", "3").await?;
+    leases(&cluster.fixture()).create(&PostParams::default(), &empty).await?;
+    wait_recovery(&mut cluster, before, "deleted, and created empty", "3").await?;
 
-    the_holder_is_announced(&world, begin).await?;
-    let events = world.audit().since(begin).await?;
+    wait_holder_recorded(&cluster, begin).await?;
+    let events = cluster.audit().since(begin).await?;
     let of_leases = events.iter().filter(|it| it.resource() == "leases" && it.succeeded());
-    let deleted = of_leases.clone().find(|it| it.verb == "delete").context("not deleted")?;
+    let deleted = of_leases
+        .clone()
+        .find(|it| it.verb == "delete")
+        .context("no deletion of the Lease in the audit log")?;
     let created = of_leases.filter(|it| it.verb == "create" && !it.pod_uid().is_empty());
     let created: Vec<_> = created.collect();
-    let [created] = created[..] else { anyhow::bail!("the operator has created\n{created:#?}") };
+    let [created] = created[..] else {
+        anyhow::bail!("expected one creation by the operator:\n{created:#?}")
+    };
     let waited = created.stage_timestamp.0.duration_since(deleted.stage_timestamp.0);
-    ensure!(waited.unsigned_abs() >= LEASE_DURATION, "it was created after {waited:?}");
-    only_the_announced_wrote(&events, UNAWARE)?;
+    ensure!(waited.unsigned_abs() >= LEASE_DURATION, "the Lease was created after {waited:?}");
+    ensure_only_recorded_leaders_wrote(&events, UNAWARE)?;
     Ok(())
 }
 
 #[tokio::test]
-async fn a_dead_holder_is_waited_for_as_long_as_it_declares_within_bounds() -> Result<()> {
-    let mut world = OperatorCluster::start_with(1, hasty()).await?;
-    world.fixture().one_copy(&[("a", "1")]).await?;
+async fn the_declared_lease_duration_is_awaited_up_to_a_minute() -> Result<()> {
+    let mut cluster = OperatorCluster::start_with(1, short_lease()).await?;
+    cluster.fixture().one_copy(&[("a", "1")]).await?;
     let (declared, capped) = quick_or_full((12, 12), (1_000_000, 60));
-    let mark = world.audit().mark().await?;
-    patch(&world, &json!({"holderIdentity": "another", "leaseDurationSeconds": declared})).await?;
-    let status = world.replica()?.process().wait_exit(SOON).await?;
-    ensure!(status.code() == Some(1), "a leader that lost the Lease ended with {status}");
-    world.replica()?.restart()?;
+    let mark = cluster.audit().mark().await?;
+    patch(&cluster, &json!({"holderIdentity": "another", "leaseDurationSeconds": declared}))
+        .await?;
+    let status = cluster.replica()?.process().wait_exit(SOON).await?;
+    ensure!(status.code() == Some(1), "the leader exited with {status} after it lost the Lease");
+    cluster.replica()?.restart()?;
     let within = Duration::from_secs(capped) + SOON;
-    edit_is_followed(&world.fixture(), "2", within).await?;
-    let events = world.audit().since(mark).await?;
-    let announced = announcements(&events);
-    let [announced] = announced[..] else { anyhow::bail!("{} announcements", announced.len()) };
-    let is_ours = |it: &&Event| it.resource() == "leases" && it.pod_uid().is_empty();
-    let taken = events.iter().find(|it| is_ours(it) && it.verb == "patch");
-    let taken = taken.context("nobody took the Lease")?.stage_timestamp.0;
-    let waited = announced.stage_timestamp.0.duration_since(taken).unsigned_abs();
-    ensure!(waited >= Duration::from_secs(capped), "it waited for {waited:?} only");
+    edit_and_wait(&cluster.fixture(), "2", within).await?;
+    let events = cluster.audit().since(mark).await?;
+    let records = leader_records(&events);
+    let [record] = records[..] else { anyhow::bail!("{} leader records", records.len()) };
+    let is_test = |it: &&Event| it.resource() == "leases" && it.pod_uid().is_empty();
+    let taken = events.iter().find(|it| is_test(it) && it.verb == "patch");
+    let taken = taken.context("no patch of the Lease by the test")?.stage_timestamp.0;
+    let waited = record.stage_timestamp.0.duration_since(taken).unsigned_abs();
+    ensure!(waited >= Duration::from_secs(capped), "it waited only {waited:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn where_there_was_never_a_lease_it_is_made_after_a_while() -> Result<()> {
-    let mut world = OperatorCluster::start_with(0, hasty()).await?;
-    delete(&world).await?;
-    let mark = world.audit().mark().await?;
-    world.add_replicas(1).await?;
-    world.wait_leader().await?;
-    let events = world.audit().since(mark).await?;
+async fn a_missing_lease_is_created_after_its_duration() -> Result<()> {
+    let mut cluster = OperatorCluster::start_with(0, short_lease()).await?;
+    delete(&cluster).await?;
+    let mark = cluster.audit().mark().await?;
+    cluster.add_replicas(1).await?;
+    cluster.wait_leader().await?;
+    let events = cluster.audit().since(mark).await?;
     let mut of_leases = events.iter().filter(|it| it.resource() == "leases" && it.is_final());
-    let first = of_leases.next().context("nobody asked for the Lease")?;
-    let created = of_leases.find(|it| it.verb == "create").context("nobody created the Lease")?;
+    let first = of_leases.next().context("no request for the Lease")?;
+    let created = of_leases.find(|it| it.verb == "create").context("the Lease was not created")?;
     let waited = created.stage_timestamp.0.duration_since(first.stage_timestamp.0);
-    ensure!(waited.unsigned_abs() >= LEASE_DURATION, "it was created after {waited:?}");
+    ensure!(waited.unsigned_abs() >= LEASE_DURATION, "the Lease was created after {waited:?}");
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Replicas whose clocks are wrong, jump, run fast or slow, or stand still.
+//! Wrong, jumping, fast, slow and stopped clocks cause no takeover, neither delay nor hasten one,
+//! and cause no second writer.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -12,64 +13,67 @@ use testbed::clock::boot_clock_ahead;
 use testbed::wait::Seen;
 use testbed::wait::stays;
 
-use crate::leadership_faults::stage::ENDS;
-use crate::leadership_faults::stage::FOLLOWED;
-use crate::leadership_faults::stage::LEASE;
-use crate::leadership_faults::stage::Stage;
+use crate::leadership_faults::fault_cluster::EXITS;
+use crate::leadership_faults::fault_cluster::FaultCluster;
+use crate::leadership_faults::fault_cluster::LEASE;
+use crate::leadership_faults::fault_cluster::TAKEOVER;
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
-/// A leader that dies leaves a Lease that lasts so long ([`LEASE`]) from its last renewal; the next one looks
-/// twice a second, settles for one, and lists. Whoever believed a clock would be hours off.
+/// Deadline of a takeover after a crash. The Lease lasts for [`LEASE`] from its last renewal; the
+/// next leader reads it twice a second, settles for one second, and lists. A replica that believed
+/// a clock would be hours off.
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// Three replicas with clocks that are set while they run.
-async fn with_clocks(options: &Options) -> Result<(Stage, Vec<Clock>)> {
-    let mut stage = Stage::without_replicas().await?;
+/// Starts three replicas with clocks that can be changed while they run.
+async fn with_clocks(options: &Options) -> Result<(FaultCluster, Vec<Clock>)> {
+    let mut cluster = FaultCluster::without_replicas().await?;
     let mut clocks = Vec::new();
     for number in 0..3 {
-        let folder = stage.world.control_plane.folder();
+        let folder = cluster.operator.control_plane.folder();
         let clock = Clock::of_day(folder, &format!("{OPERATOR}-{number}")).await?;
         let environment = clock.environment();
-        stage.add(&Options { environment, ..options.clone() }).await?;
+        cluster.add(&Options { environment, ..options.clone() }).await?;
         clocks.push(clock);
     }
-    stage.work().await?;
-    Ok((stage, clocks))
+    cluster.start_edits().await?;
+    Ok((cluster, clocks))
 }
 
 #[tokio::test]
-async fn the_time_of_day_moves_no_lease() -> Result<()> {
-    let (mut stage, clocks) = with_clocks(&Options::patient()).await?;
-    let leader = stage.leader().await?;
+async fn jumps_of_the_time_of_day_cause_no_takeover() -> Result<()> {
+    let (mut cluster, clocks) = with_clocks(&Options::patient()).await?;
+    let leader = cluster.leader().await?;
     for seconds in [HOUR, -HOUR, DAY, -DAY] {
         for clock in &clocks {
             clock.jump(seconds)?;
-            // Twice as long as between two looks at the Lease.
-            stays("the leader leads", Duration::from_secs(1), || async {
-                let now = stage.leader().await?;
-                Ok(Seen::from_bool(now == leader, || format!("{now} leads, and not {leader}")))
+            // Twice the time between two reads of the Lease.
+            stays("the same replica leads", Duration::from_secs(1), || async {
+                let now = cluster.leader().await?;
+                Ok(Seen::from_bool(now == leader, || {
+                    format!("replica {now} leads instead of {leader}")
+                }))
             })
             .await?;
             clock.jump(0)?;
         }
     }
-    let outcome = stage.end_well().await?;
+    let outcome = cluster.finish_without_violations().await?;
     outcome.ensure_no_transition()
 }
 
-/// The leader dies with its clock a day ahead, so that its Lease says that it was renewed tomorrow;
-/// those that contend for it are behind, and jump about while they do.
+/// The leader crashes with its clock a day ahead, so that its Lease was renewed tomorrow. The
+/// clocks of the standbys are behind, and jump until the takeover.
 #[tokio::test]
-async fn the_time_of_day_neither_delays_nor_hastens_who_follows() -> Result<()> {
-    let (mut stage, clocks) = with_clocks(&Options::quick(LEASE)).await?;
-    let leader = stage.leader().await?;
+async fn the_time_of_day_neither_delays_nor_hastens_a_takeover() -> Result<()> {
+    let (mut cluster, clocks) = with_clocks(&Options::quick(LEASE)).await?;
+    let leader = cluster.leader().await?;
     clocks[leader].jump(DAY)?;
     let ahead = Duration::from_secs(1);
-    stays("it leads", ahead, || async { Ok(Seen::Done(())) }).await?;
+    stays("the replica leads", ahead, || async { Ok(Seen::Done(())) }).await?;
     let standbys: Vec<_> = (0..3).filter(|index| *index != leader).collect();
     clocks[standbys[0]].jump(-HOUR)?;
-    stage.replica(leader).process().kill()?;
+    cluster.replica(leader).process().kill()?;
     let jumping = async {
         for seconds in [2 * DAY, -DAY, HOUR, -HOUR].into_iter().cycle() {
             clocks[standbys[0]].jump(seconds)?;
@@ -79,69 +83,68 @@ async fn the_time_of_day_neither_delays_nor_hastens_who_follows() -> Result<()> 
         anyhow::Ok(())
     };
     tokio::select! {
-        followed = stage.followed(leader, FOLLOWED) => followed?,
+        taken_over = cluster.wait_takeover(leader, TAKEOVER) => taken_over?,
         failed = jumping => return failed,
     };
-    let handover = stage.end_well().await?.handover()?;
-    // No sooner than the Lease has lasted, from its last renewal at the latest half a second ago.
+    let handover = cluster.finish_without_violations().await?.handover()?;
+    // The last renewal was at most half a second before the crash.
     let soonest = Duration::from_secs(u64::from(LEASE) - 1);
     ensure!((soonest..=WITHIN).contains(&handover.gap()), "{handover:?}");
     Ok(())
 }
 
-/// One clock runs 5 % fast, one 5 % slow, one is right; each leads once.
+/// One clock is 5 % fast, one 5 % slow, one correct; each replica leads once.
 #[tokio::test]
-async fn clocks_that_run_fast_or_slow_make_no_second_writer() -> Result<()> {
-    let mut stage = Stage::without_replicas().await?;
+async fn fast_and_slow_clocks_cause_no_second_writer() -> Result<()> {
+    let mut cluster = FaultCluster::without_replicas().await?;
     for (number, rate) in [1.05, 0.95, 1.0].into_iter().enumerate() {
-        let folder = stage.world.control_plane.folder();
+        let folder = cluster.operator.control_plane.folder();
         let name = format!("{OPERATOR}-{number}");
         let clock = Clock::at_rate(folder, &name, rate).await?;
         let environment = clock.environment();
-        stage.add(&Options { environment, ..Options::quick(LEASE) }).await?;
+        cluster.add(&Options { environment, ..Options::quick(LEASE) }).await?;
     }
-    stage.work().await?;
+    cluster.start_edits().await?;
     for _ in 0..2 {
-        let leader = stage.leader().await?;
-        let process = stage.replica(leader).process();
+        let leader = cluster.leader().await?;
+        let process = cluster.replica(leader).process();
         process.freeze()?;
-        stage.followed(leader, FOLLOWED).await?;
+        cluster.wait_takeover(leader, TAKEOVER).await?;
         process.thaw()?;
-        stage.ends_with_failure(leader, ENDS).await?;
+        cluster.wait_failed(leader, EXITS).await?;
     }
-    stage.end_well().await?;
+    cluster.finish_without_violations().await?;
     Ok(())
 }
 
-/// As a machine does that is suspended: nothing runs, and the monotonic clock stands still, while
-/// the boot-time clock goes on. The next leader's boot-time clock is days ahead, as that of
-/// another machine is.
+/// A suspended machine: no process runs and the monotonic clock stops, while the boot-time clock
+/// continues. The boot-time clock of the next leader is days ahead, as on another machine.
 #[tokio::test]
-async fn a_leader_that_was_suspended_ends_before_it_writes() -> Result<()> {
-    let mut stage = Stage::without_replicas().await?;
-    let folder = stage.world.control_plane.folder();
+async fn a_suspended_leader_exits_before_it_writes() -> Result<()> {
+    let mut cluster = FaultCluster::without_replicas().await?;
+    let folder = cluster.operator.control_plane.folder();
     let clock = Clock::with_monotonic(folder, &format!("{OPERATOR}-0")).await?;
     let environment = clock.environment();
-    stage.add(&Options { environment, ..Options::quick(LEASE) }).await?;
-    let leader = stage.leader().await?;
+    cluster.add(&Options { environment, ..Options::quick(LEASE) }).await?;
+    let leader = cluster.leader().await?;
     let is_root = rustix::process::geteuid().is_root();
     let days = Duration::from_hours(240);
     let prefix = if is_root { boot_clock_ahead(days) } else { Vec::new() };
-    stage.add(&Options { prefix, ..Options::quick(LEASE) }).await?;
+    cluster.add(&Options { prefix, ..Options::quick(LEASE) }).await?;
 
-    let process = stage.replica(leader).process();
+    let process = cluster.replica(leader).process();
     process.freeze()?;
     let began = Instant::now();
-    // From now on, so that nothing is on its way when the machine is suspended.
-    stage.work().await?;
-    stage.followed(leader, FOLLOWED).await?;
-    let asked = stage.proxies[leader].count();
+    // Edits start after the suspension, so that no request is in transit.
+    cluster.start_edits().await?;
+    cluster.wait_takeover(leader, TAKEOVER).await?;
+    let sent = cluster.proxies[leader].count();
     clock.jump(-i64::try_from(began.elapsed().as_secs())?)?;
-    stage.replica(leader).process().thaw()?;
-    stage.ends_with_failure(leader, ENDS).await?;
-    stage.end_well().await?;
-    let awake = stage.proxies[leader].requests_since(asked);
-    let tried: Vec<_> = awake.iter().filter(|it| it.is_mutating() && !it.is_lease()).collect();
-    ensure!(tried.is_empty(), "it wanted to write after it woke up: {tried:#?}");
+    cluster.replica(leader).process().thaw()?;
+    cluster.wait_failed(leader, EXITS).await?;
+    cluster.finish_without_violations().await?;
+    let resumed = cluster.proxies[leader].requests_since(sent);
+    let writes: Vec<_> = resumed.iter().filter(|it| it.is_mutating() && !it.is_lease()).collect();
+    ensure!(writes.is_empty(), "the resumed leader sent writes: {writes:#?}");
     Ok(())
 }

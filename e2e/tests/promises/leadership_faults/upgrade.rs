@@ -1,13 +1,13 @@
-//! Replicas of one version that are replaced by those of another, one after the other, and back.
+//! A rolling upgrade to another version and back causes short handovers only, and writes no copy
+//! that is in sync.
 //!
-//! `E2E_PREVIOUS` is the path of the operator of the version before; without it, it is this one,
-//! and what is shown is what every upgrade begins and ends with. With `E2E_FULL=1` there are 500
-//! syncs of which nothing changes; a leader looks at all of them before it writes, so that this
-//! needs a machine that has little else to do.
+//! `E2E_PREVIOUS` is the path of the previous version's binary; without it, both versions are this
+//! one. With `E2E_FULL=1` there are 500 ConfigMapSyncs that do not change. A leader observes all of
+//! them before its first write, so that this needs an idle machine.
 //!
-//! A version that announces no leader cannot live with the fence: it would hold up whoever leads
-//! but is not announced. So whoever goes back to such a version removes the fence first; then the
-//! Lease tells who may write, as it does here.
+//! The fence would refuse the writes of a version that publishes no leader record. A downgrade to
+//! such a version requires removing the fence first, as this test does; then only the Lease decides
+//! who writes.
 
 use std::env;
 use std::path::PathBuf;
@@ -34,121 +34,128 @@ use testbed::audit::Event;
 use testbed::audit::lines;
 use testbed::wait::Seen;
 
-use crate::leadership_faults::stage::FOLLOWED;
-use crate::leadership_faults::stage::Outcome;
-use crate::leadership_faults::stage::Stage;
+use crate::leadership_faults::fault_cluster::FaultCluster;
+use crate::leadership_faults::fault_cluster::Outcome;
+use crate::leadership_faults::fault_cluster::TAKEOVER;
 use crate::support::conditions::reason;
 use crate::support::scale::quick_or_full;
 use crate::support::syncs::wait_syncs;
 
 const PREVIOUS: &str = "E2E_PREVIOUS";
 const REPLICAS: usize = 3;
-/// How long nobody writes, at each handover: far less than the Lease takes to expire.
-const GAP: Duration = Duration::from_secs(20);
-/// Where the sources and syncs are of which nothing changes, and where their copies.
-const CALM: &str = "calm";
-const CALM_COPIES: &str = "calm-copies";
-/// How long the first copies may take, all of them.
-const MADE: Duration = Duration::from_mins(2);
+/// Maximum time without a write at each handover: far less than the Lease takes to expire.
+const MAX_GAP: Duration = Duration::from_secs(20);
+/// The namespace of sources and ConfigMapSyncs that do not change.
+const STABLE: &str = "stable";
+/// The namespace of their copies.
+const STABLE_COPIES: &str = "stable-copies";
+/// Deadline for the first copies.
+const CREATED: Duration = Duration::from_mins(2);
 
-/// What tells who may write.
+/// What decides who may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    /// The announcements, and the fence with them.
-    ByAnnouncements,
-    /// The Lease, where the version before announces nobody.
-    ByTheLease,
+enum Authority {
+    /// The leader record, enforced by the fence.
+    LeaderRecord,
+    /// The Lease, if the previous version publishes no leader record.
+    Lease,
 }
 
+/// Options of the previous version.
 fn previous() -> Result<Options> {
     let binary = env::var_os(PREVIOUS).map(PathBuf::from);
     if let Some(binary) = &binary {
-        ensure!(binary.is_file(), "{PREVIOUS}: there is no file {}", binary.display());
+        ensure!(binary.is_file(), "{PREVIOUS}: no such file: {}", binary.display());
     }
     Ok(Options { binary, ..Options::patient() })
 }
 
 #[tokio::test]
-async fn an_upgrade_and_the_way_back_hold_up_nobody_and_rewrite_nothing() -> Result<()> {
+async fn upgrade_and_downgrade_rewrite_no_copy() -> Result<()> {
     let (before, now) = (previous()?, Options::patient());
-    let mut stage = Stage::without_replicas().await?;
+    let mut cluster = FaultCluster::without_replicas().await?;
     for _ in 0..REPLICAS {
-        stage.add(&before).await?;
+        cluster.add(&before).await?;
     }
-    make_calm(&stage, quick_or_full(50, 500)).await?;
-    let told = who_tells(&stage).await?;
-    stage.work().await?;
-    let mark = stage.world.audit().mark().await?;
+    create_stable(&cluster, quick_or_full(50, 500)).await?;
+    let authority = find_authority(&cluster).await?;
+    cluster.start_edits().await?;
+    let mark = cluster.operator.audit().mark().await?;
 
     let mut replicas = (0..REPLICAS).collect();
-    for (version, name) in [(now, "made-before"), (before, "made-after")] {
-        make(&stage, name).await?;
-        replicas = replace(&mut stage, replicas, &version).await?;
-        ensure_understood(&stage, name).await?;
+    for (version, name) in [(now, "created-before"), (before, "created-after")] {
+        create_copy(&cluster, name).await?;
+        replicas = replace(&mut cluster, replicas, &version).await?;
+        ensure_managed(&cluster, name).await?;
     }
 
-    let outcome = stage.end().await?;
-    ensure_well(told, outcome)?;
-    let events = stage.world.audit().since(mark).await?;
-    let rewritten = writes_in_calm(&events);
+    let outcome = cluster.finish().await?;
+    ensure_outcome(authority, outcome)?;
+    let events = cluster.operator.audit().since(mark).await?;
+    let rewritten = writes_of_stable(&events);
     ensure!(rewritten.is_empty(), "{} rewritten:\n{}", rewritten.len(), lines(&rewritten));
     Ok(())
 }
 
-/// Syncs that are in order, and stay so.
-async fn make_calm(stage: &Stage, count: usize) -> Result<()> {
-    let fixture = stage.fixture();
-    fixture.create_namespaces(&[CALM, CALM_COPIES]).await?;
-    for name in (0..count).map(|number| format!("calm-{number}")) {
-        fixture.create_config_map(CALM, &name, &[("a", "1")]).await?;
-        fixture.create_sync(CALM, &name, one_to_one(CALM, &name, CALM_COPIES)).await?;
+/// Creates ConfigMapSyncs that do not change, and waits until all are `Synced`.
+async fn create_stable(cluster: &FaultCluster, count: usize) -> Result<()> {
+    let fixture = cluster.fixture();
+    fixture.create_namespaces(&[STABLE, STABLE_COPIES]).await?;
+    for name in (0..count).map(|number| format!("stable-{number}")) {
+        fixture.create_config_map(STABLE, &name, &[("a", "1")]).await?;
+        fixture.create_sync(STABLE, &name, one_to_one(STABLE, &name, STABLE_COPIES)).await?;
     }
-    wait_syncs(&fixture, CALM, "all are in order", MADE, |syncs| {
+    wait_syncs(&fixture, STABLE, "all ConfigMapSyncs to be Synced", CREATED, |syncs| {
         let synced = syncs.values().filter(|sync| reason(sync) == "Synced").count();
-        Seen::from_bool(synced == count, || format!("{synced} of {count} are"))
+        Seen::from_bool(synced == count, || format!("{synced} of {count}"))
     })
     .await
 }
 
-/// What the operator wrote, or tried to, of that of which nothing changes.
-fn writes_in_calm(events: &[Event]) -> Vec<&Event> {
+/// The attempted writes of the objects that do not change.
+fn writes_of_stable(events: &[Event]) -> Vec<&Event> {
     let writes = writes_by_operator(events).into_iter();
-    writes.filter(|event| [CALM, CALM_COPIES].contains(&event.namespace())).collect()
+    writes.filter(|event| [STABLE, STABLE_COPIES].contains(&event.namespace())).collect()
 }
 
-/// Asked after the first copies: whoever is announced, is so before.
-async fn who_tells(stage: &Stage) -> Result<Told> {
-    let leaders = Api::<ConfigMapSyncLeader>::namespaced(stage.fixture().client(), OPERATOR);
+/// Whether the version publishes a leader record. To be called after the first copies are created,
+/// when a record would exist. Removes the fence if there is none.
+async fn find_authority(cluster: &FaultCluster) -> Result<Authority> {
+    let leaders = Api::<ConfigMapSyncLeader>::namespaced(cluster.fixture().client(), OPERATOR);
     if leaders.get_opt(OPERATOR).await?.is_some() {
-        stage.world.wait_fenced(true).await?;
-        return Ok(Told::ByAnnouncements);
+        cluster.operator.wait_fenced(true).await?;
+        return Ok(Authority::LeaderRecord);
     }
-    ensure!(env::var_os(PREVIOUS).is_some(), "this version announces nobody");
-    // Somebody has to be, for the fence to show that it is gone.
-    replica::announce(&stage.world.control_plane, "nobody", 1).await?;
-    stage.remove_fence().await?;
-    Ok(Told::ByTheLease)
+    ensure!(env::var_os(PREVIOUS).is_some(), "this version published no leader record");
+    // With a record, the removal of the fence can be observed.
+    replica::announce(&cluster.operator.control_plane, "none", 1).await?;
+    cluster.remove_fence().await?;
+    Ok(Authority::Lease)
 }
 
-/// As a Deployment does it: another is ready before one is asked to end. Of those that go, the
-/// leader is the first, so that there are as many handovers as can be.
-async fn replace(stage: &mut Stage, mut old: Vec<usize>, version: &Options) -> Result<Vec<usize>> {
+/// Replaces the replicas as a Deployment does: a new one is ready before an old one is stopped. The
+/// leader is stopped first if it is an old one, for as many handovers as possible.
+async fn replace(
+    cluster: &mut FaultCluster,
+    mut old: Vec<usize>,
+    version: &Options,
+) -> Result<Vec<usize>> {
     let mut new = Vec::new();
     while !old.is_empty() {
-        stage.add(version).await?;
-        new.push(stage.proxies.len() - 1);
-        let leader = stage.leader().await?;
+        cluster.add(version).await?;
+        new.push(cluster.proxies.len() - 1);
+        let leader = cluster.leader().await?;
         let next = old.iter().position(|it| *it == leader).unwrap_or_default();
         let next = old.remove(next);
-        stage.replica(next).terminate_and_wait().await?;
-        stage.followed(next, FOLLOWED).await?;
+        cluster.replica(next).terminate_and_wait().await?;
+        cluster.wait_takeover(next, TAKEOVER).await?;
     }
     Ok(new)
 }
 
-/// A copy that those make that go.
-async fn make(stage: &Stage, name: &str) -> Result<()> {
-    let fixture = stage.fixture();
+/// Creates a copy by the version that will be replaced.
+async fn create_copy(cluster: &FaultCluster, name: &str) -> Result<()> {
+    let fixture = cluster.fixture();
     fixture.create_config_map(load::SOURCES, name, &[("a", "1")]).await?;
     let spec = one_to_one(load::SOURCES, name, load::COPIES);
     fixture.create_sync(load::SOURCES, name, spec).await?;
@@ -156,39 +163,39 @@ async fn make(stage: &Stage, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that those that came know the copy by its marks: they update it, repair it, and
-/// delete it with its sync.
-async fn ensure_understood(stage: &Stage, name: &str) -> Result<()> {
-    let fixture = stage.fixture();
-    let copy = fixture.config_map(load::COPIES, name).await?.context("the copy is gone")?;
+/// Fails unless the new version recognises the copy by its markers: it updates it, repairs it, and
+/// deletes it with its ConfigMapSync.
+async fn ensure_managed(cluster: &FaultCluster, name: &str) -> Result<()> {
+    let fixture = cluster.fixture();
+    let copy = fixture.config_map(load::COPIES, name).await?.context("the copy was deleted")?;
     let two = json!({"data": {"a": "2"}});
     fixture.patch_config_map(load::SOURCES, name, &two).await?;
     fixture.wait_data(load::COPIES, name, &[("a", "2")], SOON).await?;
     fixture.patch_config_map(load::COPIES, name, &json!({"data": {"b": "theirs"}})).await?;
     let repaired = fixture.wait_data(load::COPIES, name, &[("a", "2")], SOON).await?;
-    ensure!(repaired.metadata.uid == copy.metadata.uid, "it was made anew");
+    ensure!(repaired.metadata.uid == copy.metadata.uid, "the copy was recreated");
     fixture.delete_sync(load::SOURCES, name).await?;
     fixture.wait_no_sync(load::SOURCES, name, SOON).await?;
     ensure!(fixture.config_map(load::COPIES, name).await?.is_none(), "the copy was left behind");
     Ok(())
 }
 
-/// Makes sure that the oracles find nothing, and that each handover was short.
-fn ensure_well(told: Told, outcome: Outcome) -> Result<()> {
+/// Fails unless the oracles find no violation and each handover was short.
+fn ensure_outcome(authority: Authority, outcome: Outcome) -> Result<()> {
     let Outcome { history, events, violations } = outcome;
-    match told {
-        Told::ByAnnouncements => ensure!(violations.is_empty(), "{}", violations.join("\n")),
-        Told::ByTheLease => {
+    match authority {
+        Authority::LeaderRecord => ensure!(violations.is_empty(), "{}", violations.join("\n")),
+        Authority::Lease => {
             oracle::ensure_all(&history.only(|it| it.kind != Kind::Leader), &events)?;
         }
     }
     let handovers = live::handovers(&events);
-    ensure!(handovers.len() >= 2, "one there and one back, at least: {handovers:?}");
-    let late = live::late(&handovers, GAP);
+    ensure!(handovers.len() >= 2, "expected at least two handovers: {handovers:?}");
+    let late = live::late(&handovers, MAX_GAP);
     ensure!(late.is_empty(), "{}", late.join("\n"));
     let longest = handovers.iter().map(Handover::gap).max().unwrap_or_default();
     eprintln!(
-        "told {told:?}: {} handovers, nobody wrote for {:.2} s at most",
+        "writer decided by {authority:?}: {} handovers, at most {:.2} s without a write",
         handovers.len(),
         longest.as_secs_f32()
     );

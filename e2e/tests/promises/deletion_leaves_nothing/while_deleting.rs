@@ -1,4 +1,5 @@
-//! What may happen between the wish to delete a ConfigMapSync and its end.
+//! What may happen between the DELETE of a ConfigMapSync and the removal of its last finalizer:
+//! foreign finalizers, edits, deletion of namespaces. Events that cannot be recorded block nothing.
 
 use std::time::Duration;
 
@@ -20,29 +21,29 @@ use crate::support::audit::copy_writes;
 use crate::support::audit::operations;
 use crate::support::conditions::reason;
 
-/// Time for Kubernetes itself to empty a namespace.
+/// Time for Kubernetes to empty a namespace.
 const EMPTIED: Duration = Duration::from_mins(1);
-const THEIRS: &str = "example.com/theirs";
+const FOREIGN: &str = "example.com/theirs";
 
 fn finalizers(finalizers: &[&str]) -> Value {
     json!({"metadata": {"finalizers": finalizers}})
 }
 
-/// Waits until the sync says that it is being deleted.
+/// Waits until the ConfigMapSync reports `Deleting`.
 async fn wait_deleting(fixture: &Fixture, namespace: &str, name: &str) -> Result<()> {
     let deleting = |sync: &_| reason(sync) == "Deleting";
-    fixture.wait_sync(namespace, name, "it says that it is deleted", SOON, deleting).await?;
+    fixture.wait_sync(namespace, name, "the reason Deleting", SOON, deleting).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn only_our_finalizer_is_removed_whatever_their_order() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn only_our_finalizer_is_removed_in_any_order() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     let ours = names::FINALIZER;
     let orders: [&[&str]; 3] =
-        [&[ours, THEIRS], &[THEIRS, ours], &["example.com/first", ours, THEIRS]];
+        [&[ours, FOREIGN], &[FOREIGN, ours], &["example.com/first", ours, FOREIGN]];
     for (number, order) in orders.into_iter().enumerate() {
         let name = format!("shared-{number}");
         fixture.create_config_map("central", &name, &[("a", "1")]).await?;
@@ -52,10 +53,12 @@ async fn only_our_finalizer_is_removed_whatever_their_order() -> Result<()> {
         fixture.delete_sync("central", &name).await?;
         fixture.wait_no_config_map("app", &name, SOON).await?;
         let left: Vec<_> = order.iter().copied().filter(|it| *it != ours).collect();
-        let only_theirs = |sync: &configmapsync::api::ConfigMapSync| {
+        let only_foreign = |sync: &configmapsync::api::ConfigMapSync| {
             sync.metadata.finalizers.iter().flatten().eq(&left)
         };
-        fixture.wait_sync("central", &name, "only theirs are left", SOON, only_theirs).await?;
+        fixture
+            .wait_sync("central", &name, "only foreign finalizers to be left", SOON, only_foreign)
+            .await?;
         fixture.patch_sync("central", &name, &finalizers(&[])).await?;
         fixture.wait_no_sync("central", &name, SOON).await?;
     }
@@ -63,38 +66,44 @@ async fn only_our_finalizer_is_removed_whatever_their_order() -> Result<()> {
 }
 
 #[tokio::test]
-async fn theirs_may_go_first() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn a_foreign_finalizer_may_be_removed_first() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
-    fixture.patch_config_map("app", "shared", &finalizers(&[THEIRS])).await?;
-    fixture.patch_sync("central", "sync", &finalizers(&[names::FINALIZER, THEIRS])).await?;
+    fixture.patch_config_map("app", "shared", &finalizers(&[FOREIGN])).await?;
+    fixture.patch_sync("central", "sync", &finalizers(&[names::FINALIZER, FOREIGN])).await?;
     fixture.delete_sync("central", "sync").await?;
     wait_deleting(&fixture, "central", "sync").await?;
     fixture.patch_sync("central", "sync", &finalizers(&[names::FINALIZER])).await?;
-    let copy = fixture.config_map("app", "shared").await?.context("their finalizer holds it")?;
-    ensure!(copy.metadata.finalizers.is_some(), "a finalizer of theirs was taken off");
+    let copy = fixture
+        .config_map("app", "shared")
+        .await?
+        .context("app/shared was deleted in spite of its finalizer")?;
+    ensure!(copy.metadata.finalizers.is_some(), "a foreign finalizer was removed");
     fixture.patch_config_map("app", "shared", &finalizers(&[])).await?;
     fixture.wait_no_sync("central", "sync", SOON).await?;
-    ensure!(fixture.config_map("app", "shared").await?.is_none(), "the copy goes first");
+    ensure!(
+        fixture.config_map("app", "shared").await?.is_none(),
+        "app/shared outlived its ConfigMapSync"
+    );
     Ok(())
 }
 
 #[tokio::test]
-async fn a_spec_edited_on_the_way_out_changes_nothing() -> Result<()> {
-    let mut world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn edits_while_deleting_change_no_copy() -> Result<()> {
+    let mut cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["elsewhere"]).await?;
     fixture.one_copy(&[("a", "1")]).await?;
-    // One is held by its copy, and edited while we look; the other while nobody does.
+    // `sync`, held by its copy, is edited while the operator runs; `other` while it is down.
     fixture.create_config_map("central", "other", &[("a", "1")]).await?;
     fixture.create_sync("central", "other", one_to_one("central", "other", "app")).await?;
     fixture.wait_reason("central", "other", "Synced", SOON).await?;
-    fixture.patch_config_map("app", "shared", &finalizers(&[THEIRS])).await?;
+    fixture.patch_config_map("app", "shared", &finalizers(&[FOREIGN])).await?;
     fixture.delete_sync("central", "sync").await?;
     wait_deleting(&fixture, "central", "sync").await?;
 
-    let mark = world.audit().mark().await?;
+    let mark = cluster.audit().mark().await?;
     let edits = [
         json!({"spec": {"destinationNamespace": "elsewhere"}}),
         json!({"spec": {"destinationNamespace": "elsewhere", "destinationName": "new"}}),
@@ -106,41 +115,43 @@ async fn a_spec_edited_on_the_way_out_changes_nothing() -> Result<()> {
             let generation = sync.status.as_ref().and_then(|status| status.observed_generation);
             generation >= edited.metadata.generation
         };
-        fixture.wait_sync("central", "sync", "the edit was looked at", SOON, seen).await?;
+        fixture
+            .wait_sync("central", "sync", "the edited generation to be observed", SOON, seen)
+            .await?;
     }
     fixture.patch_config_map("app", "shared", &finalizers(&[])).await?;
     fixture.wait_no_sync("central", "sync", SOON).await?;
-    ensure!(fixture.config_map("app", "shared").await?.is_none(), "the copy is left");
+    ensure!(fixture.config_map("app", "shared").await?.is_none(), "the copy was left behind");
 
-    world.replica()?.terminate_and_wait().await?;
+    cluster.replica()?.terminate_and_wait().await?;
     fixture.delete_sync("central", "other").await?;
     for edit in &edits {
         fixture.patch_sync("central", "other", edit).await?;
     }
-    world.replica()?.restart()?;
+    cluster.replica()?.restart()?;
     fixture.wait_no_sync("central", "other", SOON).await?;
-    ensure!(fixture.config_map("app", "other").await?.is_none(), "the copy is left");
-    let events = world.audit().since(mark).await?;
+    ensure!(fixture.config_map("app", "other").await?.is_none(), "the copy was left behind");
+    let events = cluster.audit().since(mark).await?;
     let writes = operations(&copy_writes(&events));
     ensure!(writes == [("delete", "app")], "{writes:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn events_that_cannot_be_recorded_block_nothing() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn refused_events_block_no_deletion() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["team", "central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
     fixture.create_sync("team", "sync", one_to_one("central", "shared", "app")).await?;
     fixture.wait_reason("team", "sync", "Synced", SOON).await?;
-    fixture.patch_config_map("app", "shared", &finalizers(&[THEIRS])).await?;
+    fixture.patch_config_map("app", "shared", &finalizers(&[FOREIGN])).await?;
 
-    let mark = world.audit().mark().await?;
+    let mark = cluster.audit().mark().await?;
     fixture.delete_namespace("team").await?;
     wait_deleting(&fixture, "team", "sync").await?;
-    until("an Event was refused in the namespace that goes", SOON, || async {
-        let events = world.audit().since(mark).await?;
+    until("an Event to be refused in the terminating namespace", SOON, || async {
+        let events = cluster.audit().since(mark).await?;
         let recorded: Vec<_> =
             by_operator(&events).filter(|it| it.resource() == "events").collect();
         let refused = recorded.iter().any(|event| event.response_status.code == 403);
@@ -153,10 +164,10 @@ async fn events_that_cannot_be_recorded_block_nothing() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_namespace_that_goes_takes_the_copies_of_its_syncs_along() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
-    // Some sources and destinations lie in the namespace that goes; a destination goes with it.
+async fn deleting_a_namespace_deletes_the_copies_of_its_syncs() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
+    // The deleted namespace `team` is also a source and a destination; `doomed` is a destination.
     fixture.create_namespaces(&["team", "central", "app", "web", "doomed"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
     fixture.create_config_map("team", "own", &[("a", "1")]).await?;
@@ -180,7 +191,7 @@ async fn a_namespace_that_goes_takes_the_copies_of_its_syncs_along() -> Result<(
     fixture.wait_no_namespace("doomed", EMPTIED).await?;
     for (namespace, name) in [("app", "shared"), ("web", "own")] {
         let left = fixture.config_map(namespace, name).await?;
-        ensure!(left.is_none(), "{namespace}/{name} is left");
+        ensure!(left.is_none(), "{namespace}/{name} was left behind");
     }
     fixture.wait_data("web", "shared", &[("a", "1")], SOON).await?;
     fixture.wait_data("central", "shared", &[("a", "1")], SOON).await?;

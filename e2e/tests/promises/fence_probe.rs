@@ -1,5 +1,5 @@
-//! Promise: the operator knows by trying whether the API server holds back pods that do not lead,
-//! says so in its log and by a metric, and goes on without that.
+//! The operator finds out by a dry run whether the API server enforces the fence, reports it in its
+//! log and by a metric, and works without the fence.
 
 use std::time::Duration;
 
@@ -32,33 +32,33 @@ use testbed::wait::until;
 
 use crate::support::metrics_page::Metrics;
 
-/// A standby is patient at first, so that the leader is announced meanwhile.
-const TRIED: Duration = Duration::from_mins(1);
+/// Deadline of the first dry run. A standby delays it until the leader record is published.
+const PROBED: Duration = Duration::from_mins(1);
 
-/// Waits until a replica has found the fence to be in this state, and has said so.
+/// Waits until the metric and the log of a replica report this state of the fence.
 async fn wait_state(replica: &Replica, state: &str) -> Result<()> {
     let name = &replica.pod().name;
-    until(format!("{name} finds the fence {state}, and says so"), TRIED, || async {
+    until(format!("{name} to report the fence as {state}"), PROBED, || async {
         let metrics = Metrics::of(replica).await?;
         let found = metrics.value("configmapsync_fence", &[("state", state)])?;
-        let said = replica.logs().iter().any(|line| line["fence"] == state);
-        let last = || format!("metric {found}, said {said}: {}", replica.process().tail(3));
-        Ok(Seen::from_bool(found > 0.0 && said, last))
+        let is_logged = replica.logs().iter().any(|line| line["fence"] == state);
+        let last = || format!("metric {found}, logged: {is_logged}: {}", replica.process().tail(3));
+        Ok(Seen::from_bool(found > 0.0 && is_logged, last))
     })
     .await
 }
 
-/// The leader, and the other one.
-async fn both(world: &OperatorCluster) -> Result<(&Replica, &Replica)> {
-    let leader = world.wait_leader().await?;
-    let mut others = world.replicas.iter().enumerate().filter(|(index, _)| *index != leader);
+/// The leader and the standby.
+async fn leader_and_standby(cluster: &OperatorCluster) -> Result<(&Replica, &Replica)> {
+    let leader = cluster.wait_leader().await?;
+    let mut others = cluster.replicas.iter().enumerate().filter(|(index, _)| *index != leader);
     let standby = others.next().context("no standby")?.1;
-    Ok((&world.replicas[leader], standby))
+    Ok((&cluster.replicas[leader], standby))
 }
 
-/// Announces the one replica that there is, unless it has done so itself.
-async fn announce_leader(world: &OperatorCluster) -> Result<()> {
-    let pod = world.replicas[world.wait_leader().await?].pod();
+/// Publishes the leader record of the only replica, unless it has done so itself.
+async fn publish_leader_record(cluster: &OperatorCluster) -> Result<()> {
+    let pod = cluster.replicas[cluster.wait_leader().await?].pod();
     let path = format!("/apis/apps.nishaf.info/v1/namespaces/{OPERATOR}/configmapsyncleaders");
     let object = json!({
         "apiVersion": "apps.nishaf.info/v1",
@@ -71,66 +71,69 @@ async fn announce_leader(world: &OperatorCluster) -> Result<()> {
             "since": "2026-01-02T03:04:05Z",
         },
     });
-    let announce = Attempt::create("announce the leader", path, object);
-    let answer = announce.by(&world.control_plane.client()).await?;
-    ensure!(answer.passed() || answer.code == 409, "{answer}");
+    let publish = Attempt::create("publish the leader record", path, object);
+    let response = publish.by(&cluster.control_plane.client()).await?;
+    ensure!(response.passed() || response.code == 409, "{response}");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_standby_is_held_back_and_the_leader_is_not() -> Result<()> {
-    let mut world = OperatorCluster::start(1).await?;
-    announce_leader(&world).await?;
-    world.wait_fenced(true).await?;
-    world.add_replicas(1).await?;
-    let (leader, standby) = both(&world).await?;
+async fn standby_reports_enforced_and_leader_admitted() -> Result<()> {
+    let mut cluster = OperatorCluster::start(1).await?;
+    publish_leader_record(&cluster).await?;
+    cluster.wait_fenced(true).await?;
+    cluster.add_replicas(1).await?;
+    let (leader, standby) = leader_and_standby(&cluster).await?;
     wait_state(leader, "admitted").await?;
     wait_state(standby, "enforced").await?;
-    let all = Api::<ConfigMap>::all(world.control_plane.client());
+    let all = Api::<ConfigMap>::all(cluster.control_plane.client());
     let marked = ListParams::default().labels(LABEL_SYNC_UID);
-    ensure!(all.list(&marked).await?.items.is_empty(), "nothing is ever stored");
-    let events = world.audit().since(Mark::default()).await?;
-    let mut tried =
+    ensure!(all.list(&marked).await?.items.is_empty(), "a dry run stored a copy");
+    let events = cluster.audit().since(Mark::default()).await?;
+    let mut probes =
         by_operator(&events).filter(|event| event.verb == "create" && event.is_dry_run());
-    ensure!(tried.all(|event| event.namespace() == "default"), "in one namespace alone");
+    ensure!(
+        probes.all(|event| event.namespace() == "default"),
+        "dry runs in another namespace than default"
+    );
     Ok(())
 }
 
 #[tokio::test]
-async fn without_the_fence_it_says_so_and_goes_on() -> Result<()> {
-    let mut world = OperatorCluster::start(0).await?;
-    let client = world.control_plane.client();
+async fn a_missing_fence_is_reported_and_copies_are_written() -> Result<()> {
+    let mut cluster = OperatorCluster::start(0).await?;
+    let client = cluster.control_plane.client();
     let policies = Api::<ValidatingAdmissionPolicy>::all(client.clone());
     let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(client);
     bindings.delete(POLICY_FENCE, &DeleteParams::default()).await?;
     policies.delete(POLICY_FENCE, &DeleteParams::default()).await?;
-    world.add_replicas(2).await?;
-    let (leader, standby) = both(&world).await?;
+    cluster.add_replicas(2).await?;
+    let (leader, standby) = leader_and_standby(&cluster).await?;
     wait_state(leader, "admitted").await?;
     wait_state(standby, "absent").await?;
-    let fixture = world.fixture();
+    let fixture = cluster.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     fixture.wait_data("app", "shared", &[("a", "1")], SOON).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn where_the_api_server_knows_no_policies_it_says_so_and_goes_on() -> Result<()> {
+async fn without_policies_in_the_api_server_copies_are_written() -> Result<()> {
     let control_plane = ControlPlane::start_as(Settings::without_policies()).await?;
     let policies = Api::<ValidatingAdmissionPolicy>::all(control_plane.client());
     let listed = policies.list(&ListParams::default()).await;
-    ensure!(listed.is_err(), "a cluster that knows policies shows nothing");
+    ensure!(listed.is_err(), "this cluster serves admission policies");
     installation::install_without_policies(&control_plane).await?;
-    let mut world = OperatorCluster::of(control_plane, 2, Options::default()).await?;
-    let fixture = world.fixture();
+    let mut cluster = OperatorCluster::of(control_plane, 2, Options::default()).await?;
+    let fixture = cluster.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
-    let (leader, standby) = both(&world).await?;
+    let (leader, standby) = leader_and_standby(&cluster).await?;
     wait_state(leader, "admitted").await?;
     wait_state(standby, "absent").await?;
-    let ended = configmapsync(world.control_plane.kubeconfig(), &["check"]).await?;
+    let ended = configmapsync(cluster.control_plane.kubeconfig(), &["check"]).await?;
     ensure!(ended.code == 1 && ended.printed.contains(POLICY_FENCE), "{ended:?}");
 
-    world.take_leader().await?.terminate_and_wait().await?;
+    cluster.take_leader().await?.terminate_and_wait().await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
     fixture.wait_data("app", "shared", &[("a", "2")], SOON).await?;
     Ok(())

@@ -1,5 +1,5 @@
-//! Promise: a leader that the fence refuses looks whether it is still the one announced. If not, it
-//! ends; if so, it tries again for five seconds, and then reports it like any other refusal.
+//! A leader whose write the fence refuses reads the leader record. If the record names another pod,
+//! it exits; otherwise it retries for five seconds, then reports the refusal like any other.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -25,22 +25,22 @@ use testbed::audit::lines;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::leadership::edit_is_followed;
-use crate::leadership::hasty;
+use crate::leadership::support::edit_and_wait;
+use crate::leadership::support::short_lease;
 use crate::support::audit::copy_writes;
 
-/// Much sooner than a leader looks at its announcement unasked.
-const ENDS: Duration = Duration::from_secs(15);
-/// "Tried again for five seconds", less what the first answers took, and the last, which comes when
-/// the five seconds are over.
-const TRIED: SignedDuration = SignedDuration::from_secs(3);
+/// Deadline of the exit, far below the period in which a leader reads its record anyway.
+const EXITS: Duration = Duration::from_secs(15);
+/// Minimum time between the first and the last refusal: five seconds, less the duration of the
+/// requests.
+const RETRIED_FOR: SignedDuration = SignedDuration::from_secs(3);
 
-/// Installs another fence, which lets pass what `expression` says.
-async fn fence(world: &OperatorCluster, expression: &str) -> Result<()> {
+/// Replaces the fence by a policy that admits writes for which `expression` is true.
+async fn replace_fence(cluster: &OperatorCluster, expression: &str) -> Result<()> {
     let version = "admissionregistration.k8s.io/v1";
     let label = json!({"key": "apps.nishaf.info/configmapsync-uid", "operator": "Exists"});
     let is_operator = format!("request.userInfo.username == '{OPERATOR_USER}'");
-    world
+    cluster
         .control_plane
         .apply(json!({
             "apiVersion": version,
@@ -67,7 +67,7 @@ async fn fence(world: &OperatorCluster, expression: &str) -> Result<()> {
         .await?;
     let parameter =
         json!({"name": OPERATOR, "namespace": OPERATOR, "parameterNotFoundAction": "Allow"});
-    world
+    cluster
         .control_plane
         .apply(json!({
             "apiVersion": version,
@@ -83,60 +83,64 @@ async fn fence(world: &OperatorCluster, expression: &str) -> Result<()> {
     Ok(())
 }
 
-/// The log has no words of an answer that was asked for as metadata only. Nothing else refuses here.
+/// The refused writes of copies. The audit log lacks the message of responses with metadata only,
+/// but nothing else refuses writes here.
 fn refused(events: &[Event]) -> Vec<&Event> {
     let writes = copy_writes(events).into_iter();
     writes.filter(|it| it.response_status.code == 403).collect()
 }
 
 #[tokio::test]
-async fn a_leader_that_is_refused_and_no_longer_announced_ends() -> Result<()> {
-    let mut world = OperatorCluster::start_with(1, hasty()).await?;
-    let fixture = world.fixture();
+async fn a_refused_leader_exits_if_replaced_in_the_record() -> Result<()> {
+    let mut cluster = OperatorCluster::start_with(1, short_lease()).await?;
+    let fixture = cluster.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
-    edit_is_followed(&fixture, "2", SOON).await?;
-    world.wait_fenced(true).await?;
+    edit_and_wait(&fixture, "2", SOON).await?;
+    cluster.wait_fenced(true).await?;
     let leaders = Api::<ConfigMapSyncLeader>::namespaced(fixture.client(), OPERATOR);
-    let mark = world.audit().mark().await?;
+    let mark = cluster.audit().mark().await?;
     let another = Patch::Merge(json!({"spec": {"podUID": "another", "holder": "another"}}));
     leaders.patch(OPERATOR, &PatchParams::default(), &another).await?;
 
-    // The API server needs a moment to know the policy, and what it compares with.
+    // The API server needs a moment to receive the policy and the record.
     let (began, mut edit) = (Instant::now(), 0);
-    let replica = world.replica()?;
-    let status = until("the leader has ended", ENDS, || {
+    let replica = cluster.replica()?;
+    let status = until("the leader to exit", EXITS, || {
         edit += 1;
         let patch = json!({"data": {"a": format!("edit {edit}")}});
         let fixture = fixture.clone();
         let status = replica.process().exit_status();
         async move {
             fixture.patch_config_map("central", "shared", &patch).await?;
-            Ok(Seen::from_option(status?, || "it runs".to_owned()))
+            Ok(Seen::from_option(status?, || "still running".to_owned()))
         }
     })
     .await?;
-    eprintln!("it ended {:.1} s after another was announced", began.elapsed().as_secs_f32());
-    ensure!(status.code() == Some(1), "a leader that was deposed ended with {status}");
-    let told = replica.process().tail(3);
-    ensure!(told.contains("the leader record (ConfigMapSyncLeader) names another"), "{told}");
-    let events = world.audit().since(mark).await?;
+    eprintln!(
+        "the leader exited {:.1} s after the record named another pod",
+        began.elapsed().as_secs_f32()
+    );
+    ensure!(status.code() == Some(1), "the replaced leader exited with {status}");
+    let log = replica.process().tail(3);
+    ensure!(log.contains("the leader record (ConfigMapSyncLeader) names another"), "{log}");
+    let events = cluster.audit().since(mark).await?;
     ensure!(!refused(&events).is_empty(), "{}", lines(&copy_writes(&events)));
     Ok(())
 }
 
 #[tokio::test]
-async fn a_leader_that_is_refused_although_announced_tries_again_and_then_says_so() -> Result<()> {
-    let mut world = OperatorCluster::start_with(1, hasty()).await?;
-    let fixture = world.fixture();
+async fn a_refused_leader_in_the_record_retries_then_reports() -> Result<()> {
+    let mut cluster = OperatorCluster::start_with(1, short_lease()).await?;
+    let fixture = cluster.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
-    world.wait_fenced(true).await?;
-    let mark = world.audit().mark().await?;
-    fence(&world, "params.spec.podUID == 'nobody'").await?;
+    cluster.wait_fenced(true).await?;
+    let mark = cluster.audit().mark().await?;
+    replace_fence(&cluster, "params.spec.podUID == 'none'").await?;
     let mut edit = 0;
-    until("a write is refused", SOON, || {
+    until("a refused write", SOON, || {
         edit += 1;
         let patch = json!({"data": {"a": format!("edit {edit}")}});
-        let (fixture, audit) = (fixture.clone(), world.audit());
+        let (fixture, audit) = (fixture.clone(), cluster.audit());
         async move {
             fixture.patch_config_map("central", "shared", &patch).await?;
             let events = audit.since(mark).await?;
@@ -145,14 +149,19 @@ async fn a_leader_that_is_refused_although_announced_tries_again_and_then_says_s
     })
     .await?;
     fixture.wait_reason("central", "sync", "Forbidden", SOON).await?;
-    let events = world.audit().since(mark).await?;
-    let tries = refused(&events);
-    let times = || tries.iter().map(|it| it.stage_timestamp.0);
-    let (first, last) = (times().min().context("no try")?, times().max().context("no try")?);
-    ensure!(last.duration_since(first) >= TRIED && tries.len() > 2, "{}", lines(&tries));
-    world.replica()?.process().expect_running()?;
+    let events = cluster.audit().since(mark).await?;
+    let attempts = refused(&events);
+    let times = || attempts.iter().map(|it| it.stage_timestamp.0);
+    let (first, last) =
+        (times().min().context("no attempt")?, times().max().context("no attempt")?);
+    ensure!(
+        last.duration_since(first) >= RETRIED_FOR && attempts.len() > 2,
+        "{}",
+        lines(&attempts)
+    );
+    cluster.replica()?.process().expect_running()?;
 
     let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(fixture.client());
     bindings.delete(POLICY_FENCE, &DeleteParams::default()).await?;
-    edit_is_followed(&fixture, "at last", SOON).await
+    edit_and_wait(&fixture, "at last", SOON).await
 }

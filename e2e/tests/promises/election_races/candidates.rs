@@ -1,4 +1,4 @@
-//! Two candidates before one Lease, one of them slow.
+//! Two candidates for one Lease, one of them slow.
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,32 +33,32 @@ use testbed::accounts::OPERATOR;
 use testbed::control_plane::ControlPlane;
 use testbed::kubeconfig;
 
-/// The candidate whose requests that change the Lease are held up.
+/// The holder id of the candidate whose PATCH of the Lease is delayed.
 pub const SLOW: &str = "slow";
 const FAST: &str = "fast";
-/// How long Leases last.
+/// Duration of the Leases.
 const TTL: Duration = Duration::from_secs(15);
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How a candidate handles the Lease.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
-    /// As the crate does.
+    /// With the crate alone.
     Alone,
-    /// Through the guard.
+    /// Through the lease guard.
     Guarded,
 }
 
 /// What the slow candidate calls.
 #[derive(Clone, Copy, Debug)]
 pub enum Call {
-    /// It acquires the Lease, or renews it.
+    /// Acquires or renews the Lease.
     Acquire,
-    /// It gives the Lease back.
+    /// Releases the Lease.
     StepDown,
 }
 
-/// What comes of a race: what each candidate was told, and whose the Lease is.
+/// The outcome of a race: the result of each candidate, and the holder of the Lease.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcome {
     slow: String,
@@ -66,9 +66,9 @@ pub struct Outcome {
     lease: String,
 }
 
-/// A control plane, a proxy, and two clients with the rights of the operator, one of them through
-/// the proxy.
-pub struct Stage {
+/// Two clients with the permissions of the operator, `slow` through a proxy, and their control
+/// plane.
+pub struct Candidates {
     slow: Client,
     fast: Client,
     proxy: FaultProxy,
@@ -76,14 +76,13 @@ pub struct Stage {
     _control_plane: ControlPlane,
 }
 
-/// A clock that goes when it is told to: nobody waits for a Lease to expire.
+/// A clock that is advanced by hand, so that tests need not wait for a Lease to expire.
 #[derive(Clone, Default)]
 struct Clock(Arc<AtomicU64>);
 
 // === impl Outcome ===
 
 impl Outcome {
-    /// What is expected.
     pub fn new(slow: &str, fast: &str, lease: &str) -> Self {
         Self { slow: slow.to_owned(), fast: fast.to_owned(), lease: lease.to_owned() }
     }
@@ -92,7 +91,7 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { slow, fast, lease } = self;
-        write!(f, "slow was {slow}, fast was {fast}, the Lease is of {lease}")
+        write!(f, "slow: {slow}, fast: {fast}, Lease: {lease}")
     }
 }
 
@@ -108,11 +107,11 @@ impl Clock {
     }
 }
 
-// === impl Stage ===
+// === impl Candidates ===
 
-impl Stage {
-    /// Builds it.
-    pub async fn build() -> Result<Self> {
+impl Candidates {
+    /// Starts the control plane, without a Lease.
+    pub async fn start() -> Result<Self> {
         let control_plane = ControlPlane::start().await?;
         installation::install(&control_plane).await?;
         let proxy = FaultProxy::start(&control_plane)?;
@@ -121,28 +120,28 @@ impl Stage {
         let fast = Pod::create(&control_plane, FAST, None).await?;
         let fast = kubeconfig::client_that_tries_once(&fast.kubeconfig).await?;
         let leases: Api<Lease> = Api::namespaced(control_plane.client(), OPERATOR);
-        // Each race makes its own.
+        // Each race creates its own.
         leases.delete(OPERATOR, &DeleteParams::default()).await?;
         Ok(Self { slow, fast, proxy, leases, _control_plane: control_plane })
     }
 
-    /// Begins with a Lease of `holder` that has long expired by any clock. The slow candidate calls;
-    /// when its request that changes the Lease is under way, the fast one acquires it; then the
-    /// request arrives.
+    /// Runs one race, with a Lease of `holder` that expired long ago by any clock. The slow
+    /// candidate makes its call; while its PATCH of the Lease is held back, the fast candidate
+    /// acquires the Lease; then the PATCH arrives.
     pub async fn race(&self, kind: Kind, holder: &str, call: Call) -> Result<Outcome> {
-        self.expired(holder).await?;
+        self.create_expired_lease(holder).await?;
         let clock = Clock::default();
         let slow = candidate(kind, &self.slow, SLOW, &clock);
         let fast = candidate(kind, &self.fast, FAST, &clock);
         if let Kind::Guarded = kind {
-            self.both_see_it_expire(holder, &slow, &fast, &clock).await?;
+            self.observe_until_expired(holder, &slow, &fast, &clock).await?;
         }
         let hold = Hold::new();
         let changes = Rule::new(Fault::HoldBefore(hold.clone())).resource("leases");
         self.proxy.add(changes.method(Method::PATCH));
         let calling = async {
             match call {
-                Call::Acquire => told(slow.try_acquire_or_renew().await),
+                Call::Acquire => describe(slow.try_acquire_or_renew().await),
                 Call::StepDown => {
                     slow.step_down().await.map_or_else(refused, |()| "released".into())
                 }
@@ -150,10 +149,10 @@ impl Stage {
         };
         let overtaking = async {
             hold.reached(SOON).await?;
-            let told = told(fast.try_acquire_or_renew().await);
+            let acquired = describe(fast.try_acquire_or_renew().await);
             let version = self.leases.get(OPERATOR).await?.resource_version();
             hold.release();
-            anyhow::Ok((told, version))
+            anyhow::Ok((acquired, version))
         };
         let (slow, overtaken) = tokio::join!(calling, overtaking);
         let (fast, version) = overtaken?;
@@ -168,7 +167,7 @@ impl Stage {
         Ok(Outcome { slow, fast, lease: format!("{holder}, {since}") })
     }
 
-    async fn expired(&self, holder: &str) -> Result<()> {
+    async fn create_expired_lease(&self, holder: &str) -> Result<()> {
         let long_ago = "2000-01-01T00:00:00.000000Z";
         let lease = serde_json::from_value(json!({
             "metadata": {"name": OPERATOR},
@@ -184,21 +183,22 @@ impl Stage {
         Ok(())
     }
 
-    /// The guard believes no clock but its own: the Lease must be seen, and then not change.
-    async fn both_see_it_expire(
+    /// Has both guards observe the Lease until it expires: a guard measures the time since the last
+    /// change with its own clock.
+    async fn observe_until_expired(
         &self,
         holder: &str,
         slow: &LeaseLock,
         fast: &LeaseLock,
         clock: &Clock,
     ) -> Result<()> {
-        let held = format!("told that {holder} has it");
+        let held = format!("not acquired, held by {holder}");
         if holder != SLOW {
-            let seen = told(slow.try_acquire_or_renew().await);
-            ensure!(seen == held, "slow was {seen}");
+            let seen = describe(slow.try_acquire_or_renew().await);
+            ensure!(seen == held, "slow: {seen}");
         }
-        let seen = told(fast.try_acquire_or_renew().await);
-        ensure!(seen == held, "fast was {seen}");
+        let seen = describe(fast.try_acquire_or_renew().await);
+        ensure!(seen == held, "fast: {seen}");
         clock.advance(TTL);
         Ok(())
     }
@@ -221,11 +221,11 @@ fn candidate(kind: Kind, client: &Client, name: &str, clock: &Clock) -> LeaseLoc
     LeaseLock::new(client, OPERATOR, params)
 }
 
-fn told(result: Result<LeaseLockResult, Error>) -> String {
+fn describe(result: Result<LeaseLockResult, Error>) -> String {
     match result {
         Ok(LeaseLockResult::Acquired(lease)) => format!("acquired for {}", holder_of(&lease)),
         Ok(LeaseLockResult::NotAcquired(lease)) => {
-            format!("told that {} has it", holder_of(&lease))
+            format!("not acquired, held by {}", holder_of(&lease))
         }
         Err(error) => refused(error),
     }
@@ -242,5 +242,5 @@ fn refused(error: Error) -> String {
 
 fn holder_of(lease: &Lease) -> String {
     let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
-    holder.filter(|holder| !holder.is_empty()).unwrap_or_else(|| "nobody".to_owned())
+    holder.filter(|holder| !holder.is_empty()).unwrap_or_else(|| "no holder".to_owned())
 }
