@@ -53,11 +53,11 @@ pub enum Command {
     Plan(Plan),
     /// Verify the installation.
     ///
-    /// Installed: both kinds, the Deployment with all replicas ready, and a leader record that names
-    /// the holder of the Lease. Enforced: the four admission policies, as this binary generates
-    /// them. Permitted: each permission of the operator's ServiceAccount. Consented: which
-    /// ConfigMapSyncs are older than the policy that checks their authors' permissions. Uses the
-    /// permissions of the caller, and writes nothing. Exit code: 0 everything is in order; 1
+    /// Installed: both kinds, the Deployment with all replicas ready, and a leader record that
+    /// names the holder of the Lease. Enforced: the four admission policies, as this binary
+    /// generates them. Permitted: each permission of the operator's ServiceAccount. Consented:
+    /// which ConfigMapSyncs are older than the policy that checks their authors' permissions. Uses
+    /// the permissions of the caller, and writes nothing. Exit code: 0 everything is in order; 1
     /// something is wrong, or could not be read; 2 wrong usage.
     Check(Check),
     /// Stop the operator, and remove from the cluster what would block its removal.
@@ -66,8 +66,8 @@ pub enum Command {
     /// annotation apps.nishaf.info/deletion-policy from all copies, so that no later installation
     /// collects them; then removes the operator's finalizer from every ConfigMapSync. Copies and
     /// ConfigMapSyncs stay, and a later installation continues with them. Can be repeated after a
-    /// failure. Uses the permissions of the caller. Exit code: 0 done, or nothing to do; 1 something
-    /// failed, or was declined; 2 wrong usage.
+    /// failure. Uses the permissions of the caller. Exit code: 0 done, or nothing to do; 1
+    /// something failed, or was declined; 2 wrong usage.
     Uninstall(Uninstall),
     /// Print the version.
     ///

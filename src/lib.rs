@@ -21,8 +21,8 @@
 //!
 //! # Rooms, in reading order
 //!
-//! A room is a module of this file. It may import only rooms above it; `tests/architecture` enforces
-//! this.
+//! A room is a module of this file. It may import only rooms above it; `tests/architecture`
+//! enforces this.
 //!
 //! | room | contents |
 //! |---|---|
@@ -36,7 +36,7 @@
 //! | [`election`] | leader election, leader record, write gate, fence probe |
 //! | [`cache`] | what the watches have delivered: sources, copies, syncs, namespaces |
 //! | [`orphans`] | copies whose `ConfigMapSync` no longer exists: candidates and live reads |
-//! | [`controller`] | watches, queue, reconcile, orphan collection: the reads and writes around `decide` |
+//! | [`controller`] | watches, queue, reconcile and orphan collection around `decide` |
 //! | [`uninstall`] | removal of what the operator leaves in a cluster |
 //! | [`args`] | flags and subcommands |
 //! | [`policies`], [`manifests`] | generated admission policies and manifests |

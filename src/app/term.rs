@@ -30,7 +30,7 @@ pub struct Term {
     pub gate: WriteGate,
     /// Set to true once the leader record is published.
     pub published: watch::Sender<bool>,
-    /// True once the process is asked to stop.
+    /// True once the process should stop.
     pub stop: watch::Receiver<bool>,
 }
 

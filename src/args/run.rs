@@ -34,8 +34,8 @@ pub struct Run {
     #[arg(long, env = "CONFIGMAPSYNC_HTTP_ADDRESS", default_value = "0.0.0.0:8080")]
     pub http_address: SocketAddr,
 
-    /// Namespace in which the operator creates a ConfigMap by dry run, to test the fence. Nothing is
-    /// stored. Change it if a policy, webhook or quota refuses ConfigMaps there.
+    /// Namespace in which the operator creates a ConfigMap by dry run, to test the fence. Nothing
+    /// is stored. Change it if a policy, webhook or quota refuses ConfigMaps there.
     #[arg(long, env = "CONFIGMAPSYNC_FENCE_TRIAL_NAMESPACE", default_value = "default")]
     pub fence_trial_namespace: String,
 
@@ -52,8 +52,8 @@ pub struct Run {
     #[command(flatten)]
     pub leader_election: LeaderElection,
 
-    /// How often each ConfigMapSync is verified against live data, such as 1h. A safety net: changes
-    /// are followed at once, by watches.
+    /// How often each ConfigMapSync is verified against live data, such as 1h. A safety net:
+    /// changes are followed at once, by watches.
     #[arg(long, env = "CONFIGMAPSYNC_RESYNC_PERIOD", default_value = "1h", value_parser = duration)]
     pub resync_period: Duration,
 
@@ -99,8 +99,8 @@ pub struct LeaderElection {
     pub lease_name: String,
 
     /// How long a standby waits after the last renewal before it acquires the Lease, in whole
-    /// seconds, such as 15s. Must be longer than the renew deadline. Increase all three durations if
-    /// the API server is often slow; a failover then takes longer.
+    /// seconds, such as 15s. Must be longer than the renew deadline. Increase all three durations
+    /// if the API server is often slow; a failover then takes longer.
     #[arg(
         long = "leader-election-lease-duration",
         env = "CONFIGMAPSYNC_LEADER_ELECTION_LEASE_DURATION",

@@ -98,8 +98,8 @@ impl FenceProbe {
             FenceState::Absent => tracing::warn!(
                 fence,
                 "the API server would admit writes of this standby: install the policy {policy}, \
-                 its binding and the kind ConfigMapSyncLeader. Until then, only the resourceVersion \
-                 that each write carries stops late writes of a replaced leader"
+                 its binding and the kind ConfigMapSyncLeader. Until then, only the \
+                 resourceVersion that each write carries stops late writes of a replaced leader"
             ),
             FenceState::Refused => tracing::warn!(
                 fence,

@@ -105,7 +105,7 @@ impl Lease {
         }
     }
 
-    /// Releases the Lease. On a conflict, tries once more.
+    /// Releases the Lease. Retries once after a conflict.
     ///
     /// # Errors
     /// Why it could not be released.

@@ -32,7 +32,6 @@ pub struct CopyMetrics {
 // === impl CopyMetrics ===
 
 impl CopyMetrics {
-    #[rustfmt::skip]
     pub(super) fn register(registry: &mut Registry, write_actions: &[&'static str]) -> Self {
         let metrics = Self {
             writes: Family::default(),
@@ -40,10 +39,27 @@ impl CopyMetrics {
             collected: Family::default(),
             held: Gauge::default(),
         };
-        registry.register("configmapsync_writes", "Writes of copies by action and result", metrics.writes.clone());
-        registry.register("configmapsync_marked_copies", "ConfigMaps with ownership markers in the cluster", metrics.marked.clone());
-        registry.register("configmapsync_swept", "Copies without a ConfigMapSync that were deleted or released, by action", metrics.collected.clone());
-        registry.register("configmapsync_sweep_held", "Copies without a ConfigMapSync that are kept because there are too many; see the sweep command", metrics.held.clone());
+        registry.register(
+            "configmapsync_writes",
+            "Writes of copies by action and result",
+            metrics.writes.clone(),
+        );
+        registry.register(
+            "configmapsync_marked_copies",
+            "ConfigMaps with ownership markers in the cluster",
+            metrics.marked.clone(),
+        );
+        registry.register(
+            "configmapsync_swept",
+            "Copies without a ConfigMapSync that were deleted or released, by action",
+            metrics.collected.clone(),
+        );
+        registry.register(
+            "configmapsync_sweep_held",
+            "Copies without a ConfigMapSync that are kept because there are too many; see the \
+             sweep command",
+            metrics.held.clone(),
+        );
         for &action in write_actions {
             for result in ["success", "error"] {
                 drop(metrics.writes.get_or_create(&WriteLabels { action, result }));

@@ -72,7 +72,6 @@ pub struct LeadershipMetrics {
 // === impl LeadershipMetrics ===
 
 impl LeadershipMetrics {
-    #[rustfmt::skip]
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             leading: Family::default(),
@@ -81,11 +80,32 @@ impl LeadershipMetrics {
             term_start: Gauge::default(),
             fence: Family::default(),
         };
-        registry.register("leader_election_master_status", "Whether this process leads: 1 or 0", metrics.leading.clone());
-        registry.register("configmapsync_lease_failures", "Failed calls for the Lease by reason", metrics.lease_failures.clone());
-        registry.register("configmapsync_leader_term", "Term in the leader record that this process published", metrics.term.clone());
-        registry.register("configmapsync_term_start_time_seconds", "Unix time at which this process became leader", metrics.term_start.clone());
-        registry.register("configmapsync_fence", "Result of the last test whether the API server refuses writes of pods that do not lead: 1 for the present state", metrics.fence.clone());
+        registry.register(
+            "leader_election_master_status",
+            "Whether this process leads: 1 or 0",
+            metrics.leading.clone(),
+        );
+        registry.register(
+            "configmapsync_lease_failures",
+            "Failed calls for the Lease by reason",
+            metrics.lease_failures.clone(),
+        );
+        registry.register(
+            "configmapsync_leader_term",
+            "Term in the leader record that this process published",
+            metrics.term.clone(),
+        );
+        registry.register(
+            "configmapsync_term_start_time_seconds",
+            "Unix time at which this process became leader",
+            metrics.term_start.clone(),
+        );
+        registry.register(
+            "configmapsync_fence",
+            "Whether the API server refuses writes of pods that do not lead, by the last test: 1 \
+             for the present state",
+            metrics.fence.clone(),
+        );
         drop(metrics.leading.get_or_create(&LEASE));
         for &failure in LeaseFailure::VARIANTS {
             drop(metrics.lease_failures.get_or_create(&ReasonLabel { reason: failure.into() }));

@@ -75,7 +75,6 @@ impl ReconcileResult {
 // === impl ReconcileMetrics ===
 
 impl ReconcileMetrics {
-    #[rustfmt::skip]
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             total: Family::default(),
@@ -87,14 +86,46 @@ impl ReconcileMetrics {
             queue_seconds: Family::new_with_constructor(seconds),
             transitions: Family::default(),
         };
-        registry.register("controller_runtime_reconcile", "Reconciles by result", metrics.total.clone());
-        registry.register("controller_runtime_reconcile_errors", "Reconciles that failed", metrics.errors.clone());
-        registry.register("controller_runtime_reconcile_time_seconds", "Duration of a reconcile", metrics.seconds.clone());
-        registry.register("controller_runtime_active_workers", "Reconciles in progress", metrics.active.clone());
-        registry.register("workqueue_depth", "ConfigMapSyncs in the queue", metrics.queue_depth.clone());
-        registry.register("workqueue_adds", "ConfigMapSyncs added to the queue", metrics.queue_adds.clone());
-        registry.register("workqueue_queue_duration_seconds", "Time in the queue before a reconcile", metrics.queue_seconds.clone());
-        registry.register("configmapsync_transitions", "Changes of a ConfigMapSync's Ready reason, by new reason", metrics.transitions.clone());
+        registry.register(
+            "controller_runtime_reconcile",
+            "Reconciles by result",
+            metrics.total.clone(),
+        );
+        registry.register(
+            "controller_runtime_reconcile_errors",
+            "Reconciles that failed",
+            metrics.errors.clone(),
+        );
+        registry.register(
+            "controller_runtime_reconcile_time_seconds",
+            "Duration of a reconcile",
+            metrics.seconds.clone(),
+        );
+        registry.register(
+            "controller_runtime_active_workers",
+            "Reconciles in progress",
+            metrics.active.clone(),
+        );
+        registry.register(
+            "workqueue_depth",
+            "ConfigMapSyncs in the queue",
+            metrics.queue_depth.clone(),
+        );
+        registry.register(
+            "workqueue_adds",
+            "ConfigMapSyncs added to the queue",
+            metrics.queue_adds.clone(),
+        );
+        registry.register(
+            "workqueue_queue_duration_seconds",
+            "Time in the queue before a reconcile",
+            metrics.queue_seconds.clone(),
+        );
+        registry.register(
+            "configmapsync_transitions",
+            "Changes of a ConfigMapSync's Ready reason, by new reason",
+            metrics.transitions.clone(),
+        );
         metrics.start_at_zero();
         metrics
     }

@@ -1,9 +1,9 @@
 //! A model of the leader election, explored exhaustively.
 //!
 //! The model contains the Lease, two or three replicas, their requests in flight, the lease guard,
-//! the renew deadline, the write gate, the leader record and the fence. At any time, any process may
-//! be delayed, suspended between checking the clock and sending, or restarted; any message may be
-//! delayed or lost. The guard is the operator's own code, tabulated before the exploration. The
+//! the renew deadline, the write gate, the leader record and the fence. At any time, any process
+//! may be delayed, suspended between checking the clock and sending, or restarted; any message may
+//! be delayed or lost. The guard is the operator's own code, tabulated before the exploration. The
 //! crate `kube-leader-election` is modelled in four lines, which `crate_conformance` compares with
 //! the crate itself.
 //!
@@ -17,11 +17,11 @@
 //!
 //! # Bounds
 //!
-//! A state describes a moment, not a history: there are finitely many states, connected by paths of
-//! any length. Bounded are only the number of replicas, the durations in ticks, and what one pod has
-//! in flight: one request for the Lease with a waiting process and one without, one publication of
-//! the leader record, and one write. `E2E_FULL=1` adds longer durations, three replicas and users
-//! that change the Lease.
+//! A state describes a moment, not a history: there are finitely many states, connected by paths
+//! of any length. Bounded are only the number of replicas, the durations in ticks, and what one
+//! pod has in flight: one request for the Lease with a waiting process and one without, one
+//! publication of the leader record, and one write. `E2E_FULL=1` adds longer durations, three
+//! replicas and users that change the Lease.
 //!
 //! # Caveats
 //!

@@ -178,7 +178,7 @@ impl LeaseGuard {
         view
     }
 
-    /// Takes the permit of the last GET: each write needs a new one, whatever its result.
+    /// Takes the permit of the last GET. The next write needs another GET, even if this one fails.
     fn take_permit(&self) -> Permit {
         std::mem::replace(&mut self.state.lock().permit, Permit::None)
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::election::lease_guard::record::Record;
 
-/// The longest duration of a Lease that is respected, whatever the Lease declares: no client can
-/// block the election for longer.
+/// Upper limit on the duration that a Lease declares, so that a client cannot block the election
+/// for longer by declaring more.
 pub const MAX_DECLARED: Duration = Duration::from_mins(1);
 /// The holder that is presented for a missing Lease that may not be created yet.
 const MISSING: &str = "no process (the Lease is missing)";

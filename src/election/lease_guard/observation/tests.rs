@@ -112,8 +112,8 @@ fn a_missing_lease_is_held_until_its_duration_has_passed() {
 #[test]
 fn a_deleted_lease_is_held_for_its_declared_duration() {
     let existing = Observation::after(None, Some(lasting(40)), NOW);
-    let gone = Observation::after(Some(existing), None, NOW + Duration::from_secs(1));
-    let view = |seconds| gone.view(NOW + Duration::from_secs(seconds), OURS, Role::Candidate);
+    let deleted = Observation::after(Some(existing), None, NOW + Duration::from_secs(1));
+    let view = |seconds| deleted.view(NOW + Duration::from_secs(seconds), OURS, Role::Candidate);
     assert_eq!(view(40), lease(MISSING, false, 0));
     assert_eq!(view(41), LeaseView::Missing);
 }
