@@ -3,6 +3,8 @@
 //! Knows nothing of what failed. The crate `backoff` is unmaintained, though not vulnerable; it
 //! is used here and nowhere else, so that it can be replaced in one place.
 
+pub mod watch;
+
 use std::time::Duration;
 
 use backoff::ExponentialBackoff;

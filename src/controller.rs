@@ -6,7 +6,6 @@
 
 mod act;
 mod collect;
-mod deaths;
 mod excerpts;
 mod observe;
 mod own_writes;
@@ -17,7 +16,6 @@ mod report;
 mod retries;
 mod startup;
 mod state;
-mod stopping;
 mod trigger;
 mod verification;
 mod watch;
@@ -27,6 +25,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::channel::mpsc::UnboundedReceiver;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Client;
@@ -43,7 +42,6 @@ use crate::controller::act::Permits;
 use crate::controller::act::Writer;
 use crate::controller::collect::BrakeReport;
 use crate::controller::collect::Collector;
-use crate::controller::deaths::Deaths;
 use crate::controller::queue::Queue;
 use crate::controller::queue::Request;
 use crate::controller::reconcile::Reconciler;
@@ -52,7 +50,6 @@ use crate::controller::report::Reporter;
 use crate::controller::startup::Part;
 use crate::controller::startup::Startup;
 use crate::controller::state::State;
-use crate::controller::stopping::Stopping;
 use crate::controller::watch::Watcher;
 use crate::election::Lead;
 use crate::election::LeaderRecord;
@@ -61,6 +58,7 @@ use crate::kubernetes::events;
 use crate::kubernetes::events::Events;
 use crate::metrics::Metrics;
 use crate::orphans;
+use crate::orphans::DeletedSyncs;
 
 /// How the controller works.
 #[derive(Clone, Debug)]
@@ -92,14 +90,6 @@ pub struct Clients {
     pub watches: Client,
 }
 
-/// The parts of the controller that run side by side.
-struct Parts {
-    reconciler: Reconciler,
-    collector: Collector,
-    watcher: Watcher,
-    requests: futures::channel::mpsc::UnboundedReceiver<Request>,
-}
-
 /// Runs until `stop` resolves. Then it takes no more events, lets the running reconciles finish
 /// the writes that they have begun, and returns.
 pub async fn run(
@@ -115,10 +105,9 @@ pub async fn run(
         health.set(part.health_part(), Err("not listed yet".to_owned()));
     }
     let leadership = (lead, leader_record);
-    let parts = parts(leadership, clients.calls, settings, health, metrics);
-    let Parts { reconciler, collector, watcher, requests } = parts;
-    let Reconciler { cache, queue, state, stopping, .. } = &reconciler;
-    let permits = reconciler.writer.permits.clone();
+    let (reconciler, requests, collector, watcher) =
+        parts(leadership, clients.calls, settings, health, metrics);
+    let Reconciler { cache, queue, state, writer, .. } = &reconciler;
 
     let watcher = Arc::new(watcher);
     let mut tasks = JoinSet::new();
@@ -126,18 +115,18 @@ pub async fn run(
     tasks.spawn(watch::config_maps(Arc::clone(&watcher), clients.watches.clone()));
     tasks.spawn(watch::namespaces(watcher, clients.watches));
 
-    let (stopping, closing) = (stopping.clone(), Arc::clone(queue));
-    let deaths = Arc::clone(&collector.deaths);
+    let (permits, requested) = (writer.permits.clone(), Arc::clone(queue));
+    let deleted_syncs = Arc::clone(&collector.deleted_syncs);
     tokio::spawn(async move {
         stop.await;
-        stopping.begin();
-        closing.close();
-        deaths.wake();
+        permits.close();
+        requested.close();
+        deleted_syncs.request_collection();
     });
 
     let work = async {
-        let reconciles = queue::run(requests, |sync| reconcile(&reconciler, sync));
-        tokio::join!(reconciles, collect::run(collector));
+        let work = queue::run(requests, |sync| reconcile(&reconciler, sync));
+        tokio::join!(work, collect::run(collector));
     };
     let verify = |due: Vec<String>| {
         queue.wake(due.iter().filter_map(|uid| cache.sync_with_uid(uid)));
@@ -147,23 +136,23 @@ pub async fn run(
         () = state.verification.run(verify) => {}
     }
     // Writes that no reconcile waits for end before the process does.
-    permits.wait_until_idle().await;
+    writer.permits.wait_until_idle().await;
     tasks.shutdown().await;
 }
 
+/// The parts of the controller that run in parallel.
 fn parts(
     (lead, leader_record): (Lead, Arc<LeaderRecord>),
     client: Client,
     settings: Settings,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
-) -> Parts {
+) -> (Reconciler, UnboundedReceiver<Request>, Collector, Watcher) {
     let cache = Arc::new(Cache::new(settings.protected_namespaces));
     let reader = Arc::new(Reader::new(client.clone(), Arc::clone(&cache)));
     let events = Arc::new(Events::new(client.clone(), settings.pod_name.clone()));
     let state = Arc::new(State::new(settings.resync_period));
-    let (startup, deaths) = (Arc::new(Startup::default()), Arc::new(Deaths::default()));
-    let stopping = Stopping::default();
+    let (startup, deleted_syncs) = (Arc::new(Startup::default()), Arc::<DeletedSyncs>::default());
     let (queue, requests) = Queue::new(Arc::clone(&startup), Arc::clone(&metrics));
     let queue = Arc::new(queue);
     let writer = Arc::new(Writer {
@@ -171,7 +160,7 @@ fn parts(
         cache: Arc::clone(&cache),
         reader: Arc::clone(&reader),
         leader_record,
-        permits: Permits::new(settings.max_concurrent_writes, stopping.clone()),
+        permits: Permits::new(settings.max_concurrent_writes),
         metrics: Arc::clone(&metrics),
     });
     let reporter = Reporter {
@@ -187,7 +176,6 @@ fn parts(
         reporter,
         state: Arc::clone(&state),
         queue: Arc::clone(&queue),
-        stopping: stopping.clone(),
         metrics: Arc::clone(&metrics),
     };
     let pod = ObjectReference {
@@ -205,16 +193,15 @@ fn parts(
         reader,
         writer,
         state: Arc::clone(&state),
-        deaths: Arc::clone(&deaths),
+        deleted_syncs: Arc::clone(&deleted_syncs),
         startup: Arc::clone(&startup),
         brake: BrakeReport { events, pod, metrics: Arc::clone(&metrics) },
         period: settings.sweep_period,
         grace: settings.orphan_grace,
-        stopping,
         metrics: Arc::clone(&metrics),
     };
-    let watcher = Watcher { cache, queue, startup, state, deaths, health, metrics };
-    Parts { reconciler, collector, watcher, requests }
+    let watcher = Watcher { cache, queue, startup, state, deleted_syncs, health, metrics };
+    (reconciler, requests, collector, watcher)
 }
 
 /// Cluster-wide permissions of the controller.

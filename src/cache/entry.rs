@@ -7,13 +7,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Markers;
+use crate::decide::Ownership;
 use crate::decide::content::Digest;
 use crate::decide::drift::FieldOwnership;
 use crate::decide::drift::field_ownership;
 use crate::decide::drift::owned_metadata;
+use crate::decide::observed::CopyContent;
+use crate::decide::observed::ExistingConfigMap;
 use crate::decide::observed::ManagedBy;
 use crate::decide::observed::Version;
+use crate::decide::ownership;
 use crate::decide::stamp::OtherKeys;
 use crate::decide::stamp::OtherMetadata;
 use crate::names;
@@ -86,6 +91,37 @@ impl Entry {
         }
         let numbers = self.version.number().zip(other.version.number());
         self.version.uid == other.version.uid && numbers.is_some_and(|(this, other)| this < other)
+    }
+
+    /// Whether the object, named `at`, is a copy: the identity in its ownership markers agrees.
+    /// `owner` is the existing sync with [`Entry::sync_uid`].
+    #[must_use]
+    pub fn is_copy(&self, at: &NamespacedName, owner: Option<&NamespacedName>) -> bool {
+        let markers = self.markers.as_ref();
+        let sync = markers.and_then(|markers| markers.sync.as_ref()?.parse().ok());
+        sync.is_some_and(|sync| ownership(at, markers, "", &sync, owner) != Ownership::Foreign)
+    }
+
+    /// The object as decisions use it. `owner` is the existing sync with [`Entry::sync_uid`].
+    #[must_use]
+    pub fn into_existing(self, owner: Option<NamespacedName>) -> ExistingConfigMap {
+        let content = match (self.read, self.fields) {
+            (Some(digest), _) => CopyContent::Read(digest),
+            (None, FieldOwnership::Ours { keys, immutable }) => {
+                CopyContent::Untouched { keys, immutable }
+            }
+            (None, FieldOwnership::Suspect) => CopyContent::Suspect,
+        };
+        ExistingConfigMap {
+            version: self.version,
+            deleting: self.deleting,
+            markers: self.markers,
+            managed_by: self.managed_by,
+            has_owner_references: self.has_owner_references,
+            other_metadata: self.other_metadata,
+            owner,
+            content,
+        }
     }
 }
 

@@ -4,10 +4,9 @@
 //! * Nothing is written without a live [`Lead`].
 //! * Each write is conditional on the version that it was decided on.
 //! * One failing destination does not stop the others: [`Outcome`] has a result for each.
-//! * Nothing is recorded for retries: that is up to the caller.
+//! * Nothing is recorded for retries: the caller does that.
 
 mod copies;
-mod fence;
 mod permits;
 mod write;
 mod writer;
@@ -49,7 +48,6 @@ use crate::names;
 pub struct Outcome {
     /// What happened at each destination that was to be written.
     pub results: BTreeMap<NamespacedName, DestinationOutcome>,
-    /// What happened to the finalizer.
     pub finalizer: FinalizerOutcome,
     /// The writes in flight.
     pub late: Late,
@@ -60,11 +58,8 @@ pub struct Outcome {
 pub enum FinalizerOutcome {
     /// Nothing was to be done.
     Unchanged,
-    /// It was added or removed.
-    Patched {
-        /// The resulting resourceVersion of the sync.
-        resource_version: String,
-    },
+    /// It was added or removed; the sync now has this resourceVersion.
+    Patched { resource_version: String },
     /// The sync was not as observed: observe again. No copy was written.
     Conflict,
     /// The API server rejected the patch, or did not respond. No copy was written.
@@ -73,8 +68,7 @@ pub enum FinalizerOutcome {
 
 /// Carries out `plan`: first the finalizer, then, if that succeeded, the copies.
 ///
-/// # Errors
-/// This process no longer leads, or is stopping.
+/// Fails if this process no longer leads, or is stopping.
 pub async fn act(
     writer: &Arc<Writer>,
     lead: &Lead,
@@ -86,7 +80,9 @@ pub async fn act(
         FinalizerOutcome::Unchanged | FinalizerOutcome::Patched { .. } => {
             send_all(writer, lead, writes(sync, plan)).await?
         }
-        FinalizerOutcome::Conflict | FinalizerOutcome::Failed(_) => (BTreeMap::new(), Late::none()),
+        FinalizerOutcome::Conflict | FinalizerOutcome::Failed(_) => {
+            (BTreeMap::new(), Late::default())
+        }
     };
     Ok(Outcome { results, finalizer, late })
 }
@@ -95,15 +91,12 @@ pub async fn act(
 
 impl Outcome {
     /// How many copies were written.
-    #[must_use]
     pub fn written(&self) -> usize {
-        let is_written = |outcome: &&DestinationOutcome| {
-            matches!(
-                outcome,
-                DestinationOutcome::Answered(Answered { result: WriteResult::Written { .. }, .. })
-            )
-        };
-        self.results.values().filter(is_written).count()
+        let written = self.results.values().filter(|outcome| match outcome {
+            DestinationOutcome::Answered(write) => write.result.is_written(),
+            DestinationOutcome::InFlight => false,
+        });
+        written.count()
     }
 }
 
@@ -155,7 +148,6 @@ fn is_repair(sync: &ObservedSync, plan: &Plan, action: &Action) -> bool {
 }
 
 /// Permissions for writes of copies, of their markers, and of the finalizer.
-#[must_use]
 pub fn access() -> Vec<PolicyRule> {
     vec![
         rule("", "configmaps", &["create", "delete", "patch"]),

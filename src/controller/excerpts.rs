@@ -1,8 +1,7 @@
-//! The last excerpt of each source whose sync copies only some of its keys.
+//! The excerpt of the source of each sync that copies only some of its keys.
 //!
-//! An excerpt (hash and number of the selected keys) spares a read of the source while source and
-//! sync are unchanged. Syncs that copy all keys need none: the cache knows the digest of the
-//! whole source.
+//! An excerpt (hash and number of the selected keys) saves reads of the source while source and
+//! sync are unchanged. Syncs that copy all keys need none: the cache has the digest of the source.
 
 use std::collections::HashMap;
 
@@ -14,9 +13,9 @@ use crate::decide::excerpt::Excerpt;
 /// An excerpt, and the versions of source and sync that it was computed from.
 #[derive(Clone, Debug)]
 pub struct KeptExcerpt {
-    source: SourceVersion,
-    generation: Option<i64>,
-    excerpt: Excerpt,
+    pub source: SourceVersion,
+    pub generation: Option<i64>,
+    pub excerpt: Excerpt,
 }
 
 /// The last excerpt of each sync, by uid.
@@ -28,14 +27,7 @@ pub struct Excerpts {
 // === impl KeptExcerpt ===
 
 impl KeptExcerpt {
-    /// The `excerpt` of this version of the source, for this generation of the sync.
-    #[must_use]
-    pub const fn new(source: SourceVersion, generation: Option<i64>, excerpt: Excerpt) -> Self {
-        Self { source, generation, excerpt }
-    }
-
     /// The excerpt, if it was computed from exactly this source and generation.
-    #[must_use]
     pub fn of(&self, source: &SourceVersion, generation: Option<i64>) -> Option<&Excerpt> {
         (self.source == *source && self.generation == generation).then_some(&self.excerpt)
     }
@@ -45,7 +37,6 @@ impl KeptExcerpt {
 
 impl Excerpts {
     /// The last excerpt for this sync.
-    #[must_use]
     pub fn get(&self, sync_uid: &str) -> Option<KeptExcerpt> {
         self.syncs.lock().get(sync_uid).map(|kept| (**kept).clone())
     }

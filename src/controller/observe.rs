@@ -1,9 +1,8 @@
-//! The first step: what exists, from the cache, and from reads of what the cache cannot answer.
+//! The step that observes what exists, from the cache and, where necessary, by reads.
 //!
 //! While source and copies are in sync, nothing is read. A failed read is part of the observation,
-//! not an error.
+//! not an error of the step.
 
-mod reads;
 mod source;
 mod view;
 
@@ -13,24 +12,19 @@ use std::collections::BTreeSet;
 use futures::StreamExt as _;
 use futures::stream;
 
-pub use reads::FailedCopyRead;
-pub use reads::FailedRead;
-pub use reads::Reads;
+pub use view::Reads;
 pub use view::View;
 
 use crate::api::namespaced_name::NamespacedName;
-use crate::cache::Cache;
 use crate::cache::CachedConfigMap;
-use crate::cache::Entry;
 use crate::controller::observe::source::known_source;
 use crate::controller::observe::source::read_source;
+use crate::controller::retries::FailedAttempt;
 use crate::decide::Observed;
 use crate::decide::desired::destinations;
 use crate::decide::destinations::Target;
-use crate::decide::drift::FieldOwnership;
 use crate::decide::observed::CopyContent;
 use crate::decide::observed::DestinationObject;
-use crate::decide::observed::ExistingConfigMap;
 use crate::decide::observed::ObservedDestination;
 use crate::decide::observed::ObservedSource;
 use crate::decide::observed::ObservedSync;
@@ -38,22 +32,20 @@ use crate::decide::observed::PendingRetry;
 use crate::decide::observed::SourceContent;
 use crate::decide::required_reads;
 
-/// One read may require another: first the hash of the source, then the copies that differ from
-/// it, then the content to write.
+/// The result of one read can require another: of the source, then of copies that may differ from
+/// it, then of the content to write.
 const MAX_TURNS: usize = 4;
 /// Copies that one reconcile reads at a time.
 const CONCURRENT_READS: usize = 8;
 
-/// What exists, and what became of the reads.
+/// What exists, and the results of the reads.
 #[derive(Debug)]
 pub struct Observation {
-    /// What exists.
     pub observed: Observed,
-    /// What became of the reads.
     pub reads: Reads,
 }
 
-/// Observes everything that a pass for `sync` decides from. With `verify`, source and copies are
+/// Observes everything that the decisions about `sync` need. With `verify`, source and copies are
 /// read even if nothing indicates a change.
 pub async fn observe(view: View<'_>, sync: &ObservedSync, verify: bool) -> Observation {
     let mut observed = known(view, sync, verify);
@@ -72,8 +64,8 @@ pub async fn observe(view: View<'_>, sync: &ObservedSync, verify: bool) -> Obser
         let copies: Vec<_> =
             stream::iter(copies).buffer_unordered(CONCURRENT_READS).collect().await;
         for (at, destination, failed) in copies {
+            reads.failed_copies.extend(failed.map(|failed| (at.clone(), failed)));
             observed.destinations.insert(at, destination);
-            reads.failed_copies.extend(failed);
         }
     }
     Observation { observed, reads }
@@ -82,7 +74,7 @@ pub async fn observe(view: View<'_>, sync: &ObservedSync, verify: bool) -> Obser
 /// What the cache knows.
 fn known(view: View<'_>, sync: &ObservedSync, verify: bool) -> Observed {
     let cache = view.cache;
-    // By the spec of this reconcile, even if the cache has a newer one by now.
+    // By the spec of this reconcile: the cache may have a newer one by now.
     let selected = match sync.spec.as_ref().map(Target::of) {
         Ok(Ok(Target::Selected { selector, .. })) => cache.namespaces_matching(&selector),
         _ => BTreeSet::new(),
@@ -102,7 +94,7 @@ fn known(view: View<'_>, sync: &ObservedSync, verify: bool) -> Observed {
     Observed { sync: sync.clone(), source, selected, destinations, writes_in_flight }
 }
 
-/// Marks every content as unread.
+/// Treats every content as unread.
 fn distrust(
     source: &mut ObservedSource,
     destinations: &mut BTreeMap<NamespacedName, ObservedDestination>,
@@ -121,7 +113,8 @@ fn destination(view: View<'_>, at: &NamespacedName) -> ObservedDestination {
     let cache = view.cache;
     let object = match cache.config_map(at) {
         CachedConfigMap::Present(entry) => {
-            DestinationObject::Existing(Box::new(existing_config_map(cache, *entry)))
+            let owner = entry.sync_uid().and_then(|uid| cache.sync_with_uid(uid));
+            DestinationObject::Existing(Box::new(entry.into_existing(owner)))
         }
         CachedConfigMap::Absent | CachedConfigMap::Unknown => DestinationObject::Missing,
     };
@@ -130,41 +123,20 @@ fn destination(view: View<'_>, at: &NamespacedName) -> ObservedDestination {
     ObservedDestination { namespace, object, pending_retry }
 }
 
-fn existing_config_map(cache: &Cache, entry: Entry) -> ExistingConfigMap {
-    let owner = entry.markers.as_ref().and_then(|markers| cache.sync_with_uid(&markers.sync_uid));
-    let content = match (entry.read, entry.fields) {
-        (Some(digest), _) => CopyContent::Read(digest),
-        (None, FieldOwnership::Ours { keys, immutable }) => {
-            CopyContent::Untouched { keys, immutable }
-        }
-        (None, FieldOwnership::Suspect) => CopyContent::Suspect,
-    };
-    ExistingConfigMap {
-        version: entry.version,
-        deleting: entry.deleting,
-        markers: entry.markers,
-        managed_by: entry.managed_by,
-        has_owner_references: entry.has_owner_references,
-        other_metadata: entry.other_metadata,
-        owner,
-        content,
-    }
-}
-
-/// Reads the copy `at` into the cache. If that fails, its write is held back.
+/// Reads the copy `at` into the cache. After a failure, its write must wait.
 async fn read_copy(
     view: View<'_>,
     at: NamespacedName,
-) -> (NamespacedName, ObservedDestination, Option<FailedCopyRead>) {
-    let failed = view.reader.read(&at).await.err().map(FailedRead::now);
-    let namespace_uid = view.cache.namespace(&at.namespace).1;
+) -> (NamespacedName, ObservedDestination, Option<FailedAttempt>) {
+    let error = view.reader.read(&at).await.err();
     let mut destination = destination(view, &at);
-    let failed = failed.map(|read| FailedCopyRead { copy: at.clone(), namespace_uid, read });
-    if let Some(FailedCopyRead { read, .. }) = &failed
+    let namespace_uid = view.cache.namespace(&at.namespace).1;
+    let failed = error.map(|error| FailedAttempt::now(error, namespace_uid));
+    if let Some(FailedAttempt { failure, .. }) = &failed
         && !view.held_back.is_in_flight(&at)
     {
-        destination.pending_retry =
-            Some(PendingRetry { failure: read.failure.failure.clone(), content_hash: None });
+        let failure = failure.failure.clone();
+        destination.pending_retry = Some(PendingRetry { failure, content_hash: None });
     }
     (at, destination, failed)
 }

@@ -1,4 +1,4 @@
-//! Which version of each sync we wrote last, to recognise a watch that lags behind it.
+//! The last version of each sync that we wrote, to recognise a watch that lags behind it.
 //!
 //! The time is an argument. Losing this state costs a conflict, never a wrong write.
 
@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-/// How long the watch may take to deliver our own write. After that its version is accepted,
-/// even an older one: storage may have been restored to an earlier state.
+/// How long the watch may lag behind our own write. After that even an older version is accepted:
+/// storage may have been restored from a backup.
 const MAX_WATCH_LAG: Duration = Duration::from_secs(30);
 
 /// Our latest write to each sync, by uid.
@@ -40,16 +40,15 @@ impl OwnWrites {
     }
 
     /// Records the removal of our finalizer. Ignored for a sync that is not tracked: its deletion
-    /// was seen already, so nothing would ever remove the entry.
+    /// was delivered already, so nothing would remove the entry.
     pub fn cleaned_up(&self, sync_uid: &str, now: Instant) {
         if let Some(latest) = self.syncs.lock().get_mut(sync_uid) {
             *latest = Latest { cleaned_up: Some(now), written: None };
         }
     }
 
-    /// Whether the watch lags behind our own writes: `resource_version` is older than what we
-    /// wrote recently, or our finalizer was removed recently.
-    #[must_use]
+    /// Whether the watch lags behind our own writes: `resource_version` is older than the version
+    /// we wrote recently, or we removed our finalizer recently.
     pub fn is_behind(&self, sync_uid: &str, resource_version: &str, now: Instant) -> bool {
         let syncs = self.syncs.lock();
         let Some(latest) = syncs.get(sync_uid) else { return false };

@@ -1,8 +1,8 @@
 //! The queue between events and reconciles: one reconcile per sync at a time, and a bounded number
 //! overall.
 //!
-//! kube's scheduler merges repeated requests and keeps the delayed ones. kube's controller would
-//! do the rest, but it needs every sync unpacked in memory; this queue holds names only.
+//! Requests are merged and delayed by kube's scheduler. kube's controller is not used because it
+//! keeps a decoded copy of every object; this queue holds names only.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -23,9 +23,9 @@ use crate::api::namespaced_name::NamespacedName;
 use crate::controller::startup::Startup;
 use crate::metrics::Metrics;
 
-/// Reconciles that run at a time. Writes are bounded separately, and much more tightly.
+/// Reconciles that run at a time. Writes have a lower limit of their own.
 const CONCURRENT_RECONCILES: usize = 64;
-/// Capacity that is kept when the queue is empty; memory taken by a burst is released.
+/// Capacity that an empty queue keeps after a burst.
 const KEPT_CAPACITY: usize = 64;
 
 /// A request to reconcile a sync.
@@ -44,7 +44,6 @@ pub struct Queue {
 
 impl Queue {
     /// An empty queue, and the requests that come out of it.
-    #[must_use]
     pub fn new(
         startup: Arc<Startup>,
         metrics: Arc<Metrics>,
@@ -53,8 +52,8 @@ impl Queue {
         (Self { sender, waiting: Mutex::default(), startup, metrics }, receiver)
     }
 
-    /// Requests a reconcile of each of `syncs`. Does nothing before startup is complete: then
-    /// every sync is reconciled.
+    /// Requests a reconcile of each of `syncs`. Ignored until startup is complete, when every sync
+    /// is reconciled.
     pub fn wake(&self, syncs: impl IntoIterator<Item = NamespacedName>) {
         if self.startup.is_complete() {
             for sync in syncs {
@@ -80,7 +79,7 @@ impl Queue {
         let _ = self.sender.unbounded_send(request);
     }
 
-    /// Records the start of a reconcile of `sync`. Returns how long it has waited.
+    /// Removes `sync` from the waiting syncs. Returns how long it has waited.
     pub fn pop(&self, sync: &NamespacedName) -> Duration {
         let mut waiting = self.waiting.lock();
         let since = waiting.remove(sync);
@@ -91,19 +90,14 @@ impl Queue {
         since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// Records that `sync` was deleted and waits for no reconcile any more.
-    pub fn forget(&self, sync: &NamespacedName) {
-        self.pop(sync);
-    }
-
     /// Takes no more requests.
     pub fn close(&self) {
         self.sender.close_channel();
     }
 }
 
-/// Runs `reconcile` for each request, until there are no more requests and the running reconciles
-/// have ended. A request for a sync whose reconcile is running leads to another one afterwards.
+/// Runs `reconcile` for each request. A request for a sync whose reconcile is running leads to
+/// another one afterwards. Returns when the queue is closed and the running reconciles have ended.
 pub async fn run<Reconcile: Future<Output = ()>>(
     requests: impl Stream<Item = Request>,
     reconcile: impl Fn(NamespacedName) -> Reconcile,

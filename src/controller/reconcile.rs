@@ -6,11 +6,11 @@
 //! ```
 //!
 //! # Flow
-//! A reconcile makes passes until a plan has no writes, so that it reports what it observed
-//! afterwards. What it leaves undone is requeued after the delay that the failures require.
+//! A reconcile makes passes until a plan has no writes, and reports what the last one observed.
+//! If something is left to do, the sync is requeued after the delay of its earliest retry.
 //!
 //! # Guarantees
-//! * Level-triggered: no step knows why the reconcile was requested.
+//! * Level-triggered: the reason of the request is unknown.
 //! * Nothing is written without a [`Lead`].
 //!
 //! # Assumptions
@@ -40,14 +40,13 @@ use crate::controller::observe::View;
 use crate::controller::observe::observe;
 use crate::controller::queue::Queue;
 use crate::controller::reconcile::error::Error;
+use crate::controller::record::record_failed_patch;
 use crate::controller::record::record_outcome;
 use crate::controller::record::record_reads;
-use crate::controller::record::record_sync_failure;
 use crate::controller::report::Reported;
 use crate::controller::report::Reporter;
 use crate::controller::report::report;
 use crate::controller::state::State;
-use crate::controller::stopping::Stopping;
 use crate::decide::Observed;
 use crate::decide::Plan;
 use crate::decide::desired;
@@ -66,44 +65,34 @@ use crate::names;
 use crate::telemetry;
 use crate::telemetry::trace_id;
 
-/// Finalizer, copies, old copies, one without writes, and one to observe again after a conflict.
+/// For the finalizer, the copies, the old copies, a conflict, and one pass without writes.
 const MAX_PASSES: usize = 5;
-/// Before more first attempts than this, the status reports Progressing.
+/// The status reports Progressing before more writes than this, not counting retries.
 const MANY_WRITES: usize = 50;
-/// How long to wait for a watch to deliver what is known to have changed.
+/// How long to wait for the watch to deliver a newer version of the sync.
 const WATCH_LAG: Duration = Duration::from_secs(5);
 
 /// Reconciles syncs.
 pub struct Reconciler {
-    /// Permits the writes.
     pub lead: Lead,
-    /// What is known of the cluster.
     pub cache: Arc<Cache>,
-    /// Reads what is not known.
     pub reader: Arc<Reader>,
-    /// Writes copies.
     pub writer: Arc<Writer>,
-    /// Writes statuses.
     pub reporter: Reporter,
-    /// What is remembered from reconcile to reconcile.
     pub state: Arc<State>,
-    /// Takes the requests for later reconciles.
     pub queue: Arc<Queue>,
-    /// Whether to begin no more reconciles.
-    pub stopping: Stopping,
-    /// Count the reconciles.
     pub metrics: Arc<Metrics>,
 }
 
-/// How a reconcile ended that did not fail.
+/// The end of a reconcile that did not fail.
 #[derive(Clone, Copy, Debug)]
 struct Ended {
     result: ReconcileResult,
-    /// When to reconcile again if no event comes first.
+    /// The delay until the next reconcile, unless an event comes first.
     requeue_after: Option<Duration>,
 }
 
-/// Reconciles the sync `name`, and requests the next reconcile if one is needed without an event.
+/// Reconciles the sync `name`, and requeues it if necessary.
 pub async fn reconcile(reconciler: &Reconciler, name: NamespacedName) {
     if let Some(delay) = reconciler.measured(&name).await {
         reconciler.queue.push_later(name, delay);
@@ -121,9 +110,9 @@ impl Ended {
 // === impl Reconciler ===
 
 impl Reconciler {
-    /// Reconciles under a span, and counts it. Returns the delay until the next reconcile.
+    /// Runs a reconcile in its span, and counts it. Returns the delay until the next one.
     async fn measured(&self, name: &NamespacedName) -> Option<Duration> {
-        // First: a request from here on leads to another reconcile.
+        // Before anything is read: a later request must lead to another reconcile.
         let queued = self.queue.pop(name);
         let sync = self.cache.sync(name)?;
         let uid = sync.version.uid.clone();
@@ -146,7 +135,7 @@ impl Reconciler {
         ended.requeue_after
     }
 
-    /// Records the failure of a reconcile as a whole.
+    /// Logs and records why the reconcile as a whole failed.
     fn failed(&self, uid: &str, error: Error) -> Ended {
         let result = ReconcileResult::Error;
         let text = error.to_string();
@@ -154,8 +143,8 @@ impl Reconciler {
         else {
             return Ended { result, requeue_after: None };
         };
-        tracing::warn!(error = text, "the round failed; it is tried again");
-        record_sync_failure(&self.state, uid, failure, Instant::now());
+        tracing::warn!(error = text, "reconcile failed; will retry");
+        record_failed_patch(&self.state.retries, uid, failure);
         Ended { result, requeue_after: self.state.retries.next_retry(uid, Instant::now()) }
     }
 
@@ -167,7 +156,7 @@ impl Reconciler {
         }
         let mut verify = self.take_verification(&uid);
         let mut copies_written = 0;
-        // Kept from pass to pass, so that a source that was read in one is shared with the next.
+        // Kept until the last pass: the reader shares a content only while it is in use.
         let mut contents = Vec::new();
         let mut has_reported_progress = false;
         for _ in 0..MAX_PASSES {
@@ -206,18 +195,18 @@ impl Reconciler {
         self.finish(&observed, plan, copies_written, began).await
     }
 
-    /// Why nothing is to be done for `sync` now, if nothing is.
+    /// Ends the reconcile before the first pass if there is nothing to do, or not yet.
     fn not_now(&self, sync: &ObservedSync) -> Option<Ended> {
         let is_done = sync.deleting && !sync.has_our_finalizer();
-        if is_done || self.stopping.has_begun() {
+        if is_done || self.writer.permits.is_closed() {
             return Some(Ended::success(None));
         }
         let Version { uid, resource_version } = &sync.version;
         if self.state.own_writes.is_behind(uid, resource_version, Instant::now()) {
             return Some(Ended::success(Some(WATCH_LAG)));
         }
-        // Its watch may have delivered the deletion since this reconcile took the sync from the
-        // cache. Checked last: a cleanup is forgotten only after that.
+        // The watch may have delivered the deletion meanwhile. Checked after our own writes: they
+        // are forgotten with the deletion.
         if self.cache.sync_with_uid(uid).is_none() {
             return Some(Ended::success(None));
         }
@@ -225,7 +214,7 @@ impl Reconciler {
         None
     }
 
-    /// Whether this reconcile has to verify the sync against live data.
+    /// Whether this reconcile must verify the sync against live data.
     fn take_verification(&self, uid: &str) -> bool {
         let is_due = self.state.verification.take_due(uid, rand::random(), Instant::now());
         if is_due {
@@ -234,7 +223,7 @@ impl Reconciler {
         is_due
     }
 
-    /// How many writes are no retries.
+    /// The number of writes that are not retries.
     fn first_attempts(&self, uid: &str, plan: &Plan) -> usize {
         let writes = plan.steps.iter().filter(|(_, action)| action.is_write());
         writes.filter(|(at, _)| !self.state.retries.has_failed(uid, at)).count()
@@ -248,12 +237,9 @@ impl Reconciler {
     ) -> (Observed, Plan) {
         let uid = &sync.version.uid;
         let excerpt = self.state.excerpts.get(uid);
-        let view = View {
-            cache: &self.cache,
-            reader: &self.reader,
-            held_back: self.state.retries.held_back(uid, began),
-            excerpt: excerpt.as_ref(),
-        };
+        let held_back = self.state.retries.held_back(uid, began);
+        let view = View::new(&self.cache, &self.reader);
+        let view = View { held_back, excerpt: excerpt.as_ref(), ..view };
         let span = tracing::info_span!("observe", verify);
         let Observation { observed, reads } = observe(view, sync, verify).instrument(span).await;
         record_reads(&self.state, uid, reads);
@@ -261,8 +247,8 @@ impl Reconciler {
         (observed, plan)
     }
 
-    /// Takes over our own patch of the finalizer before the watch delivers it. Returns whether the
-    /// sync is cleaned up.
+    /// Applies our own patch of the finalizer to `sync` before the watch delivers it. Returns
+    /// whether the cleanup is complete.
     fn finalizer_patched(
         &self,
         sync: &mut ObservedSync,
@@ -281,7 +267,7 @@ impl Reconciler {
         false
     }
 
-    /// Reports that many copies are about to be written, before the first of them is.
+    /// Reports Progressing before the first of many writes.
     async fn report_progress(
         &self,
         observed: &Observed,
@@ -296,7 +282,7 @@ impl Reconciler {
         Ok(reported)
     }
 
-    /// Reports what the last pass observed. The next reconcile is due with the earliest retry.
+    /// Reports the result of the last pass.
     async fn finish(
         &self,
         observed: &Observed,
@@ -321,7 +307,7 @@ impl Reconciler {
         Ok(Ended { result, requeue_after })
     }
 
-    /// Reports what was observed, as far as it is new.
+    /// Computes and reports the status. Returns it.
     async fn report(
         &self,
         observed: &Observed,
@@ -330,21 +316,21 @@ impl Reconciler {
     ) -> Result<(Reported, ConfigMapSyncStatus), Error> {
         let sync = &observed.sync;
         let desired = desired(observed);
-        let verdict = summary(observed, &desired, settled);
-        Span::current().record("reason", verdict.reason.as_str());
+        let summary = summary(observed, &desired, settled);
+        Span::current().record("reason", summary.reason.as_str());
         let now = Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default());
         let wrote = (copies_written > 0)
             .then(|| LastWrite { at: now.clone(), trace_id: trace_id(&Span::current()) });
         let status = status(observed, &desired, settled, &now, wrote.as_ref());
-        let reported = report(&self.reporter, &self.lead, sync, &status, &verdict).await?;
+        let reported = report(&self.reporter, &self.lead, sync, &status, &summary).await?;
         match &reported {
             Reported::Written { resource_version } => {
                 let own_writes = &self.state.own_writes;
                 own_writes.wrote(&sync.version.uid, resource_version.clone(), Instant::now());
             }
             Reported::Failed(failure) => {
-                let (sync, verdict) = (sync.name.clone(), Box::new(verdict));
-                return Err(Error::PatchStatus { sync, verdict, failure: failure.clone() });
+                let (sync, summary) = (sync.name.clone(), Box::new(summary));
+                return Err(Error::PatchStatus { sync, summary, failure: failure.clone() });
             }
             Reported::Unchanged | Reported::Conflict => {}
         }

@@ -1,4 +1,4 @@
-//! The last step: writes the status, and an Event when its reason changes.
+//! The step that writes the status, and an Event when its reason changes.
 
 use std::sync::Arc;
 
@@ -19,65 +19,54 @@ use crate::decide::reason::Reason;
 use crate::decide::status::is_worth_writing;
 use crate::decide::status::ready_reason;
 use crate::election::Lead;
+use crate::kubernetes::calls;
 use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::CallError;
 use crate::kubernetes::error::NotLeading;
-use crate::kubernetes::error::classify;
 use crate::kubernetes::events::Events;
-use crate::kubernetes::requests;
 use crate::metrics::Metrics;
 use crate::names;
 
 /// Writes statuses and Events.
 pub struct Reporter {
-    /// Sends the patches of the status.
     pub client: Client,
-    /// Sends the Events.
     pub events: Arc<Events>,
-    /// Counts the changes of the reason.
     pub metrics: Arc<Metrics>,
 }
 
-/// What came of a report.
+/// The result of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reported {
     /// Nothing had changed, and nothing was written.
     Unchanged,
-    /// The status was written.
-    Written {
-        /// The resulting resourceVersion of the sync.
-        resource_version: String,
-    },
+    /// The status was written; the sync now has this resourceVersion.
+    Written { resource_version: String },
     /// The sync was not as observed: observe again.
     Conflict,
     /// The API server rejected the patch, or did not respond.
     Failed(ApiFailure),
 }
 
-/// Writes `status` if it differs from the one observed, and an Event if its reason does.
-///
-/// An Event that cannot be written is logged and dropped.
-///
-/// # Errors
-/// This process no longer leads.
+/// Writes `status` if it differs from the observed one, and an Event if its reason differs. Fails
+/// if this process no longer leads. An Event that cannot be written is logged and dropped.
 pub async fn report(
     reporter: &Reporter,
     lead: &Lead,
     sync: &ObservedSync,
     status: &ConfigMapSyncStatus,
-    verdict: &Failure,
+    summary: &Failure,
 ) -> Result<Reported, NotLeading> {
     if !is_worth_writing(&sync.status, status) {
         return Ok(Reported::Unchanged);
     }
     lead.remaining()?;
-    let span = tracing::info_span!("report", reason = %verdict.reason);
+    let span = tracing::info_span!("report", reason = %summary.reason);
     let outcome = patch_status(&reporter.client, sync, status).instrument(span.clone()).await?;
-    let is_transition = ready_reason(&sync.status) != Some(verdict.reason.as_str());
+    let is_transition = ready_reason(&sync.status) != Some(summary.reason.as_str());
     if is_transition && matches!(outcome, Reported::Written { .. }) {
-        reporter.metrics.reconciles.count_transition(verdict.reason);
+        reporter.metrics.reconciles.count_transition(summary.reason);
         if lead.remaining().is_ok() {
-            let (event, regarding) = event(sync, verdict);
+            let (event, regarding) = event(sync, summary);
             reporter.events.publish(event, regarding).instrument(span).await;
         }
     }
@@ -89,33 +78,20 @@ async fn patch_status(
     sync: &ObservedSync,
     status: &ConfigMapSyncStatus,
 ) -> Result<Reported, NotLeading> {
-    let name = &sync.name;
-    let failed = |error: &kube::Error| match classify(&format!("patch ConfigMapSync {name}"), error)
-    {
-        CallError::Conflict => Ok(Reported::Conflict),
-        CallError::NotLeading(error) => Err(error),
-        CallError::Failed(failure) | CallError::Fenced(failure) => Ok(Reported::Failed(failure)),
-    };
-    let status = match serde_json::to_value(status) {
-        Ok(status) => status,
-        Err(error) => return failed(&kube::Error::SerdeError(error)),
-    };
-    let url = ConfigMapSync::url_path(&(), Some(&name.namespace));
-    let patch = requests::replace_status(&sync.version, &status);
-    let request = match requests::patch_status(&url, &name.name, patch) {
-        Ok(request) => request,
-        Err(error) => return failed(&error),
-    };
-    match client.request::<requests::MetadataOnly>(request).await {
+    match calls::patch_status(client, &sync.name, &sync.version, status).await {
         Ok(patched) => {
-            let resource_version = patched.metadata.resource_version.unwrap_or_default();
+            let resource_version = patched.resource_version.unwrap_or_default();
             Ok(Reported::Written { resource_version })
         }
-        Err(error) => failed(&error),
+        Err(CallError::Conflict) => Ok(Reported::Conflict),
+        Err(CallError::NotLeading(error)) => Err(error),
+        Err(CallError::Failed(failure) | CallError::Fenced(failure)) => {
+            Ok(Reported::Failed(failure))
+        }
     }
 }
 
-fn event(sync: &ObservedSync, verdict: &Failure) -> (Event, ObjectReference) {
+fn event(sync: &ObservedSync, summary: &Failure) -> (Event, ObjectReference) {
     let regarding = ObjectReference {
         api_version: Some(ConfigMapSync::api_version(&()).into_owned()),
         kind: Some(ConfigMapSync::kind(&()).into_owned()),
@@ -125,9 +101,9 @@ fn event(sync: &ObservedSync, verdict: &Failure) -> (Event, ObjectReference) {
         ..ObjectReference::default()
     };
     let event = Event {
-        type_: event_type(verdict.reason),
-        reason: verdict.reason.as_str().to_owned(),
-        note: Some(verdict.message.clone()),
+        type_: event_type(summary.reason),
+        reason: summary.reason.as_str().to_owned(),
+        note: Some(summary.message.clone()),
         action: "Reconcile".to_owned(),
         secondary: None,
     };
@@ -144,7 +120,6 @@ fn event_type(reason: Reason) -> EventType {
 }
 
 /// Permissions for patches of the status.
-#[must_use]
 pub fn access() -> Vec<PolicyRule> {
     vec![rule(names::GROUP, "configmapsyncs/status", &["patch"])]
 }

@@ -1,7 +1,7 @@
-//! When something that failed is tried again.
+//! When failed reads and writes are retried.
 //!
-//! State per destination, and per sync for its source, its finalizer and its status. The time is
-//! an argument. Losing this state costs early retries, never a wrong write.
+//! State per destination, and per sync for its source, finalizer and status. The time is an
+//! argument. Losing this state costs early retries, never a wrong write.
 
 mod contention;
 
@@ -22,31 +22,33 @@ use crate::decide::reason::Reason;
 use crate::decide::reason::Retry;
 use crate::kubernetes::error::ApiFailure;
 
-/// What an attempt was for.
+/// The object of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// The sync itself: a read of its source, or a patch of its finalizer or status.
     Sync,
-    /// The copy with this name.
+    /// A copy.
     Destination(NamespacedName),
 }
 
-/// The circumstances of an attempt. Once they have changed, its failure no longer applies.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attempt {
-    /// uid of the destination's namespace.
+/// A failed read or write.
+#[derive(Clone, Debug)]
+pub struct FailedAttempt {
+    pub failure: ApiFailure,
+    pub at: Instant,
+    /// uid of the destination's namespace: the failure does not apply to a later one of this name.
     pub namespace_uid: Option<String>,
-    /// Hash of the content to be written.
+    /// Hash of the content that was to be written.
     pub content_hash: Option<ContentHash>,
 }
 
-/// What failed, and when it is tried again, by uid of the sync.
+/// Failed attempts, contention and writes in flight, by uid of the sync.
 #[derive(Debug, Default)]
 pub struct Retries {
     syncs: Mutex<HashMap<Box<str>, Box<SyncRetries>>>,
 }
 
-/// The writes and reads of one sync that must wait, as of one instant.
+/// The reads and writes of one sync that must wait, as of one point in time.
 #[derive(Clone, Copy, Debug)]
 pub struct HeldBack<'a> {
     by: Option<(&'a Retries, &'a str, Instant)>,
@@ -64,47 +66,50 @@ struct SyncRetries {
 #[derive(Debug)]
 struct Failing {
     backoff: Backoff,
-    /// `None`: until something changes that we watch.
+    /// `None`: until a change of a watched object.
     until: Option<Instant>,
     namespace_uid: Option<String>,
     held: PendingRetry,
 }
 
+// === impl FailedAttempt ===
+
+impl FailedAttempt {
+    /// A read, or a patch of the sync itself, that failed now.
+    pub fn now(failure: ApiFailure, namespace_uid: Option<String>) -> Self {
+        Self { failure, at: Instant::now(), namespace_uid, content_hash: None }
+    }
+}
+
 // === impl Retries ===
 
 impl Retries {
-    /// Records one more failure of `subject`. The next attempt waits for a delay, or, if only a
+    /// Records a failure of `subject`. The next attempt waits for the backoff delay or, if only a
     /// change can help, for that change.
-    pub fn failed(
-        &self,
-        sync_uid: &str,
-        subject: Subject,
-        attempt: Attempt,
-        refusal: ApiFailure,
-        now: Instant,
-    ) {
-        let Attempt { namespace_uid, content_hash } = attempt;
+    pub fn failed(&self, sync_uid: &str, subject: Subject, attempt: FailedAttempt) {
+        let FailedAttempt { failure, at, namespace_uid, content_hash } = attempt;
+        let ApiFailure { failure, backoff_cap, retry_after } = failure;
         let is_destination = matches!(subject, Subject::Destination(_));
-        let needs_a_change = is_destination && refusal.failure.reason.retry() == Retry::OnChange;
-        let held = PendingRetry { failure: refusal.failure, content_hash };
+        let needs_a_change = is_destination && failure.reason.retry() == Retry::OnChange;
+        let held = PendingRetry { failure, content_hash };
         self.update(sync_uid, |sync| {
             let before = sync.failing.remove(&subject);
             let mut backoff = before.map(|before| before.backoff).unwrap_or_default();
-            let until = (!needs_a_change)
-                .then(|| now + backoff.next_delay(refusal.backoff_cap, refusal.retry_after));
+            let until =
+                (!needs_a_change).then(|| at + backoff.next_delay(backoff_cap, retry_after));
             sync.failing.insert(subject, Failing { backoff, until, namespace_uid, held });
         });
     }
 
-    /// Records a success: the failures of `subject` are forgotten.
+    /// Records a success of `subject`: its failures are forgotten.
     pub fn succeeded(&self, sync_uid: &str, subject: &Subject) {
         self.settle(sync_uid, |sync| {
             sync.failing.remove(subject);
         });
     }
 
-    /// Records that another client had changed the copy `at`. A namespace that was deleted and
-    /// created again took its copy along, which does not count as a change.
+    /// Records that another client changed the copy `at`. Changes in an earlier namespace of the
+    /// same name do not count.
     pub fn changed_by_others(
         &self,
         sync_uid: &str,
@@ -120,8 +125,7 @@ impl Retries {
         });
     }
 
-    /// Records that a write of the copy `at` was sent and is not answered yet. Until it is, no
-    /// other is sent.
+    /// Records that a write of the copy `at` has no response yet. Until then, no other is sent.
     pub fn write_in_flight(&self, sync_uid: &str, at: &NamespacedName) {
         self.update(sync_uid, |sync| {
             sync.in_flight.insert(at.clone());
@@ -135,9 +139,9 @@ impl Retries {
         });
     }
 
-    /// Records that a reconcile has ended that began at `began`. `is_left` says which copies it
-    /// left undone. A failure whose delay was over is forgotten: it was tried again, if it was
-    /// still wanted. So is one that waits for a change where nothing is left undone.
+    /// Records the end of a reconcile that started at `began`. `is_left` tells which destinations
+    /// still need a write. Forgets the failures whose delay was over, as they were retried or are
+    /// obsolete, and those that wait for a change at destinations that need no write any more.
     pub fn reconciled(
         &self,
         sync_uid: &str,
@@ -154,7 +158,7 @@ impl Retries {
         });
     }
 
-    /// Records that the sync is being verified: what waits for a change is tried again.
+    /// Records that a verification starts: failures that wait for a change are retried.
     pub fn verifying(&self, sync_uid: &str) {
         self.settle(sync_uid, |sync| sync.failing.retain(|_, failing| failing.until.is_some()));
     }
@@ -164,14 +168,12 @@ impl Retries {
         self.syncs.lock().remove(sync_uid);
     }
 
-    /// What must wait at `now`.
-    #[must_use]
+    /// The reads and writes that must wait at `now`.
     pub const fn held_back<'a>(&'a self, sync_uid: &'a str, now: Instant) -> HeldBack<'a> {
         HeldBack { by: Some((self, sync_uid, now)) }
     }
 
     /// Whether the last attempt on the copy `at` failed, so that the next one is a retry.
-    #[must_use]
     pub fn has_failed(&self, sync_uid: &str, at: &NamespacedName) -> bool {
         let syncs = self.syncs.lock();
         let subject = Subject::Destination(at.clone());
@@ -179,7 +181,6 @@ impl Retries {
     }
 
     /// The delay until the earliest retry of the sync; `None` if nothing waits for a delay.
-    #[must_use]
     pub fn next_retry(&self, sync_uid: &str, now: Instant) -> Option<Duration> {
         let syncs = self.syncs.lock();
         let sync = syncs.get(sync_uid)?;
@@ -194,7 +195,7 @@ impl Retries {
         update(self.syncs.lock().entry(sync_uid.into()).or_default());
     }
 
-    /// Applies `settle`, and forgets the sync if nothing of it is left.
+    /// Applies `settle`, and removes the entry of the sync if it is empty.
     fn settle(&self, sync_uid: &str, settle: impl FnOnce(&mut SyncRetries)) {
         let mut syncs = self.syncs.lock();
         let Some(sync) = syncs.get_mut(sync_uid) else { return };
@@ -209,13 +210,11 @@ impl Retries {
 
 impl HeldBack<'_> {
     /// Nothing must wait.
-    #[must_use]
     pub const fn nothing() -> Self {
         Self { by: None }
     }
 
-    /// The failure that holds back a read of the source.
-    #[must_use]
+    /// Why a read of the source must wait.
     pub fn source(&self) -> Option<Failure> {
         self.sync(|sync, now| {
             let failing = sync.failing.get(&Subject::Sync)?;
@@ -223,9 +222,7 @@ impl HeldBack<'_> {
         })
     }
 
-    /// What holds back a write of the copy `at`. A failure in one namespace does not apply to
-    /// another of the same name.
-    #[must_use]
+    /// Why a write of the copy `at`, in the namespace with this uid, must wait.
     pub fn destination(
         &self,
         at: &NamespacedName,
@@ -235,13 +232,11 @@ impl HeldBack<'_> {
     }
 
     /// Whether a write of the copy `at` is in flight.
-    #[must_use]
     pub fn is_in_flight(&self, at: &NamespacedName) -> bool {
         self.sync(|sync, _| sync.in_flight.contains(at).then_some(())).is_some()
     }
 
     /// Whether any write of the sync is in flight.
-    #[must_use]
     pub fn has_writes_in_flight(&self) -> bool {
         self.sync(|sync, _| (!sync.in_flight.is_empty()).then_some(())).is_some()
     }
@@ -288,13 +283,13 @@ impl Failing {
 }
 
 fn in_flight(at: &NamespacedName) -> Failure {
-    let message = format!("{at} waits for the API server to answer its last write");
+    let message = format!("{at} waits for the response to its last write");
     Failure::new(Reason::Progressing, message)
 }
 
 fn contended(at: &NamespacedName) -> Failure {
     let message = format!(
-        "somebody else keeps changing {at}: its managedFields name who; stop them, or set \
+        "another client keeps changing {at}: find it in managedFields and stop it, or set \
          spec.suspend"
     );
     Failure::new(Reason::Contended, message)

@@ -1,4 +1,4 @@
-//! What must be known before the first reconcile: three complete lists.
+//! Startup: the three lists that must be complete before the first reconcile.
 
 use strum::VariantArray as _;
 use tokio::sync::watch;
@@ -6,7 +6,7 @@ use tokio::sync::watch;
 /// A watched kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
 pub enum Part {
-    /// `ConfigMapSyncs`. Listed first: they determine which `ConfigMaps` matter.
+    /// `ConfigMapSyncs`. Listed first: they determine which `ConfigMaps` are relevant.
     #[strum(serialize = "watch of configmapsyncs")]
     Syncs,
     /// `ConfigMaps`.
@@ -28,8 +28,7 @@ pub struct Startup {
 // === impl Part ===
 
 impl Part {
-    /// The name of this watch in the readiness report.
-    #[must_use]
+    /// The name of this watch in `/readyz`.
     pub fn health_part(self) -> &'static str {
         self.into()
     }
@@ -52,7 +51,6 @@ impl Startup {
     }
 
     /// Whether all lists are complete.
-    #[must_use]
     pub fn is_complete(&self) -> bool {
         self.listed.borrow().iter().all(|listed| *listed)
     }
@@ -65,7 +63,6 @@ impl Startup {
     }
 
     /// Whether the list of `part` is complete.
-    #[must_use]
     pub fn is_listed(&self, part: Part) -> bool {
         self.listed.borrow()[part as usize]
     }

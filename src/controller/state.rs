@@ -1,4 +1,4 @@
-//! What is remembered of each sync between reconciles, for one term.
+//! The state of each sync between reconciles, for one term.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -8,24 +8,19 @@ use crate::controller::own_writes::OwnWrites;
 use crate::controller::retries::Retries;
 use crate::controller::verification::VerificationSchedule;
 
-/// What is remembered of each sync, by uid.
+/// The state of each sync, by uid.
 #[derive(Debug)]
 pub struct State {
-    /// What failed, and when it is tried again.
     pub retries: Retries,
-    /// Which version of the sync we wrote last.
     pub own_writes: OwnWrites,
-    /// What is copied of its source.
     pub excerpts: Excerpts,
-    /// When it is verified against live data.
     pub verification: VerificationSchedule,
 }
 
 // === impl State ===
 
 impl State {
-    /// Nothing is remembered yet; each sync will be verified once per `resync_period`.
-    #[must_use]
+    /// An empty state; each sync will be verified once per `resync_period`.
     pub fn new(resync_period: Duration) -> Self {
         Self {
             retries: Retries::default(),
@@ -35,7 +30,7 @@ impl State {
         }
     }
 
-    /// Forgets a sync that was deleted, or replaced by another one of the same name.
+    /// Forgets a sync that no longer exists.
     pub fn forget(&self, sync_uid: &str) {
         self.own_writes.forget(sync_uid);
         self.forget_work(sync_uid);

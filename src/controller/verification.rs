@@ -1,4 +1,4 @@
-//! When each sync is verified against live data, changed or not: the safety net for missed events.
+//! When each sync is verified against live data, as a safety net for missed events.
 //!
 //! The time and the random spread are arguments.
 
@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-/// How late a verification may start, as a fraction (1/n) of the period.
+/// A verification starts late by at most this fraction (1/n) of the period.
 const PRECISION: u32 = 100;
 const MAX_TICK: Duration = Duration::from_secs(10);
 const MIN_TICK: Duration = Duration::from_millis(100);
@@ -24,14 +24,12 @@ pub struct VerificationSchedule {
 
 impl VerificationSchedule {
     /// An empty schedule that verifies each sync once per `period`.
-    #[must_use]
     pub fn new(period: Duration) -> Self {
         Self { period, next: Mutex::default() }
     }
 
-    /// Whether the sync is due, in which case its next verification is scheduled. A sync that is
-    /// not scheduled yet is due in half a period at the earliest. `spread`, a number from 0 to 1,
-    /// distributes the verifications of many syncs over time.
+    /// Whether the sync is due. If so, schedules its next verification. The first one is due after
+    /// half a period at the earliest. `spread`, from 0 to 1, distributes syncs over time.
     pub fn take_due(&self, sync_uid: &str, spread: f64, now: Instant) -> bool {
         let mut next = self.next.lock();
         let scheduled = next.get(sync_uid).copied();
@@ -44,7 +42,6 @@ impl VerificationSchedule {
     }
 
     /// The uids of the syncs that are due.
-    #[must_use]
     pub fn due(&self, now: Instant) -> Vec<String> {
         let next = self.next.lock();
         next.iter().filter(|(_, due)| **due <= now).map(|(uid, _)| uid.to_string()).collect()
@@ -57,8 +54,7 @@ impl VerificationSchedule {
 
     /// Calls `wake` with the uids of the syncs that are due, until the future is dropped.
     ///
-    /// One timer serves all syncs: ten thousand timers would take as much memory as the rest of
-    /// what is kept per sync.
+    /// One timer for all syncs: a timer takes as much memory as the rest of the state of a sync.
     pub async fn run(&self, wake: impl Fn(Vec<String>)) {
         let tick = (self.period / PRECISION).clamp(MIN_TICK, MAX_TICK);
         let mut ticks = tokio::time::interval(tick);

@@ -1,9 +1,7 @@
 //! Events: three watches, whatever the number of syncs.
 //!
-//! Each keeps its part of the cache up to date, and requests a reconcile of the syncs that an
-//! event concerns. A watch that fails is started again under backoff; health reports why.
-
-mod backoff;
+//! Each updates its part of the cache, and requests reconciles of the syncs that an event affects.
+//! A failed watch is restarted with backoff, and reported as not ready.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -16,60 +14,54 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Api;
 use kube::Client;
+use kube::Resource;
 use kube::ResourceExt as _;
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher;
 use kube::runtime::watcher::Event;
+use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::access::rule;
 use crate::api::StoredConfigMapSync;
 use crate::api::namespaced_name::NamespacedName;
+use crate::backoff::watch::time_to_next_error;
+use crate::backoff::watch::watch_backoff;
 use crate::cache::Cache;
 use crate::cache::ConfigMapChange;
 use crate::cache::NamespaceChange;
 use crate::cache::Origin;
-use crate::controller::deaths::Deaths;
 use crate::controller::queue::Queue;
 use crate::controller::startup::Part;
 use crate::controller::startup::Startup;
 use crate::controller::state::State;
 use crate::controller::trigger;
-use crate::controller::watch::backoff::time_to_next_error;
-use crate::controller::watch::backoff::watch_backoff;
 use crate::decide::observed::ObservedSync;
 use crate::health::Health;
 use crate::kubernetes::error::KIND_IS_MISSING;
 use crate::metrics::Metrics;
 use crate::names;
+use crate::orphans::DeletedSyncs;
 use crate::telemetry::describe;
 
-/// Objects per page of a list.
+/// Objects per page of a list: a page is decoded as a whole, with all `managedFields`.
 const PAGE_SIZE: u32 = 100;
 
-/// Where the watches take their events.
+/// Receives the events of the watches.
 pub struct Watcher {
-    /// Takes what they contain.
     pub cache: Arc<Cache>,
-    /// Takes the requests for reconciles.
     pub queue: Arc<Queue>,
-    /// Learns which lists are complete.
     pub startup: Arc<Startup>,
-    /// Forgets the syncs that are deleted.
     pub state: Arc<State>,
-    /// Records them.
-    pub deaths: Arc<Deaths>,
-    /// Learns whether the watches work.
+    pub deleted_syncs: Arc<DeletedSyncs>,
     pub health: Arc<Health>,
-    /// Count the copies.
     pub metrics: Arc<Metrics>,
 }
 
 /// Watches `ConfigMapSyncs`.
 pub async fn syncs(watcher: Arc<Watcher>, client: Client) {
-    let api: Api<StoredConfigMapSync> = Api::all(client);
-    let events = watcher::watcher(api, in_small_pages()).backoff(watch_backoff());
+    let events = events::<StoredConfigMapSync>(client);
     let Watcher { cache, queue, .. } = &*watcher;
     watcher
         .follow(Part::Syncs, events, |event| match event {
@@ -94,11 +86,10 @@ pub async fn syncs(watcher: Arc<Watcher>, client: Client) {
         .await;
 }
 
-/// Watches the metadata of `ConfigMaps`, after the list of syncs determines which of them matter.
+/// Watches the metadata of `ConfigMaps`, once the list of syncs determines which are relevant.
 pub async fn config_maps(watcher: Arc<Watcher>, client: Client) {
     watcher.startup.wait_for(Part::Syncs).await;
-    let api: Api<PartialObjectMeta<ConfigMap>> = Api::all(client);
-    let events = watcher::watcher(api, in_small_pages()).backoff(watch_backoff());
+    let events = events::<PartialObjectMeta<ConfigMap>>(client);
     let Watcher { cache, queue, metrics, .. } = &*watcher;
     watcher
         .follow(Part::ConfigMaps, events, |event| {
@@ -128,8 +119,7 @@ pub async fn config_maps(watcher: Arc<Watcher>, client: Client) {
 
 /// Watches the metadata of namespaces.
 pub async fn namespaces(watcher: Arc<Watcher>, client: Client) {
-    let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
-    let events = watcher::watcher(api, in_small_pages()).backoff(watch_backoff());
+    let events = events::<PartialObjectMeta<Namespace>>(client);
     let Watcher { cache, queue, .. } = &*watcher;
     watcher
         .follow(Part::Namespaces, events, |event| {
@@ -153,20 +143,21 @@ pub async fn namespaces(watcher: Arc<Watcher>, client: Client) {
         .await;
 }
 
-/// A page is decoded as a whole, with all `managedFields`, before anything of it is used.
-fn in_small_pages() -> watcher::Config {
-    watcher::Config::default().page_size(PAGE_SIZE)
+fn events<K>(client: Client) -> impl Stream<Item = watcher::Result<Event<K>>>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let config = watcher::Config::default().page_size(PAGE_SIZE);
+    watcher::watcher(Api::<K>::all(client), config).backoff(watch_backoff())
 }
 
 // === impl Watcher ===
 
 impl Watcher {
-    /// Passes every event to `handle`, and keeps health and startup informed. Ends with the
-    /// stream.
+    /// Passes every event to `handle`, and updates health and startup. Ends with the stream.
     ///
-    /// A watch that was restarted after an error is silent until something happens, while one that
-    /// fails again reports it. So a silence that is longer than the delay before the next attempt
-    /// counts as success.
+    /// A restarted watch is silent until the next event, while another failure is reported. So a
+    /// silence longer than the delay before the next attempt counts as success.
     async fn follow<K: Debug>(
         &self,
         part: Part,
@@ -210,40 +201,36 @@ impl Watcher {
     fn failed(&self, part: Part, error: &watcher::Error) {
         let why = explain(part, error);
         if self.health.set(part.health_part(), Err(why.clone())) {
-            tracing::warn!(
-                error = why,
-                "{} fails; trying again until it works",
-                part.health_part()
-            );
+            tracing::warn!(error = why, "{} failed; will retry", part.health_part());
         }
     }
 
-    /// A sync was created or changed. If another one had its name, that one was deleted.
+    /// A sync was created or changed. A previous one with the same name was deleted.
     fn sync_applied(&self, stored: &StoredConfigMapSync) {
         let Some(sync) = ObservedSync::of(stored) else { return };
         if let Some(replaced) = self.cache.apply_sync(&sync) {
-            self.sync_died(&replaced);
+            self.sync_is_gone(&replaced);
         }
     }
 
     fn sync_deleted(&self, name: &NamespacedName) {
-        self.queue.forget(name);
+        self.queue.pop(name);
         if let Some(uid) = self.cache.remove_sync(name) {
-            self.sync_died(&uid);
+            self.sync_is_gone(&uid);
         }
     }
 
-    /// What the sync left behind will be collected, and its destinations are free for others.
-    fn sync_died(&self, uid: &str) {
+    /// Its copies will be collected; its destinations are available to other syncs.
+    fn sync_is_gone(&self, uid: &str) {
         self.state.forget(uid);
-        self.deaths.sync_died(uid, &self.cache, Instant::now());
+        self.deleted_syncs.record(uid, &self.cache, Instant::now());
         for at in self.cache.copies_of(uid) {
             self.queue.wake(self.cache.syncs_referring_to(&at));
         }
     }
 }
 
-/// One line that says what to do.
+/// What failed, and what to do, in one line.
 fn explain(part: Part, error: &watcher::Error) -> String {
     let status = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
@@ -260,7 +247,6 @@ fn explain(part: Part, error: &watcher::Error) -> String {
 }
 
 /// Permissions for the watches.
-#[must_use]
 pub fn access() -> Vec<PolicyRule> {
     let watched = |group, resource| rule(group, resource, &["list", "watch"]);
     vec![

@@ -11,6 +11,7 @@ use kube::Resource as _;
 use kube::api::Patch;
 
 use crate::api::ConfigMapSync;
+use crate::api::ConfigMapSyncStatus;
 use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Action;
 use crate::decide::observed::Version;
@@ -104,4 +105,20 @@ pub async fn patch_finalizers(
     let patched = api.patch_metadata(&name.name, &requests::patch_parameters(), &patch).await;
     let failed = |error| classify(&format!("patch ConfigMapSync {name}"), &error);
     Ok(patched.map_err(failed)?.metadata)
+}
+
+/// Replaces the status of the sync `name`, if the sync is as it was `seen`.
+pub async fn patch_status(
+    client: &Client,
+    name: &NamespacedName,
+    seen: &Version,
+    status: &ConfigMapSyncStatus,
+) -> Result<ObjectMeta, CallError> {
+    let failed = |error| classify(&format!("patch ConfigMapSync {name}"), &error);
+    let status = serde_json::to_value(status).map_err(kube::Error::SerdeError).map_err(failed)?;
+    let patch = requests::replace_status(seen, &status);
+    let url = ConfigMapSync::url_path(&(), Some(&name.namespace));
+    let request = requests::patch_status(&url, &name.name, patch).map_err(failed)?;
+    let patched: requests::MetadataOnly = client.request(request).await.map_err(failed)?;
+    Ok(patched.metadata)
 }

@@ -75,10 +75,8 @@ pub const ROOMS: Table = &[
 
 /// The files of `src/controller`.
 pub const CONTROLLER: Table = &[
-    ("stopping", &[]),
     ("startup", &[]),
     ("trigger", &[]),
-    ("deaths", &[]),
     ("retries", &[]),
     ("own_writes", &[]),
     ("excerpts", &[]),
@@ -86,10 +84,10 @@ pub const CONTROLLER: Table = &[
     ("state", &["retries", "own_writes", "excerpts", "verification"]),
     ("queue", &["startup"]),
     ("observe", &["retries", "excerpts"]),
-    ("act", &["stopping"]),
+    ("act", &[]),
     ("report", &[]),
     ("record", &["retries", "state", "observe", "act"]),
-    ("reconcile", &["stopping", "state", "queue", "observe", "act", "report", "record"]),
-    ("collect", &["stopping", "startup", "deaths", "state", "observe", "act", "record"]),
-    ("watch", &["startup", "trigger", "deaths", "state", "queue"]),
+    ("reconcile", &["state", "queue", "observe", "act", "report", "record"]),
+    ("collect", &["startup", "retries", "state", "observe", "act", "record"]),
+    ("watch", &["startup", "trigger", "state", "queue"]),
 ];

@@ -1,7 +1,7 @@
-//! Sends the writes of a plan side by side, and waits for their answers for a limited time.
+//! Sends the writes of a plan in parallel, and waits a limited time for the responses.
 //!
-//! One namespace that answers slowly must not keep a reconcile from ending, since nothing else
-//! happens for its sync meanwhile. Writes that are not answered in time continue.
+//! One slow namespace must not keep a reconcile from ending: nothing else happens for its sync
+//! meanwhile. Writes without a response continue in the background.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,19 +21,19 @@ use crate::controller::act::writer::Writer;
 use crate::election::Lead;
 use crate::kubernetes::error::NotLeading;
 
-/// How long to wait while no write is answered.
+/// How long to wait for the next response.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What happened at a destination.
 #[derive(Clone, Debug)]
 pub enum DestinationOutcome {
-    /// The write was answered.
     Answered(Answered),
-    /// The write was sent and is not answered yet.
+    /// The write was sent; there is no response yet.
     InFlight,
 }
 
 /// The writes in flight.
+#[derive(Default)]
 pub struct Late {
     answers: FuturesUnordered<BoxFuture<'static, (NamespacedName, Answer)>>,
 }
@@ -41,21 +41,20 @@ pub struct Late {
 /// `None`: the task that sent the write has failed.
 type Answer = Option<Result<Answered, NotLeading>>;
 
-/// Sends the `planned` writes, and waits until all are answered, or until none has been for a second. Returns
-/// what happened at each destination, and the writes in flight.
+/// Sends the `planned` writes. Waits for all responses, but at most a second for the next one.
+/// Returns what happened at each destination, and the writes in flight.
 ///
-/// Fair: the permits are acquired one by one, so that a sync has one place in the line of waiting
-/// syncs, however many copies it has.
+/// Fair: permits are acquired one by one, so that a sync waits in the queue for permits once,
+/// however many copies it has.
 ///
-/// # Errors
-/// This process no longer leads, or is stopping. Writes that were sent continue.
+/// Fails if this process no longer leads, or is stopping. Writes that were sent continue.
 pub async fn send_all(
     writer: &Arc<Writer>,
     lead: &Lead,
     planned: impl Iterator<Item = Write>,
 ) -> Result<(BTreeMap<NamespacedName, DestinationOutcome>, Late), NotLeading> {
     let mut results = BTreeMap::new();
-    let mut late = Late { answers: FuturesUnordered::new() };
+    let mut late = Late::default();
     for write in planned {
         let permit = writer.permits.acquire().await?;
         let (writer, lead, at) = (Arc::clone(writer), lead.clone(), write.at.clone());
@@ -64,7 +63,7 @@ pub async fn send_all(
             let _permit = permit;
             writer.write(&lead, &write).await
         };
-        // A task of its own, so that it continues without this future.
+        // A separate task, which continues when this future ends.
         let task = tokio::spawn(task.in_current_span());
         late.answers.push(async move { (at, task.await.ok()) }.boxed());
     }
@@ -78,7 +77,10 @@ pub async fn send_all(
             }
             Ok(None) => return Ok((results, late)),
             Err(_) => {
-                tracing::info!(writes = late.answers.len(), "not waiting for what answers late");
+                tracing::info!(
+                    writes = late.answers.len(),
+                    "writes without a response continue in the background"
+                );
                 return Ok((results, late));
             }
         }
@@ -88,20 +90,12 @@ pub async fn send_all(
 // === impl Late ===
 
 impl Late {
-    /// No writes.
-    #[must_use]
-    pub fn none() -> Self {
-        Self { answers: FuturesUnordered::new() }
-    }
-
-    /// Whether no write is in flight.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.answers.is_empty()
     }
 
-    /// Waits for the next answer; `None` after the last one. The answer itself is `None` if the
-    /// write was not sent.
+    /// Waits for the next response; `None` after the last one. The response itself is `None` if
+    /// the write was not sent.
     pub async fn next(&mut self) -> Option<(NamespacedName, Option<Answered>)> {
         let (at, answer) = self.answers.next().await?;
         Some((at, answer.and_then(Result::ok)))

@@ -1,4 +1,4 @@
-//! A write of one copy: what is to be done, and what came of it.
+//! A write of one copy, and its result.
 
 use std::time::Instant;
 
@@ -7,48 +7,48 @@ use crate::decide::Action;
 use crate::decide::ContentHash;
 use crate::kubernetes::error::ApiFailure;
 
-/// A write that is to be made.
+/// A write to send.
 #[derive(Clone, Debug)]
 pub struct Write {
-    /// The copy.
     pub at: NamespacedName,
-    /// What is to be done to it.
     pub action: Action,
-    /// Hash of the content that is wanted, if any is.
+    /// Hash of the desired content.
     pub content_hash: Option<ContentHash>,
-    /// Whether it only restores what an earlier reconcile had written: another client has undone
-    /// that.
+    /// Whether it only restores what an earlier reconcile had written and another client undid.
     pub is_repair: bool,
 }
 
-/// A write that was made.
+/// A write that was answered.
 #[derive(Clone, Debug)]
 pub struct Answered {
     /// uid of the destination's namespace when the write was sent.
     pub namespace_uid: Option<String>,
-    /// Hash of the content that was wanted.
+    /// Hash of the desired content.
     pub content_hash: Option<ContentHash>,
-    /// When it was answered.
     pub at: Instant,
-    /// What came of it.
     pub result: WriteResult,
 }
 
-/// What came of a write.
+/// The result of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteResult {
     /// It took effect.
-    Written {
-        /// See [`Write::is_repair`].
-        is_repair: bool,
-    },
+    Written { is_repair: bool },
     /// The copy was not as observed: observe again.
     Conflict {
-        /// Whether another client had changed a copy that existed.
+        /// Whether another client had changed an existing copy.
         changed_by_others: bool,
         /// Why the copy could not be read afterwards, if it could not.
         unread: Option<ApiFailure>,
     },
     /// The API server rejected it, or did not respond.
     Failed(ApiFailure),
+}
+
+// === impl WriteResult ===
+
+impl WriteResult {
+    pub const fn is_written(&self) -> bool {
+        matches!(self, Self::Written { .. })
+    }
 }

@@ -1,13 +1,15 @@
 //! Sends one write of a copy, under a live `Lead`.
 //!
 //! Creates are POSTs, updates are JSON patches that carry the resourceVersion they were decided
-//! on, deletes carry preconditions. In `act`, what an answer tells goes into the cache at once.
+//! on, deletes carry preconditions. The metadata in each response goes into the cache at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 use std::time::Instant;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Client;
+use tokio::time::sleep;
 use tracing::Instrument as _;
 use tracing::Span;
 
@@ -15,7 +17,6 @@ use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
 use crate::cache::Origin;
 use crate::cache::Reader;
-use crate::controller::act::fence::FenceLag;
 use crate::controller::act::permits::Permits;
 use crate::controller::act::write::Answered;
 use crate::controller::act::write::Write;
@@ -32,33 +33,28 @@ use crate::kubernetes::error::NotLeading;
 use crate::kubernetes::requests;
 use crate::metrics::Metrics;
 
+/// How long an API server may take to receive a leader record.
+const MAX_RECORD_LAG: Duration = Duration::from_secs(5);
+const FENCE_RETRY_PERIOD: Duration = Duration::from_millis(250);
+
 /// Sends writes of copies.
 pub struct Writer {
-    /// Sends them.
     pub client: Client,
-    /// Takes what the answers contain.
     pub cache: Arc<Cache>,
-    /// Reads a copy after a conflict.
     pub reader: Arc<Reader>,
-    /// Tells whether a rejection by the fence is final.
     pub leader_record: Arc<LeaderRecord>,
-    /// Bound the writes in flight.
     pub permits: Permits,
-    /// Count them.
     pub metrics: Arc<Metrics>,
 }
 
-/// The resourceVersion of the copy, if the answer contains one.
+/// The resourceVersion of the copy, if the response contains one.
 type Sent = Result<Option<String>, CallError>;
 
 // === impl Writer ===
 
 impl Writer {
-    /// Makes one write, for which the caller holds a permit. After a conflict, the copy is read
-    /// into the cache.
-    ///
-    /// # Errors
-    /// This process no longer leads.
+    /// Sends one write, for which the caller holds a permit. After a conflict, reads the copy into
+    /// the cache. Fails if this process no longer leads.
     pub async fn write(&self, lead: &Lead, write: &Write) -> Result<Answered, NotLeading> {
         let Write { at, action, content_hash, is_repair } = write;
         let verb = action.verb();
@@ -69,7 +65,7 @@ impl Writer {
             resource_version = tracing::field::Empty,
             reason = tracing::field::Empty,
         );
-        // Before it is sent: a failure concerns this namespace, not a later one of the same name.
+        // Before it is sent: a failure does not apply to a later namespace of the same name.
         let namespace_uid = self.cache.namespace(&at.namespace).1;
         let sent = self.send_past_fence(lead, at, action).instrument(span.clone()).await?;
         self.metrics.copies.count_write(verb, sent.is_ok());
@@ -80,7 +76,7 @@ impl Writer {
                 WriteResult::Written { is_repair: *is_repair }
             }
             Err(CallError::Conflict) => {
-                span.record("reason", "LookAgain");
+                span.record("reason", "ResourceVersionConflict");
                 let unread = self.reader.refresh(at).instrument(span).await.err();
                 let changed_by_others = !matches!(action, Action::Create(_));
                 WriteResult::Conflict { changed_by_others, unread }
@@ -95,20 +91,27 @@ impl Writer {
         Ok(Answered { namespace_uid, content_hash, at: Instant::now(), result })
     }
 
-    /// Sends, and again for a while if the fence rejects it although this process leads.
+    /// Sends, and again for a while if the fence rejects it although this process leads: the API
+    /// server may not have received our leader record yet. If the record was replaced, this
+    /// process no longer leads.
     async fn send_past_fence(
         &self,
         lead: &Lead,
         at: &NamespacedName,
         action: &Action,
     ) -> Result<Sent, NotLeading> {
-        let lag = FenceLag::begin();
+        let began = Instant::now();
         loop {
             let sent = self.send(lead, at, action).await?;
-            let is_fenced = matches!(sent, Err(CallError::Fenced(_)));
-            if !is_fenced || !lag.wait(&self.leader_record, lead).await? {
+            if !matches!(sent, Err(CallError::Fenced(_))) {
                 return Ok(sent);
             }
+            self.leader_record.verify(lead).await;
+            lead.remaining()?;
+            if began.elapsed() >= MAX_RECORD_LAG {
+                return Ok(sent);
+            }
+            sleep(FENCE_RETRY_PERIOD).await;
         }
     }
 
@@ -176,7 +179,7 @@ fn log_failure(span: &Span, at: &NamespacedName, verb: &str, failure: &ApiFailur
             action = verb,
             %reason,
             error = failure.failure.message,
-            "copy not written; it is tried again"
+            "copy not written; will retry"
         );
     });
 }

@@ -1,7 +1,7 @@
 //! Reports that the brake holds: a metric, a log line, and an Event.
 //!
-//! The Event is about the operator's own pod, the one object whose name and uid are known without
-//! a read or another permission. It appears beside the operator, in its namespace.
+//! The Event regards the operator's own pod, the only object whose name and uid are known without
+//! a read and without further permissions. It appears in the namespace of the operator.
 
 use std::sync::Arc;
 
@@ -17,30 +17,32 @@ use crate::names;
 
 /// Reports the brake.
 pub struct BrakeReport {
-    /// Sends the Event.
     pub events: Arc<Events>,
     /// The pod of this process: the object of the Event.
     pub pod: ObjectReference,
-    /// Count what the brake holds.
     pub metrics: Arc<Metrics>,
 }
 
 // === impl BrakeReport ===
 
 impl BrakeReport {
-    /// Counts what the brake holds. Logs and sends an Event when it begins to hold, and logs when
-    /// it no longer does. `is_held` is the state of the last time.
+    /// Sets the metric. Logs and sends an Event when the brake begins to hold, and logs when it
+    /// ceases to. `is_held` is updated.
     pub async fn report(&self, lead: &Lead, brake: Option<Brake>, is_held: &mut bool) {
         self.metrics.copies.set_held(brake.map_or(0, |brake| brake.orphans));
         let was_held = std::mem::replace(is_held, brake.is_some());
         match brake {
             Some(brake) if !was_held => {
-                tracing::warn!(orphans = brake.orphans, limit = brake.limit, "not swept: {brake}");
+                tracing::warn!(
+                    orphans = brake.orphans,
+                    limit = brake.limit,
+                    "orphan collection held: {brake}"
+                );
                 if lead.remaining().is_ok() {
                     self.events.publish(event(brake), self.pod.clone()).await;
                 }
             }
-            None if was_held => tracing::info!("the sweep is no longer held"),
+            None if was_held => tracing::info!("orphan collection is no longer held"),
             _ => {}
         }
     }

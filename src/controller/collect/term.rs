@@ -1,4 +1,4 @@
-//! What orphan collection remembers from one time to the next, for one term.
+//! What orphan collection remembers from one run to the next, for one term.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -23,23 +23,23 @@ pub struct Term {
 // === impl Term ===
 
 impl Term {
-    /// How long this orphan is known, from now on if it is new.
+    /// How long this orphan has been known; zero if it is new.
     pub fn known_for(&mut self, copy_uid: &str, sync_uid: &str, now: Instant) -> Duration {
         let key = (copy_uid.to_owned(), sync_uid.to_owned());
         now.saturating_duration_since(*self.first_observed.entry(key).or_insert(now))
     }
 
-    /// Logs an obstacle, once until it changes.
-    pub fn complain(&mut self, why: Option<&str>) {
+    /// Logs an obstacle whenever it changes.
+    pub fn log_obstacle(&mut self, why: Option<&str>) {
         if let Some(why) = why
             && self.obstacle.as_deref() != Some(why)
         {
-            tracing::warn!(error = why, "orphans are not swept; looking again");
+            tracing::warn!(error = why, "cannot collect orphans; will retry");
         }
         self.obstacle = why.map(ToOwned::to_owned);
     }
 
-    /// Forgets all but `orphans`. Returns the uids of syncs that have no orphans any more.
+    /// Forgets all but `orphans`. Returns the uids of syncs that no longer have any.
     pub fn forget_all_but(
         &mut self,
         orphans: &BTreeMap<NamespacedName, OrphanCandidate>,

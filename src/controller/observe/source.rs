@@ -1,4 +1,4 @@
-//! The source: from the cache, or by a read.
+//! The source, from the cache or by a read.
 
 use crate::api::ConfigMapSyncSpec;
 use crate::api::SourceVersion;
@@ -8,11 +8,10 @@ use crate::cache::CachedConfigMap;
 use crate::cache::Entry;
 use crate::cache::reader::LiveConfigMap;
 use crate::controller::excerpts::KeptExcerpt;
-use crate::controller::observe::reads::FailedRead;
-use crate::controller::observe::reads::Reads;
+use crate::controller::observe::view::Reads;
 use crate::controller::observe::view::View;
+use crate::controller::retries::FailedAttempt;
 use crate::decide::ContentHash;
-use crate::decide::Ownership;
 use crate::decide::desired::source_name;
 use crate::decide::excerpt::Excerpt;
 use crate::decide::excerpt::excerpt;
@@ -21,9 +20,8 @@ use crate::decide::observed::ObservedSource;
 use crate::decide::observed::ObservedSync;
 use crate::decide::observed::SourceContent;
 use crate::decide::observed::Version;
-use crate::decide::ownership;
 
-/// The source as the cache knows it. One that the cache does not follow yet counts as present and
+/// The source from the cache. If the cache does not follow it yet, it counts as existing and
 /// unread, so that it is read.
 pub fn known_source(
     view: View<'_>,
@@ -48,8 +46,8 @@ pub fn known_source(
     }
 }
 
-/// Reads the source, unless that must wait. With `verify`, a content that another sync has just
-/// read is not used.
+/// Reads the source, unless the read must wait. With `verify`, the result of a read for another
+/// sync is not used.
 pub async fn read_source(
     view: View<'_>,
     sync: &ObservedSync,
@@ -73,8 +71,9 @@ pub async fn read_source(
             let version = source_version(version);
             let (known, part) = excerpt(&content, &digest, spec);
             if spec.keys.is_some() {
-                let kept = KeptExcerpt::new(version.clone(), sync.generation, known.clone());
-                reads.excerpt = Some(kept);
+                let (source, excerpt) = (version.clone(), known.clone());
+                let generation = sync.generation;
+                reads.excerpt = Some(KeptExcerpt { source, generation, excerpt });
             }
             let seen = SourceContent::Read(known, part);
             ObservedSource::Existing(source(view.cache, &name, &entry, version, seen))
@@ -86,9 +85,9 @@ pub async fn read_source(
                 ObservedSource::Missing { confirmed: true }
             }
         },
-        Err(refusal) => {
-            let failure = refusal.failure.clone();
-            reads.source = Some(Err(FailedRead::now(refusal)));
+        Err(error) => {
+            let failure = error.failure.clone();
+            reads.source = Some(Err(FailedAttempt::now(error, None)));
             ObservedSource::Unreadable(failure)
         }
     }
@@ -101,31 +100,17 @@ fn source(
     version: SourceVersion,
     content: SourceContent,
 ) -> ExistingSource {
-    ExistingSource {
-        version,
-        refused: entry.no_copy,
-        is_copy: is_copy(cache, name, entry),
-        content,
-    }
+    let owner = entry.sync_uid().and_then(|uid| cache.sync_with_uid(uid));
+    let is_copy = entry.is_copy(name, owner.as_ref());
+    ExistingSource { version, refused: entry.no_copy, is_copy, content }
 }
 
 fn source_version(Version { uid, resource_version }: Version) -> SourceVersion {
     SourceVersion { uid, resource_version }
 }
 
-/// Whether a source is itself a copy: the identity in its ownership markers agrees, whichever sync
-/// it belongs to.
-fn is_copy(cache: &Cache, name: &NamespacedName, entry: &Entry) -> bool {
-    let Some(markers) = &entry.markers else { return false };
-    let owner = cache.sync_with_uid(&markers.sync_uid);
-    let Some(marked) = markers.sync.as_ref().and_then(|sync| sync.parse().ok()) else {
-        return false;
-    };
-    ownership(name, Some(markers), "", &marked, owner.as_ref()) != Ownership::Foreign
-}
-
-/// The excerpt of this version of the source, from an earlier read by this process or by the
-/// process that wrote the status.
+/// The excerpt of this version of the source, from an earlier read by this process or by the one
+/// that wrote the status.
 fn known_excerpt(
     view: View<'_>,
     sync: &ObservedSync,

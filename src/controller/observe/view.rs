@@ -1,29 +1,41 @@
-//! What an observation is made from.
+//! Input and output of `observe` beside the sync and what exists.
 
+use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
 use crate::cache::Reader;
 use crate::controller::excerpts::KeptExcerpt;
+use crate::controller::retries::FailedAttempt;
 use crate::controller::retries::HeldBack;
 
-/// What an observation is made from.
+/// What `observe` uses.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
     /// What is known of the cluster.
     pub cache: &'a Cache,
     /// Reads what is not known.
     pub reader: &'a Reader,
-    /// The reads and writes that must wait, as of the start of the reconcile: a delay that ends
-    /// later is over for the next reconcile only, so that a reconcile attempts each write at most
-    /// once.
+    /// The reads and writes that must wait, as of the start of the reconcile. Delays that end
+    /// during the reconcile count for the next one, so that each write is attempted once.
     pub held_back: HeldBack<'a>,
-    /// What the last read of the source found.
+    /// The excerpt from the last read of the source.
     pub excerpt: Option<&'a KeptExcerpt>,
+}
+
+/// The results of the reads of an observation.
+#[derive(Debug, Default)]
+pub struct Reads {
+    /// The read of the source; `None` if it was not read.
+    pub source: Option<Result<(), FailedAttempt>>,
+    /// The excerpt to keep, if there is a new one.
+    pub excerpt: Option<KeptExcerpt>,
+    /// The failed reads of copies.
+    pub failed_copies: Vec<(NamespacedName, FailedAttempt)>,
 }
 
 // === impl View ===
 
 impl<'a> View<'a> {
-    /// An observation without earlier reconciles: nothing must wait.
+    /// A view without state from earlier reconciles.
     #[must_use]
     pub const fn new(cache: &'a Cache, reader: &'a Reader) -> Self {
         Self { cache, reader, held_back: HeldBack::nothing(), excerpt: None }

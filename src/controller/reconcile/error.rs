@@ -8,28 +8,16 @@ use crate::kubernetes::error::NotLeading;
 /// Why a reconcile as a whole failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nothing may be written.
+    /// This process no longer leads.
     #[error(transparent)]
     NotLeading(#[from] NotLeading),
     /// The finalizer could not be patched.
     #[error("cannot patch the finalizer of ConfigMapSync {sync}: {}", .failure.failure.message)]
-    PatchFinalizer {
-        /// The sync.
-        sync: NamespacedName,
-        /// Why.
-        failure: ApiFailure,
-    },
+    PatchFinalizer { sync: NamespacedName, failure: ApiFailure },
     /// The status could not be patched.
     #[error(
         "cannot report {} ({}) in the status of ConfigMapSync {sync}: {}",
-        .verdict.reason.as_str(), .verdict.message, .failure.failure.message
+        .summary.reason.as_str(), .summary.message, .failure.failure.message
     )]
-    PatchStatus {
-        /// The sync.
-        sync: NamespacedName,
-        /// What the status should say.
-        verdict: Box<Failure>,
-        /// Why.
-        failure: ApiFailure,
-    },
+    PatchStatus { sync: NamespacedName, summary: Box<Failure>, failure: ApiFailure },
 }

@@ -26,7 +26,6 @@ pub struct Contention {
 
 impl Contention {
     /// No change before `now`.
-    #[must_use]
     pub fn new(now: Instant) -> Self {
         Self { changes: VecDeque::new(), backoff: None, until: now }
     }
@@ -51,13 +50,11 @@ impl Contention {
     }
 
     /// When the next repair may be made; `None`: now.
-    #[must_use]
     pub fn until(&self, now: Instant) -> Option<Instant> {
         (self.until > now).then_some(self.until)
     }
 
     /// Whether the copy has been quiet for long enough to forget its changes.
-    #[must_use]
     pub fn is_over(&self, now: Instant) -> bool {
         let quiet = if self.backoff.is_some() { CAP_REFUSED } else { WINDOW };
         now.saturating_duration_since(self.until) > quiet

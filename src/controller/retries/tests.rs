@@ -4,11 +4,6 @@ use crate::decide::reason::Reason;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn refusal() -> ApiFailure {
-    let failure = Failure::new(Reason::Forbidden, "no");
-    ApiFailure { failure, backoff_cap: CAP_REFUSED, retry_after: None }
-}
-
 fn at() -> NamespacedName {
     NamespacedName::new("app", "shared")
 }
@@ -17,26 +12,22 @@ fn subject() -> Subject {
     Subject::Destination(at())
 }
 
-fn attempt() -> Attempt {
-    Attempt { namespace_uid: Some("n".to_owned()), content_hash: None }
-}
-
-fn fail(retries: &Retries, refusal: ApiFailure, now: Instant) {
-    retries.failed("s", subject(), attempt(), refusal, now);
+fn fail(retries: &Retries, reason: Reason, at: Instant) {
+    let failure = Failure::new(reason, "no");
+    let failure = ApiFailure { failure, backoff_cap: CAP_REFUSED, retry_after: None };
+    let namespace_uid = Some("n".to_owned());
+    let attempt = FailedAttempt { failure, at, namespace_uid, content_hash: None };
+    retries.failed("s", subject(), attempt);
 }
 
 fn held(retries: &Retries, now: Instant) -> Option<PendingRetry> {
     retries.held_back("s", now).destination(&at(), Some("n"))
 }
 
-fn is_empty(retries: &Retries) -> bool {
-    retries.syncs.lock().is_empty()
-}
-
 #[test]
 fn a_failure_holds_until_its_delay_is_over() {
     let (retries, now) = (Retries::default(), Instant::now());
-    fail(&retries, refusal(), now);
+    fail(&retries, Reason::Forbidden, now);
     assert!(held(&retries, now).is_some());
     assert!(retries.next_retry("s", now).unwrap() < SECOND * 2);
     assert_eq!(held(&retries, now + SECOND * 2), None);
@@ -46,12 +37,12 @@ fn a_failure_holds_until_its_delay_is_over() {
 fn delays_grow_until_a_success() {
     let (retries, now) = (Retries::default(), Instant::now());
     for _ in 0..6 {
-        fail(&retries, refusal(), now);
+        fail(&retries, Reason::Forbidden, now);
     }
     assert!(retries.next_retry("s", now).unwrap() > SECOND * 20);
     retries.succeeded("s", &subject());
-    assert!(is_empty(&retries));
-    fail(&retries, refusal(), now);
+    assert!(retries.syncs.lock().is_empty());
+    fail(&retries, Reason::Forbidden, now);
     assert!(retries.next_retry("s", now).unwrap() < SECOND * 2);
 }
 
@@ -59,7 +50,7 @@ fn delays_grow_until_a_success() {
 fn an_attempt_is_a_retry_until_one_succeeds() {
     let (retries, now) = (Retries::default(), Instant::now());
     assert!(!retries.has_failed("s", &at()));
-    fail(&retries, refusal(), now);
+    fail(&retries, Reason::Forbidden, now);
     assert!(retries.has_failed("s", &at()));
     retries.succeeded("s", &subject());
     assert!(!retries.has_failed("s", &at()));
@@ -68,7 +59,7 @@ fn an_attempt_is_a_retry_until_one_succeeds() {
 #[test]
 fn one_destination_does_not_hold_another() {
     let (retries, now) = (Retries::default(), Instant::now());
-    fail(&retries, refusal(), now);
+    fail(&retries, Reason::Forbidden, now);
     let other = NamespacedName::new("app", "other");
     assert_eq!(retries.held_back("s", now).destination(&other, Some("n")), None);
     assert_eq!(retries.held_back("t", now).destination(&at(), Some("n")), None);
@@ -77,7 +68,8 @@ fn one_destination_does_not_hold_another() {
 #[test]
 fn a_failure_of_the_sync_holds_its_source_only() {
     let (retries, now) = (Retries::default(), Instant::now());
-    retries.failed("s", Subject::Sync, Attempt::default(), refusal(), now);
+    let failure = ApiFailure::transient("no".to_owned());
+    retries.failed("s", Subject::Sync, FailedAttempt::now(failure, None));
     assert!(retries.held_back("s", now).source().is_some());
     assert_eq!(held(&retries, now), None);
     assert_eq!(retries.held_back("s", now + SECOND * 2).source(), None);
@@ -87,7 +79,7 @@ fn a_failure_of_the_sync_holds_its_source_only() {
 #[test]
 fn a_failure_not_tried_again_is_forgotten() {
     let (retries, now) = (Retries::default(), Instant::now());
-    fail(&retries, refusal(), now);
+    fail(&retries, Reason::Forbidden, now);
     retries.reconciled("s", |_| true, now + SECOND * 2);
     assert_eq!(retries.next_retry("s", now + SECOND * 2), None);
 }
@@ -95,8 +87,7 @@ fn a_failure_not_tried_again_is_forgotten() {
 #[test]
 fn what_needs_a_change_waits_until_verification() {
     let (retries, now) = (Retries::default(), Instant::now());
-    let failure = Failure::new(Reason::TooLarge, "too large");
-    fail(&retries, ApiFailure { failure, ..refusal() }, now);
+    fail(&retries, Reason::TooLarge, now);
     let later = now + SECOND * 1000;
     retries.reconciled("s", |_| true, later);
     assert!(held(&retries, later).is_some());

@@ -19,6 +19,7 @@ pub fn operations<'a>(events: &[&'a Event]) -> Vec<(&'a str, &'a str)> {
 /// Whether a reconcile ended before the response to one of its writes arrived. Such a write may be
 /// reported twice: while it is pending, and when the response arrives.
 pub fn write_outlived_reconcile(cluster: &OperatorCluster) -> bool {
-    let is_late = |line: &Value| line["message"] == "not waiting for what answers late";
+    let is_late =
+        |line: &Value| line["message"] == "writes without a response continue in the background";
     cluster.replicas.iter().any(|replica| replica.logs().iter().any(is_late))
 }

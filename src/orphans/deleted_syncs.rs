@@ -1,8 +1,8 @@
 //! Which syncs were deleted in this term, and which copies each of them left behind.
 //!
 //! A sync that was cleaned up leaves none. A copy that appears later with its uid is either a late
-//! write of ours, which was left behind too, or was restored from a backup, which was not: its
-//! sync may be restored next. Its field ownership distinguishes the two.
+//! write by this operator, which counts as left behind, or was restored from a backup, which does
+//! not: its sync may be restored next. Field ownership distinguishes the two.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -22,26 +22,26 @@ use crate::decide::orphans::OrphanCandidate;
 /// How long a write that was in flight may take to appear.
 const LATE_WRITES: Duration = Duration::from_hours(1);
 
-/// The deleted syncs, and the wake-up of orphan collection.
+/// The syncs that were deleted in this term, and the requests for orphan collection.
 #[derive(Debug, Default)]
-pub struct Deaths {
-    woken: Notify,
-    deaths: Mutex<HashMap<String, Death>>,
+pub struct DeletedSyncs {
+    requests: Notify,
+    deletions: Mutex<HashMap<String, Deletion>>,
 }
 
 #[derive(Debug)]
-struct Death {
+struct Deletion {
     at: Instant,
     /// uids of its copies at that time.
     left: HashSet<String>,
 }
 
-// === impl Deaths ===
+// === impl DeletedSyncs ===
 
-impl Deaths {
+impl DeletedSyncs {
     /// Records the deletion of a sync that existed in this term. Requests a collection if it has
     /// left copies behind.
-    pub fn sync_died(&self, uid: &str, cache: &Cache, now: Instant) {
+    pub fn record(&self, uid: &str, cache: &Cache, now: Instant) {
         let copies = cache.copies_of(uid).into_iter().map(|at| cache.config_map(&at));
         let left: HashSet<_> = copies
             .filter_map(|known| match known {
@@ -50,9 +50,9 @@ impl Deaths {
             })
             .collect();
         let has_left_copies = !left.is_empty();
-        self.deaths.lock().insert(uid.to_owned(), Death { at: now, left });
+        self.deletions.lock().insert(uid.to_owned(), Deletion { at: now, left });
         if has_left_copies {
-            self.wake();
+            self.request_collection();
         }
     }
 
@@ -60,34 +60,34 @@ impl Deaths {
     #[must_use]
     pub fn left_behind(&self, cache: &Cache, at: &NamespacedName) -> bool {
         let CachedConfigMap::Present(entry) = cache.config_map(at) else { return false };
-        let deaths = self.deaths.lock();
-        let death = entry.markers.as_ref().and_then(|markers| deaths.get(&markers.sync_uid));
+        let deletions = self.deletions.lock();
+        let deletion = entry.markers.as_ref().and_then(|markers| deletions.get(&markers.sync_uid));
         let is_our_write = matches!(entry.fields, FieldOwnership::Ours { .. });
-        death.is_some_and(|death| is_our_write || death.left.contains(&entry.version.uid))
+        deletion.is_some_and(|it| is_our_write || it.left.contains(&entry.version.uid))
     }
 
     /// Forgets old deletions without orphans: no late write can appear any more.
     pub fn forget_old(&self, orphans: &BTreeMap<NamespacedName, OrphanCandidate>, now: Instant) {
-        let mut deaths = self.deaths.lock();
-        if deaths.is_empty() {
+        let mut deletions = self.deletions.lock();
+        if deletions.is_empty() {
             return;
         }
         let orphaned: HashSet<_> =
             orphans.values().map(|it| it.markers.sync_uid.as_str()).collect();
-        deaths.retain(|uid, death| {
-            let is_recent = now.saturating_duration_since(death.at) < LATE_WRITES;
+        deletions.retain(|uid, deletion| {
+            let is_recent = now.saturating_duration_since(deletion.at) < LATE_WRITES;
             is_recent || orphaned.contains(uid.as_str())
         });
     }
 
     /// Requests a collection.
-    pub fn wake(&self) {
-        self.woken.notify_one();
+    pub fn request_collection(&self) {
+        self.requests.notify_one();
     }
 
-    /// Resolves when a collection is requested.
-    pub async fn woken(&self) {
-        self.woken.notified().await;
+    /// Waits for a request for a collection.
+    pub async fn collection_requested(&self) {
+        self.requests.notified().await;
     }
 }
 
@@ -126,27 +126,27 @@ mod tests {
 
     #[test]
     fn copies_known_at_the_deletion_are_left_behind() {
-        let (deaths, cache) = (Deaths::default(), with_copy("1", "somebody"));
-        assert!(!deaths.left_behind(&cache, &at()));
-        deaths.sync_died("s", &cache, Instant::now());
-        assert!(deaths.left_behind(&cache, &at()));
+        let (deleted, cache) = (DeletedSyncs::default(), with_copy("1", "kubectl"));
+        assert!(!deleted.left_behind(&cache, &at()));
+        deleted.record("s", &cache, Instant::now());
+        assert!(deleted.left_behind(&cache, &at()));
     }
 
     #[test]
     fn of_later_copies_only_our_writes_are_left_behind() {
-        let deaths = Deaths::default();
-        deaths.sync_died("s", &Cache::new([].into()), Instant::now());
-        assert!(!deaths.left_behind(&with_copy("2", "velero-server"), &at()), "restored");
-        assert!(deaths.left_behind(&with_copy("2", "configmapsync"), &at()), "a late write");
+        let deleted = DeletedSyncs::default();
+        deleted.record("s", &Cache::new([].into()), Instant::now());
+        assert!(!deleted.left_behind(&with_copy("2", "velero-server"), &at()), "restored");
+        assert!(deleted.left_behind(&with_copy("2", "configmapsync"), &at()), "a late write");
     }
 
     #[test]
     fn a_deletion_is_forgotten_after_the_last_late_write() {
-        let (deaths, now) = (Deaths::default(), Instant::now());
-        deaths.sync_died("s", &Cache::new([].into()), now);
-        deaths.forget_old(&BTreeMap::new(), now + LATE_WRITES / 2);
-        assert_eq!(deaths.deaths.lock().len(), 1);
-        deaths.forget_old(&BTreeMap::new(), now + LATE_WRITES);
-        assert_eq!(deaths.deaths.lock().len(), 0);
+        let (deleted, now) = (DeletedSyncs::default(), Instant::now());
+        deleted.record("s", &Cache::new([].into()), now);
+        deleted.forget_old(&BTreeMap::new(), now + LATE_WRITES / 2);
+        assert_eq!(deleted.deletions.lock().len(), 1);
+        deleted.forget_old(&BTreeMap::new(), now + LATE_WRITES);
+        assert_eq!(deleted.deletions.lock().len(), 0);
     }
 }
