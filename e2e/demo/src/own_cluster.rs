@@ -99,7 +99,7 @@ pub(super) async fn leave(screen: &Screen, setup: Setup) -> Result<()> {
 
 async fn build_image(now: Now) -> Result<(Image, RunFolder, Duration)> {
     let began = Instant::now();
-    let binary = image::compile(|line| now.say(line)).await?;
+    let binary = image::compile(|line| now.set(line)).await?;
     let folder = RunFolder::create()?;
     let image = image::build(&binary, folder.path()).await?;
     Ok((image, folder, began.elapsed()))

@@ -1,8 +1,8 @@
-//! The accounts of the operator, as the API server names them.
+//! The ServiceAccounts of the operator, by their user names.
 
-/// The namespace that the operator lives in, and the name of all that is installed.
+/// The namespace of the operator, and the name of its objects.
 pub const OPERATOR: &str = "configmapsync";
-/// How the API server knows the operator.
+/// User name of the operator.
 pub const OPERATOR_USER: &str = "system:serviceaccount:configmapsync:configmapsync";
-/// How the API server knows who runs `uninstall` for Helm.
+/// User name of the Job that runs `uninstall` for Helm.
 pub const UNINSTALL_USER: &str = "system:serviceaccount:configmapsync:configmapsync-uninstall";

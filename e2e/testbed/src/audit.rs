@@ -36,14 +36,14 @@ use crate::audit::open::Open;
 use crate::wait::Seen;
 use crate::wait::until;
 
-/// How the names begin that our own requests ask for; nothing has such a name.
+/// Prefix of the names that [`AuditLog::mark`] requests; no object has such a name.
 const MARK: &str = "e2e-mark-";
 
-/// How long to rest between two looks whether the operator's requests have ended.
+/// Pause between two checks whether the operator's requests have ended.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How often to look: for five seconds. Looks are counted, since no clock tells the time in which the
-/// machine stood still, and the API server with it, from the rest.
-const LOOKS: usize = 500;
+/// Number of checks: five seconds in all. Checks are counted instead of measured by a clock, so that
+/// a stall of the machine, in which the API server stalls too, does not count.
+const CHECKS: usize = 500;
 
 /// The audit log of one API server. Clones share what they have read.
 #[derive(Clone)]
@@ -53,7 +53,7 @@ pub struct AuditLog {
     open: Arc<Mutex<Open>>,
 }
 
-/// A moment in the log, between two requests.
+/// A position in the log, between two requests.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Mark(u64);
 
@@ -62,42 +62,47 @@ impl AuditLog {
         Self { file, client, open: Arc::default() }
     }
 
-    /// Now: later than every request of the operator whose effect could be seen before the call.
+    /// The current end of the log: after every request of the operator whose effect was visible
+    /// before the call.
     ///
-    /// A write can be seen as soon as etcd has it, and an answer may be read before its request
-    /// ends. The log is written last of all, and a request of our own may overtake that. So our own
-    /// is awaited in the log, and then the end of each of the operator's that the API server had
-    /// received before it. What others asked may still lag behind its answer by a moment.
+    /// A write is visible as soon as etcd has it, but the API server writes its line in the log last.
+    /// So a request of this method is awaited in the log, and then the end of each request of the
+    /// operator that the API server received before it. Lines of other clients may still follow
+    /// shortly after their responses.
     ///
-    /// A request that the API server holds for more than five seconds (etcd is frozen, a webhook is
-    /// slow), or never ends, since it was killed, is given up: neither this mark nor a later one
-    /// waits for it, and if its line comes at all, it comes after this mark.
+    /// A request that takes the API server more than five seconds (etcd is frozen, a webhook is slow,
+    /// the API server was killed) is given up: neither this mark nor a later one waits for it. If its
+    /// line is written at all, it follows this mark.
     pub async fn mark(&self) -> Result<Mark> {
         let own = self.own_line().await?;
         let awaited = self.open().at(own.0, &self.file)?;
         self.end_of(awaited).await
     }
 
-    /// Where the log has the end of a request of our own.
+    /// Sends a request, and returns the end of its line.
     async fn own_line(&self) -> Result<Mark> {
         let start = Mark(std::fs::metadata(&self.file).map_or(0, |metadata| metadata.len()));
         let name = format!("{MARK}{:016x}", fastrand::u64(..));
         Api::<ConfigMap>::namespaced(self.client.clone(), "default").get_opt(&name).await?;
-        until("the audit log holds our own request", Duration::from_secs(10), || async {
-            // Bytes: the log may have ended in the middle of a character.
-            let bytes = read(&self.file, start)?;
-            let at = bytes.windows(name.len()).position(|bytes| bytes == name.as_bytes());
-            let rest = |at: usize| bytes[at..].iter().position(|byte| *byte == b'\n');
-            let end = at.and_then(|at| Some(at + rest(at)? + 1));
-            let found = end.map(|end| Mark(start.0 + end as u64));
-            Ok(Seen::from_option(found, || format!("{} other bytes", bytes.len())))
-        })
+        until(
+            "the audit log contains the request of this mark",
+            Duration::from_secs(10),
+            || async {
+                // Bytes: the log may have ended in the middle of a character.
+                let bytes = read(&self.file, start)?;
+                let at = bytes.windows(name.len()).position(|bytes| bytes == name.as_bytes());
+                let rest = |at: usize| bytes[at..].iter().position(|byte| *byte == b'\n');
+                let end = at.and_then(|at| Some(at + rest(at)? + 1));
+                let found = end.map(|end| Mark(start.0 + end as u64));
+                Ok(Seen::from_option(found, || format!("{} other bytes", bytes.len())))
+            },
+        )
         .await
     }
 
-    /// The end of the last request that ends in time.
+    /// The end of the last awaited request that ends in time.
     async fn end_of(&self, mut awaited: Awaited) -> Result<Mark> {
-        for _ in 0..LOOKS {
+        for _ in 0..CHECKS {
             if awaited.all_ended(&self.file)? {
                 return Ok(Mark(awaited.end()));
             }

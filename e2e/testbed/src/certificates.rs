@@ -72,7 +72,7 @@ impl Authority {
         self.issue(name, &params)
     }
 
-    /// Makes a key that signs tokens; nobody certifies it.
+    /// Makes a key that signs tokens, without a certificate.
     pub fn signing_key(&self, name: &str) -> Result<KeyFiles> {
         let key = KeyPair::generate()?;
         self.store(&format!("{name}.pub"), &key.public_key_pem(), name, &key)

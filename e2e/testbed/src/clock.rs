@@ -1,8 +1,7 @@
-//! A clock of one's own for a process: another time of day, and another speed.
+//! A separate clock for a process: another time of day, and another rate.
 //!
-//! The process is the operator as it is, linked to glibc, whose clocks Debian's `libfaketime`
-//! stands in for: the time of day, and the monotonic clock that Rust's `Instant` reads. The
-//! boot-time clock is asked of the kernel and stays what it is; it is set with a
+//! Debian's `libfaketime` replaces two clocks of glibc: the time of day, and the monotonic clock that
+//! Rust's `Instant` reads. The boot-time clock is read from the kernel, and is shifted by a
 //! [time namespace](boot_clock_ahead).
 
 use std::ffi::OsString;
@@ -27,19 +26,19 @@ pub struct Clock {
 // === impl Clock ===
 
 impl Clock {
-    /// A clock that is right until it is set, of the process with this name; its setting lies in
-    /// `folder`. Only the time of day is its own.
+    /// A clock for the process `name`, correct until it is set. Its setting is a file in `folder`. Only
+    /// the time of day is separate.
     pub async fn of_day(folder: &Path, name: &str) -> Result<Self> {
         Self::new(folder, name, false, "+0").await
     }
 
-    /// As [`Clock::of_day`], with the monotonic clock, which is set along.
+    /// As [`Clock::of_day`], with the monotonic clock, which is set together with it.
     pub async fn with_monotonic(folder: &Path, name: &str) -> Result<Self> {
         Self::new(folder, name, true, "+0").await
     }
 
-    /// As [`Clock::with_monotonic`], and both run so much faster, or slower, from the start of the
-    /// process on.
+    /// As [`Clock::with_monotonic`], and both run at `rate` (1.0 is real time) from the start of the
+    /// process.
     pub async fn at_rate(folder: &Path, name: &str, rate: f64) -> Result<Self> {
         Self::new(folder, name, true, &format!("+0 x{rate}")).await
     }
@@ -51,26 +50,26 @@ impl Clock {
         Ok(clock)
     }
 
-    /// Sets it so many seconds ahead of the right time, or behind it: the process sees it jump.
+    /// Sets it `seconds` ahead of the correct time, or behind it.
     pub fn jump(&self, seconds: i64) -> Result<()> {
         self.set(&format!("{seconds:+}"))
     }
 
-    /// The variables by which a process is given this clock.
+    /// The environment variables that give a process this clock.
     #[must_use]
     pub fn environment(&self) -> Vec<(String, String)> {
         let monotonic = if self.with_monotonic { "0" } else { "1" };
         let variables = [
             ("LD_PRELOAD", self.library.display().to_string()),
             ("FAKETIME_TIMESTAMP_FILE", self.file.display().to_string()),
-            // The setting is read anew each time.
+            // The setting is read at each call.
             ("FAKETIME_NO_CACHE", "1".to_owned()),
             ("FAKETIME_DONT_FAKE_MONOTONIC", monotonic.to_owned()),
         ];
         variables.map(|(name, value)| (name.to_owned(), value)).into()
     }
 
-    /// Replaced, not written over: the process never reads half of it.
+    /// Replaces the file atomically: the process never reads a part of it.
     fn set(&self, setting: &str) -> Result<()> {
         let new = self.file.with_extension("new");
         fs::write(&new, format!("{setting}\n"))
@@ -79,7 +78,7 @@ impl Clock {
     }
 }
 
-/// Words before a program by which its boot-time clock is ahead of the machine's. Needs root.
+/// The prefix of a command line that sets its boot-time clock ahead. Needs root.
 #[must_use]
 pub fn boot_clock_ahead(by: Duration) -> Vec<OsString> {
     let seconds = by.as_secs().to_string();

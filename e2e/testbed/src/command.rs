@@ -1,4 +1,4 @@
-//! Commands that run to their end and are asked for nothing but their output.
+//! Commands that run to completion and return their output.
 
 use std::process::Stdio;
 
@@ -7,7 +7,7 @@ use anyhow::Result;
 use anyhow::bail;
 use tokio::process::Command;
 
-/// How many of the last lines of a failed command its error shows.
+/// Lines of output in the error of a failed command.
 const LINES: usize = 20;
 
 /// Runs `command` to its end and returns what it printed on standard output.
@@ -23,13 +23,13 @@ pub async fn run(command: &mut Command) -> Result<String> {
         .with_context(|| format!("starting `{shown}`"))?;
     let printed = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
-        let said = format!("{printed}{}", String::from_utf8_lossy(&output.stderr));
-        bail!("`{shown}` ended with {}:\n{}", output.status, last_lines(&said, LINES));
+        let output_text = format!("{printed}{}", String::from_utf8_lossy(&output.stderr));
+        bail!("`{shown}` ended with {}:\n{}", output.status, last_lines(&output_text, LINES));
     }
     Ok(printed.into_owned())
 }
 
-/// The command as a person would type it.
+/// The command line.
 #[must_use]
 pub fn shown(command: &Command) -> String {
     let command = command.as_std();
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_failed_command_says_what_it_was_and_what_it_said() {
+    async fn a_failed_command_is_reported_with_its_output() {
         let error = run(Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]))
             .await
             .unwrap_err()
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_lines_are_kept() {
+    fn last_lines_returns_the_end_of_a_text() {
         assert_eq!(last_lines("a\nb\nc\n", 2), "b\nc");
         assert_eq!(last_lines("a", 2), "a");
     }

@@ -122,7 +122,7 @@ impl ControlPlane {
         &self.kubeconfig
     }
 
-    /// The text of a kubeconfig for somebody else.
+    /// The text of a kubeconfig with another credential.
     pub fn kubeconfig_for(&self, credential: &Credential) -> Result<String> {
         kubeconfig::render(&self.server(), self.authority.certificate(), credential)
     }

@@ -1,4 +1,4 @@
-//! What real pods need of this machine, and how a Debian machine gets it.
+//! The programs that real pods need, and their installation on Debian.
 
 use std::env;
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use crate::command;
 use crate::repository;
 
-/// Programs that are used as the machine has them, and the Debian packages they come in.
+/// Programs of the machine, and their Debian packages.
 const PROGRAMS: &[(&str, &str)] = &[
     ("bash", "bash"),
     ("buildah", "buildah"),
@@ -30,30 +30,30 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("unshare", "util-linux"),
 ];
 
-/// The package of the library that gives a process a clock of its own.
+/// The library that gives a process its own clock, and its package.
 const FAKETIME: (&str, &str) = ("libfaketime.so.1", "libfaketime");
-/// How to do without all of this.
-const WAY_OUT: &str = "a cluster that exists needs none of this: --kubeconfig FILE [--image REF]";
+/// The alternative to a node on this machine.
+const ALTERNATIVE: &str = "or use an existing cluster: --kubeconfig FILE [--image REF]";
 
-/// Makes sure that a node can run here: with root, and with every program it needs.
+/// Ensures that a node can run on this machine: as root, and with every program that it needs.
 ///
-/// Root on Debian has missing packages installed, announced in one line on standard error.
+/// On Debian, missing packages are installed and listed on standard error.
 pub async fn ensure_node() -> Result<()> {
     if !rustix::process::geteuid().is_root() {
-        bail!("real pods need root: run this as root, for instance with sudo -E; {WAY_OUT}");
+        bail!("real pods need root: run this as root, for instance with sudo -E; {ALTERNATIVE}");
     }
     if missing().is_empty() {
         return Ok(());
     }
     let _lock = lock().await?;
-    // Somebody else may have installed it all while this waited for the lock.
+    // Another process may have installed them during the wait for the lock.
     match missing().as_slice() {
         [] => Ok(()),
         missing => install(missing).await,
     }
 }
 
-/// Makes sure that there is `libfaketime`, and tells where.
+/// Ensures that `libfaketime` is installed, and returns its path.
 pub async fn ensure_faketime() -> Result<PathBuf> {
     let find = || {
         let name = format!("/usr/lib/{}-linux-gnu/faketime/{}", env::consts::ARCH, FAKETIME.0);
@@ -66,48 +66,50 @@ pub async fn ensure_faketime() -> Result<PathBuf> {
     if find().is_none() {
         install(&[FAKETIME]).await?;
     }
-    find().context("libfaketime is installed, and not where Debian puts it")
+    find().context("libfaketime is installed, but not at its path on Debian")
 }
 
 async fn install(missing: &[(&str, &str)]) -> Result<()> {
     let programs: Vec<_> = missing.iter().map(|(program, _)| *program).collect();
     let programs = programs.join(", ");
     if !Path::new("/etc/debian_version").exists() || find("apt-get").is_none() {
-        bail!("this machine lacks {programs}, and only Debian has it installed here; {WAY_OUT}");
+        bail!(
+            "this machine lacks {programs}: install it (this program does so on Debian only), {ALTERNATIVE}"
+        );
     }
     let mut packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
     packages.dedup();
     eprintln!("installing with apt-get: {}", packages.join(" "));
-    // A package that is known already can be installed even where the lists cannot be renewed.
-    let renewed = command::run(&mut apt(&["update"])).await;
+    // With an existing package list, the installation works even if the update fails.
+    let updated = command::run(&mut apt(&["update"])).await;
     let install = ["install", "--yes", "--no-install-recommends"];
     let installed = command::run(apt(&install).args(&packages)).await;
-    match (installed, renewed) {
+    match (installed, updated) {
         (Ok(_), _) => Ok(()),
         (Err(error), Err(first)) => Err(error.context(format!("{first:#}"))),
         (Err(error), Ok(_)) => Err(error),
     }
-    .with_context(|| format!("this machine lacks {programs}; {WAY_OUT}"))
+    .with_context(|| format!("this machine lacks {programs}: install it, {ALTERNATIVE}"))
 }
 
-/// The programs that this machine lacks, and their packages.
+/// The missing programs, and their packages.
 fn missing() -> Vec<(&'static str, &'static str)> {
     PROGRAMS.iter().filter(|(program, _)| find(program).is_none()).copied().collect()
 }
 
-/// Keeps others of us from installing at the same time: neither apt-get nor rustup likes that.
+/// Serializes installations across processes: neither apt-get nor rustup supports concurrent runs.
 async fn lock() -> Result<File> {
     let wait = || {
-        let place = File::open("/usr")?;
-        place.lock()?;
-        std::io::Result::Ok(place)
+        let folder = File::open("/usr")?;
+        folder.lock()?;
+        std::io::Result::Ok(folder)
     };
-    spawn_blocking(wait).await?.context("locking /usr while something is installed")
+    spawn_blocking(wait).await?.context("locking /usr for an installation")
 }
 
-/// Makes sure that Rust can compile for `target`.
+/// Ensures that Rust can compile for `target`.
 pub async fn ensure_rust_target(target: &str) -> Result<()> {
-    // In the repository, because that is where it says which Rust is used.
+    // In the repository, which pins the toolchain.
     let tool = |name: &str| {
         let mut command = Command::new(name);
         command.current_dir(repository::root());
@@ -121,19 +123,19 @@ pub async fn ensure_rust_target(target: &str) -> Result<()> {
     }
     let _lock = lock().await?;
     eprintln!("installing with rustup: the target {target}");
-    command::run(tool("rustup").args(["target", "add", target]))
-        .await
-        .with_context(|| format!("Rust's standard library for {target} is missing; {WAY_OUT}"))?;
+    command::run(tool("rustup").args(["target", "add", target])).await.with_context(|| {
+        format!("Rust's standard library for {target} is missing: install it, {ALTERNATIVE}")
+    })?;
     Ok(())
 }
 
-/// Where programs are looked for: in `PATH`, and where administrators' programs are on Linux.
+/// `PATH`, with the folders of system administration programs added.
 #[must_use]
 pub fn path() -> OsString {
     let path = env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
     let folders = env::split_paths(&path).chain(system);
-    // Only a folder with a colon in its name cannot be joined; none of PATH has one.
+    // Joining fails only for a folder with a colon in its name, which PATH cannot contain.
     env::join_paths(folders).unwrap_or(path)
 }
 
@@ -143,7 +145,7 @@ fn find(program: &str) -> Option<PathBuf> {
 
 fn apt(words: &[&str]) -> Command {
     let mut command = Command::new("apt-get");
-    // Other programs may be installing something, too: their lock is waited for.
+    // Waits for the lock of other installations.
     command
         .args(["--quiet", "--option", "DPkg::Lock::Timeout=300", "--option", "Acquire::Retries=3"])
         .args(words)

@@ -1,4 +1,4 @@
-//! Where the programs of a cluster with pods run, and what they are.
+//! Where the programs of a cluster with pods run.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::process::Program;
 use crate::sandbox::Sandbox;
 use crate::tools::Tools;
 
-/// Where the programs of a cluster run, and what they are.
+/// Where the programs of a cluster run: their namespaces, binaries and files.
 pub struct Environment<'a> {
     /// The namespaces they run in.
     pub sandbox: &'a Sandbox,
@@ -24,7 +24,7 @@ pub struct Environment<'a> {
 }
 
 impl Environment<'_> {
-    /// The tool called `name`, to be started inside, with a log of its own.
+    /// The tool `name`, to be started inside the sandbox, with its own log.
     pub fn program(&self, name: &str) -> Result<Program> {
         let log = self.folder.join(format!("{name}.log"));
         Ok(Program::new(self.tools.path(name)?, log)
@@ -32,14 +32,14 @@ impl Environment<'_> {
             .environment("PATH", debian::path()))
     }
 
-    /// Writes a file of settings and returns where it is.
+    /// Writes a configuration file and returns its path.
     pub fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
         let file = self.folder.join(name);
         fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
         Ok(file)
     }
 
-    /// Writes a kubeconfig by which the control plane knows its bearer as `user` in `groups`.
+    /// Writes a kubeconfig for `user` in `groups`, and returns its path.
     pub fn kubeconfig(
         &self,
         control_plane: &ControlPlane,

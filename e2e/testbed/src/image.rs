@@ -1,7 +1,7 @@
-//! The operator's image, from the same Dockerfile that everybody uses, without a registry.
+//! The operator's image, built from the repository's Dockerfile without a registry.
 //!
-//! The compile stage of the Dockerfile needs an image with Rust in it. Here the binary is compiled
-//! by the Rust that is at hand, and stands in for that stage; the last stage is built as it is.
+//! The compile stage of the Dockerfile needs an image with Rust. Here the local toolchain compiles the
+//! binary, which replaces that stage; the last stage is built unchanged.
 
 use std::fs;
 use std::path::Path;

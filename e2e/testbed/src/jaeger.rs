@@ -35,7 +35,7 @@ const OTLP_HTTP: u16 = 4318;
 const QUERY: u16 = 16686;
 const START: Duration = Duration::from_mins(1);
 
-/// What else it serves, and nobody asks for: elsewhere than where another Jaeger does.
+/// Ports of unused services: set to free ones, so that another Jaeger is not in the way.
 const UNUSED: [&str; 8] = [
     "admin.http.host-port",
     "collector.grpc-server.host-port",
@@ -139,24 +139,23 @@ impl Jaeger {
     /// The trace with this id, if it has arrived.
     pub async fn trace(&self, id: &str) -> Result<Option<Trace>> {
         let address = format!("{}/api/traces/{id}", self.query());
-        let asked = || format!("asking Jaeger for a trace: GET {address}");
-        let answer = self.client.get(&address).send().await.with_context(asked)?;
+        let attempt = || format!("reading a trace from Jaeger: GET {address}");
+        let answer = self.client.get(&address).send().await.with_context(attempt)?;
         match answer.status() {
             StatusCode::OK => {
-                let answer: Answer = answer.json().await.with_context(asked)?;
+                let answer: Answer = answer.json().await.with_context(attempt)?;
                 Ok(answer.data.unwrap_or_default().into_iter().find(|trace| trace.id == id))
             }
             StatusCode::NOT_FOUND => Ok(None),
-            status => bail!("{} answered {status}", asked()),
+            status => bail!("{} answered {status}", attempt()),
         }
     }
 
-    /// Every trace of `service` that has arrived, as the text that Jaeger answers: whatever it
-    /// was told is in there.
+    /// All traces of `service`, as the text of Jaeger's response.
     pub async fn everything(&self, service: &str) -> Result<String> {
         let address = format!("{}/api/traces?service={service}&limit=10000", self.query());
-        let asked = || format!("asking Jaeger for all traces: GET {address}");
-        let answer = self.client.get(&address).send().await.with_context(asked)?;
-        answer.error_for_status().with_context(asked)?.text().await.with_context(asked)
+        let attempt = || format!("reading all traces from Jaeger: GET {address}");
+        let answer = self.client.get(&address).send().await.with_context(attempt)?;
+        answer.error_for_status().with_context(attempt)?.text().await.with_context(attempt)
     }
 }

@@ -1,4 +1,4 @@
-//! Files and clients that reach a cluster.
+//! Kubeconfigs, and clients made from them.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::certificates::KeyFiles;
 
-/// How somebody proves who they are.
+/// How a user authenticates.
 #[derive(Clone, Debug)]
 pub enum Credential {
     /// By a client certificate.
@@ -24,7 +24,7 @@ pub enum Credential {
     Token(String),
 }
 
-/// The text of a kubeconfig (JSON, which is YAML too) that stands alone: it names no other file.
+/// The text of a self-contained kubeconfig (JSON, which is YAML too).
 pub fn render(server: &str, authority: &Path, credential: &Credential) -> Result<String> {
     let user = match credential {
         Credential::Certificate(files) => json!({
@@ -46,7 +46,7 @@ pub fn render(server: &str, authority: &Path, credential: &Credential) -> Result
     Ok(serde_json::to_string_pretty(&kubeconfig)?)
 }
 
-/// What the file says.
+/// Reads a kubeconfig.
 pub async fn config(file: &Path) -> Result<Config> {
     let context = || format!("reading the kubeconfig {}", file.display());
     let kubeconfig = Kubeconfig::read_from(file).with_context(context)?;
@@ -55,12 +55,12 @@ pub async fn config(file: &Path) -> Result<Config> {
     config.with_context(context)
 }
 
-/// A client that does as the file says, for work as fast as the cluster allows.
+/// A client for the kubeconfig `file`.
 pub async fn client(file: &Path) -> Result<Client> {
     Ok(Client::try_from(config(file).await?)?)
 }
 
-/// As [`client`], but one that tries nothing again.
+/// As [`client`], without retries.
 pub async fn client_that_tries_once(file: &Path) -> Result<Client> {
     let mut config = config(file).await?;
     config.default_retry = false;

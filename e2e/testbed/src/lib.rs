@@ -3,18 +3,18 @@
 //! | module | what it is about |
 //! |---|---|
 //! | [`wait`] | waiting for a state, with a deadline and a message |
-//! | [`terminal`] | what a person sees of work that takes time |
+//! | [`terminal`] | progress of long work on a terminal |
 //! | [`accounts`], [`repository`], [`ports`] | names, files and ports that several modules share |
-//! | [`command`], [`process`], [`run_folder`] | children and folders that never outlive this program |
+//! | [`command`], [`process`], [`run_folder`] | child processes and folders that never outlive this program |
 //! | [`tools`] | the programs of a cluster, built from pinned Go modules |
-//! | [`certificates`], [`kubeconfig`] | who may talk to a cluster, and how |
-//! | [`audit`] | who asked the API server for what |
-//! | [`control_plane`], [`users`] | a cluster without pods, and who may do what in it |
-//! | [`clock`] | another time for a process |
-//! | [`sandbox`], [`debian`] | where a node runs, and what it needs of the machine |
-//! | [`environment`], [`node`], [`cluster`] | what makes pods run, and a cluster with pods |
-//! | [`image`], [`helm`], [`jaeger`] | the operator's image and chart, and where its traces go |
-//! | [`pod_tests`] | whether tests with real pods are to be skipped |
+//! | [`certificates`], [`kubeconfig`] | credentials |
+//! | [`audit`] | the audit log of an API server |
+//! | [`control_plane`], [`users`] | a cluster without pods, and its users with their permissions |
+//! | [`clock`] | a separate clock for a process |
+//! | [`sandbox`], [`debian`] | the namespaces that a node runs in, and the packages that it needs |
+//! | [`environment`], [`node`], [`cluster`] | a node, and a cluster with pods |
+//! | [`image`], [`helm`], [`jaeger`] | the operator's image, its chart, and a Jaeger for its traces |
+//! | [`pod_tests`] | the switch that skips tests with real pods |
 
 pub mod accounts;
 pub mod audit;

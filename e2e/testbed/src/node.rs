@@ -1,4 +1,4 @@
-//! One node of a cluster: what makes pods run.
+//! One node of a cluster: kubelet, kube-proxy, kube-scheduler and a container runtime.
 
 mod kubelet;
 mod pause;
@@ -38,7 +38,7 @@ impl Node {
         Ok(Self { _kubelet: kubelet, _proxy: proxy, _scheduler: scheduler, runtime })
     }
 
-    /// What runs containers here.
+    /// Its container runtime.
     #[must_use]
     pub const fn runtime(&self) -> &Runtime {
         &self.runtime
@@ -51,7 +51,7 @@ fn scheduler(environment: &Environment<'_>, control_plane: &ControlPlane) -> Res
     environment
         .program(name)?
         .argument(format!("--kubeconfig={}", kubeconfig.display()))
-        // Without these two it reads its rights to see who asks it for metrics: nobody does.
+        // Without these two it needs permissions for authenticating requests for its metrics.
         .argument("--secure-port=0")
         .argument("--leader-elect=false")
         .start()
@@ -66,7 +66,7 @@ fn proxy(environment: &Environment<'_>, control_plane: &ControlPlane) -> Result<
         .argument(format!("--hostname-override={NAME}"))
         .argument(format!("--cluster-cidr={POD_RANGE}"))
         .argument("--proxy-mode=iptables")
-        // The limits of the whole machine: not ours to change, nor possible in a sandbox.
+        // These limits belong to the machine: they cannot be changed in a sandbox.
         .argument("--conntrack-max-per-core=0")
         .argument("--conntrack-min=0")
         .argument("--conntrack-tcp-timeout-established=0")

@@ -1,15 +1,16 @@
-//! Tests with real pods, which need root.
+//! The switch that skips tests that need root.
 
 use std::env;
 use std::io::Write as _;
 
-/// Whether they are to be skipped; says so if they are.
+/// Whether `CONFIGMAPSYNC_SKIP_PODS=1` skips the test; prints a line if so.
 #[must_use]
 pub fn are_skipped() -> bool {
     let skipped = env::var_os("CONFIGMAPSYNC_SKIP_PODS").is_some_and(|value| value == "1");
     if skipped {
-        // Written directly: what a passing test prints is not shown.
-        let _ = writeln!(std::io::stderr(), "skipped: CONFIGMAPSYNC_SKIP_PODS=1, no real pods");
+        // Written directly: the test runner hides what a passing test prints.
+        let _ =
+            writeln!(std::io::stderr(), "skipped: CONFIGMAPSYNC_SKIP_PODS=1, tests that need root");
     }
     skipped
 }

@@ -1,9 +1,9 @@
-//! Child processes that never outlive the harness.
+//! Child processes that never outlive this program.
 //!
 //! Each is started with `setpriv --pdeathsig KILL`: the kernel kills it as soon as the thread that
-//! started it is gone, however it went, `kill -9` included. Hence one thread, which lives as long
-//! as the harness, starts them all. Dropping a [`Process`] kills it too, and waits for its end.
-//! Each leads a process group of its own, so that Ctrl-C reaches the harness only.
+//! started it ends, even by `kill -9`. Hence one thread, which lives as long as this program, starts
+//! them all. Dropping a [`Process`] kills it too, and waits for its end.
+//! Each leads a process group of its own, so that Ctrl-C reaches this program only.
 
 mod spawner;
 
@@ -83,8 +83,8 @@ impl Program {
         self
     }
 
-    /// A variable of the program's environment, which else holds only what finds programs and
-    /// temporary files: a person's own settings must not change what is tested.
+    /// Sets a variable of the program's environment. Only `PATH`, `HOME` and `TMPDIR` are inherited, so
+    /// that the settings of a user do not change what is tested.
     #[must_use]
     pub fn environment(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), value.into()));
@@ -97,7 +97,7 @@ impl Program {
         let log = log.with_context(|| format!("opening the log {}", self.log.display()))?;
         let mut words: Vec<&OsStr> = DIE_WITH_PARENT.iter().map(OsStr::new).collect();
         if !self.prefix.is_empty() {
-            // Said again after the prefix, in case that forks: the request does not pass a fork.
+            // Repeated after the prefix, which may fork: a child does not inherit the setting.
             words.extend(self.prefix.iter().map(OsString::as_os_str));
             words.extend(DIE_WITH_PARENT.iter().map(OsStr::new));
         }
@@ -124,7 +124,7 @@ impl Program {
     }
 }
 
-/// A process of ours, running or ended. Dropped, it is killed.
+/// A child process, running or ended. Dropped, it is killed.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -140,13 +140,13 @@ impl Process {
         self.id.as_raw_nonzero().get()
     }
 
-    /// The file with all it wrote.
+    /// The file with its output.
     #[must_use]
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// The last `lines` lines that it wrote.
+    /// The last `lines` lines of its output.
     #[must_use]
     pub fn tail(&self, lines: usize) -> String {
         let text = fs::read(&self.log).unwrap_or_default();
@@ -157,7 +157,7 @@ impl Process {
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        // As long as the child is locked and not waited for, its id is not given to another.
+        // While the child is locked and not reaped, the kernel does not reuse its pid.
         let mut child = self.child();
         if let Some(status) = child.try_wait()? {
             bail!("{} has ended already, with {status}", self.name);
@@ -166,52 +166,52 @@ impl Process {
             .with_context(|| format!("sending {signal:?} to {}", self.name))
     }
 
-    /// Asks it to end: SIGTERM.
+    /// Sends SIGTERM.
     pub fn terminate(&self) -> Result<()> {
         self.signal(Signal::TERM)
     }
 
-    /// Ends it: SIGKILL, and waits until it is gone.
+    /// Sends SIGKILL, and waits for its end.
     pub fn kill(&self) -> Result<()> {
         self.signal(Signal::KILL)?;
         self.child().wait().with_context(|| format!("waiting for the end of {}", self.name))?;
         Ok(())
     }
 
-    /// Freezes it: SIGSTOP, and waits until none of its threads goes on.
+    /// Sends SIGSTOP, and waits until all of its threads are stopped.
     pub fn freeze(&self) -> Result<()> {
         self.signal(Signal::STOP)?;
-        // Its end counts, too, and both stay to be told: to the next who freezes it, and to `child`.
+        // Its end counts, too. NOWAIT keeps both states for the next call and for `child`.
         let changes = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         rustix::process::waitid(WaitId::Pid(self.id), changes)
             .with_context(|| format!("waiting until {} is frozen", self.name))?;
         Ok(())
     }
 
-    /// Lets it go on after [`Process::freeze`]: SIGCONT.
+    /// Sends SIGCONT after [`Process::freeze`].
     pub fn thaw(&self) -> Result<()> {
         self.signal(Signal::CONT)
     }
 
-    /// How it ended, if it did.
+    /// Its exit status, once it has ended.
     pub fn exit_status(&self) -> Result<Option<ExitStatus>> {
-        self.child().try_wait().with_context(|| format!("asking for the status of {}", self.name))
+        self.child().try_wait().with_context(|| format!("reading the exit status of {}", self.name))
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it exits.
     pub async fn wait_exit(&self, deadline: Duration) -> Result<ExitStatus> {
         until(format!("{} has ended", self.name), deadline, || async {
             Ok(Seen::from_option(self.exit_status()?, || {
-                format!("it runs, and wrote last:\n{}", self.tail(10))
+                format!("it is running; the end of its log:\n{}", self.tail(10))
             }))
         })
         .await
     }
 
-    /// An error, with the end of the log, if it has ended: for use while waiting for it to start.
+    /// Fails with the end of the log if it has ended. For use while waiting for it to start.
     pub fn expect_running(&self) -> Result<()> {
         if let Some(status) = self.exit_status()? {
-            bail!("{} ended with {status}, and wrote last:\n{}", self.name, self.tail(20));
+            bail!("{} ended with {status}, the end of its log:\n{}", self.name, self.tail(20));
         }
         Ok(())
     }

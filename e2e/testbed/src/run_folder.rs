@@ -1,4 +1,4 @@
-//! The folder of one run, which disappears with the harness, however that ends.
+//! The folder of one run, which is removed when this program ends, even by SIGKILL.
 
 use std::env;
 use std::os::unix::process::CommandExt;
@@ -11,16 +11,16 @@ use anyhow::Context;
 use anyhow::Result;
 use tempfile::TempDir;
 
-/// Cleans up when its standard input closes, which happens when the harness is gone. It leads a
-/// process group of its own and does not mind signals, so that Ctrl-C does not end it first.
-/// What writes into the folder is being killed at the same time: hence more than one try.
+/// Removes the folder when standard input closes, which happens when this program ends. It leads its
+/// own process group and ignores signals, so that Ctrl-C does not end it first. Programs that write
+/// into the folder are killed at the same time: hence several attempts.
 const REMOVE: &str = "rest=50; while [ -e \"$1\" ] && [ $rest -gt 0 ]; do \
      rm -rf -- \"$1\" 2>/dev/null || sleep 0.1; rest=$((rest - 1)); done";
 
 /// A folder for data, logs and keys of one run, under the system's folder for temporary files.
 ///
 /// Removed on drop, and also when the harness is killed. With `CONFIGMAPSYNC_KEEP` set it is kept
-/// for a look at the logs, and named on standard error.
+/// for its logs, and named on standard error.
 #[derive(Debug)]
 pub struct RunFolder {
     folder: Option<TempDir>,

@@ -1,12 +1,12 @@
-//! A place for the processes of a node that leaves nothing behind, however the run ends.
+//! Linux namespaces for the processes of a node, which leave nothing behind, however the run ends.
 //!
-//! The sandbox is a process, the *anchor*, in namespaces of its own for processes, mounts and
-//! network. Everything of a cluster with pods starts inside. The anchor reads a pipe whose other
-//! end this program holds; when this program ends, in whatever way, the anchor ends too, and the
-//! kernel takes every process, mount and interface of the sandbox with it.
+//! The sandbox is a process, the *anchor*, in its own pid, mount and network namespaces. All programs
+//! of a cluster with pods start inside. The anchor reads a pipe whose other end this program holds:
+//! when this program ends, even by SIGKILL, the anchor ends too, and the kernel removes every process,
+//! mount and interface of the sandbox.
 //!
-//! Control groups are the one thing that outlives its processes. The *keeper*, the parent of the
-//! anchor, stays outside, waits for that moment and removes them.
+//! Control groups outlive their processes. The *keeper*, the parent of the anchor, stays outside and
+//! removes them in the end.
 
 mod footprint;
 mod keeper;
@@ -24,7 +24,7 @@ use tokio::process::Command;
 
 use crate::sandbox::keeper::Keeper;
 
-/// The namespaces of one node. Dropping it ends everything inside and waits for that.
+/// The namespaces of one node. Dropped, it ends everything inside and waits for the end.
 #[derive(Debug)]
 pub struct Sandbox {
     keeper: Keeper,
@@ -37,7 +37,7 @@ pub struct Sandbox {
 impl Sandbox {
     /// Opens a sandbox, with a network link between it and this machine.
     pub async fn open() -> Result<Self> {
-        // Several sandboxes of one program, and of several, side by side.
+        // A program may open several sandboxes, and several programs may run.
         static COUNT: AtomicU32 = AtomicU32::new(1);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let control_group = format!("configmapsync-{}-{number}", std::process::id());
@@ -47,7 +47,7 @@ impl Sandbox {
         Ok(Self { keeper, anchor, control_group, network, footprint })
     }
 
-    /// The words to put before a command line, so that it runs inside.
+    /// The prefix of a command line that runs it inside.
     #[must_use]
     pub fn prefix(&self) -> Vec<String> {
         // Also into its root: entering a mount namespace alone would leave a chroot.
@@ -70,13 +70,13 @@ impl Sandbox {
         &self.network
     }
 
-    /// What would be left if the sandbox left anything behind; outlives it, to be asked then.
+    /// What the sandbox could leave behind; outlives it, to be checked afterwards.
     #[must_use]
     pub fn footprint(&self) -> &Footprint {
         &self.footprint
     }
 
-    /// The control group, from the root of each hierarchy, below which containers belong.
+    /// The control group of its containers, from the root of each hierarchy.
     #[must_use]
     pub fn control_group(&self) -> &str {
         &self.control_group

@@ -1,4 +1,4 @@
-//! What a person sees: one line for each step, with a tick and a time.
+//! Progress on a terminal: one line per step, with a check mark and a time.
 
 use std::future::Future;
 use std::io;
@@ -19,21 +19,21 @@ use tokio::time;
 
 /// Columns of the name of a step.
 const NAME: usize = 46;
-/// How often a step that takes long is told of where no spinner turns.
+/// Interval between lines about a long step where there is no spinner.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
-/// Standard output for what stays, and a spinner on standard error while a step is under way.
+/// Results on standard output, and a spinner on standard error during a step.
 #[derive(Clone, Debug)]
 pub struct Screen {
     spins: bool,
     now: Now,
 }
 
-/// What a step is doing right now, in a few words.
+/// What a step is currently doing, in a few words.
 #[derive(Clone, Debug, Default)]
 pub struct Now(Arc<Mutex<String>>);
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Debug)]
 pub struct Done<T> {
     value: T,
@@ -41,7 +41,7 @@ pub struct Done<T> {
     took: Option<Duration>,
 }
 
-/// How the build of a set of tools goes on: it takes minutes the first time.
+/// Progress of building a set of tools, which takes minutes the first time.
 #[derive(Debug)]
 pub struct Progress {
     what: String,
@@ -52,12 +52,12 @@ pub struct Progress {
 // === impl Done ===
 
 impl<T> Done<T> {
-    /// A value, and a word on it for the reader.
+    /// A value, and a short description for the reader.
     pub fn new(value: T, detail: impl Into<String>) -> Self {
         Self { value, detail: detail.into(), took: None }
     }
 
-    /// With the time that matters, instead of that of the whole step.
+    /// Shows `took` instead of the duration of the whole step.
     #[must_use]
     pub const fn took(mut self, took: Duration) -> Self {
         self.took = Some(took);
@@ -68,12 +68,12 @@ impl<T> Done<T> {
 // === impl Now ===
 
 impl Now {
-    /// Replaces what was said before.
-    pub fn say(&self, words: &str) {
+    /// Replaces the text.
+    pub fn set(&self, words: &str) {
         words.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn said(&self) -> String {
+    fn text(&self) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -87,25 +87,25 @@ impl Default for Screen {
 }
 
 impl Screen {
-    /// A screen that spins if somebody watches.
+    /// A screen with a spinner if both outputs are terminals.
     #[must_use]
     pub fn new() -> Self {
         let spins = io::stderr().is_terminal() && io::stdout().is_terminal();
         Self { spins, now: Now::default() }
     }
 
-    /// Where a part of the current step says what it does.
+    /// A handle by which a part of the current step shows what it does.
     #[must_use]
     pub fn now(&self) -> Now {
         self.now.clone()
     }
 
-    /// The first line.
+    /// Prints the title.
     pub fn title(text: &str) {
         println!("\n{}\n", style(text).bold());
     }
 
-    /// Does the work of a step, then ticks it; or crosses it out and passes the error on.
+    /// Runs `work`, then prints the step with a check mark, or with a cross and returns the error.
     pub fn step<T>(
         &self,
         name: &str,
@@ -119,7 +119,7 @@ impl Screen {
         }
     }
 
-    /// As [`Screen::step`], for work that prints by itself how it goes on.
+    /// As [`Screen::step`], for work that prints its own progress.
     pub fn step_that_prints<T>(
         name: &str,
         work: impl Future<Output = Result<Done<T>>>,
@@ -140,7 +140,7 @@ impl Screen {
         result.map(|done| done.value)
     }
 
-    /// A step that this cluster does not allow, said openly instead of ticked.
+    /// Prints a step that this cluster does not allow, with the reason.
     pub fn not_shown(name: &str, why: &str) {
         println!("  {} {name:NAME$} {:>8}   {}", style("–").yellow(), "", style(why).yellow());
     }
@@ -169,10 +169,10 @@ impl Screen {
         let period = if self.spins { Duration::from_millis(100) } else { HEARTBEAT };
         let mut ticks = time::interval(period);
         ticks.tick().await;
-        self.now.say("");
+        self.now.set("");
         let result = loop {
             let so_far = format!("{} s", began.elapsed().as_secs());
-            spinner.set_message(format!("{name:NAME$} {so_far:>8}   {}", self.now.said()));
+            spinner.set_message(format!("{name:NAME$} {so_far:>8}   {}", self.now.text()));
             spinner.tick();
             tokio::select! {
                 result = &mut work => break result,
@@ -182,7 +182,7 @@ impl Screen {
                 eprintln!(
                     "  … {name}: {} s so far  {}",
                     began.elapsed().as_secs(),
-                    self.now.said()
+                    self.now.text()
                 );
             }
         };
@@ -194,25 +194,25 @@ impl Screen {
 // === impl Progress ===
 
 impl Progress {
-    /// Begins, and says what is being done.
+    /// Starts, and prints what is being built.
     pub fn start(what: impl Into<String>) -> Self {
         let this = Self { what: what.into(), began: Instant::now(), spinner: spinner() };
         this.show("building (once)");
         this
     }
 
-    /// How often to call [`Progress::tick`]: a terminal shows seconds, a log only that it goes on.
+    /// Interval between calls of [`Progress::tick`]: a second on a terminal, longer in a log.
     #[must_use]
     pub fn period(&self) -> Duration {
         if self.spinner.is_some() { Duration::from_secs(1) } else { HEARTBEAT }
     }
 
-    /// Shows how long it has taken so far.
+    /// Shows the time so far.
     pub fn tick(&self) {
         self.show(&format!("building, {} s", self.began.elapsed().as_secs()));
     }
 
-    /// Shows how long it took.
+    /// Shows the total time.
     pub fn done(&self) {
         if let Some(spinner) = &self.spinner {
             spinner.finish_and_clear();
@@ -231,10 +231,10 @@ impl Progress {
     }
 }
 
-/// Prints one line about one set of tools on standard error, directly: what `eprintln` prints would
-/// be held back by the test runner until the test is over.
+/// Prints one line about one set of tools on standard error, directly: the test runner would hold
+/// back what `eprintln` prints until the end of the test.
 pub fn tool_line(what: &str, state: &str) {
-    // A progress line that cannot be written is no reason to fail a build.
+    // A failure to print progress must not fail the build.
     let _ = writeln!(io::stderr(), "tools: {what}: {state}");
 }
 
@@ -265,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_shown_as_a_person_would_say_them() {
+    fn durations_are_shown_in_readable_units() {
         assert_eq!(shown(Duration::from_micros(41_200)), "41 ms");
         assert_eq!(shown(Duration::from_millis(3_210)), "3.2 s");
         assert_eq!(shown(Duration::from_secs(245)), "4 min 05 s");

@@ -1,8 +1,8 @@
-//! The programs a cluster is made of: built from their Go modules once, and found again next time.
+//! The programs of a cluster: built from their Go modules once, then cached.
 //!
 //! Each [`Set`] is a folder below `tools/` with a `go.mod` and a `go.sum`, so every byte that goes
 //! into a build is pinned. A built set lies in a cache outside the checkout, under a name derived
-//! from those two files and the flags; whoever pins the same thing finds the same folder.
+//! from those two files and the flags, so that checkouts with the same pins share it.
 //! The cache is `CONFIGMAPSYNC_TOOLS`, else `$XDG_CACHE_HOME/configmapsync`, else
 //! `~/.cache/configmapsync`.
 
@@ -26,7 +26,7 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Makes sure that the programs of `sets` are built.
+    /// Ensures that the programs of `sets` are built.
     ///
     /// Builds what is missing, one set after the other, and says so on standard error. Other
     /// processes that want the same set wait for the one that builds it.

@@ -21,13 +21,13 @@ use crate::wait::Seen;
 use crate::wait::until;
 
 const RBAC: &str = "rbac.authorization.k8s.io";
-/// The rights of the cluster's own roles are collected by a controller, on a machine under load.
+/// A controller aggregates the rules of the built-in roles; generous, for a machine under load.
 const GRANTED: Duration = Duration::from_mins(1);
 
-/// One thing that somebody may do.
+/// One permission.
 #[derive(Clone, Copy, Debug)]
 pub struct Right<'a> {
-    /// Where; `None`: everywhere.
+    /// The namespace; `None`: all namespaces.
     pub namespace: Option<&'a str>,
     /// API group; empty for the core group.
     pub group: &'a str,
@@ -38,7 +38,7 @@ pub struct Right<'a> {
 }
 
 impl ControlPlane {
-    /// A client of somebody who is in no group, and may do nothing yet.
+    /// A client of a user without groups, who has no permissions yet.
     pub async fn person(&self, user: &str) -> Result<Client> {
         let files = self.authority().issue_client(user, user, &[])?;
         let text = self.kubeconfig_for(&Credential::Certificate(files))?;
@@ -47,8 +47,8 @@ impl ControlPlane {
         kubeconfig::client(&file).await
     }
 
-    /// Gives `user` these rules (as in a `Role`) in one namespace, or everywhere, and waits until
-    /// `last` is allowed.
+    /// Grants `user` these rules (as in a `Role`) in one namespace, or in all, and waits until `last`
+    /// is allowed.
     pub async fn grant(
         &self,
         user: &str,
@@ -67,7 +67,7 @@ impl ControlPlane {
         self.bind(user, namespace, kind, &name, last).await
     }
 
-    /// Gives `user` a role that there is, and waits until `last` is allowed.
+    /// Binds `user` to an existing role, and waits until `last` is allowed.
     pub async fn bind(
         &self,
         user: &str,

@@ -1,4 +1,4 @@
-//! Waiting for a state, never for a time.
+//! Waiting for a state, with a deadline.
 
 use std::future::Future;
 use std::time::Duration;
@@ -9,77 +9,79 @@ use anyhow::bail;
 use tokio::time;
 use tokio::time::Instant;
 
-/// How long to rest between two looks.
+/// Pause between two checks.
 const PAUSE: Duration = Duration::from_millis(25);
-/// A rest that is longer than wanted by this much was a machine that stood still.
+/// A pause that is longer than requested by this much is a stall of the machine.
 const STALL: Duration = Duration::from_millis(250);
 
-/// What one look at the world found.
+/// The result of one check.
 #[derive(Debug)]
 pub enum Seen<T> {
-    /// What was awaited.
+    /// The state has been reached.
     Done(T),
-    /// Something else: this.
+    /// Not reached yet: what was observed instead.
     NotYet(String),
 }
 
 impl<T> Seen<T> {
-    /// `Done` with what is there, or else `NotYet` with what is said instead.
+    /// `Done` with the value of `found`, or else `NotYet` with the text of `instead`.
     pub fn from_option(found: Option<T>, instead: impl FnOnce() -> String) -> Self {
         found.map_or_else(|| Self::NotYet(instead()), Self::Done)
     }
 }
 
 impl Seen<()> {
-    /// `Done` if `done`, or else `NotYet` with what is said instead.
+    /// `Done` if `done`, or else `NotYet` with the text of `instead`.
     pub fn from_bool(done: bool, instead: impl FnOnce() -> String) -> Self {
         Self::from_option(done.then_some(()), instead)
     }
 }
 
-/// Looks again and again until `look` sees what is awaited.
-pub async fn until<T, Look, Looking>(
+/// Calls `check` until it returns `Done`, and returns its value.
+///
+/// `what` completes the sentence "waiting until ...". After `deadline`, the error contains the last
+/// observation.
+pub async fn until<T, Check, Checking>(
     what: impl AsRef<str>,
     deadline: Duration,
-    look: Look,
+    check: Check,
 ) -> Result<T>
 where
-    Look: FnMut() -> Looking,
-    Looking: Future<Output = Result<Seen<T>>>,
+    Check: FnMut() -> Checking,
+    Checking: Future<Output = Result<Seen<T>>>,
 {
-    until_every(PAUSE, what, deadline, look).await
+    until_every(PAUSE, what, deadline, check).await
 }
 
-/// As [`until`], with a rest of `pause` between two looks: for looks that cost something.
-pub async fn until_every<T, Look, Looking>(
+/// As [`until`], with a pause of `pause` between two checks, for expensive checks.
+pub async fn until_every<T, Check, Checking>(
     pause: Duration,
     what: impl AsRef<str>,
     deadline: Duration,
-    mut look: Look,
+    mut check: Check,
 ) -> Result<T>
 where
-    Look: FnMut() -> Looking,
-    Looking: Future<Output = Result<Seen<T>>>,
+    Check: FnMut() -> Checking,
+    Checking: Future<Output = Result<Seen<T>>>,
 {
     let what = what.as_ref();
     let mut end = Instant::now() + deadline;
-    let mut last = "nothing yet".to_owned();
+    let mut last = "nothing".to_owned();
     loop {
-        match time::timeout_at(end, look()).await {
+        match time::timeout_at(end, check()).await {
             Ok(Ok(Seen::Done(found))) => return Ok(found),
             Ok(Ok(Seen::NotYet(instead))) => last = instead,
             Ok(Err(error)) => return Err(error).with_context(|| format!("waiting until {what}")),
-            Err(_) => last.push_str(" (and the last look did not end)"),
+            Err(_) => last.push_str(" (the last check did not return)"),
         }
         if Instant::now() + pause >= end {
-            bail!("waited {deadline:?} in vain until {what}; seen instead: {last}");
+            bail!("timed out after {deadline:?} waiting until {what}; last observed: {last}");
         }
         end += overslept(pause).await;
     }
 }
 
-/// Rests for `pause`, and tells how much longer it was if the machine stood still meanwhile: time
-/// that nobody could look in is no time in vain.
+/// Sleeps for `pause`, and returns the excess if the machine stalled: a stall extends the deadline.
 async fn overslept(pause: Duration) -> Duration {
     let start = Instant::now();
     time::sleep(pause).await;
@@ -87,23 +89,26 @@ async fn overslept(pause: Duration) -> Duration {
     if excess < STALL { Duration::ZERO } else { excess }
 }
 
-/// Makes sure that something stays as it is for `period`: looks again and again, and finds it
-/// `Done` each time.
-pub async fn stays<Look, Looking>(
+/// Ensures that a state lasts for `period`: calls `check` repeatedly, and fails if it ever returns
+/// `NotYet`. `what` completes the sentence "ensuring that ...".
+pub async fn stays<Check, Checking>(
     what: impl AsRef<str>,
     period: Duration,
-    mut look: Look,
+    mut check: Check,
 ) -> Result<()>
 where
-    Look: FnMut() -> Looking,
-    Looking: Future<Output = Result<Seen<()>>>,
+    Check: FnMut() -> Checking,
+    Checking: Future<Output = Result<Seen<()>>>,
 {
     let what = what.as_ref();
     let start = Instant::now();
     while start.elapsed() < period {
-        let seen = look().await.with_context(|| format!("making sure that {what}"))?;
+        let seen = check().await.with_context(|| format!("ensuring that {what}"))?;
         if let Seen::NotYet(instead) = seen {
-            bail!("after {:?} it was no longer so that {what}; seen: {instead}", start.elapsed());
+            bail!(
+                "after {:?}, it no longer holds that {what}; observed: {instead}",
+                start.elapsed()
+            );
         }
         time::sleep(PAUSE).await;
     }
@@ -115,55 +120,56 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_comes_in_time_is_returned() {
-        let mut looks = 0;
-        let found = until("the third look", Duration::from_secs(5), || {
-            looks += 1;
-            let seen = Seen::from_option((looks == 3).then_some(looks), || format!("look {looks}"));
+    async fn a_state_reached_in_time_is_returned() {
+        let mut checks = 0;
+        let found = until("the third check", Duration::from_secs(5), || {
+            checks += 1;
+            let seen =
+                Seen::from_option((checks == 3).then_some(checks), || format!("check {checks}"));
             async move { Ok(seen) }
         });
         assert_eq!(found.await.unwrap(), 3);
     }
 
     #[tokio::test]
-    async fn what_does_not_come_is_named_with_what_was_seen_instead() {
+    async fn a_timeout_names_the_state_and_the_last_observation() {
         let error = until("it rains", Duration::from_millis(60), || async {
             Ok(Seen::<()>::NotYet("sunshine".to_owned()))
         });
         let error = error.await.unwrap_err().to_string();
-        assert_eq!(error, "waited 60ms in vain until it rains; seen instead: sunshine");
+        assert_eq!(error, "timed out after 60ms waiting until it rains; last observed: sunshine");
     }
 
     #[tokio::test]
-    async fn time_in_which_nobody_could_look_is_not_waited_in_vain() {
-        let mut looks = 0;
-        let found = until("the third look", Duration::from_millis(60), || {
-            looks += 1;
-            let seen = Seen::from_bool(looks == 3, || format!("look {looks}"));
+    async fn a_stall_of_the_machine_extends_the_deadline() {
+        let mut checks = 0;
+        let found = until("the third check", Duration::from_millis(60), || {
+            checks += 1;
+            let seen = Seen::from_bool(checks == 3, || format!("check {checks}"));
             async move { Ok(seen) }
         });
-        // All that this thread would do stands still.
+        // Blocks the only thread of the runtime.
         let stall = async { std::thread::sleep(2 * STALL) };
         assert!(tokio::join!(found, stall).0.is_ok());
     }
 
     #[tokio::test]
-    async fn what_changes_does_not_stay() {
-        let mut looks = 0;
+    async fn a_change_fails_stays() {
+        let mut checks = 0;
         let error = stays("it is early", Duration::from_secs(5), || {
-            looks += 1;
-            let seen = Seen::from_bool(looks < 3, || format!("look {looks}"));
+            checks += 1;
+            let seen = Seen::from_bool(checks < 3, || format!("check {checks}"));
             async move { Ok(seen) }
         });
-        assert!(error.await.unwrap_err().to_string().ends_with("it is early; seen: look 3"));
+        assert!(error.await.unwrap_err().to_string().ends_with("it is early; observed: check 3"));
     }
 
     #[tokio::test]
-    async fn a_look_that_hangs_is_ended() {
+    async fn a_check_that_hangs_is_cancelled() {
         let error = until("it ends", Duration::from_millis(60), || async {
             std::future::pending::<()>().await;
             Ok(Seen::Done(()))
         });
-        assert!(error.await.unwrap_err().to_string().contains("did not end"));
+        assert!(error.await.unwrap_err().to_string().contains("did not return"));
     }
 }

@@ -1,4 +1,4 @@
-//! Child processes do as they are told.
+//! Starting, stopping and observing child processes.
 
 use std::time::Duration;
 
@@ -17,18 +17,18 @@ fn shell(folder: &RunFolder, script: &str) -> Program {
 }
 
 #[tokio::test]
-async fn one_that_ends_tells_its_status_and_its_last_words() -> Result<()> {
+async fn an_ended_process_has_a_status_and_a_log() -> Result<()> {
     let folder = RunFolder::create()?;
     let process = shell(&folder, "echo one; echo two >&2; exit 3").start()?;
     assert_eq!(process.wait_exit(SOON).await?.code(), Some(3));
     assert_eq!(process.tail(1), "two");
     assert!(process.expect_running().is_err());
-    assert!(process.terminate().is_err(), "its id may belong to somebody else by now");
+    assert!(process.terminate().is_err(), "its pid may be reused by now");
     Ok(())
 }
 
 #[tokio::test]
-async fn one_that_does_not_exist_says_so_in_its_log() -> Result<()> {
+async fn a_missing_program_is_reported_in_the_log() -> Result<()> {
     let folder = RunFolder::create()?;
     let process = Program::new("/nonexistent/program", folder.path().join("log")).start()?;
     assert!(!process.wait_exit(SOON).await?.success());
@@ -37,9 +37,9 @@ async fn one_that_does_not_exist_says_so_in_its_log() -> Result<()> {
 }
 
 #[tokio::test]
-async fn one_that_is_frozen_does_nothing_until_it_thaws() -> Result<()> {
+async fn a_frozen_process_does_nothing_until_thawed() -> Result<()> {
     let folder = RunFolder::create()?;
-    // Bounded, in case it is left alone: some 100 s.
+    // Bounded to some 100 s, in case it is left behind.
     let script = "n=0; while [ $n -lt 10000 ]; do n=$((n+1)); echo $n; sleep 0.01; done";
     let process = shell(&folder, script).start()?;
     let lines = || process.tail(usize::MAX).lines().count();
@@ -63,7 +63,7 @@ async fn one_that_is_frozen_does_nothing_until_it_thaws() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_environment_of_the_person_is_not_handed_on() -> Result<()> {
+async fn the_environment_of_the_user_is_not_inherited() -> Result<()> {
     let folder = RunFolder::create()?;
     let process = shell(&folder, "env").environment("GIVEN", "1").start()?;
     process.wait_exit(SOON).await?;
@@ -74,7 +74,7 @@ async fn the_environment_of_the_person_is_not_handed_on() -> Result<()> {
 }
 
 #[tokio::test]
-async fn words_may_stand_before_the_program() -> Result<()> {
+async fn a_prefix_runs_before_the_program() -> Result<()> {
     let folder = RunFolder::create()?;
     let program = shell(&folder, "echo $GIVEN").prefix(["env", "GIVEN=2"]);
     program.start()?.wait_exit(SOON).await?;

@@ -14,7 +14,7 @@ use crate::audit::head::STARTED;
 ///
 /// A watch is written twice: with stage `ResponseStarted` when it begins, and with
 /// `ResponseComplete` when it ends. Everything else once, with `ResponseComplete`.
-/// That a request has only been received, the log tells too, but no `Event`.
+/// Lines that record the receipt of a request are not `Event`s.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {

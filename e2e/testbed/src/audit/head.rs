@@ -1,16 +1,16 @@
-//! The beginning of a line of the audit log: which request it is about, and how far that has come.
+//! The beginning of a line of the audit log: the id of the request, and its stage.
 
 use serde::Deserialize;
 
-/// The stage of a request that has only arrived.
+/// The stage of a request that was received and not yet processed.
 pub(crate) const RECEIVED: &str = "RequestReceived";
-/// The stage of a request whose answer has begun.
+/// The stage of a request whose response has begun.
 pub(super) const STARTED: &str = "ResponseStarted";
 
-/// What the API server writes after all that a [`Head`] holds.
+/// The field that follows those of a [`Head`] in the line.
 const NEXT: &[u8] = br#","requestURI":"#;
 
-/// Which request a line is about, and how far that has come.
+/// The id of a request, and its stage.
 #[derive(Debug, Deserialize, Eq, PartialEq)]
 pub(super) struct Head {
     #[serde(rename = "auditID")]
@@ -19,12 +19,12 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// `None` for what is no event, such as a line that a killed API server has left half written.
+    /// Reads the head of `line`. `None` if the line is not an event, such as a line that a killed API
+    /// server left incomplete.
     ///
-    /// Every line of a log comes by here, and to read one to its end, just to skip what was sent and
-    /// answered, takes three times as long where those are small, and ever longer where they are
-    /// not. The order of the fields is that of the API server's struct; should it change, lines are
-    /// read to their ends.
+    /// Parsing a whole line, only to skip the request and response bodies, takes at least three times
+    /// as long. The order of the fields is that of the API server's struct; if it changes, the whole
+    /// line is parsed.
     pub fn of(line: &[u8]) -> Option<Self> {
         Self::at_the_beginning(line).or_else(|| serde_json::from_slice(line).ok())
     }
@@ -49,19 +49,19 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_read_no_further_than_its_head() {
+    fn only_the_head_of_a_line_is_parsed() {
         let line = br#"{"kind":"Event","auditID":"1","stage":"Panic","requestURI": and so on"#;
         assert_eq!(Head::of(line), Some(head("1", "Panic")));
     }
 
     #[test]
-    fn fields_may_come_in_another_order() {
+    fn the_order_of_fields_does_not_matter() {
         let line = br#"{"stage":"Panic","requestURI":"/","verb":"get","auditID":"1"}"#;
         assert_eq!(Head::of(line), Some(head("1", "Panic")));
     }
 
     #[test]
-    fn what_is_no_event_has_no_head() {
+    fn a_line_that_is_not_an_event_has_no_head() {
         assert_eq!(Head::of(br#"{"kind":"Event","aud{"kind":"Event","auditID":"1"}"#), None);
     }
 }

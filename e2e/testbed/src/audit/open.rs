@@ -1,6 +1,6 @@
-//! Which requests of the operator have been received and not yet ended, as the log has it.
+//! The requests of the operator that were received and have not ended, according to the log.
 //!
-//! Only of those accounts does the log tell that a request was received: see the audit policy.
+//! The audit policy records the receipt of requests for the operator's accounts only.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -16,15 +16,15 @@ use anyhow::Result;
 use crate::audit::head::Head;
 use crate::audit::head::RECEIVED;
 
-/// What is open at one place in the log, which only ever moves on: logs grow large, so each line is
-/// read once.
+/// The open requests at one position in the log. The position only advances, so that each line of a
+/// large log is read once.
 #[derive(Debug, Default)]
 pub(super) struct Open {
     place: u64,
     requests: BTreeSet<String>,
 }
 
-/// What was open at one place in the log, and is being followed to its end.
+/// The requests that were open at one position in the log, and whose end is awaited.
 #[derive(Debug)]
 pub(super) struct Awaited {
     read: u64,
@@ -35,15 +35,15 @@ pub(super) struct Awaited {
 // === impl Open ===
 
 impl Open {
-    /// What is open at `place`, which is the end of a line; or further on, if somebody else has
-    /// asked about a later place meanwhile.
+    /// The open requests at `place`, the end of a line, or at a later position if another caller has
+    /// read further.
     pub fn at(&mut self, place: u64, log: &Path) -> Result<Awaited> {
         let requests = &mut self.requests;
         self.place = each_line(log, self.place, place, |line, _| take(line, requests))?;
         Ok(Awaited { read: self.place, end: self.place, requests: self.requests.clone() })
     }
 
-    /// Nobody is to wait for these again.
+    /// Stops waiting for these requests.
     pub fn forget(&mut self, awaited: &Awaited) {
         self.requests.retain(|request| !awaited.requests.contains(request));
     }
@@ -52,7 +52,7 @@ impl Open {
 // === impl Awaited ===
 
 impl Awaited {
-    /// Reads what has been added to the log. `true` when nothing is open any longer.
+    /// Reads what was added to the log. `true` when all requests have ended.
     pub fn all_ended(&mut self, log: &Path) -> Result<bool> {
         if self.requests.is_empty() {
             return Ok(true);
@@ -66,13 +66,13 @@ impl Awaited {
         Ok(self.requests.is_empty())
     }
 
-    /// The end of the last line that was waited for.
+    /// The end of the last awaited line.
     pub const fn end(&self) -> u64 {
         self.end
     }
 }
 
-/// Adds the request that a line says is received, or removes the one that it says has ended.
+/// Adds the request that a line records as received, or removes the one that it records as ended.
 fn take(line: &[u8], open: &mut BTreeSet<String>) {
     match Head::of(line) {
         Some(head) if head.stage == RECEIVED => {

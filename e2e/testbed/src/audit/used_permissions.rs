@@ -30,19 +30,19 @@ use crate::audit::head::RECEIVED;
 
 /// Names the file.
 const FILE: &str = "E2E_USED_RIGHTS";
-/// How the API server answers whoever has no right.
+/// Status codes of requests without permission.
 const REFUSED: [u16; 2] = [401, 403];
 
-/// The accounts whose rights are ours to grant, and what each is called.
+/// The accounts whose permissions the manifests grant, and a short name for each.
 pub const ACCOUNTS: [(&str, &str); 2] =
     [(OPERATOR_USER, "operator"), (UNINSTALL_USER, "uninstall")];
 
-/// Tells which rights were used when it is dropped, after all that it is kept beside has ended.
+/// Records the used permissions when dropped, after the API servers beside it have ended.
 pub(crate) struct UsedRights {
     logs: PathBuf,
 }
 
-/// What matters here of a line of the audit log.
+/// The relevant part of a line of the audit log.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Line {
@@ -55,7 +55,7 @@ struct Line {
     response_status: ResponseStatus,
 }
 
-/// Each right that `rules` grant to `account`, as one line.
+/// Each permission that `rules` grant to `account`, as one line.
 pub fn granted<'a>(account: &'a str, rules: &'a [PolicyRule]) -> impl Iterator<Item = String> + 'a {
     let all = |names: &Option<Vec<String>>| names.clone().unwrap_or_default();
     rules.iter().flat_map(move |rule| {
@@ -100,7 +100,7 @@ impl Drop for UsedRights {
         if let Some(file) = env::var_os(FILE)
             && let Err(error) = add(&self.logs, Path::new(&file))
         {
-            eprintln!("cannot tell which rights were used: {error:#}");
+            eprintln!("cannot record the used permissions: {error:#}");
         }
     }
 }

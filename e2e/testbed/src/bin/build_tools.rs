@@ -1,4 +1,4 @@
-//! Builds all tool sets, or those named, so that what follows finds them.
+//! Builds all tool sets, or those named as arguments, and prints the paths of their programs.
 
 use anyhow::Context;
 use anyhow::Result;

@@ -1,5 +1,5 @@
-//! A cluster with pods that stays until Ctrl-C; prints its kubeconfig, and the operator's image,
-//! which it has. `cargo demo -- --kubeconfig FILE --image REF` may use it.
+//! Runs a cluster with pods until Ctrl-C. Prints the path of its kubeconfig and the reference of the
+//! operator's image, which is loaded: the arguments of `cargo demo -- --kubeconfig FILE --image REF`.
 
 use anyhow::Result;
 use testbed::cluster::Cluster;

@@ -1,4 +1,4 @@
-//! A control plane to play with, until Ctrl-C: prints the path of its kubeconfig.
+//! Runs a control plane until Ctrl-C, and prints the path of its kubeconfig.
 
 use anyhow::Result;
 use testbed::control_plane::ControlPlane;

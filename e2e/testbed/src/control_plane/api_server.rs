@@ -1,4 +1,4 @@
-//! One more API server on the etcd of a control plane, as a highly available one has.
+//! An additional API server on the etcd of a control plane, as in a highly available cluster.
 
 use std::fs;
 
@@ -25,8 +25,8 @@ pub struct ApiServer {
 }
 
 impl ControlPlane {
-    /// Starts another API server that shares etcd, and all keys, with the first, and has an audit
-    /// log of its own. `number` tells it from others of this control plane.
+    /// Starts another API server that shares etcd and all keys with the first, and has its own audit
+    /// log. `number` is unique within this control plane.
     pub async fn another_api_server(&self, number: usize) -> Result<ApiServer> {
         let programs = self.programs();
         let (process, port) = start_api_server(programs, number).await?;
@@ -55,13 +55,13 @@ impl ApiServer {
         &self.server
     }
 
-    /// A client of it that may do everything.
+    /// A client with cluster-admin permissions.
     #[must_use]
     pub fn client(&self) -> Client {
         self.client.clone()
     }
 
-    /// What was asked of it.
+    /// Its audit log.
     #[must_use]
     pub fn audit(&self) -> AuditLog {
         self.audit.clone()
@@ -73,7 +73,7 @@ impl ApiServer {
         &self.process
     }
 
-    /// Ends it, if it runs, and starts it again at the same address.
+    /// Kills it, if it runs, and starts it again at the same address.
     pub async fn restart(&mut self, control_plane: &ControlPlane) -> Result<()> {
         if self.process.exit_status()?.is_none() {
             self.process.kill()?;

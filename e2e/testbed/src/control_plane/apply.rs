@@ -1,4 +1,4 @@
-//! Objects and files of objects, applied and deleted.
+//! Applying and deleting objects, and files of objects.
 
 use std::fs;
 use std::path::Path;
@@ -31,10 +31,10 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Deletes every object in a YAML file, the last one first.
+    /// Deletes every object in a YAML file, in reverse order.
     pub async fn delete_file(&self, file: &Path) -> Result<()> {
         let context = || format!("deleting what is in {}", file.display());
-        // Bindings before what they bind.
+        // Bindings before the policies that they bind.
         for object in objects(file).with_context(context)?.into_iter().rev() {
             self.delete(object).await.with_context(context)?;
         }
@@ -62,9 +62,10 @@ impl ControlPlane {
             })
     }
 
-    /// Where an object is written to.
+    /// The API for an object.
     fn api_of(&self, object: Value) -> Result<(Api<DynamicObject>, DynamicObject)> {
-        let object: DynamicObject = serde_json::from_value(object).context("no object")?;
+        let object: DynamicObject =
+            serde_json::from_value(object).context("not a Kubernetes object")?;
         let types = object.types.as_ref().context("an object without apiVersion and kind")?;
         let kind = ApiResource::from_gvk(&GroupVersionKind::try_from(types)?);
         let api = match &object.metadata.namespace {

@@ -1,4 +1,4 @@
-//! The command lines of the three programs.
+//! The command lines of etcd, kube-apiserver and kube-controller-manager.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use crate::control_plane::settings::Settings;
 use crate::process::Program;
 use crate::tools::Tools;
 
-/// Where things lie, and what they are started with.
+/// The folder, binaries, settings and keys of the programs.
 #[derive(Debug)]
 pub(super) struct Programs {
     pub folder: PathBuf,
@@ -55,7 +55,7 @@ impl Programs {
         })
     }
 
-    /// Where the API server with this number records who did what.
+    /// The audit log of the API server with this number.
     pub fn audit_log(&self, number: usize) -> PathBuf {
         self.folder.join(format!("{}audit.log", prefix(number)))
     }
@@ -65,13 +65,13 @@ impl Programs {
         format!("https://{}", SocketAddr::new(self.settings.address, port))
     }
 
-    /// The file that tells controllers how to reach the API server.
+    /// The kubeconfig of the controllers.
     pub fn controllers_kubeconfig(&self) -> PathBuf {
         self.folder.join("kube-controller-manager.kubeconfig")
     }
 
-    /// Listens on a socket in the folder, so that it takes no port from anybody. A single member
-    /// talks to no peer: that address is a form to be filled in.
+    /// etcd listens on a socket in the folder, so that it needs no port. A single member has no peers,
+    /// but the flag for their address is required.
     pub fn etcd(&self) -> Result<Program> {
         let peer = "http://127.0.0.1:1";
         Ok(self
@@ -161,16 +161,16 @@ impl Programs {
     }
 }
 
-/// How the names of the files begin that an API server writes.
+/// Prefix of the files that an API server writes.
 fn prefix(number: usize) -> String {
     if number == 0 { String::new() } else { format!("{number}-") }
 }
 
-/// Whole requests and answers for the kinds that tests ask about; of the operator's other requests
-/// that they happened, so that rights granted can be compared with rights used; else nothing.
+/// Records request and response bodies for the kinds that tests check; metadata for all other requests
+/// of the operator, so that granted permissions can be compared with used ones; and nothing else.
 ///
-/// What the operator asks is written when it is received, too, so that whoever reads the log can tell
-/// what is still to come. A watch is not: it goes on for long, and is written when it begins.
+/// Requests of the operator are recorded on receipt, too, so that a reader of the log knows which are
+/// still open. Watches are long, and are recorded when their response starts.
 fn audit_policy(recorded: Recorded) -> String {
     let level = match recorded {
         Recorded::Whole => "RequestResponse",

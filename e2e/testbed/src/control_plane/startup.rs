@@ -18,10 +18,10 @@ use crate::wait::Seen;
 use crate::wait::until;
 
 const PORT_TAKEN: &str = "address already in use";
-/// Generous, for machines under load; it is seconds as a rule.
+/// Generous, for machines under load; usually a few seconds suffice.
 const START: Duration = Duration::from_mins(2);
 
-/// Starts the API server at a port that nobody else has taken, and returns once it listens.
+/// Starts the API server on a free port, and returns once it listens.
 pub(super) async fn start_api_server(programs: &Programs, number: usize) -> Result<(Process, u16)> {
     let mut last = None;
     for _ in 0..10 {
@@ -36,7 +36,8 @@ pub(super) async fn start_api_server(programs: &Programs, number: usize) -> Resu
             Err(error) => return Err(error),
         }
     }
-    Err(last.context("no try was made")?).context("no port for the API server in ten tries")
+    Err(last.context("no attempt was made")?)
+        .context("no free port for the API server after 10 attempts")
 }
 
 async fn wait_listening(api_server: &Process) -> Result<()> {
@@ -60,26 +61,29 @@ pub(super) async fn wait_ready(
         api_server.expect_running()?;
         let request = Request::get("/readyz?verbose").body(Vec::new())?;
         let ready = client.request_text(request).await;
-        // It connects to etcd for each kind by itself, and says that it is ready before the last.
+        // It connects to etcd once per kind, and reports ready before the last connection.
         let answer = maps.get_opt("anything").await;
         Ok(match ready.and(answer) {
             Ok(_) => Seen::Done(()),
             Err(error) => {
-                Seen::NotYet(format!("{error}; kube-apiserver wrote:\n{}", api_server.tail(5)))
+                Seen::NotYet(format!("{error}; the end of its log:\n{}", api_server.tail(5)))
             }
         })
     })
     .await
 }
 
-/// The first thing that the controllers do for everybody is the ServiceAccount `default`.
+/// Waits for the ServiceAccount `default`, which the controllers create first.
 pub(super) async fn wait_controllers(client: &Client, controller_manager: &Process) -> Result<()> {
     let accounts = Api::<ServiceAccount>::namespaced(client.clone(), "default");
     until("kube-controller-manager works", START, || async {
         controller_manager.expect_running()?;
         let account = accounts.get_opt("default").await?;
         Ok(Seen::from_option(account.map(drop), || {
-            format!("no ServiceAccount default; it wrote:\n{}", controller_manager.tail(5))
+            format!(
+                "no ServiceAccount default; the end of its log:\n{}",
+                controller_manager.tail(5)
+            )
         }))
     })
     .await

@@ -15,15 +15,15 @@ use tokio::process::Command;
 use crate::command;
 use crate::repository;
 
-/// What static binaries are compiled for.
+/// The target of static binaries.
 #[must_use]
 pub fn target() -> String {
     format!("{}-unknown-linux-musl", env::consts::ARCH)
 }
 
-/// Compiles the operator and returns where its binary is.
+/// Compiles the operator and returns the path of its binary.
 ///
-/// `progress` is told each line that cargo prints meanwhile.
+/// Calls `progress` with each line that cargo prints.
 pub async fn compile(progress: impl Fn(&str)) -> Result<PathBuf> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
@@ -35,8 +35,7 @@ pub async fn compile(progress: impl Fn(&str)) -> Result<PathBuf> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    // Build scripts would see the package that cargo runs, think that theirs has become another
-    // one, and compile again.
+    // Build scripts depend on these variables, and would compile again.
     for (name, _) in env::vars_os() {
         let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_"];
         if name.to_str().is_some_and(|name| prefixes.iter().any(|it| name.starts_with(it))) {
@@ -46,14 +45,14 @@ pub async fn compile(progress: impl Fn(&str)) -> Result<PathBuf> {
     let mut process = cargo.spawn().context("compiling the operator: starting cargo")?;
     let messages = process.stdout.take().context("cargo has no output")?;
     let errors = process.stderr.take().context("cargo has no output")?;
-    let told = async {
+    let output = async {
         let mut lines = BufReader::new(errors).lines();
-        let mut said = String::new();
+        let mut text = String::new();
         while let Some(line) = lines.next_line().await? {
             progress(line.trim());
-            said.extend([line.as_str(), "\n"]);
+            text.extend([line.as_str(), "\n"]);
         }
-        std::io::Result::Ok(said)
+        std::io::Result::Ok(text)
     };
     let binary = async {
         let mut lines = BufReader::new(messages).lines();
@@ -63,15 +62,15 @@ pub async fn compile(progress: impl Fn(&str)) -> Result<PathBuf> {
         }
         std::io::Result::Ok(binary)
     };
-    let (said, binary) = tokio::try_join!(told, binary).context("compiling the operator")?;
+    let (output, binary) = tokio::try_join!(output, binary).context("compiling the operator")?;
     let status = process.wait().await.context("compiling the operator: waiting for cargo")?;
     if !status.success() {
-        bail!("compiling the operator failed ({status}):\n{}", command::last_lines(&said, 40));
+        bail!("compiling the operator failed ({status}):\n{}", command::last_lines(&output, 40));
     }
     binary.context("compiling the operator: cargo names no binary")
 }
 
-/// The path of the binary, in the message of cargo that tells it.
+/// The path of the binary, if the message of cargo contains one.
 fn executable(line: &str) -> Option<PathBuf> {
     #[derive(Deserialize)]
     struct Message {
@@ -85,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cargo_tells_the_binary_among_other_messages() {
+    fn the_binary_is_found_among_messages_of_cargo() {
         let artifact = r#"{"reason":"compiler-artifact","executable":"/target/configmapsync"}"#;
         assert_eq!(executable(artifact), Some("/target/configmapsync".into()));
         for other in [r#"{"reason":"compiler-artifact","executable":null}"#, "{}", "text"] {

@@ -63,14 +63,14 @@ pub struct Tag {
 }
 
 impl Trace {
-    /// The span that all others come of, once it has arrived.
+    /// The root span, once it has arrived.
     #[must_use]
     pub fn root(&self) -> Option<&Span> {
         self.spans.iter().find(|span| span.parent().is_none())
     }
 
-    /// Whether it shows the creation of a copy, from the root to the call. Jaeger stores spans that
-    /// are sent together in any order, so that none tells that the others are there.
+    /// Whether it contains the creation of a copy, from the root span to the API call. Jaeger stores
+    /// the spans of a batch in any order, so that each has to be checked.
     #[must_use]
     pub fn shows_creation(&self) -> bool {
         let named = |name: &str| self.spans.iter().find(|span| span.name == name);

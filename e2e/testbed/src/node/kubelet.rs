@@ -61,7 +61,7 @@ fn settings(environment: &Environment<'_>, control_plane: &ControlPlane) -> Valu
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "containerRuntimeEndpoint": format!("unix://{}", runtime::SOCKET),
-        // Whoever has a certificate of this cluster; that is the API server.
+        // Clients with a certificate of this cluster: the API server.
         "authentication": {
             "anonymous": {"enabled": false},
             "webhook": {"enabled": false},
@@ -73,7 +73,7 @@ fn settings(environment: &Environment<'_>, control_plane: &ControlPlane) -> Valu
         "enforceNodeAllocatable": [],
         "failCgroupV1": false,
         "failSwapOn": false,
-        // The machine belongs to somebody else: how full it is, is not this node's business.
+        // The disk and memory usage of the machine must not evict pods.
         "evictionHard": {
             "memory.available": "1Mi",
             "nodefs.available": "0%",
@@ -81,7 +81,7 @@ fn settings(environment: &Environment<'_>, control_plane: &ControlPlane) -> Valu
             "imagefs.available": "0%",
         },
         "imageGCHighThresholdPercent": 100,
-        // There is no name server: whoever asks for a name inside is told so at once.
+        // There is no name server: lookups in pods fail without delay.
         "clusterDNS": ["127.0.0.1"],
         "resolvConf": "",
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",

@@ -1,4 +1,4 @@
-//! What a sandbox could leave behind, and whether it did.
+//! What a sandbox could leave behind.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde::Deserialize;
 use serde::Serialize;
 
-/// The names under which the kernel knows a sandbox.
+/// The kernel objects of a sandbox, by name.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Footprint {
     /// As the links below `/proc/<process>/ns` name them.
@@ -29,7 +29,7 @@ impl Footprint {
         Ok(Self { namespaces, interface, control_group })
     }
 
-    /// Everything that is still there, one description each.
+    /// Describes everything that still exists.
     #[must_use]
     pub fn remains(&self) -> Vec<String> {
         let mut remains = self.processes();
@@ -44,7 +44,7 @@ impl Footprint {
     }
 
     fn processes(&self) -> Vec<String> {
-        // Containers have namespaces of their own; their control groups tell whose they are.
+        // Containers have their own namespaces; their control groups identify them.
         let grouped = |process: &PathBuf| {
             let groups = fs::read_to_string(process.join("cgroup")).unwrap_or_default();
             groups.contains(&format!("/{}/", self.control_group))
@@ -67,7 +67,7 @@ impl Footprint {
     }
 }
 
-/// Looks for folders called `name` in `folder` and one level below: where each hierarchy begins.
+/// Finds folders `name` in `folder` and one level below, at the root of each hierarchy.
 fn control_groups(folder: &Path, name: &str, found: &mut Vec<String>) {
     let folders = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     for hierarchy in folders.filter(|path| path.is_dir()).chain([folder.to_owned()]) {

@@ -1,4 +1,4 @@
-//! The process that outlives a sandbox and cleans up behind it.
+//! The process that outlives a sandbox and cleans up after it.
 
 use std::io::BufRead;
 use std::io::BufReader;
@@ -18,7 +18,7 @@ use anyhow::bail;
 const ANCHOR: &str = include_str!("anchor.sh");
 const KEEPER: &str = include_str!("keeper.sh");
 
-/// How long the end of a sandbox may take: killing, and removing its control groups.
+/// Deadline for closing a sandbox: killing its processes, and removing its control groups.
 const END: Duration = Duration::from_secs(20);
 
 /// The keeper of one sandbox, and the pipe by which the sandbox lives.
@@ -35,7 +35,7 @@ impl Keeper {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Ctrl-C is for this program; the keeper still has work to do when it is gone.
+            // Ctrl-C must not end the keeper, which still has to clean up.
             .process_group(0)
             .spawn()
             .context("opening a sandbox: starting bash")?;
@@ -46,13 +46,13 @@ impl Keeper {
         }
         let Ok(anchor) = line.trim().parse() else {
             drop(this.process.stdin.take());
-            let said = this.complaints()?;
-            bail!("opening a sandbox needs root, and a kernel with namespaces: {said}");
+            let errors = this.errors()?;
+            bail!("opening a sandbox needs root, and a kernel with namespaces: {errors}");
         };
         Ok((this, anchor))
     }
 
-    /// Lets the anchor go, which is the end of everything inside, and waits for the keeper.
+    /// Ends the anchor, and everything inside with it, and waits for the keeper.
     pub fn end(&mut self) -> Result<()> {
         drop(self.process.stdin.take());
         let deadline = Instant::now() + END;
@@ -60,27 +60,29 @@ impl Keeper {
             match self.process.try_wait().context("closing a sandbox: waiting for its keeper")? {
                 Some(status) if status.success() => return Ok(()),
                 Some(status) => {
-                    bail!("closing a sandbox: it ended with {status}: {}", self.complaints()?)
+                    bail!("closing a sandbox: it ended with {status}: {}", self.errors()?)
                 }
                 None if Instant::now() < deadline => thread::sleep(Duration::from_millis(10)),
-                None => bail!("closing a sandbox: it goes on after {} s", END.as_secs()),
+                None => {
+                    bail!("timed out after {} s waiting for the end of a sandbox", END.as_secs())
+                }
             }
         }
     }
 
-    /// What the keeper and the anchor said on standard error; for when both have ended.
-    fn complaints(&mut self) -> Result<String> {
-        let mut said = String::new();
+    /// The standard error of keeper and anchor. Call it after both have ended.
+    fn errors(&mut self) -> Result<String> {
+        let mut text = String::new();
         if let Some(mut errors) = self.process.stderr.take() {
-            errors.read_to_string(&mut said).context("reading what the keeper said")?;
+            errors.read_to_string(&mut text).context("reading the errors of the keeper")?;
         }
-        Ok(said.trim().to_owned())
+        Ok(text.trim().to_owned())
     }
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        // Ended before: nothing happens. Otherwise there is nobody left to tell but a person.
+        // Does nothing if it has ended before. An error can only be printed here.
         if let Err(error) = self.end() {
             eprintln!("{error:#}");
         }

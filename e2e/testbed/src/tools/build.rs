@@ -1,4 +1,4 @@
-//! Building one set, at most once per content, whoever asks how often at the same time.
+//! Building one set, once per content, even with concurrent callers.
 
 use std::fs;
 use std::fs::File;
@@ -21,8 +21,8 @@ use crate::tools::set::Set;
 
 /// The oldest Go that builds all sets, as in `go1.26`.
 const GO: (u32, u32) = (1, 26);
-/// How often a build is begun: it fetches modules, and a connection may break.
-const TRIES: usize = 3;
+/// Attempts of a build: it downloads modules, and a connection may break.
+const ATTEMPTS: usize = 3;
 
 /// The folder with the programs of `set`, built first where it does not exist yet.
 pub async fn ensure(set: Set, cache: &Path) -> Result<PathBuf> {
@@ -31,23 +31,26 @@ pub async fn ensure(set: Set, cache: &Path) -> Result<PathBuf> {
         return Ok(folder);
     }
     fs::create_dir_all(cache).with_context(|| format!("creating {}", cache.display()))?;
-    // Held until the end of this function, across processes; the system lifts it with the process.
+    // Held until the end of this function, across processes; the kernel releases it with the process.
     let _lock = lock(cache.join(format!("{}.lock", set.name())), set.name()).await?;
     if folder.is_dir() {
         return Ok(folder);
     }
     check_go().await?;
-    // Under the lock nobody else uses it: what lies there was left by a build that was interrupted.
+    // Under the lock, an existing folder is left over from an interrupted build.
     let partial = folder.with_extension("partial");
     if partial.exists() {
         fs::remove_dir_all(&partial).with_context(|| format!("removing {}", partial.display()))?;
     }
     let progress = Progress::start(format!("{} ({})", set.name(), set.programs().join(", ")));
-    for number in 1..=TRIES {
+    for number in 1..=ATTEMPTS {
         match go_build(set, &partial, &progress).await {
             Ok(()) => break,
-            Err(error) if number == TRIES => return Err(error),
-            Err(_) => tool_line(set.name(), "go build failed, perhaps by the network"),
+            Err(error) if number == ATTEMPTS => return Err(error),
+            Err(_) => tool_line(
+                set.name(),
+                "go build failed, perhaps because of the network; trying again",
+            ),
         }
     }
     if let Some((from, to)) = set.renamed() {

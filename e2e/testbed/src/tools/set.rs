@@ -79,12 +79,12 @@ impl Set {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(self.name())
     }
 
-    /// The folder in `assets` may serve instead of a build.
+    /// The folder that replaces a build, if `assets` has one.
     pub(super) fn provided(self, assets: Option<&Path>) -> Option<PathBuf> {
         assets.filter(|_| self == Self::Etcd).map(Path::to_owned)
     }
 
-    /// What Go calls a program that goes by another name here.
+    /// A program whose name differs from its Go package: the name in Go, and ours.
     pub(super) const fn renamed(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Etcd => Some(("server", "etcd")),
@@ -102,7 +102,7 @@ impl Set {
         format!("-s -w {version}")
     }
 
-    /// Build tags: what needs C libraries that nobody here uses is left out.
+    /// Build tags, which leave out what needs C libraries.
     pub(super) const fn tags(self) -> &'static str {
         match self {
             Self::Containerd => "no_btrfs,no_zfs,no_devmapper",

@@ -1,4 +1,4 @@
-//! A program that holds something until it is killed: the test program itself, started once more.
+//! A process that holds resources until it is killed: the test program itself, started again.
 
 use std::env;
 use std::io::BufRead;
@@ -14,12 +14,12 @@ use anyhow::Context;
 use anyhow::Result;
 use testbed::sandbox::Footprint;
 
-/// Set for the program that holds.
+/// Set in the environment of that process.
 const HOLD: &str = "CONFIGMAPSYNC_HOLD";
-/// What it prints before it tells what it holds.
+/// Prefix of the line in which it describes what it holds.
 const HELD: &str = "held: ";
 
-/// The program that holds, killed at the latest when the test is over.
+/// The process that holds resources. Dropped, it is killed.
 pub struct Holder {
     program: Child,
     /// What it holds.
@@ -27,7 +27,7 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// Kills it: SIGKILL, which it cannot prepare for.
+    /// Sends SIGKILL, which it cannot handle.
     pub fn kill(&mut self) -> Result<()> {
         self.program.kill()?;
         self.program.wait()?;
@@ -41,7 +41,8 @@ impl Drop for Holder {
     }
 }
 
-/// Starts the ignored test `name` of this file in a process of its own, until it holds something.
+/// Starts the ignored test `name` of this file in a separate process, and waits until it holds its
+/// resources.
 pub fn start(name: &str) -> Result<Holder> {
     let mut program = Command::new(env::current_exe()?)
         .args(["--exact", "--ignored", "--nocapture", name])
@@ -50,29 +51,29 @@ pub fn start(name: &str) -> Result<Holder> {
         .stdout(Stdio::piped())
         .spawn()?;
     let lines = BufReader::new(program.stdout.take().context("no output")?).lines();
-    let mut said = Vec::new();
+    let mut output = Vec::new();
     for line in lines {
         let line = line?;
         if let Some((_, footprint)) = line.split_once(HELD) {
             return Ok(Holder { program, footprint: serde_json::from_str(footprint)? });
         }
-        said.push(line);
+        output.push(line);
     }
-    anyhow::bail!("{name} ended without holding anything:\n{}", said.join("\n"))
+    anyhow::bail!("{name} ended without holding anything:\n{}", output.join("\n"))
 }
 
-/// Whether this is the program that [`start`] started, and not somebody who runs ignored tests.
+/// Whether [`start`] started this process; `false` for a run of all ignored tests.
 pub fn is_holder() -> bool {
     env::var_os(HOLD).is_some()
 }
 
-/// In the program that [`start`] started: tells what is held, and holds it.
+/// In the process that [`start`] started: prints what is held, and holds it.
 pub async fn hold(footprint: &Footprint) -> Result<()> {
     println!("{HELD}{}", serde_json::to_string(footprint)?);
     std::future::pending().await
 }
 
-/// The kernel removes interfaces and dead processes within moments, but not at once.
+/// Waits until nothing remains: the kernel removes interfaces and dead processes with a short delay.
 pub fn assert_nothing_remains(footprint: &Footprint) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !footprint.remains().is_empty() {
