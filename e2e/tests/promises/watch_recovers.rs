@@ -27,7 +27,8 @@ async fn a_watch_that_was_refused_once_is_trusted_again_in_silence() -> Result<(
     proxy.add(Rule::new(refused).resource("configmapsyncs").when(Request::is_watch));
     let replica = proxy.replica(&world.control_plane).await?;
     until("the watch was refused", SOON, || async {
-        let refused = replica.logs().iter().any(|line| line.to_string().contains("fails; trying"));
+        let refused =
+            replica.logs().iter().any(|line| line.to_string().contains("configmapsyncs failed"));
         Ok(Seen::from_bool(refused, || format!("{:?}", replica.logs())))
     })
     .await?;
