@@ -50,10 +50,7 @@ impl AttemptTable {
         Ok(response)
     }
 
-    /// Prints the table.
-    ///
-    /// # Errors
-    /// A response was not the expected one, or there were no attempts.
+    /// Prints the table. Fails on an unexpected response, and without attempts.
     pub fn finish(self) -> Result<()> {
         println!("| who | attempt | response |\n|---|---|---|\n{}", self.rows.join("\n"));
         ensure!(!self.rows.is_empty(), "no attempts were made");
