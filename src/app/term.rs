@@ -38,7 +38,8 @@ pub struct Term {
 
 impl Term {
     /// Publishes the leader record, settles, opens the write gate and runs `controller`, which
-    /// must end after `stop`. Renews the Lease throughout, and releases it at the end.
+    /// must end after `stop`. Renews the Lease throughout, and releases it at the end, unless a
+    /// write may still take effect.
     ///
     /// # Errors
     /// Leadership was lost, or `controller` ended before `stop`.
