@@ -1,11 +1,11 @@
-//! How a permission is written down.
+//! A helper to declare RBAC permissions.
 //!
-//! Permissions stand beside the calls that need them, as functions called `access`; `manifests`
-//! collects them.
+//! Every module declares the permissions of its API calls in a function `access`; `manifests`
+//! collects them into roles.
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
-/// Leave to use `verbs` on `resource` of the API group `group`, whatever the object's name.
+/// A rule that allows `verbs` on all objects of `resource` in the API group `group`.
 #[must_use]
 pub fn rule(group: &str, resource: &str, verbs: &[&str]) -> PolicyRule {
     PolicyRule {

@@ -51,7 +51,7 @@ pub async fn run(flags: Run) -> Result<(), Error> {
 }
 
 async fn operate(flags: Run) -> Result<(), Error> {
-    let metrics = Arc::new(Metrics::new(&Action::WRITE_VERBS));
+    let metrics = Arc::new(Metrics::new(&Action::write_verbs()));
     let gate = WriteGate::default();
     let clients = connections::connect(flags.kubeconfig.as_deref(), &metrics, &gate).await?;
     let mut stop = signals::listen().map_err(Error::Signals)?;

@@ -1,7 +1,7 @@
-//! Exponential backoff with jitter: how long to wait after the n-th failure in a row.
+//! Exponential backoff with jitter.
 //!
-//! Knows nothing of what failed. The crate `backoff` is unmaintained, though not vulnerable; it
-//! is used here and nowhere else, so that it can be replaced in one place.
+//! The crate `backoff` is unmaintained, though without known vulnerabilities. Only this module uses
+//! it, so that it can be replaced in one place.
 
 pub mod watch;
 
@@ -13,18 +13,18 @@ use backoff::backoff::Backoff as _;
 
 /// Delay after the first failure, before jitter.
 pub const INITIAL_DELAY: Duration = Duration::from_secs(1);
-/// Longest delay for what the server suffers from: connection, timeout, 429, 5xx.
+/// Maximum delay while the API server is unavailable: connection errors, timeouts, 429 and 5xx.
 pub const CAP_UNAVAILABLE: Duration = Duration::from_secs(30);
-/// Longest delay for what the server refuses.
+/// Maximum delay for requests that the API server rejects.
 pub const CAP_REFUSED: Duration = Duration::from_mins(5);
 
 const MULTIPLIER: f64 = 2.0;
 const JITTER: f64 = 0.2;
 
-/// Counts failures in a row, and tells how long to wait after each.
+/// The delays between the attempts of one operation.
 ///
-/// Delays double from [`INITIAL_DELAY`], are spread by ±20 %, and never exceed the cap given for
-/// the failure. Dropping the value forgets the failures.
+/// Delays start at [`INITIAL_DELAY`], double with every failure, are randomized by ±20 %, and never
+/// exceed the cap of the failure. A success is recorded by dropping the value.
 #[derive(Debug)]
 pub struct Backoff {
     inner: ExponentialBackoff,
@@ -46,12 +46,12 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// Counts one more failure, and tells how long to wait until the next attempt: at least as
-    /// long as the server asked for by `Retry-After`, otherwise at most `cap`. The crate caps
-    /// before it jitters, so the cap is applied once more.
+    /// Records a failure and returns the delay until the next attempt: at most `cap`, but at least
+    /// `retry_after`, the delay that the API server requested.
     pub fn next_delay(&mut self, cap: Duration, retry_after: Option<Duration>) -> Duration {
+        // The crate applies its cap before the jitter, so the cap is applied again.
         let delay = self.inner.next_backoff().unwrap_or(cap).min(cap);
-        retry_after.map_or(delay, |asked| asked.max(delay))
+        retry_after.map_or(delay, |requested| requested.max(delay))
     }
 }
 
@@ -84,14 +84,14 @@ mod tests {
         }
 
         #[test]
-        fn the_server_is_obeyed_when_it_asks_for_more(asked in 0..4000_u64) {
-            let asked = Duration::from_secs(asked);
-            prop_assert!(Backoff::default().next_delay(CAP_UNAVAILABLE, Some(asked)) >= asked);
+        fn a_longer_retry_after_is_obeyed(requested in 0..4000_u64) {
+            let requested = Duration::from_secs(requested);
+            prop_assert!(Backoff::default().next_delay(CAP_UNAVAILABLE, Some(requested)) >= requested);
         }
     }
 
     #[test]
-    fn a_new_one_begins_at_the_first_delay_again() {
+    fn a_new_backoff_starts_at_the_initial_delay() {
         let mut backoff = Backoff::default();
         for _ in 0..10 {
             backoff.next_delay(CAP_REFUSED, None);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn it_never_gives_up() {
+    fn the_number_of_attempts_is_unlimited() {
         let mut backoff = Backoff::default();
         for _ in 0..10_000 {
             assert!(backoff.next_delay(CAP_UNAVAILABLE, None) <= CAP_UNAVAILABLE);

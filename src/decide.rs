@@ -1,13 +1,26 @@
-//! Decides, from what was seen, what should be and what has to be done about it.
+//! Decides what a `ConfigMapSync` requires: which copies to write, which to delete or release, and
+//! which status to report.
 //!
-//! Pure and total: no await, no client, no clock, no randomness, no failure. Clippy refuses the
-//! types and calls that would break this (`clippy.toml`). Everything that can be doubted was
-//! settled before, in `observe`; what could not be settled is in [`Observed`] as a [`Failure`].
+//! Everything here is a pure function of what was observed: no `await`, API client, clock or
+//! randomness, and no error. Clippy rejects the types and functions that would break this
+//! (`clippy.toml`). What could not be observed, such as a source whose read failed, is part of
+//! [`Observed`], as a [`Failure`].
 //!
 //! ```text
-//! Observed -> questions -> (reads) -> Observed -> desired -> Desired -> plan -> Plan
-//!                                                     Plan that asks for nothing -> status
+//! Observed -> required_reads -> (reads) -> Observed -> desired -> Desired -> plan -> Plan
+//! Plan without writes -> status -> ConfigMapSyncStatus
 //! ```
+//!
+//! | module | decides |
+//! |---|---|
+//! | [`ownership`](mod@ownership) | to which `ConfigMapSync` an object belongs |
+//! | [`reads`] | which objects have to be read before a plan can be made |
+//! | [`desired`](mod@desired) | which copies should exist, with which content |
+//! | [`plan`](mod@plan) | which writes make the cluster match that |
+//! | [`retire`](mod@retire) | whether a copy that is no longer desired is deleted or released |
+//! | [`status`](mod@status) | what the status reports |
+//! | [`orphans`] | what happens to copies of `ConfigMapSyncs` that no longer exist |
+//! | [`uninstall`] | what happens to copies when the operator is uninstalled |
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod content;
@@ -22,6 +35,7 @@ pub mod ownership;
 pub mod plan;
 pub mod reads;
 pub mod reason;
+pub mod retire;
 pub mod stamp;
 pub mod status;
 pub mod uninstall;
@@ -43,23 +57,24 @@ pub use plan::Plan;
 pub use plan::plan;
 pub use reads::RequiredReads;
 pub use reads::required_reads;
+pub use retire::retire;
 pub use status::status;
 
 use crate::decide::reason::Reason;
 
-/// What stands in the way, in the one vocabulary and in a sentence that says what to do.
+/// A reason and a message, as a status reports them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Why, in one word.
+    /// The machine-readable reason.
     pub reason: Reason,
-    /// Why, for a person. Never holds a value of a `ConfigMap`.
+    /// What is wrong, on which object, and what to do. Never contains a value of a `ConfigMap`.
     pub message: String,
 }
 
 // === impl Failure ===
 
 impl Failure {
-    /// `reason`, explained by `message`.
+    /// Combines a reason and a message.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
     }

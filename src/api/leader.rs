@@ -1,8 +1,8 @@
-//! The kind `ConfigMapSyncLeader`: which pod leads, in a form that the API server can check.
+//! The kind `ConfigMapSyncLeader`: a record of the leading pod that an admission policy can check.
 //!
-//! There is one object of it, in the operator's own namespace. It is a kind of our own, since a
-//! policy whose parameter is of a native kind goes on comparing with an old version of it once the
-//! policy was deleted and created again (kubernetes #130887).
+//! One object of this kind exists, in the namespace of the operator. It is a custom kind because a
+//! policy whose parameter is of a built-in kind keeps comparing with an old version of the parameter
+//! after the policy was deleted and created again (kubernetes #130887).
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::api::as_installed;
 
-/// Who leads.
+/// The leader.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[kube(
     group = "apps.nishaf.info",
@@ -22,47 +22,48 @@ use crate::api::as_installed;
     kind = "ConfigMapSyncLeader",
     plural = "configmapsyncleaders",
     namespaced,
-    doc = "Announces which pod of the operator leads. Written by the operator alone: the first leader creates it, and each later one replaces it before its first write.",
+    doc = "Records which pod of the operator is the leader. Written by the operator: the first leader creates it, and every later leader replaces it before its first write.",
     printcolumn(
         name = "Holder",
         type_ = "string",
         json_path = ".spec.holder",
-        description = "Who leads."
+        description = "Identity of the leader."
     ),
     printcolumn(
         name = "Term",
         type_ = "integer",
         json_path = ".spec.term",
-        description = "How many leaders there have been."
+        description = "Number of leaders so far."
     ),
     printcolumn(
         name = "Since",
         type_ = "date",
         json_path = ".spec.since",
-        description = "Time since it was announced."
+        description = "Time since the leader published this record."
     )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapSyncLeaderSpec {
-    /// `metadata.uid` of the pod that leads. Where the fence is installed, no other pod of the
-    /// operator can write a copy.
+    /// `metadata.uid` of the leading pod. If the policy `configmapsync-fence` is installed, no other
+    /// pod of the operator can write a copy.
     #[serde(rename = "podUID")]
     #[schemars(length(min = 1, max = 128))]
     pub pod_uid: String,
 
-    /// The leader as the Lease names it: one process of that pod.
+    /// Identity of the leader, equal to `holderIdentity` of the Lease. It differs for every process of
+    /// a pod.
     #[schemars(length(min = 1, max = 128))]
     pub holder: String,
 
-    /// Grows by one with each leader.
+    /// Number of the term: increases by one with every leader.
     #[schemars(range(min = 1))]
     pub term: i64,
 
-    /// When the leader announced itself, by its own clock; for people.
+    /// When the leader published this record, by its own clock. For information only.
     pub since: Time,
 }
 
-/// The definition of the kind `ConfigMapSyncLeader`, as it is installed.
+/// The `CustomResourceDefinition` of `ConfigMapSyncLeader`.
 #[must_use]
 pub fn custom_resource_definition() -> CustomResourceDefinition {
     as_installed(ConfigMapSyncLeader::crd())
@@ -75,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_uid_is_spelled_as_the_fence_reads_it() {
+    fn the_pod_uid_is_serialized_as_the_fence_expects() {
         let spec = ConfigMapSyncLeaderSpec {
             pod_uid: "1-2".to_owned(),
             holder: "operator-0_00000007_1-2".to_owned(),

@@ -1,4 +1,4 @@
-//! The key of a namespaced object.
+//! Namespace and name of an object.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,7 +18,7 @@ pub struct NamespacedName {
 // === impl NamespacedName ===
 
 impl NamespacedName {
-    /// Names the object `name` in `namespace`.
+    /// The object `name` in `namespace`.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
     }
@@ -55,13 +55,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_namespaced_name_reads_back_as_it_was_written() {
+    fn a_namespaced_name_round_trips_through_text() {
         let name = NamespacedName::new("team-a", "settings.v2");
         assert_eq!(name.to_string().parse(), Ok(name));
     }
 
     #[test]
-    fn what_is_not_namespace_slash_name_is_refused() {
+    fn text_without_namespace_and_name_is_rejected() {
         for text in ["", "a", "/a", "a/", "a/b/c"] {
             assert!(text.parse::<NamespacedName>().is_err(), "{text:?}");
         }

@@ -1,7 +1,8 @@
-//! A `ConfigMapSync` as it may lie in storage.
+//! A `ConfigMapSync` as stored in the API server, possibly with an invalid spec.
 //!
-//! An object stored before a rule existed may have a spec that cannot be read. It must neither
-//! stop the watch nor escape deletion, so the doubt is kept where it belongs: in the spec.
+//! An object that was stored before a validation rule existed may have a spec that cannot be parsed.
+//! It must neither end the watch nor block its own deletion, so a parse error is kept as the value of
+//! `spec`.
 
 use std::borrow::Cow;
 
@@ -15,16 +16,16 @@ use crate::api::ConfigMapSyncSpec;
 use crate::api::ConfigMapSyncStatus;
 use crate::api::namespaced_name::NamespacedName;
 
-/// A `ConfigMapSync` whose spec may not be readable.
+/// A `ConfigMapSync` whose spec may be invalid.
 #[derive(Clone, Debug, Deserialize)]
 pub struct StoredConfigMapSync {
     /// Standard object metadata.
     #[serde(default)]
     pub metadata: ObjectMeta,
-    /// The spec, or what is wrong with it.
-    #[serde(default = "missing_spec", deserialize_with = "spec_or_complaint")]
+    /// The spec, or why it cannot be parsed.
+    #[serde(default = "missing_spec", deserialize_with = "spec_or_error")]
     pub spec: Result<ConfigMapSyncSpec, String>,
-    /// The status; empty if there is none, or none that can be read. It is only a cache.
+    /// The status; empty if it is missing or cannot be parsed, because it is only a cache.
     #[serde(default, deserialize_with = "status_or_default")]
     pub status: ConfigMapSyncStatus,
 }
@@ -32,7 +33,7 @@ pub struct StoredConfigMapSync {
 // === impl StoredConfigMapSync ===
 
 impl StoredConfigMapSync {
-    /// Namespace and name, which every object in storage has.
+    /// Namespace and name; every stored object has both.
     #[must_use]
     pub fn namespaced_name(&self) -> Option<NamespacedName> {
         let ObjectMeta { namespace, name, .. } = &self.metadata;
@@ -73,12 +74,12 @@ fn missing_spec() -> Result<ConfigMapSyncSpec, String> {
     Err("spec is missing".to_owned())
 }
 
-fn spec_or_complaint<'de, D>(deserializer: D) -> Result<Result<ConfigMapSyncSpec, String>, D::Error>
+fn spec_or_error<'de, D>(deserializer: D) -> Result<Result<ConfigMapSyncSpec, String>, D::Error>
 where
     D: Deserializer<'de>,
 {
     let raw = serde_json::Value::deserialize(deserializer)?;
-    Ok(serde_json::from_value(raw).map_err(|error| format!("spec cannot be read: {error}")))
+    Ok(serde_json::from_value(raw).map_err(|error| format!("spec cannot be parsed: {error}")))
 }
 
 fn status_or_default<'de, D>(deserializer: D) -> Result<ConfigMapSyncStatus, D::Error>
@@ -100,22 +101,22 @@ mod tests {
     }
 
     #[test]
-    fn a_spec_that_cannot_be_read_leaves_the_metadata_readable() {
+    fn an_invalid_spec_does_not_affect_the_metadata() {
         let sync = stored(json!({
             "metadata": {"name": "a", "namespace": "b"},
             "spec": {"sourceNamespace": 7},
         }));
         assert_eq!(sync.metadata.name.as_deref(), Some("a"));
-        assert!(sync.spec.unwrap_err().contains("spec cannot be read"));
+        assert!(sync.spec.unwrap_err().contains("spec cannot be parsed"));
     }
 
     #[test]
-    fn a_missing_spec_is_said() {
+    fn a_missing_spec_is_reported() {
         assert_eq!(stored(json!({"metadata": {}})).spec, Err("spec is missing".to_owned()));
     }
 
     #[test]
-    fn a_status_that_cannot_be_read_counts_as_lost() {
+    fn an_invalid_status_is_treated_as_missing() {
         let sync = stored(json!({"metadata": {}, "spec": {}, "status": {"conditions": "many"}}));
         assert_eq!(sync.status, ConfigMapSyncStatus::default());
     }

@@ -39,14 +39,14 @@ mod tests {
     use super::*;
     use crate::cache::Entry;
     use crate::decide::Content;
-    use crate::decide::markers::tests::any_marks;
+    use crate::decide::markers::tests::any_markers;
 
     fn any_map() -> impl Strategy<Value = BTreeMap<String, String>> {
         proptest::collection::btree_map("[a-z/.]{1,4}", "[a-z]{0,4}", 0..3)
     }
 
     fn any_entry() -> impl Strategy<Value = Entry> {
-        let markers = proptest::option::of(any_marks());
+        let markers = proptest::option::of(any_markers());
         (markers, any_map(), any_map(), any::<bool>()).prop_map(
             |(markers, labels, notes, is_read)| {
                 let (mut labels, mut annotations) = (labels, notes);

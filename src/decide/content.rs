@@ -1,4 +1,4 @@
-//! What a `ConfigMap` holds, and the hash that tells whether two of them hold the same.
+//! The content of a `ConfigMap`, and a hash by which contents are compared.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -13,10 +13,10 @@ use sha2::Sha256;
 
 use crate::api::DestinationMetadata;
 
-/// How a hash begins; another way to compute it would begin with another number.
+/// Prefix of a hash: the version of the algorithm.
 const VERSION: &str = "v1:";
 
-/// What is copied: everything of a `ConfigMap` but its metadata.
+/// What is copied: everything in a `ConfigMap` except its metadata.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Content {
     /// `data`
@@ -27,34 +27,34 @@ pub struct Content {
     pub immutable: bool,
 }
 
-/// `v1:` and the SHA-256, in hexadecimal, of a [`Content`]. Equal if and only if the contents
-/// are; the order of keys plays no part.
+/// Hash of a [`Content`], written as `v1:` and the SHA-256 in hexadecimal. Equal contents have equal
+/// hashes; the order of keys is irrelevant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ContentHash(Spelling);
+pub struct ContentHash(HashValue);
 
-/// As many hashes are kept as there are ConfigMaps: as bytes, they take half the room.
+/// One hash is cached per `ConfigMap`; as bytes, it takes half the memory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-enum Spelling {
+enum HashValue {
     Sha256([u8; 32]),
-    /// What is no hash of ours.
+    /// Text that is not a hash in our format.
     Text(Box<str>),
 }
 
-/// What remains of a [`Content`] once it was read: enough to tell whether it has changed.
+/// What is cached of a [`Content`] after a read: enough to detect a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
     /// Hash of the content.
     pub hash: ContentHash,
-    /// How many keys `data` and `binaryData` have together.
+    /// The number of keys in `data` and `binaryData` together.
     pub keys: usize,
-    /// Whether the content can no longer be changed.
+    /// Whether the `ConfigMap` is immutable.
     pub immutable: bool,
 }
 
 // === impl Content ===
 
 impl Content {
-    /// Takes the content out of a `ConfigMap`.
+    /// Extracts the content of a `ConfigMap`.
     #[must_use]
     pub fn of(config_map: ConfigMap) -> Self {
         Self {
@@ -64,13 +64,14 @@ impl Content {
         }
     }
 
-    /// How many keys there are.
+    /// The number of keys.
     #[must_use]
     pub fn keys(&self) -> usize {
         self.data.len() + self.binary_data.len()
     }
 
-    /// Hash of this content. Lengths go in before bytes, so that no two contents run together.
+    /// Hash of this content. Lengths are hashed before bytes, so that different contents never
+    /// result in the same input of the hash.
     #[must_use]
     pub fn hash(&self) -> ContentHash {
         let mut hasher = Sha256::new();
@@ -84,7 +85,7 @@ impl Content {
         ContentHash::of(hasher)
     }
 
-    /// This content without the keys that are not among `keys`.
+    /// This content, reduced to `keys`.
     #[must_use]
     pub fn only(&self, keys: &BTreeSet<&str>) -> Self {
         let data = self.data.iter().filter(|(key, _)| keys.contains(key.as_str()));
@@ -96,20 +97,20 @@ impl Content {
         }
     }
 
-    /// Whether there is such a key.
+    /// Whether `data` or `binaryData` has `key`.
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
         self.data.contains_key(key) || self.binary_data.contains_key(key)
     }
 
-    /// Hash and measure of this content.
+    /// Hash, number of keys and immutability of this content.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest { hash: self.hash(), keys: self.keys(), immutable: self.immutable }
     }
 }
 
-/// Values of a `ConfigMap` are nobody's business but their owner's: only counts are shown.
+/// Shows only counts: values of a `ConfigMap` must not appear in logs.
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Content")
@@ -137,20 +138,20 @@ fn section<'a>(
 // === impl ContentHash ===
 
 impl ContentHash {
-    /// A hash as an annotation or a status spells it. Any text will do: one that is no hash
-    /// equals none.
+    /// Parses a hash from an annotation or status. Never fails: text that is not a hash equals no
+    /// hash of a content.
     pub fn from_text(text: impl AsRef<str>) -> Self {
         let text = text.as_ref();
         let bytes = text.strip_prefix(VERSION).and_then(bytes_of);
-        Self(bytes.map_or_else(|| Spelling::Text(text.into()), Spelling::Sha256))
+        Self(bytes.map_or_else(|| HashValue::Text(text.into()), HashValue::Sha256))
     }
 
     fn of(hasher: Sha256) -> Self {
-        Self(Spelling::Sha256(hasher.finalize().into()))
+        Self(HashValue::Sha256(hasher.finalize().into()))
     }
 
-    /// Hash of a copy as a whole: a content of this hash, and the `metadata` stamped on it.
-    /// Without any metadata it is the hash of the content.
+    /// Hash of a copy: of its content, which has this hash, and of `metadata`, which is stamped on
+    /// it. Without metadata, the hash of the content.
     #[must_use]
     pub fn with(&self, metadata: &DestinationMetadata) -> Self {
         if *metadata == DestinationMetadata::default() {
@@ -168,8 +169,8 @@ impl ContentHash {
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Spelling::Text(text) => f.write_str(text),
-            Spelling::Sha256(bytes) => {
+            HashValue::Text(text) => f.write_str(text),
+            HashValue::Sha256(bytes) => {
                 f.write_str(VERSION)?;
                 bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
             }
@@ -177,7 +178,7 @@ impl fmt::Display for ContentHash {
     }
 }
 
-/// The bytes that `text` spells in lower-case hexadecimal digits, as we spell them.
+/// Decodes 64 lower-case hexadecimal digits.
 fn bytes_of(text: &str) -> Option<[u8; 32]> {
     let digit = |digit: u8| match digit {
         b'0'..=b'9' => Some(digit - b'0'),
@@ -213,12 +214,12 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_moves_between_data_and_binary_data_changes_the_hash() {
+    fn a_key_moved_to_binary_data_changes_the_hash() {
         assert_ne!(content(&[("a", "1")], &[]).hash(), content(&[], &[("a", b"1")]).hash(),);
     }
 
     #[test]
-    fn bytes_that_move_between_key_and_value_change_the_hash() {
+    fn bytes_moved_from_key_to_value_change_the_hash() {
         assert_ne!(content(&[("ab", "c")], &[]).hash(), content(&[("a", "bc")], &[]).hash());
     }
 
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_of_the_empty_content_never_changes_between_versions() {
+    fn the_hash_of_empty_content_is_stable_across_versions() {
         assert_eq!(
             Content::default().hash().to_string(),
             "v1:5ee3bda2f4bfadf82d56bc528e2698b88a7b243e30247c802f956262a66a3e3a",
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_reads_back_as_it_was_spelled() {
+    fn a_hash_round_trips_through_text() {
         let hash = Content::default().hash();
         assert_eq!(ContentHash::from_text(hash.to_string()), hash);
         for text in ["", "v1:00", &hash.to_string().to_uppercase(), &format!("{hash}0")] {
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_is_told_from_an_annotation_and_from_none() {
+    fn labels_and_annotations_change_the_hash_differently() {
         let hash = Content::default().hash();
         let map = BTreeMap::from([("team".to_owned(), "a".to_owned())]);
         let none = DestinationMetadata::default();
@@ -261,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_debug_print_shows_no_value() {
+    fn debug_output_shows_no_value() {
         let printed = format!("{:?}", content(&[("password", "hunter2")], &[]));
         assert!(!printed.contains("hunter2"), "{printed}");
     }

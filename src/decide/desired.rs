@@ -1,4 +1,4 @@
-//! What should be.
+//! Which copies should exist, and with which content.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,43 +19,43 @@ use crate::decide::observed::ObservedSource;
 use crate::decide::observed::SourceContent;
 use crate::decide::reason::Reason;
 
-/// What should be.
+/// What a `ConfigMapSync` requires.
 #[derive(Clone, Debug)]
 pub enum Desired {
-    /// These copies, and no others.
+    /// Exactly these copies.
     Copies(DesiredCopies),
-    /// No copy at all: the sync is being deleted, or, with a reason to report, its source is gone
-    /// and takes the copies with it.
+    /// No copies: the `ConfigMapSync` is being deleted, or, with the failure to report, its source
+    /// is gone and `sourceDeletionPolicy` is `Delete`.
     Nothing(Option<Failure>),
-    /// Whatever is there: not knowing is not wishing, so nothing is written.
+    /// Unknown, or suspended: copies are neither written nor deleted.
     Hold(Failure),
 }
 
-/// The copies that should be.
+/// The copies that should exist.
 #[derive(Clone, Debug)]
 pub struct DesiredCopies {
-    /// Where.
+    /// Namespace and name of each copy.
     pub destinations: BTreeSet<NamespacedName>,
-    /// What the destinations follow from.
+    /// The part of the spec that determines the destinations.
     pub target: Target,
-    /// Of what.
+    /// The source.
     pub source: NamespacedName,
-    /// What is known of what should be in them.
+    /// Hash and keys of the desired content.
     pub excerpt: Excerpt,
-    /// What should be in them, if it was read.
+    /// The desired content, if the source was read.
     pub content: Option<Arc<Content>>,
-    /// Labels and annotations that should be on them.
+    /// Labels and annotations from `spec.destinationMetadata`.
     pub metadata: Arc<DestinationMetadata>,
-    /// What happens to them when they are no longer wanted.
+    /// What happens to a copy that is no longer desired.
     pub deletion_policy: DeletionPolicy,
-    /// What happens to a `ConfigMap` that stands in their place.
+    /// What happens to a `ConfigMap` at a destination that is not a copy.
     pub conflict_policy: ConflictPolicy,
 }
 
-/// Tells what should be.
+/// Determines which copies should exist.
 ///
-/// Never fails: a spec that cannot be carried out, or a source that cannot be told, is
-/// [`Desired::Hold`] with the reason.
+/// An invalid spec, or a source whose state is unknown, results in [`Desired::Hold`] with the
+/// failure.
 #[must_use]
 pub fn desired(observed: &Observed) -> Desired {
     let sync = &observed.sync;
@@ -69,11 +69,11 @@ pub fn desired(observed: &Observed) -> Desired {
     if spec.suspend {
         return Desired::Hold(Failure::new(
             Reason::Suspended,
-            "nothing is written while spec.suspend is set",
+            "spec.suspend is true: copies are neither written nor deleted",
         ));
     }
     let source = source_name(spec);
-    match usable(&observed.source, &source) {
+    match usable_content(&observed.source, &source) {
         Ok((excerpt, content)) => Desired::Copies(DesiredCopies {
             destinations: target.destinations(&observed.selected, &source),
             target,
@@ -84,15 +84,15 @@ pub fn desired(observed: &Observed) -> Desired {
             deletion_policy: spec.deletion_policy,
             conflict_policy: spec.conflict_policy,
         }),
-        Err(failure) if takes_copies_along(spec, &observed.source) => {
-            Desired::Nothing(Some(failure))
-        }
+        Err(failure) if deletes_copies(spec, &observed.source) => Desired::Nothing(Some(failure)),
         Err(failure) => Desired::Hold(failure),
     }
 }
 
-/// The places that `spec` asks for, where `selected` are the namespaces that its selector
-/// selects; if it cannot be carried out, why.
+/// The destinations of `spec`. `selected` are the namespaces that its selector matches.
+///
+/// # Errors
+/// The spec is invalid.
 pub fn destinations(
     spec: &Result<ConfigMapSyncSpec, String>,
     selected: &BTreeSet<String>,
@@ -100,7 +100,7 @@ pub fn destinations(
     valid(spec).map(|(spec, target)| target.destinations(selected, &source_name(spec)))
 }
 
-/// The name of the source that `spec` asks for.
+/// Namespace and name of the source.
 #[must_use]
 pub fn source_name(spec: &ConfigMapSyncSpec) -> NamespacedName {
     NamespacedName::new(&spec.source_namespace, &spec.config_map_name)
@@ -109,13 +109,13 @@ pub fn source_name(spec: &ConfigMapSyncSpec) -> NamespacedName {
 fn valid(
     spec: &Result<ConfigMapSyncSpec, String>,
 ) -> Result<(&ConfigMapSyncSpec, Target), Failure> {
-    let invalid = |complaint: &String| Failure::new(Reason::InvalidSpec, complaint);
+    let invalid = |message: &String| Failure::new(Reason::InvalidSpec, message);
     let spec = spec.as_ref().map_err(invalid)?;
-    let target = Target::of(spec).map_err(|complaint| invalid(&complaint))?;
+    let target = Target::of(spec).map_err(|message| invalid(&message))?;
     Ok((spec, target))
 }
 
-fn takes_copies_along(spec: &ConfigMapSyncSpec, source: &ObservedSource) -> bool {
+fn deletes_copies(spec: &ConfigMapSyncSpec, source: &ObservedSource) -> bool {
     let is_gone = match source {
         ObservedSource::Missing { confirmed } => *confirmed,
         ObservedSource::Existing(source) => source.refused,
@@ -124,34 +124,43 @@ fn takes_copies_along(spec: &ConfigMapSyncSpec, source: &ObservedSource) -> bool
     is_gone && spec.source_deletion_policy == SourceDeletionPolicy::Delete
 }
 
-type Known = (Excerpt, Option<Arc<Content>>);
+type KnownContent = (Excerpt, Option<Arc<Content>>);
 
-fn usable(source: &ObservedSource, name: &NamespacedName) -> Result<Known, Failure> {
+fn usable_content(source: &ObservedSource, name: &NamespacedName) -> Result<KnownContent, Failure> {
     match source {
         ObservedSource::Missing { .. } => Err(Failure::new(
             Reason::SourceNotFound,
-            format!("ConfigMap {name} does not exist: create it, or correct the spec"),
+            format!(
+                "source ConfigMap {name} does not exist: create it, or correct \
+                 spec.sourceNamespace and spec.configMapName"
+            ),
         )),
         ObservedSource::Unreadable(failure) => Err(failure.clone()),
         ObservedSource::Existing(source) if source.refused => Err(Failure::new(
             Reason::SourceRefused,
-            format!("the owner of ConfigMap {name} forbids copying it by an annotation"),
+            format!(
+                "source ConfigMap {name} has the annotation apps.nishaf.info/no-copy, which \
+                 forbids copying: remove the annotation, or use another source"
+            ),
         )),
         ObservedSource::Existing(source) if source.is_copy => Err(Failure::new(
             Reason::SourceIsCopy,
-            format!("ConfigMap {name} is itself a copy: name its own source instead"),
+            format!(
+                "source ConfigMap {name} is itself a copy: set spec.sourceNamespace and \
+                 spec.configMapName to the original"
+            ),
         )),
-        ObservedSource::Existing(source) => known(source, name),
+        ObservedSource::Existing(source) => known_content(source, name),
     }
 }
 
-fn known(source: &ExistingSource, name: &NamespacedName) -> Result<Known, Failure> {
+fn known_content(source: &ExistingSource, name: &NamespacedName) -> Result<KnownContent, Failure> {
     match &source.content {
         SourceContent::Read(excerpt, content) => Ok((excerpt.clone(), Some(Arc::clone(content)))),
         SourceContent::Known(excerpt) => Ok((excerpt.clone(), None)),
         SourceContent::Unread => Err(Failure::new(
             Reason::Progressing,
-            format!("ConfigMap {name} has not been read yet"),
+            format!("source ConfigMap {name} has not been read yet"),
         )),
     }
 }

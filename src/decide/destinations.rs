@@ -1,4 +1,4 @@
-//! Where copies should be: one namespace by its name, or every namespace whose labels match.
+//! The destinations of a spec: one namespace, or every namespace whose labels match a selector.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -11,14 +11,14 @@ use crate::api::namespaced_name::NamespacedName;
 use crate::decide::observed::NamespaceState;
 use crate::decide::validity;
 
-/// Where a spec wants copies.
+/// The part of a spec that determines the destinations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// At one place.
+    /// One destination.
     Single(NamespacedName),
-    /// In every namespace that the selector matches.
+    /// One destination in every namespace that the selector matches.
     Selected {
-        /// Which namespaces.
+        /// The selector of namespaces.
         selector: Selector,
         /// Name of the copies.
         name: String,
@@ -28,7 +28,10 @@ pub enum Target {
 // === impl Target ===
 
 impl Target {
-    /// Where `spec` wants copies; if it cannot be carried out, why.
+    /// Extracts the target from `spec`.
+    ///
+    /// # Errors
+    /// The spec is invalid; the error says what to correct.
     pub fn of(spec: &ConfigMapSyncSpec) -> Result<Self, String> {
         validity::check(spec)?;
         let name = validity::destination_name(spec);
@@ -41,8 +44,8 @@ impl Target {
         }
     }
 
-    /// The places, where `selected` are the namespaces that the selector selects. The source
-    /// itself is never one of them.
+    /// The destinations. `selected` are the namespaces that the selector matches. The source is
+    /// never a destination.
     #[must_use]
     pub fn destinations(
         &self,
@@ -59,7 +62,8 @@ impl Target {
         }
     }
 
-    /// The place in `namespace`, if there is to be one wherever the selector matches.
+    /// The destination that a copy in `namespace` would have if the selector matched `namespace`;
+    /// without a selector, the only destination.
     #[must_use]
     pub fn destination_in(&self, namespace: &str) -> NamespacedName {
         match self {
@@ -69,8 +73,8 @@ impl Target {
     }
 }
 
-/// Whether a namespace in this state and with these labels is selected. Terminating and protected
-/// namespaces are skipped.
+/// Whether `selector` selects a namespace in this state and with these labels. Terminating and
+/// protected namespaces are never selected.
 #[must_use]
 pub fn selects(
     selector: &Selector,

@@ -1,9 +1,11 @@
-//! Drift read off metadata: who owns the content of a copy, by its `managedFields`.
+//! Detects drift from metadata alone: who owns the content of a copy, according to its
+//! `managedFields`.
 //!
-//! The API server records, per key, the field manager that last changed it. A key edited by
-//! somebody moves to their entry, a key added appears in theirs, and a key removed vanishes from
-//! ours (server-side apply, "field management"). So as long as our manager alone owns every key,
-//! and owns as many as it wrote, nobody else has touched the content, and it need not be read.
+//! The API server records for each key the field manager that last changed it. A key that another
+//! client edits or adds moves to the entry of that client, and a key that it removes disappears from
+//! our entry (Kubernetes, "Server-Side Apply", field management). As long as our field manager owns
+//! every key, and as many keys as it wrote, no other client has changed the content, and no read is
+//! required.
 
 use std::collections::BTreeSet;
 
@@ -14,23 +16,23 @@ use serde_json::Value;
 
 use crate::names;
 
-/// What metadata alone tells of the content of a `ConfigMap`.
+/// Who owns the content of a `ConfigMap`, according to its metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FieldOwnership {
-    /// Our manager alone owns every content field.
+    /// Only our field manager owns content fields.
     Ours {
-        /// How many keys of `data` and `binaryData` it owns.
+        /// The number of keys of `data` and `binaryData` that it owns.
         keys: usize,
-        /// Whether it owns `immutable`, which we write only to set it.
+        /// Whether it owns `immutable`, which the operator writes only to set it to true.
         immutable: bool,
     },
-    /// Somebody else owns some of it, or nothing can be told: only a read can settle it.
+    /// Another field manager owns a content field, or the owner is unknown: a read is required.
     Suspect,
 }
 
 const CONTENT_FIELDS: [&str; 3] = ["f:data", "f:binaryData", "f:immutable"];
 
-/// Tells who owns the content of a `ConfigMap` with these `managedFields`.
+/// Determines who owns the content of a `ConfigMap` with these `managedFields`.
 #[must_use]
 pub fn field_ownership(managed_fields: Option<&[ManagedFieldsEntry]>) -> FieldOwnership {
     let mut count = 0;
@@ -54,7 +56,7 @@ pub fn field_ownership(managed_fields: Option<&[ManagedFieldsEntry]>) -> FieldOw
     }
 }
 
-/// The labels and annotations that our manager has set, each by its key.
+/// The keys of the labels and of the annotations that our field manager has set.
 #[must_use]
 pub fn owned_metadata(
     managed_fields: Option<&[ManagedFieldsEntry]>,
@@ -75,7 +77,7 @@ fn is_our_update(entry: &ManagedFieldsEntry) -> bool {
         && entry.subresource.as_deref().unwrap_or_default().is_empty()
 }
 
-/// Fields of a map are spelled `f:<key>`; the map itself is `.`.
+/// In `managedFields` a key of a map is written `f:<key>`, and the map itself `.`.
 fn keys(fields: &Value) -> impl Iterator<Item = &str> {
     fields.as_object().into_iter().flatten().filter_map(|(key, _)| key.strip_prefix("f:"))
 }
@@ -105,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn content_that_we_alone_own_is_counted_by_key() {
+    fn content_owned_by_us_alone_is_counted_by_key() {
         assert_eq!(
             field_ownership(Some(&[ours()])),
             FieldOwnership::Ours { keys: 3, immutable: false },
@@ -113,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn other_peoples_labels_are_no_drift() {
+    fn labels_of_other_managers_are_not_drift() {
         let labels = entry("kubectl", "Update", json!({"f:metadata": {"f:labels": {"f:x": {}}}}));
         assert_eq!(
             field_ownership(Some(&[ours(), labels])),
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_that_we_set_is_told_from_others() {
+    fn metadata_of_other_managers_is_not_ours() {
         let labels = |key: &str| json!({"f:metadata": {"f:labels": {".": {}, key: {}}}});
         let entries = [
             entry("configmapsync", "Update", labels("f:a/b")),
@@ -140,13 +142,13 @@ mod tests {
     }
 
     #[test]
-    fn our_name_under_another_operation_is_another_manager() {
+    fn our_manager_name_with_apply_is_suspect() {
         let apply = entry("configmapsync", "Apply", json!({"f:data": {"f:a": {}}}));
         assert_eq!(field_ownership(Some(&[ours(), apply])), FieldOwnership::Suspect);
     }
 
     #[test]
-    fn owning_nothing_and_no_managed_fields_are_suspect() {
+    fn missing_managed_fields_are_suspect() {
         assert_eq!(field_ownership(None), FieldOwnership::Suspect);
         assert_eq!(field_ownership(Some(&[])), FieldOwnership::Suspect);
         let labels = entry("kubectl", "Update", json!({"f:metadata": {}}));

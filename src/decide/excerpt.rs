@@ -1,4 +1,4 @@
-//! What of a source is copied: all of it, or the keys that the spec lists.
+//! The part of a source that is copied: all keys, or the keys listed in `spec.keys`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,23 +8,23 @@ use crate::decide::Content;
 use crate::decide::ContentHash;
 use crate::decide::content::Digest;
 
-/// What is known of the part of a source that is copied.
+/// Hash and keys of the part of a source that is copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Excerpt {
-    /// What the hash annotation of each copy must equal: the hash of the part, and of the
-    /// metadata that is stamped besides.
+    /// The expected hash annotation of each copy: a hash of the copied content and of
+    /// `spec.destinationMetadata`.
     pub hash: ContentHash,
-    /// How many keys the part has.
+    /// The number of copied keys.
     pub keys: usize,
-    /// Keys that the spec lists and the source lacks.
+    /// Keys in `spec.keys` that the source lacks.
     pub missing: Vec<String>,
 }
 
 // === impl Excerpt ===
 
 impl Excerpt {
-    /// What a source that was read as `digest` gives to a sync that copies all keys; `None` if
-    /// the sync lists keys, so that only the content can tell.
+    /// The excerpt of a source with this `digest`, if `spec` copies all keys; otherwise `None`,
+    /// because the content is required.
     #[must_use]
     pub fn of_all_keys(digest: &Digest, spec: &ConfigMapSyncSpec) -> Option<Self> {
         let hash = || hash_with_metadata(&digest.hash, spec);
@@ -34,16 +34,17 @@ impl Excerpt {
         }
     }
 
-    /// What an earlier round told of the same version of the source: by its hash and how many
-    /// keys the copies had. `None` if keys were missing, since which ones is not known.
+    /// The excerpt that an earlier reconcile recorded for the same version of the source: hash and
+    /// number of keys of the copies. `None` if keys were missing, because their names were not
+    /// recorded.
     #[must_use]
-    pub fn remembered(hash: ContentHash, keys: usize, spec: &ConfigMapSyncSpec) -> Option<Self> {
+    pub fn recorded(hash: ContentHash, keys: usize, spec: &ConfigMapSyncSpec) -> Option<Self> {
         let all_there = spec.keys.as_ref().is_none_or(|listed| listed.len() == keys);
         all_there.then(|| Self { hash, keys, missing: Vec::new() })
     }
 }
 
-/// The part of `content` that `spec` asks for. `digest` is that of the whole content.
+/// The part of `content` that `spec` selects. `digest` is the digest of all of `content`.
 #[must_use]
 pub fn excerpt(
     content: &Arc<Content>,
@@ -90,32 +91,32 @@ mod tests {
     }
 
     #[test]
-    fn without_a_list_it_is_the_whole_source() {
-        let whole = content(&["a", "b"]);
-        let (known, part) = of(&whole, &ConfigMapSyncSpec::default());
-        assert!(Arc::ptr_eq(&whole, &part), "it is not copied");
-        assert_eq!(known.hash, whole.hash());
+    fn without_spec_keys_all_keys_are_copied() {
+        let all = content(&["a", "b"]);
+        let (known, part) = of(&all, &ConfigMapSyncSpec::default());
+        assert!(Arc::ptr_eq(&all, &part), "the content is shared, not cloned");
+        assert_eq!(known.hash, all.hash());
     }
 
     #[test]
-    fn with_a_list_it_is_what_a_source_of_these_keys_alone_would_be() {
+    fn with_spec_keys_only_these_keys_are_copied() {
         let (known, part) = of(&content(&["a", "b", "c"]), &listing(&["c", "a"]));
         assert_eq!(part, content(&["a", "c"]));
         assert_eq!(known, Excerpt { hash: part.hash(), keys: 2, missing: vec![] });
     }
 
     #[test]
-    fn a_listed_key_that_is_not_there_is_named() {
+    fn a_listed_key_that_the_source_lacks_is_reported() {
         let (known, part) = of(&content(&["a"]), &listing(&["b", "a"]));
         assert_eq!(part, content(&["a"]));
         assert_eq!(known.missing, ["b"]);
     }
 
     #[test]
-    fn an_earlier_round_is_believed_only_if_no_key_was_missing() {
+    fn a_record_is_used_only_if_no_key_was_missing() {
         let hash = ContentHash::from_text("v1:00");
-        assert!(Excerpt::remembered(hash.clone(), 2, &listing(&["a", "b"])).is_some());
-        assert!(Excerpt::remembered(hash.clone(), 1, &listing(&["a", "b"])).is_none());
-        assert!(Excerpt::remembered(hash, 7, &ConfigMapSyncSpec::default()).is_some());
+        assert!(Excerpt::recorded(hash.clone(), 2, &listing(&["a", "b"])).is_some());
+        assert!(Excerpt::recorded(hash.clone(), 1, &listing(&["a", "b"])).is_none());
+        assert!(Excerpt::recorded(hash, 7, &ConfigMapSyncSpec::default()).is_some());
     }
 }

@@ -1,4 +1,5 @@
-//! The markers on a copy: what says whose it is, and in what state it should be.
+//! The ownership markers of a copy: labels and annotations that record to which `ConfigMapSync` it
+//! belongs and in which state it should be.
 
 use std::collections::BTreeMap;
 
@@ -10,26 +11,27 @@ use crate::api::namespaced_name::NamespacedName;
 use crate::decide::ContentHash;
 use crate::names;
 
-/// Our markers as they stand on a `ConfigMap` that carries the uid label.
+/// The ownership markers on a `ConfigMap` that has the uid label.
 ///
-/// `sync_uid`, `sync` and `copy` are *identity*: one of them missing or different, and the
-/// `ConfigMap` is not ours. The others are *state*: missing or different, they are repaired like
-/// data, [`created`](Self::created) excepted.
+/// `sync_uid`, `sync` and `copy` are the *identity*: if one is missing or different, the `ConfigMap`
+/// is not ours. The others are *state*: they are repaired like data, except
+/// [`created`](Self::created).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Markers {
     /// uid of the `ConfigMapSync`.
     pub sync_uid: String,
     /// `namespace/name` of the `ConfigMapSync`.
     pub sync: Option<String>,
-    /// `namespace/name` of the copy that the markers were made for.
+    /// `namespace/name` of the copy itself.
     pub copy: Option<String>,
     /// `namespace/name` of the source.
     pub source: Option<String>,
-    /// Hash of what should be in the copy.
+    /// Hash of the desired content and metadata.
     pub content_hash: Option<ContentHash>,
-    /// Whether our POST made the copy. Taken away by hand, it can only save a `ConfigMap`.
+    /// Whether the operator created the object. If a user removes this marker, the object is never
+    /// deleted.
     pub created: bool,
-    /// The value of the deletion policy mark.
+    /// The recorded `deletionPolicy`, if it is `Delete`.
     pub deletion_policy: Option<String>,
 }
 
@@ -38,7 +40,7 @@ type Map = BTreeMap<String, String>;
 // === impl Markers ===
 
 impl Markers {
-    /// The keys of the annotations among the markers.
+    /// The keys of the markers that are annotations.
     pub const ANNOTATIONS: [&str; 6] = [
         names::ANNOTATION_SYNC,
         names::ANNOTATION_COPY,
@@ -48,7 +50,7 @@ impl Markers {
         names::ANNOTATION_DELETION_POLICY,
     ];
 
-    /// The markers that a copy at `copy` should carry.
+    /// The markers that the copy at `copy` should have.
     #[must_use]
     pub fn desired(
         sync_uid: &str,
@@ -66,14 +68,14 @@ impl Markers {
             content_hash: Some(content_hash.clone()),
             created: true,
             deletion_policy: match deletion_policy {
-                DeletionPolicy::Delete => Some("Delete".to_owned()),
+                DeletionPolicy::Delete => Some(deletion_policy.to_string()),
                 DeletionPolicy::Retain => None,
             },
         }
     }
 
-    /// Reads the markers off an object's metadata; `None` where the uid label is missing, since
-    /// then nothing connects the object with us.
+    /// Parses the markers of an object; `None` if the uid label is missing, because the operator
+    /// lists and watches copies by that label.
     #[must_use]
     pub fn parse(labels: Option<&Map>, annotations: Option<&Map>) -> Option<Self> {
         let sync_uid = labels?.get(names::LABEL_SYNC_UID)?.clone();
@@ -89,19 +91,19 @@ impl Markers {
         })
     }
 
-    /// Whether they ask for the copy to be deleted once it is no longer wanted.
+    /// Whether the recorded deletion policy is `Delete`.
     #[must_use]
-    pub fn request_deletion(&self) -> bool {
-        self.deletion_policy.as_deref() == Some("Delete")
+    pub fn records_delete_policy(&self) -> bool {
+        self.deletion_policy.as_deref() == Some(DeletionPolicy::Delete.into())
     }
 
-    /// The labels that these markers are written as.
+    /// The markers that are labels.
     #[must_use]
     pub fn labels(&self) -> Map {
         Map::from([(names::LABEL_SYNC_UID.to_owned(), self.sync_uid.clone())])
     }
 
-    /// The annotations that these markers are written as.
+    /// The markers that are annotations.
     #[must_use]
     pub fn annotations(&self) -> Map {
         let created = self.created.then(|| "true".to_owned());
@@ -126,7 +128,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    pub(crate) fn any_marks() -> impl Strategy<Value = Markers> {
+    pub(crate) fn any_markers() -> impl Strategy<Value = Markers> {
         let text = || proptest::option::of("[a-z]{1,8}/[a-z]{1,8}");
         ("[a-f0-9]{8}", text(), text(), text(), text(), any::<bool>(), text()).prop_map(
             |(sync_uid, sync, copy, source, hash, created, deletion_policy)| Markers {
@@ -143,13 +145,13 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn marks_read_back_as_they_were_rendered(markers in any_marks()) {
+        fn markers_round_trip_through_metadata(markers in any_markers()) {
             let parsed = Markers::parse(Some(&markers.labels()), Some(&markers.annotations()));
             prop_assert_eq!(parsed, Some(markers));
         }
 
         #[test]
-        fn without_the_uid_label_there_are_no_marks(markers in any_marks()) {
+        fn without_the_uid_label_there_are_no_markers(markers in any_markers()) {
             prop_assert_eq!(Markers::parse(None, Some(&markers.annotations())), None);
             prop_assert_eq!(Markers::parse(Some(&Map::new()), Some(&markers.annotations())), None);
         }

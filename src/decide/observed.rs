@@ -1,4 +1,4 @@
-//! What was seen, before anything is decided.
+//! What was observed, and decisions are made from.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -21,42 +21,43 @@ use crate::decide::excerpt::Excerpt;
 use crate::decide::stamp::OtherMetadata;
 use crate::names;
 
-/// Everything that one round decides from.
+/// The input of all decisions of one pass.
 #[derive(Clone, Debug)]
 pub struct Observed {
-    /// The sync itself.
+    /// The `ConfigMapSync`.
     pub sync: ObservedSync,
     /// Its source.
     pub source: ObservedSource,
-    /// The namespaces that its selector selects, if it has one.
+    /// The namespaces that its selector matches; empty without a selector.
     pub selected: BTreeSet<String>,
-    /// Every place that the spec asks for, and every place where a `ConfigMap` carries the uid of
-    /// this sync.
+    /// Every destination of the spec, and every `ConfigMap` whose markers carry the uid of this
+    /// `ConfigMapSync`.
     pub destinations: BTreeMap<NamespacedName, ObservedDestination>,
-    /// Whether some write of this sync was sent and not answered yet: it may still take effect.
+    /// A write for this `ConfigMapSync` was sent and has not been answered, so that it may still
+    /// take effect.
     pub writes_in_flight: bool,
 }
 
-/// The sync as it was seen.
+/// An observed `ConfigMapSync`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ObservedSync {
     /// Namespace and name.
     pub name: NamespacedName,
-    /// uid and resourceVersion: what a patch of the sync is conditional on.
+    /// uid and resourceVersion: the preconditions of a patch.
     pub version: Version,
-    /// `metadata.generation`
+    /// `metadata.generation`.
     pub generation: Option<i64>,
-    /// Whether it is being deleted.
+    /// Whether `metadata.deletionTimestamp` is set.
     pub deleting: bool,
-    /// Its finalizers, ours and others'.
+    /// All finalizers, including those of other controllers.
     pub finalizers: Vec<String>,
-    /// The spec, or what is wrong with it.
+    /// The spec, or why it cannot be parsed.
     pub spec: Result<ConfigMapSyncSpec, String>,
-    /// The status that we, or somebody else, left on it.
+    /// The stored status. It serves as a cache and may be missing or outdated.
     pub status: ConfigMapSyncStatus,
 }
 
-/// One version of one object: what every conditional write is conditional on.
+/// One version of one object: the precondition of every conditional write.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Version {
     /// `metadata.uid`
@@ -65,17 +66,17 @@ pub struct Version {
     pub resource_version: String,
 }
 
-/// The source as it was seen.
+/// An observed source.
 #[derive(Clone, Debug)]
 pub enum ObservedSource {
-    /// It does not exist.
+    /// The source does not exist.
     Missing {
-        /// A live read has said so in this very round.
+        /// Whether a live read in this pass confirmed it. Copies are deleted only then.
         confirmed: bool,
     },
-    /// It could not be read.
+    /// The read failed.
     Unreadable(Failure),
-    /// It exists.
+    /// The source exists.
     Existing(ExistingSource),
 }
 
@@ -84,51 +85,51 @@ pub enum ObservedSource {
 pub struct ExistingSource {
     /// Its version.
     pub version: SourceVersion,
-    /// Whether its owner forbids copying it.
+    /// Whether the annotation `apps.nishaf.info/no-copy` forbids copying.
     pub refused: bool,
-    /// Whether it is itself a copy.
+    /// Whether the source is itself a copy.
     pub is_copy: bool,
-    /// How much of its content is known.
+    /// What is known of its content.
     pub content: SourceContent,
 }
 
-/// How much of a source's content is known.
+/// What is known of the content of a source.
 #[derive(Clone, Debug)]
 pub enum SourceContent {
-    /// Nothing: it has to be read.
+    /// Nothing: a read is required.
     Unread,
-    /// Enough to tell that nothing has to be written.
+    /// Hash and number of keys, which suffice unless a copy has to be written.
     Known(Excerpt),
-    /// All of what is copied of it.
+    /// The content itself.
     Read(Excerpt, Arc<Content>),
 }
 
-/// A place where a copy is, or should be.
+/// An observed destination: a place where a copy exists or is desired.
 #[derive(Clone, Debug)]
 pub struct ObservedDestination {
     /// The state of its namespace.
     pub namespace: NamespaceState,
-    /// What stands there.
+    /// The `ConfigMap` of that name.
     pub object: DestinationObject,
-    /// What an earlier attempt met, while it is too early for another.
+    /// The failure of the previous write, while its backoff lasts.
     pub pending_retry: Option<PendingRetry>,
 }
 
-/// A failure of an earlier attempt that stands for the next one, while it is too early for it.
+/// A failed write whose backoff has not elapsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingRetry {
-    /// What it met.
+    /// Why the write failed.
     pub failure: Failure,
-    /// Hash of the content that it was to write.
+    /// Hash of the content that was to be written.
     pub content_hash: Option<ContentHash>,
 }
 
 /// The state of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamespaceState {
-    /// It exists.
+    /// It exists and may receive copies.
     Active,
-    /// It exists, and is the operator's or the cluster's own.
+    /// It exists and never receives copies.
     Protected,
     /// It is being deleted.
     Terminating,
@@ -136,60 +137,60 @@ pub enum NamespaceState {
     Missing,
 }
 
-/// What stands at a place.
+/// The `ConfigMap` at a destination.
 #[derive(Clone, Debug)]
 pub enum DestinationObject {
-    /// Nothing, as far as is known: a create will tell.
+    /// No `ConfigMap` is known. One that is not in the cache makes the create fail with a conflict.
     Missing,
-    /// A `ConfigMap`.
+    /// A `ConfigMap` exists, whether or not it is a copy.
     Existing(Box<ExistingConfigMap>),
 }
 
-/// A `ConfigMap` at a place.
+/// A `ConfigMap` that exists at a destination.
 #[derive(Clone, Debug)]
 pub struct ExistingConfigMap {
     /// Its version.
     pub version: Version,
-    /// Whether it is being deleted, and held by somebody's finalizer.
+    /// Whether it is being deleted and waits for its finalizers.
     pub deleting: bool,
-    /// Our markers on it, if there are any.
+    /// Its ownership markers, if it has the uid label.
     pub markers: Option<Markers>,
-    /// Who its label `app.kubernetes.io/managed-by` names.
+    /// Its label `app.kubernetes.io/managed-by`.
     pub managed_by: ManagedBy,
-    /// Whether it has owner references: it lives and dies with another object.
+    /// Whether it has owner references, so that another object controls its lifetime.
     pub has_owner_references: bool,
-    /// Its labels and annotations that are not our markers.
+    /// Its labels and annotations other than the markers.
     pub other_metadata: OtherMetadata,
-    /// The living sync whose uid the markers carry, if there is one.
+    /// The existing `ConfigMapSync` whose uid the markers carry, if any.
     pub owner: Option<NamespacedName>,
-    /// How much of its content is known.
+    /// What is known of its content.
     pub content: CopyContent,
 }
 
-/// Who the label `app.kubernetes.io/managed-by` names.
+/// The value of the label `app.kubernetes.io/managed-by`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ManagedBy {
-    /// Nobody: there is no such label.
+    /// The label is missing.
     Unset,
-    /// Us.
+    /// This operator.
     Us,
     /// Another tool.
     AnotherTool,
 }
 
-/// How much of a copy's content is known.
+/// What is known of the content of a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CopyContent {
-    /// Metadata tells that nobody but us has touched it since we wrote it.
+    /// According to `managedFields`, only the operator has written the content.
     Untouched {
-        /// How many keys we own.
+        /// The number of keys that the operator owns.
         keys: usize,
-        /// Whether we made it immutable.
+        /// Whether the operator made it immutable.
         immutable: bool,
     },
-    /// Somebody may have touched it: it has to be read.
+    /// Another client may have written the content: a read is required.
     Suspect,
-    /// It was read at this very version.
+    /// The content of this version was read.
     Read(Digest),
 }
 
@@ -197,7 +198,7 @@ pub enum CopyContent {
 
 impl Version {
     /// The resourceVersion as a number, by which versions of one kind are ordered (Kubernetes
-    /// 1.35, "resource versions"); `None` for a server that counts in another way.
+    /// 1.35, "resource versions"); `None` if the API server does not use numbers.
     #[must_use]
     pub fn number(&self) -> Option<u128> {
         self.resource_version.parse().ok()
@@ -207,7 +208,8 @@ impl Version {
 // === impl ObservedSync ===
 
 impl ObservedSync {
-    /// A sync as it was seen; every object in storage has what is needed.
+    /// Extracts what is needed; `None` if namespace, name, uid or resourceVersion is missing, which
+    /// every stored object has.
     #[must_use]
     pub fn of(stored: &StoredConfigMapSync) -> Option<Self> {
         let metadata = &stored.metadata;
@@ -225,7 +227,7 @@ impl ObservedSync {
         })
     }
 
-    /// Whether it carries our finalizer.
+    /// Whether it has the finalizer of this operator.
     #[must_use]
     pub fn has_our_finalizer(&self) -> bool {
         self.finalizers.iter().any(|finalizer| finalizer == names::FINALIZER)
@@ -250,7 +252,7 @@ impl ObservedSource {
 // === impl ManagedBy ===
 
 impl ManagedBy {
-    /// Reads the value of the label.
+    /// Interprets the value of the label.
     #[must_use]
     pub fn of(label: Option<&str>) -> Self {
         match label {
@@ -264,7 +266,7 @@ impl ManagedBy {
 // === impl ExistingConfigMap ===
 
 impl ExistingConfigMap {
-    /// Whether the content can no longer be changed, as far as is known.
+    /// Whether the content is known to be immutable.
     #[must_use]
     pub fn is_immutable(&self) -> bool {
         match &self.content {

@@ -1,12 +1,12 @@
-//! What becomes of copies whose `ConfigMapSync` is dead.
+//! Decides what happens to orphans: copies whose `ConfigMapSync` no longer exists.
 //!
-//! An orphan is deleted only if every doubt is settled: its identity agrees, its sync is confirmed
-//! dead by a live look, nobody would take it over, and two positive markers tell that we made it and
-//! that it was to be deleted. Lacking one of those markers, it is released. All else waits, or stays.
+//! An orphan is collected (deleted or released) only if the identity in its markers is consistent, a
+//! live read confirmed that its `ConfigMapSync` no longer exists, and no other `ConfigMapSync` would
+//! adopt it. [`retire`] decides between deletion and release.
 //!
-//! One whose sync was seen alive in this term is due at once. One whose sync nobody has seen may
-//! have been restored a moment before its sync: it waits for a grace, and where there are too many
-//! of them, something else is wrong, so the brake holds them all.
+//! If the `ConfigMapSync` was seen in this term, its orphans are collected at once. Otherwise the
+//! copies may have been restored from a backup shortly before their `ConfigMapSync`: they are kept
+//! for a grace period, and if there are too many of them, the brake keeps them all.
 
 mod explain;
 
@@ -22,153 +22,142 @@ use crate::decide::observed::ManagedBy;
 use crate::decide::observed::NamespaceState;
 use crate::decide::observed::Version;
 use crate::decide::ownership;
-use crate::decide::stamp::Stamp;
+use crate::decide::retire::RetireCause;
+use crate::decide::retire::RetiredCopy;
+use crate::decide::retire::retire;
 use crate::decide::validity::is_dns_label;
 use crate::decide::validity::is_dns_subdomain;
 
-/// So many orphans of syncs never seen alive are swept, however few marked copies there are.
-const ALWAYS_SWEPT: usize = 10;
-/// Of all marked copies, one in so many is swept.
-const ONE_IN: usize = 5;
+/// The brake never applies to this many orphans or fewer.
+const MIN_BRAKE_LIMIT: usize = 10;
+/// The brake applies to more orphans than this fraction of all copies: one in five.
+const BRAKE_FRACTION: usize = 5;
 
-/// Everything that one sweep decides from.
+/// The input of orphan collection.
 #[derive(Clone, Debug)]
 pub struct ObservedOrphans {
-    /// Each marked copy whose sync is not among the living, as far as is known.
+    /// Every copy whose `ConfigMapSync` is not in the cache.
     pub candidates: BTreeMap<NamespacedName, OrphanCandidate>,
-    /// How many marked copies there are, orphans or not.
+    /// The number of objects with the uid label, orphans or not.
     pub marked_copies: usize,
-    /// Who asks.
+    /// Who requested the collection.
     pub mode: CollectionMode,
 }
 
-/// How long orphans are waited for, and how many are too many.
+/// Who requested a collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CollectionMode {
-    /// The operator's: one whose sync was never seen alive waits so long, and under the brake.
+    /// The operator: with this grace period, and with the brake.
     Automatic(Duration),
-    /// That of a person who looks at the list and answers for it: none.
+    /// A user who has reviewed the list: without grace period or brake.
     Requested,
 }
 
-/// A marked copy whose sync is not among the living.
+/// A copy whose `ConfigMapSync` is not in the cache.
 #[derive(Clone, Debug)]
 pub struct OrphanCandidate {
     /// Its version.
     pub version: Version,
-    /// Whether it is being deleted, and held by somebody's finalizer.
+    /// Whether it is being deleted and waits for its finalizers.
     pub deleting: bool,
-    /// Our markers on it.
+    /// Its ownership markers.
     pub markers: Markers,
-    /// Who its label `app.kubernetes.io/managed-by` names.
+    /// Its label `app.kubernetes.io/managed-by`.
     pub managed_by: ManagedBy,
     /// The state of its namespace.
     pub namespace: NamespaceState,
-    /// A living sync that has the name in its markers asks for a copy at this place.
+    /// An existing `ConfigMapSync` with the name in the markers has a destination here.
     pub adoptable: bool,
-    /// Its sync was seen alive in this term, and left it behind.
+    /// Its `ConfigMapSync` was seen in this term, and left this copy behind.
     pub seen_alive: bool,
-    /// Since when it is known to be an orphan, in this term.
+    /// How long it has been known as an orphan in this term.
     pub known_for: Duration,
-    /// What a live look at its sync found.
+    /// The result of a live read of its `ConfigMapSync`.
     pub owner: OwnerState,
-    /// What an earlier attempt met, while it is too early for another.
+    /// The failure of the previous write, while its backoff lasts.
     pub pending_retry: Option<Failure>,
 }
 
-/// What a live look at the sync of an orphan, by the name in its markers, found.
+/// The result of a live read of the `ConfigMapSync` named in the markers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OwnerState {
-    /// Nobody has looked.
+    /// Not read yet.
     Unchecked,
-    /// The API server says that there is no such sync, and means the sync, not its kind.
+    /// The API server answered 404 for this object, not for its kind.
     Deleted,
-    /// There is one with another uid.
+    /// A `ConfigMapSync` of this name exists, with another uid.
     Replaced,
-    /// It is alive.
+    /// It exists.
     Exists,
-    /// It could not be told: this is why.
+    /// The read failed, with this message.
     Unknown(String),
 }
 
-/// What becomes of all orphans.
+/// What happens to all orphans.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CollectionPlan {
-    /// Too many orphans of syncs never seen alive: none of them is touched.
+    /// Set if there are too many orphans whose `ConfigMapSync` was never seen: all of those are kept.
     pub brake: Option<Brake>,
-    /// What becomes of each candidate.
+    /// What happens to each candidate.
     pub steps: BTreeMap<NamespacedName, OrphanStep>,
 }
 
-/// Why the brake holds.
+/// Why the brake applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Brake {
-    /// How many orphans of syncs never seen alive there are.
+    /// The number of orphans whose `ConfigMapSync` was never seen in this term.
     pub orphans: usize,
-    /// How many would be swept.
+    /// The maximum number that is collected automatically.
     pub limit: usize,
 }
 
-/// What becomes of one candidate.
+/// What happens to one candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrphanStep {
-    /// It is too early.
+    /// Its grace period has not elapsed.
     Wait {
-        /// For so long.
+        /// The rest of the grace period.
         remaining: Duration,
     },
-    /// It is due, once a live look has found its sync dead.
+    /// It is due, once a live read confirms that its `ConfigMapSync` no longer exists.
     ConfirmOwner,
-    /// We made it, and it was to be deleted: DELETE, conditional on `seen`.
-    Delete {
-        /// Version that this was decided on.
-        seen: Version,
-    },
-    /// Our markers go, the rest stays, conditional on `seen`.
-    Release {
-        /// Version that this was decided on.
-        seen: Version,
-        /// What has to change in labels and annotations.
-        stamp: Stamp,
-    },
-    /// It is none of ours to sweep.
+    /// It is deleted or released.
+    Retire(Action),
+    /// It is kept.
     Keep(KeepReason),
 }
 
-/// Why a candidate is left alone.
+/// Why a candidate is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeepReason {
-    /// The identity in its markers does not agree: a clone, or not ours at all.
+    /// The identity in its markers is inconsistent, as on a clone of a copy.
     NotOurs,
-    /// It is being deleted already.
+    /// It is already being deleted.
     BeingDeleted,
     /// Its namespace is protected.
     NamespaceProtected,
-    /// Its namespace is being deleted, and takes it along.
+    /// Its namespace is being deleted, and it with it.
     NamespaceTerminating,
-    /// A living sync will take it over.
+    /// An existing `ConfigMapSync` will adopt it.
     Adoptable,
-    /// Its sync is alive.
+    /// Its `ConfigMapSync` exists.
     OwnerExists,
-    /// Whether its sync is alive could not be told.
+    /// Whether its `ConfigMapSync` exists is unknown.
     OwnerUnknown(String),
-    /// The brake holds it.
+    /// The brake applies.
     Held(Brake),
-    /// An earlier attempt failed, and it is too early for another.
+    /// The previous write failed, and its backoff has not elapsed.
     Failed(Failure),
 }
 
 // === impl OrphanStep ===
 
 impl OrphanStep {
-    /// The write that this step asks for, if it does.
+    /// The write of this step, if any.
     #[must_use]
     pub fn action(&self) -> Option<Action> {
         match self {
-            Self::Delete { seen } => Some(Action::Delete { seen: seen.clone() }),
-            Self::Release { seen, stamp } => {
-                Some(Action::Release { seen: seen.clone(), stamp: stamp.clone() })
-            }
+            Self::Retire(action) => Some(action.clone()),
             Self::Wait { .. } | Self::ConfirmOwner | Self::Keep(_) => None,
         }
     }
@@ -177,12 +166,13 @@ impl OrphanStep {
 // === impl CollectionPlan ===
 
 impl CollectionPlan {
-    /// The places whose syncs have to be looked at before anything is done.
+    /// The candidates whose `ConfigMapSync` has to be read.
     pub fn unconfirmed(&self) -> impl Iterator<Item = &NamespacedName> {
-        self.steps.iter().filter(|(_, step)| **step == OrphanStep::ConfirmOwner).map(|(at, _)| at)
+        let is_unconfirmed = |step: &OrphanStep| *step == OrphanStep::ConfirmOwner;
+        self.steps.iter().filter(move |(_, step)| is_unconfirmed(step)).map(|(at, _)| at)
     }
 
-    /// How long until the next orphan is due, if one waits.
+    /// The shortest rest of a grace period, if any candidate waits.
     #[must_use]
     pub fn next_due(&self) -> Option<Duration> {
         let waits = self.steps.values().filter_map(|step| match step {
@@ -193,10 +183,16 @@ impl CollectionPlan {
     }
 }
 
-/// Tells what becomes of `orphans`.
+/// Decides what happens to `orphans`.
 ///
-/// Called twice: before anybody was asked it tells whom to ask, with [`OrphanStep::ConfirmOwner`]; with the
-/// answers it tells what to do. Asking settles a candidate: none is asked about twice.
+/// To be called twice: the first plan lists the candidates to read with
+/// [`OrphanStep::ConfirmOwner`]; with the results in [`OrphanCandidate::owner`], the second plan
+/// lists the writes.
+///
+/// # Guarantees
+/// * A candidate is deleted or released only if its owner is [`OwnerState::Deleted`] or
+///   [`OwnerState::Replaced`].
+/// * The second plan requires no more reads.
 #[must_use]
 pub fn plan_collection(orphans: &ObservedOrphans) -> CollectionPlan {
     let states = || {
@@ -205,38 +201,41 @@ pub fn plan_collection(orphans: &ObservedOrphans) -> CollectionPlan {
             .iter()
             .map(|(at, candidate)| (at, candidate, due_state(at, candidate, orphans.mode)))
     };
-    let brake = brake(states().map(|(_, _, due_state)| due_state), orphans.marked_copies);
-    let steps = states().map(|(at, candidate, due_state)| {
-        let step = match (due_state, brake) {
-            (DueState::KeepReason(left), _) => OrphanStep::Keep(left),
-            (DueState::Unseen { remaining: Some(remaining) }, _) => OrphanStep::Wait { remaining },
-            (DueState::Unseen { remaining: None }, Some(brake)) => {
+    let brake = brake(states().map(|(_, _, state)| state), orphans.marked_copies);
+    let steps = states().map(|(at, candidate, state)| {
+        let step = match (state, brake) {
+            (DueState::Kept(reason), _) => OrphanStep::Keep(reason),
+            (DueState::NeverSeen { remaining: Some(remaining) }, _) => {
+                OrphanStep::Wait { remaining }
+            }
+            (DueState::NeverSeen { remaining: None }, Some(brake)) => {
                 OrphanStep::Keep(KeepReason::Held(brake))
             }
-            (DueState::Due | DueState::Unseen { remaining: None }, _) => due(candidate),
+            (DueState::Due | DueState::NeverSeen { remaining: None }, _) => due_step(candidate),
         };
         (at.clone(), step)
     });
     CollectionPlan { steps: steps.collect(), brake }
 }
 
-/// How a candidate stands, whatever the others are.
+/// The state of one candidate, regardless of the brake.
 enum DueState {
-    /// It is left alone.
-    KeepReason(KeepReason),
-    /// It is due.
+    Kept(KeepReason),
     Due,
-    /// Its sync was never seen alive: it is due once nothing remains, unless the brake holds it.
-    Unseen { remaining: Option<Duration> },
+    /// Its `ConfigMapSync` was never seen in this term: it is due when no grace period remains,
+    /// unless the brake applies.
+    NeverSeen {
+        remaining: Option<Duration>,
+    },
 }
 
 fn due_state(at: &NamespacedName, candidate: &OrphanCandidate, mode: CollectionMode) -> DueState {
-    match reason_to_leave(at, candidate) {
-        Some(left) => DueState::KeepReason(left),
+    match keep_reason(at, candidate) {
+        Some(reason) => DueState::Kept(reason),
         None => match mode {
             CollectionMode::Requested => DueState::Due,
             CollectionMode::Automatic(_) if candidate.seen_alive => DueState::Due,
-            CollectionMode::Automatic(grace) => DueState::Unseen {
+            CollectionMode::Automatic(grace) => DueState::NeverSeen {
                 remaining: grace
                     .checked_sub(candidate.known_for)
                     .filter(|remaining| !remaining.is_zero()),
@@ -245,7 +244,7 @@ fn due_state(at: &NamespacedName, candidate: &OrphanCandidate, mode: CollectionM
     }
 }
 
-fn reason_to_leave(at: &NamespacedName, candidate: &OrphanCandidate) -> Option<KeepReason> {
+fn keep_reason(at: &NamespacedName, candidate: &OrphanCandidate) -> Option<KeepReason> {
     if !is_orphan(at, &candidate.markers) {
         return Some(KeepReason::NotOurs);
     }
@@ -255,7 +254,7 @@ fn reason_to_leave(at: &NamespacedName, candidate: &OrphanCandidate) -> Option<K
     match candidate.namespace {
         NamespaceState::Protected => return Some(KeepReason::NamespaceProtected),
         NamespaceState::Terminating => return Some(KeepReason::NamespaceTerminating),
-        // A namespace that is not known yet has a ConfigMap in it: the write will tell.
+        // The namespace of an existing ConfigMap exists, even if it is not in the cache yet.
         NamespaceState::Active | NamespaceState::Missing => {}
     }
     if candidate.adoptable {
@@ -268,48 +267,41 @@ fn reason_to_leave(at: &NamespacedName, candidate: &OrphanCandidate) -> Option<K
     }
 }
 
-/// Whether the identity agrees, and names a sync that can be looked for: an annotation may hold
-/// anything.
+/// Whether the identity is consistent and names a `ConfigMapSync` that can be read: an annotation
+/// may contain any text, such as path segments.
 fn is_orphan(at: &NamespacedName, markers: &Markers) -> bool {
     let sync = markers.sync.as_deref().and_then(|sync| sync.parse::<NamespacedName>().ok());
-    let can_exist =
+    let is_valid =
         sync.is_some_and(|sync| is_dns_label(&sync.namespace) && is_dns_subdomain(&sync.name));
-    // Nobody asks on behalf of a sync here: no uid, and no name, is "ours".
-    let nobody = NamespacedName::new("", "");
-    can_exist && ownership(at, Some(markers), "", &nobody, None) == Ownership::Orphan
+    // Classified from the perspective of no ConfigMapSync, so never as "ours".
+    let no_sync = NamespacedName::new("", "");
+    is_valid && ownership(at, Some(markers), "", &no_sync, None) == Ownership::Orphan
 }
 
-/// The brake counts those that still wait, too: many that come one after the other are as
-/// suspicious as many at once. It holds as soon as one of them is due.
+/// The brake applies as soon as one orphan is due. It also counts those whose grace period has not
+/// elapsed: many that appear one after the other are as suspicious as many at once.
 fn brake(states: impl Iterator<Item = DueState>, marked_copies: usize) -> Option<Brake> {
-    let unseen: Vec<_> = states
-        .filter_map(|due_state| match due_state {
-            DueState::Unseen { remaining } => Some(remaining),
-            DueState::KeepReason(_) | DueState::Due => None,
+    let never_seen: Vec<_> = states
+        .filter_map(|state| match state {
+            DueState::NeverSeen { remaining } => Some(remaining),
+            DueState::Kept(_) | DueState::Due => None,
         })
         .collect();
-    let limit = ALWAYS_SWEPT.max(marked_copies / ONE_IN);
-    let one_is_due = unseen.iter().any(Option::is_none);
-    (one_is_due && unseen.len() > limit).then_some(Brake { orphans: unseen.len(), limit })
+    let limit = MIN_BRAKE_LIMIT.max(marked_copies / BRAKE_FRACTION);
+    let one_is_due = never_seen.iter().any(Option::is_none);
+    (one_is_due && never_seen.len() > limit).then_some(Brake { orphans: never_seen.len(), limit })
 }
 
-fn due(candidate: &OrphanCandidate) -> OrphanStep {
+fn due_step(candidate: &OrphanCandidate) -> OrphanStep {
+    let OrphanCandidate { version, markers, managed_by, .. } = candidate;
     if let Some(failure) = &candidate.pending_retry {
         return OrphanStep::Keep(KeepReason::Failed(failure.clone()));
     }
     if candidate.owner == OwnerState::Unchecked {
         return OrphanStep::ConfirmOwner;
     }
-    let seen = candidate.version.clone();
-    let markers = &candidate.markers;
-    if markers.created && markers.request_deletion() {
-        OrphanStep::Delete { seen }
-    } else {
-        OrphanStep::Release {
-            seen,
-            stamp: Stamp::release(markers, candidate.managed_by == ManagedBy::Us),
-        }
-    }
+    let copy = RetiredCopy { version, markers, managed_by: *managed_by };
+    OrphanStep::Retire(retire(copy, RetireCause::Orphaned))
 }
 
 #[cfg(test)]

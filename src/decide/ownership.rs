@@ -1,30 +1,30 @@
-//! Whose is a `ConfigMap`? One function answers, on every path.
+//! Classifies to which `ConfigMapSync` a `ConfigMap` belongs. All decisions use this one function.
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Markers;
 
-/// Whose a `ConfigMap` is, as one `ConfigMapSync` sees it.
+/// To which `ConfigMapSync` a `ConfigMap` belongs, from the perspective of one of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ownership {
-    /// Its identity agrees, and it belongs to this sync.
+    /// The identity in its markers is consistent and names this `ConfigMapSync`.
     Ours,
-    /// Its identity agrees, and it belongs to another living sync, named here.
+    /// The identity is consistent and names another existing `ConfigMapSync`.
     Sibling(NamespacedName),
-    /// Its identity agrees, but the sync that it belonged to is dead.
+    /// The identity is consistent, but its `ConfigMapSync` no longer exists.
     Orphan,
-    /// All else: hands off.
+    /// Anything else: it is not a copy, and must not be changed.
     Foreign,
 }
 
-/// Tells whose the `ConfigMap` at `at` is.
+/// Classifies the `ConfigMap` at `at` from the perspective of the `ConfigMapSync` `sync`.
 ///
-/// * `markers`: the markers on it, if it carries any.
-/// * `sync_uid`, `sync`: the sync that asks.
-/// * `owner`: the living sync whose uid the markers carry, if there is one.
+/// * `markers`: its ownership markers, if any.
+/// * `sync_uid`, `sync`: uid and name of the `ConfigMapSync`.
+/// * `owner`: the existing `ConfigMapSync` whose uid the markers carry, if any.
 ///
-/// A mark is believed only as far as its identity agrees: it must name this very `ConfigMap`, and
-/// the sync with the uid in its label must have the name in its annotation. A clone of a copy, or
-/// a copy whose identity was edited, is therefore Foreign.
+/// The identity is consistent if the markers name the `ConfigMap` itself, and the `ConfigMapSync`
+/// with the uid in the label has the name in the annotation. A clone of a copy, or a copy with an
+/// edited identity, is therefore [`Ownership::Foreign`].
 #[must_use]
 pub fn ownership(
     at: &NamespacedName,
@@ -64,7 +64,7 @@ mod tests {
         NamespacedName::new("team", "settings")
     }
 
-    fn place() -> NamespacedName {
+    fn copy() -> NamespacedName {
         NamespacedName::new("app", "shared")
     }
 
@@ -72,50 +72,50 @@ mod tests {
         Markers::desired(
             UID,
             &sync(),
-            &place(),
+            &copy(),
             &NamespacedName::new("central", "shared"),
             &ContentHash::from_text("v1:00"),
             DeletionPolicy::Delete,
         )
     }
 
-    fn whose(markers: Option<&Markers>, owner: Option<&NamespacedName>) -> Ownership {
-        ownership(&place(), markers, UID, &sync(), owner)
+    fn classify(markers: Option<&Markers>, owner: Option<&NamespacedName>) -> Ownership {
+        ownership(&copy(), markers, UID, &sync(), owner)
     }
 
     #[test]
-    fn a_copy_with_our_identity_is_ours() {
-        assert_eq!(whose(Some(&markers()), Some(&sync())), Ownership::Ours);
+    fn a_copy_with_consistent_identity_is_ours() {
+        assert_eq!(classify(Some(&markers()), Some(&sync())), Ownership::Ours);
     }
 
     #[test]
-    fn without_marks_it_is_foreign() {
-        assert_eq!(whose(None, None), Ownership::Foreign);
+    fn an_object_without_markers_is_foreign() {
+        assert_eq!(classify(None, None), Ownership::Foreign);
     }
 
     #[test]
-    fn a_copy_of_a_living_sync_is_its_sibling() {
+    fn a_copy_of_another_existing_sync_is_a_sibling() {
         let other = NamespacedName::new("other", "sync");
         let markers = Markers { sync_uid: "2".into(), sync: Some(other.to_string()), ..markers() };
-        assert_eq!(whose(Some(&markers), Some(&other)), Ownership::Sibling(other.clone()));
+        assert_eq!(classify(Some(&markers), Some(&other)), Ownership::Sibling(other.clone()));
     }
 
     #[test]
-    fn a_copy_of_a_dead_sync_is_an_orphan() {
+    fn a_copy_of_a_deleted_sync_is_an_orphan() {
         let markers = Markers { sync_uid: "2".into(), ..markers() };
-        assert_eq!(whose(Some(&markers), None), Ownership::Orphan);
+        assert_eq!(classify(Some(&markers), None), Ownership::Orphan);
     }
 
     #[test]
-    fn a_living_uid_under_another_name_is_foreign() {
+    fn an_existing_uid_under_another_name_is_foreign() {
         let markers = Markers { sync_uid: "2".into(), ..markers() };
         let owner = NamespacedName::new("other", "sync");
-        assert_eq!(whose(Some(&markers), Some(&owner)), Ownership::Foreign);
+        assert_eq!(classify(Some(&markers), Some(&owner)), Ownership::Foreign);
     }
 
     proptest! {
         #[test]
-        fn any_identity_mark_changed_is_not_ours(which in 0..3_usize, text in "[a-z0-9]{1,9}(/[a-z0-9]{1,9})?", gone: bool) {
+        fn a_changed_identity_marker_is_not_ours(which in 0..3_usize, text in "[a-z0-9]{1,9}(/[a-z0-9]{1,9})?", gone: bool) {
             let mut changed = markers();
             let other = (!gone).then_some(text.clone());
             match which {
@@ -124,14 +124,14 @@ mod tests {
                 _ => changed.copy = other,
             }
             prop_assume!(changed != markers());
-            prop_assert_ne!(whose(Some(&changed), None), Ownership::Ours);
-            prop_assert_ne!(whose(Some(&changed), Some(&sync())), Ownership::Ours);
+            prop_assert_ne!(classify(Some(&changed), None), Ownership::Ours);
+            prop_assert_ne!(classify(Some(&changed), Some(&sync())), Ownership::Ours);
         }
 
         #[test]
-        fn state_marks_play_no_part_in_ownership(source in proptest::option::of("[a-z]{1,5}"), created: bool) {
+        fn state_markers_do_not_affect_ownership(source in proptest::option::of("[a-z]{1,5}"), created: bool) {
             let changed = Markers { source, created, content_hash: None, deletion_policy: None, ..markers() };
-            prop_assert_eq!(whose(Some(&changed), Some(&sync())), Ownership::Ours);
+            prop_assert_eq!(classify(Some(&changed), Some(&sync())), Ownership::Ours);
         }
     }
 }

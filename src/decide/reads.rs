@@ -1,7 +1,6 @@
-//! What has to be read, before it can be decided.
+//! Which objects have to be read before a plan can be made.
 //!
-//! In order means silence: as long as hashes and metadata tell that nothing has changed, nothing
-//! is asked.
+//! While hashes and metadata show that nothing has changed, no read is required.
 
 use crate::api::SourceDeletionPolicy;
 use crate::api::namespaced_name::NamespacedName;
@@ -19,29 +18,29 @@ use crate::decide::plan;
 use crate::decide::plan::owns_copies;
 use crate::decide::reason::Reason;
 
-/// What has to be read.
+/// The objects to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequiredReads {
-    /// The source has to be read.
+    /// Whether to read the source.
     pub source: bool,
-    /// These copies have to be read.
+    /// The copies to read.
     pub copies: Vec<NamespacedName>,
 }
 
 // === impl RequiredReads ===
 
 impl RequiredReads {
-    /// Whether nothing has to be read.
+    /// Whether no read is required.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         !self.source && self.copies.is_empty()
     }
 }
 
-/// Tells what has to be read before `observed` suffices for a decision.
+/// Determines which reads are required before `observed` suffices for a plan.
 ///
-/// Answering leads to a decision in a bounded number of turns: each destination is asked for at most
-/// once per version, and the source at most once.
+/// Repeating this after each batch of reads ends: a copy is requested at most once per version, and
+/// the source at most once.
 #[must_use]
 pub fn required_reads(observed: &Observed) -> RequiredReads {
     match desired(observed) {
@@ -65,14 +64,14 @@ fn is_unread(observed: &Observed, hold: &Failure) -> bool {
     unread && hold.reason == Reason::Progressing
 }
 
-/// A source that is gone takes its copies with it only if a live read says so.
+/// Copies of a missing source are deleted only after a live read confirmed that it is missing.
 fn is_unconfirmed(observed: &Observed, hold: &Failure) -> bool {
-    let takes_copies = observed
+    let deletes_copies = observed
         .sync
         .spec
         .as_ref()
         .is_ok_and(|spec| spec.source_deletion_policy == SourceDeletionPolicy::Delete);
-    takes_copies
+    deletes_copies
         && hold.reason == Reason::SourceNotFound
         && matches!(observed.source, ObservedSource::Missing { confirmed: false })
         && owns_copies(observed)

@@ -1,9 +1,10 @@
-//! The one vocabulary of reasons.
+//! The reasons that a `ConfigMapSync` reports.
 
-/// Why a `ConfigMapSync`, or one of its destinations, is as it is.
+/// The state of a `ConfigMapSync` or of one of its destinations.
 ///
-/// One vocabulary for condition reason, Event reason, metric label and span attribute. Ordered
-/// worst first: of several destinations, the least reason is the one that the sync reports.
+/// Condition reasons, Event reasons, metric labels and span attributes use the same names. The
+/// variants are ordered by severity, most severe first: a `ConfigMapSync` reports the most severe
+/// reason of all its destinations.
 #[derive(
     Clone,
     Copy,
@@ -19,67 +20,67 @@
     strum::VariantArray,
 )]
 pub enum Reason {
-    /// `spec.suspend` is set: nothing is written.
+    /// `spec.suspend` is true: nothing is written.
     Suspended,
     /// The `ConfigMapSync` is being deleted and its copies are being cleaned up.
     Deleting,
-    /// The spec asks for something that cannot be.
+    /// The spec is invalid.
     InvalidSpec,
     /// The source does not exist.
     SourceNotFound,
-    /// The source's owner forbids copying it.
+    /// The annotation `apps.nishaf.info/no-copy` of the source forbids copying.
     SourceRefused,
     /// The source is itself a copy.
     SourceIsCopy,
-    /// Something that is not ours stands at the destination.
+    /// The destination exists and is not a copy of this `ConfigMapSync`.
     Conflict,
     /// The destination namespace is protected.
     DestinationProtected,
-    /// The copy would exceed what the API server stores.
+    /// The copy exceeds the size limit of the API server.
     TooLarge,
-    /// RBAC, a quota, a webhook or a policy refused.
+    /// RBAC, a quota, a webhook or a policy denied the request.
     Forbidden,
-    /// Somebody else keeps changing the same copy.
+    /// Another client keeps changing the same copy.
     Contended,
-    /// The API server failed.
+    /// The API server failed, or is unreachable.
     ApiError,
     /// The destination namespace does not exist.
     DestinationNamespaceNotFound,
     /// The destination namespace is being deleted.
     NamespaceTerminating,
-    /// An old copy waits for its replacement.
+    /// An old copy is kept until its replacement is written.
     DeletionHeld,
-    /// The source lacks a key that the spec lists.
+    /// The source lacks a key listed in `spec.keys`.
     KeyNotFound,
-    /// Work is under way.
+    /// Reads or writes are pending.
     Progressing,
     /// Every copy equals its source.
     Synced,
 }
 
-/// What makes another attempt worth while.
+/// When a reconcile is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// Nothing is in the way.
-    AtOnce,
-    /// What is in the way may pass although nothing that we watch changes.
+    /// Immediately.
+    Immediately,
+    /// With exponential backoff: no watch reports when the cause disappears.
     Backoff,
-    /// The replacement of the old copy has to be in order first.
+    /// Together with the replacement of the old copy.
     WithReplacement,
-    /// Something that we watch has to change; until then, a look per resync period.
+    /// When a watched object changes, and once per resync period.
     OnChange,
 }
 
 // === impl Reason ===
 
 impl Reason {
-    /// The reason as conditions, Events, metrics and spans spell it.
+    /// The name in conditions, Events, metrics and spans.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()
     }
 
-    /// Whether only a person can help: the condition `Stalled` (kstatus).
+    /// Whether user intervention is required: the condition `Stalled` (kstatus).
     #[must_use]
     pub const fn is_stalled(self) -> bool {
         matches!(
@@ -92,11 +93,11 @@ impl Reason {
         )
     }
 
-    /// What makes another attempt worth while.
+    /// When a reconcile is retried.
     #[must_use]
     pub const fn retry(self) -> Retry {
         match self {
-            Self::Progressing => Retry::AtOnce,
+            Self::Progressing => Retry::Immediately,
             Self::Deleting | Self::Forbidden | Self::Contended | Self::ApiError => Retry::Backoff,
             Self::DeletionHeld => Retry::WithReplacement,
             Self::Synced
@@ -122,20 +123,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasons_are_ordered_as_listed_worst_first() {
+    fn reasons_are_ordered_by_severity() {
         assert!(Reason::VARIANTS.is_sorted());
         assert_eq!(Reason::VARIANTS.len(), Reason::Synced as usize + 1);
     }
 
     #[test]
-    fn each_reason_has_its_row() {
-        use Retry::AtOnce;
+    fn every_reason_has_stalled_and_retry() {
         use Retry::Backoff;
+        use Retry::Immediately;
         use Retry::OnChange;
         use Retry::WithReplacement;
         let rows = [
             (Reason::Synced, false, OnChange),
-            (Reason::Progressing, false, AtOnce),
+            (Reason::Progressing, false, Immediately),
             (Reason::Suspended, false, OnChange),
             (Reason::Deleting, false, Backoff),
             (Reason::SourceNotFound, false, OnChange),
@@ -155,7 +156,9 @@ mod tests {
         ];
         for &reason in Reason::VARIANTS {
             let found: Vec<_> = rows.iter().filter(|(named, ..)| *named == reason).collect();
-            let [(_, stalled, retry)] = found[..] else { panic!("{reason} has no row of its own") };
+            let [(_, stalled, retry)] = found[..] else {
+                panic!("{reason} is not in the table exactly once")
+            };
             assert_eq!(reason.is_stalled(), *stalled, "{reason}");
             assert_eq!(reason.retry(), *retry, "{reason}");
         }

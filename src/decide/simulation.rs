@@ -1,4 +1,4 @@
-//! Property tests of the decisions on a simulated cluster.
+//! Property tests of the decisions, on a simulated cluster.
 
 mod cluster;
 mod crashes;

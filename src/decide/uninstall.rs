@@ -1,7 +1,7 @@
-//! What becomes of copies when the operator itself is removed.
+//! Decides what happens to copies when the operator is uninstalled.
 //!
-//! Whatever an operator that comes back would take for a copy is dealt with, and nothing else: the
-//! identity in the markers must agree, as everywhere.
+//! Only objects whose identity is consistent are changed: those that an operator installed later
+//! would recognize as copies.
 
 use crate::api::DeletionPolicy;
 use crate::api::namespaced_name::NamespacedName;
@@ -11,80 +11,68 @@ use crate::decide::Ownership;
 use crate::decide::observed::ManagedBy;
 use crate::decide::observed::Version;
 use crate::decide::ownership;
-use crate::decide::stamp::Stamp;
+use crate::decide::retire::RetireCause;
+use crate::decide::retire::RetiredCopy;
+use crate::decide::retire::retire;
 
-/// What a person wants done with the copies.
+/// What the user chose for the copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopyHandling {
-    /// They stay as they are, and ours; only what asks for their deletion is taken off, so that no
-    /// later sweep deletes them.
+    /// They keep their markers, except the recorded deletion policy, so that a later orphan
+    /// collection does not delete them.
     Keep,
-    /// Those that we made go, except where their sync says to retain them; the others are released.
+    /// Those that the operator created are deleted, unless their `deletionPolicy` is `Retain`. The
+    /// others are released.
     Delete,
 }
 
-/// A `ConfigMap` that carries our uid label.
+/// A `ConfigMap` with the uid label.
 #[derive(Clone, Debug)]
 pub struct MarkedCopy {
     /// Its version.
     pub version: Version,
-    /// Whether it is being deleted, and held by somebody's finalizer.
+    /// Whether it is being deleted and waits for its finalizers.
     pub deleting: bool,
-    /// Our markers on it.
+    /// Its ownership markers.
     pub markers: Markers,
-    /// Who its label `app.kubernetes.io/managed-by` names.
+    /// Its label `app.kubernetes.io/managed-by`.
     pub managed_by: ManagedBy,
-    /// The sync that has the uid in its markers, if there is one and somebody has looked.
+    /// The `ConfigMapSync` with the uid in its markers, if it exists and was read.
     pub owner: Option<CopyOwner>,
 }
 
-/// A sync whose uid is in the markers of a copy.
+/// The `ConfigMapSync` that a copy belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopyOwner {
     /// Namespace and name.
     pub name: NamespacedName,
-    /// What its spec says of copies that are no longer wanted, if it can be read.
+    /// Its `deletionPolicy`, unless its spec cannot be parsed.
     pub policy: Option<DeletionPolicy>,
 }
 
-/// What has to be done to the `ConfigMap` at `at`, if anything. Done once, it is not asked for
-/// again.
+/// The write that the `ConfigMap` at `at` requires, if any. After that write, no further one is
+/// required.
 #[must_use]
 pub fn uninstall_action(
     at: &NamespacedName,
     copy: &MarkedCopy,
-    copies: CopyHandling,
+    handling: CopyHandling,
 ) -> Option<Action> {
     let MarkedCopy { version, deleting, markers, managed_by, owner } = copy;
-    // Nobody asks on behalf of a sync here: no uid, and no name, is "ours".
-    let nobody = NamespacedName::new("", "");
+    // Classified from the perspective of no ConfigMapSync, so never as "ours".
+    let no_sync = NamespacedName::new("", "");
     let owner_name = owner.as_ref().map(|owner| &owner.name);
-    if *deleting || ownership(at, Some(markers), "", &nobody, owner_name) == Ownership::Foreign {
+    if *deleting || ownership(at, Some(markers), "", &no_sync, owner_name) == Ownership::Foreign {
         return None;
     }
-    let seen = version.clone();
-    match copies {
-        CopyHandling::Keep => {
-            let stamp = Stamp::spare(markers);
-            (!stamp.is_empty()).then_some(Action::Restamp { seen, stamp })
-        }
-        CopyHandling::Delete if markers.created && is_to_be_deleted(markers, owner.as_ref()) => {
-            Some(Action::Delete { seen })
-        }
+    let cause = match handling {
+        CopyHandling::Keep => RetireCause::UninstallKeep,
         CopyHandling::Delete => {
-            let stamp = Stamp::release(markers, *managed_by == ManagedBy::Us);
-            Some(Action::Release { seen, stamp })
+            RetireCause::UninstallDelete(owner.as_ref().and_then(|owner| owner.policy))
         }
-    }
-}
-
-/// The spec says so, since the mark may have been taken off by an earlier removal that kept the
-/// copies. Where there is no sync, or none that can be read, the mark is all there is.
-fn is_to_be_deleted(markers: &Markers, owner: Option<&CopyOwner>) -> bool {
-    match owner.and_then(|owner| owner.policy) {
-        Some(policy) => policy == DeletionPolicy::Delete,
-        None => markers.request_deletion(),
-    }
+    };
+    let action = retire(RetiredCopy { version, markers, managed_by: *managed_by }, cause);
+    action.is_write().then_some(action)
 }
 
 #[cfg(test)]
@@ -93,11 +81,11 @@ mod tests {
 
     use super::*;
     use crate::decide::ContentHash;
-    use crate::decide::markers::tests::any_marks;
+    use crate::decide::markers::tests::any_markers;
     use crate::decide::stamp::Changes;
     use crate::names;
 
-    fn place() -> NamespacedName {
+    fn copy_name() -> NamespacedName {
         NamespacedName::new("app", "shared")
     }
 
@@ -112,7 +100,7 @@ mod tests {
             markers: Markers::desired(
                 "uid",
                 &sync(),
-                &place(),
+                &copy_name(),
                 &NamespacedName::new("central", "shared"),
                 &ContentHash::from_text("v1:00"),
                 DeletionPolicy::Delete,
@@ -122,7 +110,7 @@ mod tests {
         }
     }
 
-    fn marked(change: impl FnOnce(&mut Markers)) -> MarkedCopy {
+    fn with_markers(change: impl FnOnce(&mut Markers)) -> MarkedCopy {
         let mut copy = copy();
         change(&mut copy.markers);
         copy
@@ -132,45 +120,45 @@ mod tests {
         MarkedCopy { owner, ..copy() }
     }
 
-    fn verb(copy: &MarkedCopy, copies: CopyHandling) -> Option<&'static str> {
-        uninstall_action(&place(), copy, copies).map(|action| action.verb())
+    fn verb(copy: &MarkedCopy, handling: CopyHandling) -> Option<&'static str> {
+        uninstall_action(&copy_name(), copy, handling).map(|action| action.verb())
     }
 
     #[test]
-    fn a_kept_copy_loses_what_asks_for_its_deletion_and_nothing_else() {
+    fn a_kept_copy_loses_only_its_deletion_policy() {
         let Some(Action::Restamp { seen, stamp }) =
-            uninstall_action(&place(), &copy(), CopyHandling::Keep)
+            uninstall_action(&copy_name(), &copy(), CopyHandling::Keep)
         else {
-            panic!("it asks for its deletion")
+            panic!("no deletion policy was removed")
         };
         assert_eq!(seen, copy().version);
         assert_eq!(stamp.annotations.remove, [names::ANNOTATION_DELETION_POLICY.into()].into());
         assert!(stamp.annotations.set.is_empty() && stamp.labels == Changes::default());
-        let spared = marked(|markers| markers.deletion_policy = None);
-        assert_eq!(verb(&spared, CopyHandling::Keep), None, "once is enough");
+        let kept = with_markers(|markers| markers.deletion_policy = None);
+        assert_eq!(verb(&kept, CopyHandling::Keep), None, "a second run changes nothing");
     }
 
     #[test]
-    fn what_we_made_is_deleted_where_that_is_wanted() {
+    fn a_created_copy_is_deleted_on_request() {
         assert_eq!(verb(&copy(), CopyHandling::Delete), Some("delete"));
-        let adopted = marked(|markers| markers.created = false);
+        let adopted = with_markers(|markers| markers.created = false);
         assert_eq!(verb(&adopted, CopyHandling::Delete), Some("release"));
-        let spared = marked(|markers| markers.deletion_policy = None);
+        let kept = with_markers(|markers| markers.deletion_policy = None);
         assert_eq!(
-            verb(&spared, CopyHandling::Delete),
+            verb(&kept, CopyHandling::Delete),
             Some("delete"),
-            "kept once, wanted gone now"
+            "the spec decides, not the marker"
         );
     }
 
     #[test]
-    fn what_its_sync_says_to_retain_is_released() {
+    fn a_copy_of_a_retaining_sync_is_released() {
         let retained = Some(CopyOwner { name: sync(), policy: Some(DeletionPolicy::Retain) });
         assert_eq!(verb(&owned(retained), CopyHandling::Delete), Some("release"));
     }
 
     #[test]
-    fn where_no_spec_can_be_read_the_mark_tells() {
+    fn without_a_spec_the_marker_decides() {
         for owner in [None, Some(CopyOwner { name: sync(), policy: None })] {
             assert_eq!(verb(&owned(owner.clone()), CopyHandling::Delete), Some("delete"));
             let mut retained = owned(owner);
@@ -180,11 +168,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_or_going_already_is_left_alone() {
+    fn foreign_and_terminating_objects_are_left_alone() {
         let another = Some(CopyOwner { name: NamespacedName::new("a", "b"), policy: None });
         let left = [
-            marked(|markers| markers.copy = Some("app/other".into())),
-            marked(|markers| markers.sync = None),
+            with_markers(|markers| markers.copy = Some("app/other".into())),
+            with_markers(|markers| markers.sync = None),
             owned(another),
             MarkedCopy { deleting: true, ..copy() },
         ];
@@ -196,13 +184,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_deleted_that_we_did_not_create(markers in any_marks(), deletes: bool) {
+        fn uninstalling_deletes_only_created_copies(markers in any_markers(), deletes: bool) {
             let copy = MarkedCopy { markers, owner: None, ..copy() };
             let at = copy.markers.copy.as_ref().and_then(|copy| copy.parse().ok());
-            let at = at.unwrap_or_else(place);
-            let copies = if deletes { CopyHandling::Delete } else { CopyHandling::Keep };
-            if let Some(Action::Delete { .. }) = uninstall_action(&at, &copy, copies) {
-                prop_assert!(deletes && copy.markers.created && copy.markers.request_deletion());
+            let at = at.unwrap_or_else(copy_name);
+            let handling = if deletes { CopyHandling::Delete } else { CopyHandling::Keep };
+            if let Some(Action::Delete { .. }) = uninstall_action(&at, &copy, handling) {
+                prop_assert!(deletes && copy.markers.created && copy.markers.records_delete_policy());
             }
         }
     }

@@ -1,7 +1,7 @@
-//! Whether a spec can be carried out at all.
+//! Validates a spec.
 //!
-//! The API server refuses what is wrong at admission. What was stored before a rule existed is
-//! checked again here, by the same rules.
+//! The API server validates a spec at admission. Objects that were stored before a rule existed are
+//! validated again here, by the same rules.
 
 use std::collections::BTreeSet;
 
@@ -13,14 +13,17 @@ use crate::api::ConfigMapSyncSpec;
 use crate::api::DestinationMetadata;
 use crate::names;
 
-/// Length of a DNS-1123 label (RFC 1123), which a namespace's name is.
+/// Maximum length of a DNS-1123 label (RFC 1123), such as the name of a namespace.
 const MAX_LABEL: usize = 63;
-/// Length of a DNS-1123 subdomain, which a `ConfigMap`'s name is.
+/// Maximum length of a DNS-1123 subdomain, such as the name of a `ConfigMap`.
 const MAX_SUBDOMAIN: usize = 253;
-/// How many keys a spec may list.
+/// Maximum number of entries in `spec.keys`.
 const MAX_KEYS: usize = 512;
 
-/// Tells what is wrong with `spec`, in a sentence that says what to do; `Ok` if nothing is.
+/// Validates `spec`.
+///
+/// # Errors
+/// The first violated rule: what is wrong, and what to do.
 pub fn check(spec: &ConfigMapSyncSpec) -> Result<(), String> {
     check_names(spec)?;
     check_destination(spec)?;
@@ -32,7 +35,7 @@ pub fn check(spec: &ConfigMapSyncSpec) -> Result<(), String> {
     }
 }
 
-/// Name of the copy: `destinationName`, or else the name of the source.
+/// Name of the copies: `destinationName`, by default the name of the source.
 #[must_use]
 pub fn destination_name(spec: &ConfigMapSyncSpec) -> &str {
     spec.destination_name.as_deref().unwrap_or(&spec.config_map_name)
@@ -48,7 +51,7 @@ fn check_names(spec: &ConfigMapSyncSpec) -> Result<(), String> {
             && !is_dns_label(value)
         {
             return Err(format!(
-                "spec.{field} {value:?} is not the name of a namespace: change it"
+                "spec.{field} {value:?} is not a valid namespace name: correct it"
             ));
         }
     }
@@ -61,7 +64,7 @@ fn check_names(spec: &ConfigMapSyncSpec) -> Result<(), String> {
             && !is_dns_subdomain(value)
         {
             return Err(format!(
-                "spec.{field} {value:?} is not the name of a ConfigMap: change it"
+                "spec.{field} {value:?} is not a valid ConfigMap name: correct it"
             ));
         }
     }
@@ -84,17 +87,20 @@ fn check_destination(spec: &ConfigMapSyncSpec) -> Result<(), String> {
     if spec.destination_namespace.as_ref() == Some(&spec.source_namespace)
         && name == spec.config_map_name
     {
-        return Err("source and destination are the same ConfigMap: choose another \
+        return Err("source and destination are the same ConfigMap: set another \
                     spec.destinationNamespace or spec.destinationName"
             .to_owned());
     }
     Ok(())
 }
 
-/// The selector of namespaces, as kube evaluates it.
+/// Converts `spec.destinationNamespaceSelector`.
+///
+/// # Errors
+/// The selector is invalid: what is wrong, and what to do.
 pub fn selector(selector: &LabelSelector) -> Result<Selector, String> {
-    let complaint = |why: &str| {
-        format!("spec.destinationNamespaceSelector cannot be evaluated: {why}; correct it")
+    let invalid = |why: &str| {
+        format!("spec.destinationNamespaceSelector is invalid: {why}: correct the selector")
     };
     for requirement in selector.match_expressions.iter().flatten() {
         let has_values = requirement.values.as_ref().is_some_and(|values| !values.is_empty());
@@ -102,15 +108,17 @@ pub fn selector(selector: &LabelSelector) -> Result<Selector, String> {
         match (requirement.operator.as_str(), has_values) {
             ("In" | "NotIn", true) | ("Exists" | "DoesNotExist", false) => {}
             ("In" | "NotIn", false) => {
-                return Err(complaint(&format!("the expression on {key:?} needs values")));
+                return Err(invalid(&format!("the expression on {key:?} requires values")));
             }
             ("Exists" | "DoesNotExist", true) => {
-                return Err(complaint(&format!("the expression on {key:?} takes no values")));
+                return Err(invalid(&format!("the expression on {key:?} must not have values")));
             }
-            (operator, _) => return Err(complaint(&format!("there is no operator {operator:?}"))),
+            (operator, _) => {
+                return Err(invalid(&format!("the operator {operator:?} does not exist")));
+            }
         }
     }
-    selector.clone().try_into().map_err(|error: ParseExpressionError| complaint(&error.0))
+    selector.clone().try_into().map_err(|error: ParseExpressionError| invalid(&error.0))
 }
 
 fn check_keys(spec: &ConfigMapSyncSpec) -> Result<(), String> {
@@ -118,8 +126,8 @@ fn check_keys(spec: &ConfigMapSyncSpec) -> Result<(), String> {
     let distinct: BTreeSet<_> = keys.iter().collect();
     if keys.is_empty() || keys.len() > MAX_KEYS || distinct.len() != keys.len() {
         return Err(format!(
-            "spec.keys must list 1 to {MAX_KEYS} different keys: correct it, or remove it to copy \
-             all keys"
+            "spec.keys must list 1 to {MAX_KEYS} different keys: correct the list, or remove it to \
+             copy all keys"
         ));
     }
     Ok(())
@@ -135,20 +143,20 @@ fn check_metadata(spec: &ConfigMapSyncSpec) -> Result<(), String> {
     {
         if key.starts_with(names::PREFIX) || key == names::LABEL_MANAGED_BY {
             return Err(format!(
-                "spec.destinationMetadata.{field} may not set {key:?}, which the operator alone \
-                 sets: remove it"
+                "spec.destinationMetadata.{field} must not set {key:?}, which is reserved for the \
+                 operator: remove it"
             ));
         }
         if !is_qualified_name(key) {
             return Err(format!(
-                "spec.destinationMetadata.{field} {key:?} is no valid key: change it"
+                "spec.destinationMetadata.{field} has the invalid key {key:?}: correct it"
             ));
         }
     }
     match labels.iter().find(|(_, value)| !value.is_empty() && !is_label_value(value)) {
         Some((key, _)) => Err(format!(
-            "spec.destinationMetadata.labels {key:?} has a value that no label can have: at most \
-             63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit"
+            "spec.destinationMetadata.labels sets {key:?} to an invalid value: use at most 63 \
+             letters, digits, '-', '_' and '.', beginning and ending with a letter or digit"
         )),
         None => Ok(()),
     }
@@ -171,7 +179,7 @@ fn is_label_value(text: &str) -> bool {
         && edge(text.chars().next_back())
 }
 
-/// Whether a namespace can be called `text`.
+/// Whether `text` is a valid namespace name.
 pub(super) fn is_dns_label(text: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     (1..=MAX_LABEL).contains(&text.len())
@@ -180,7 +188,7 @@ pub(super) fn is_dns_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
-/// Whether an object can be called `text`.
+/// Whether `text` is a valid object name.
 pub(super) fn is_dns_subdomain(text: &str) -> bool {
     let is_part = |part: &str| {
         !part.is_empty()
@@ -208,7 +216,7 @@ mod tests {
         }
     }
 
-    fn complaint(change: impl FnOnce(&mut ConfigMapSyncSpec)) -> String {
+    fn error_of(change: impl FnOnce(&mut ConfigMapSyncSpec)) -> String {
         let mut spec = valid();
         change(&mut spec);
         check(&spec).unwrap_err()
@@ -220,51 +228,49 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_dns_name_is_named_with_its_field() {
-        assert!(complaint(|s| s.source_namespace = "Big".into()).contains("sourceNamespace"));
-        assert!(complaint(|s| s.config_map_name = String::new()).contains("configMapName"));
-        assert!(complaint(|s| s.config_map_name = "a..b".into()).contains("configMapName"));
+    fn an_invalid_name_is_reported_with_its_field() {
+        assert!(error_of(|s| s.source_namespace = "Big".into()).contains("sourceNamespace"));
+        assert!(error_of(|s| s.config_map_name = String::new()).contains("configMapName"));
+        assert!(error_of(|s| s.config_map_name = "a..b".into()).contains("configMapName"));
         assert!(
-            complaint(|s| s.destination_namespace = Some("a.b".into()))
+            error_of(|s| s.destination_namespace = Some("a.b".into()))
                 .contains("destinationNamespace")
         );
         assert!(
-            complaint(|s| s.destination_name = Some("a".repeat(254))).contains("destinationName")
+            error_of(|s| s.destination_name = Some("a".repeat(254))).contains("destinationName")
         );
     }
 
     #[test]
-    fn both_and_neither_destination_are_refused() {
-        assert!(complaint(|s| s.destination_namespace = None).contains("exactly one"));
+    fn exactly_one_destination_field_is_required() {
+        assert!(error_of(|s| s.destination_namespace = None).contains("exactly one"));
         assert!(
-            complaint(|s| s.destination_namespace_selector = Some(LabelSelector::default()))
+            error_of(|s| s.destination_namespace_selector = Some(LabelSelector::default()))
                 .contains("exactly one")
         );
     }
 
     #[test]
-    fn the_source_is_no_destination() {
-        let message = complaint(|s| s.destination_namespace = Some("central".into()));
+    fn the_source_is_not_a_valid_destination() {
+        let message = error_of(|s| s.destination_namespace = Some("central".into()));
         assert!(message.contains("the same ConfigMap"), "{message}");
     }
 
     #[test]
-    fn the_root_certificate_is_no_destination() {
-        assert!(
-            complaint(|s| s.config_map_name = "kube-root-ca.crt".into()).contains("Kubernetes")
-        );
+    fn kube_root_ca_is_not_a_valid_destination() {
+        assert!(error_of(|s| s.config_map_name = "kube-root-ca.crt".into()).contains("Kubernetes"));
     }
 
     #[test]
-    fn a_list_of_keys_has_keys_and_none_twice() {
-        assert!(complaint(|s| s.keys = Some(vec![])).contains("spec.keys"));
-        assert!(complaint(|s| s.keys = Some(vec!["a".into(), "a".into()])).contains("spec.keys"));
+    fn spec_keys_are_limited_and_distinct() {
+        assert!(error_of(|s| s.keys = Some(vec![])).contains("spec.keys"));
+        assert!(error_of(|s| s.keys = Some(vec!["a".into(), "a".into()])).contains("spec.keys"));
         let too_many = (0..=MAX_KEYS).map(|number| number.to_string()).collect();
-        assert!(complaint(|s| s.keys = Some(too_many)).contains("spec.keys"));
+        assert!(error_of(|s| s.keys = Some(too_many)).contains("spec.keys"));
     }
 
     #[test]
-    fn what_the_operator_stamps_nobody_else_may() {
+    fn reserved_and_invalid_metadata_keys_are_rejected() {
         for (key, value, word) in [
             ("apps.nishaf.info/x", "a", "apps.nishaf.info/x"),
             ("app.kubernetes.io/managed-by", "a", "managed-by"),
@@ -274,13 +280,13 @@ mod tests {
         ] {
             let labels = BTreeMap::from([(key.to_owned(), value.to_owned())]);
             let metadata = DestinationMetadata { labels, ..DestinationMetadata::default() };
-            let message = complaint(|s| s.destination_metadata = Some(metadata));
+            let message = error_of(|s| s.destination_metadata = Some(metadata));
             assert!(message.contains(word), "{message}");
         }
     }
 
     #[test]
-    fn a_selector_that_cannot_be_evaluated_is_refused() {
+    fn an_invalid_selector_is_rejected() {
         for (operator, values) in
             [("In", None), ("NotIn", None), ("Exists", Some("a")), ("Is", None)]
         {
@@ -293,7 +299,7 @@ mod tests {
                 match_expressions: Some(vec![requirement]),
                 ..LabelSelector::default()
             };
-            let message = complaint(|s| {
+            let message = error_of(|s| {
                 s.destination_namespace = None;
                 s.destination_namespace_selector = Some(selector);
             });

@@ -17,7 +17,7 @@ type Labels = BTreeMap<String, BTreeSet<String>>;
 
 /// Every metric, with its type, its labels and its help.
 pub fn metrics() -> String {
-    let metrics = Metrics::new(&Action::WRITE_VERBS);
+    let metrics = Metrics::new(&Action::write_verbs());
     // Its labels are not bounded, so that no series exists before the first request.
     metrics.requests.count("GET", "10.96.0.1:443", Some(200));
     let exposition = metrics.exposition();

@@ -46,7 +46,7 @@ fn stalled(reason: Reason) -> String {
 
 const fn retried(reason: Reason) -> &'static str {
     match reason.retry() {
-        Retry::AtOnce => "immediately",
+        Retry::Immediately => "immediately",
         Retry::Backoff => "with backoff",
         Retry::WithReplacement => "with the replacement",
         Retry::OnChange => "on change",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use serde_json::json as object;
+use strum::VariantNames as _;
 
 use crate::commands::plan::Planned;
 use crate::commands::plan::forecast::Foreseen;
@@ -98,7 +99,7 @@ fn summary(planned: &[Planned]) -> String {
 
 fn counts(planned: &[Planned]) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
-    for verb in Action::WRITE_VERBS.into_iter().chain(["keep", "leave"]) {
+    for &verb in Action::VARIANTS {
         counts.insert(verb, 0);
     }
     for step in planned.iter().flat_map(|planned| planned.forecast.steps.values()) {

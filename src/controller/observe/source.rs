@@ -130,5 +130,5 @@ fn known_excerpt(
     }
     let keys = usize::try_from(status.keys?).ok()?;
     let hash = ContentHash::from_text(status.content_hash.as_ref()?);
-    Excerpt::remembered(hash, keys, spec)
+    Excerpt::recorded(hash, keys, spec)
 }

@@ -1,7 +1,8 @@
-//! Why a copy is swept, or not, for a person.
+//! Explanations of the steps of orphan collection, for users.
 
 use std::fmt;
 
+use crate::decide::Action;
 use crate::decide::orphans::Brake;
 use crate::decide::orphans::KeepReason;
 use crate::decide::orphans::OrphanCandidate;
@@ -11,39 +12,41 @@ use crate::decide::orphans::OwnerState;
 // === impl OrphanStep ===
 
 impl OrphanStep {
-    /// The step in one word, for people.
+    /// The name of the step in the output of `configmapsync sweep` and in metrics.
     #[must_use]
-    pub const fn verb(&self) -> &'static str {
+    pub fn verb(&self) -> &'static str {
         match self {
             Self::Wait { .. } => "wait",
             Self::ConfirmOwner => "ask",
-            Self::Delete { .. } => "delete",
-            Self::Release { .. } => "release",
+            Self::Retire(action) => action.verb(),
             Self::Keep(_) => "leave",
         }
     }
 
-    /// Why this becomes of `candidate`.
+    /// Why this step was chosen for `candidate`.
     #[must_use]
     pub fn why(&self, candidate: &OrphanCandidate) -> String {
+        let owner = owner_is_gone(&candidate.owner);
         match self {
             Self::Wait { remaining } => {
-                format!("its ConfigMapSync may yet come back: it is due in {remaining:?}")
+                format!("its ConfigMapSync may be restored: it is collected in {remaining:?}")
             }
-            Self::ConfirmOwner => "it is due, once its ConfigMapSync is confirmed dead".to_owned(),
-            Self::Keep(left) => left.to_string(),
-            Self::Delete { .. } => dead(&candidate.owner).to_owned(),
-            Self::Release { .. } if candidate.markers.created => {
-                format!("{}, and it was to be kept", dead(&candidate.owner))
+            Self::ConfirmOwner => {
+                "it is due, once a read confirms that its ConfigMapSync no longer exists".to_owned()
             }
-            Self::Release { .. } => {
-                format!("{}, and we did not create it", dead(&candidate.owner))
+            Self::Keep(reason) => reason.to_string(),
+            Self::Retire(Action::Release { .. }) if candidate.markers.created => {
+                format!("{owner}, and its deletion policy is not Delete")
             }
+            Self::Retire(Action::Release { .. }) => {
+                format!("{owner}, and the operator did not create it")
+            }
+            Self::Retire(_) => owner.to_owned(),
         }
     }
 }
 
-const fn dead(owner: &OwnerState) -> &'static str {
+const fn owner_is_gone(owner: &OwnerState) -> &'static str {
     match owner {
         OwnerState::Replaced => "its ConfigMapSync was replaced by another of the same name",
         _ => "its ConfigMapSync no longer exists",
@@ -55,13 +58,15 @@ const fn dead(owner: &OwnerState) -> &'static str {
 impl fmt::Display for KeepReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotOurs => f.write_str("its markers do not agree: it is not ours"),
-            Self::BeingDeleted => f.write_str("it is being deleted, and held by a finalizer"),
+            Self::NotOurs => f.write_str("its ownership markers are inconsistent: it is no copy"),
+            Self::BeingDeleted => f.write_str("it is being deleted and waits for its finalizers"),
             Self::NamespaceProtected => f.write_str("its namespace is protected"),
             Self::NamespaceTerminating => f.write_str("its namespace is being deleted"),
-            Self::Adoptable => f.write_str("a ConfigMapSync of the same name takes it over"),
-            Self::OwnerExists => f.write_str("its ConfigMapSync is alive"),
-            Self::OwnerUnknown(why) => write!(f, "nobody knows whether it is an orphan: {why}"),
+            Self::Adoptable => f.write_str("a ConfigMapSync of the same name adopts it"),
+            Self::OwnerExists => f.write_str("its ConfigMapSync exists"),
+            Self::OwnerUnknown(why) => {
+                write!(f, "it is unknown whether its ConfigMapSync exists: {why}")
+            }
             Self::Held(brake) => brake.fmt(f),
             Self::Failed(failure) => f.write_str(&failure.message),
         }
@@ -75,9 +80,9 @@ impl fmt::Display for Brake {
         let Self { orphans, limit } = self;
         write!(
             f,
-            "{orphans} copies belong to ConfigMapSyncs that nobody has seen alive, and no more \
-             than {limit} are swept without being asked: restore their ConfigMapSyncs, or look at \
-             them and sweep them yourself by `configmapsync sweep`"
+            "{orphans} copies belong to ConfigMapSyncs that no longer exist and that this leader \
+             has never seen; at most {limit} are collected automatically: restore their \
+             ConfigMapSyncs, or review and collect the copies with `configmapsync sweep`"
         )
     }
 }

@@ -18,11 +18,11 @@ fn markers(at: &NamespacedName) -> Markers {
     }
 }
 
-fn place(number: usize) -> NamespacedName {
+fn copy(number: usize) -> NamespacedName {
     NamespacedName::new("app", format!("copy-{number}"))
 }
 
-/// One that is due, and confirmed dead.
+/// An orphan that is due, with a confirmed owner.
 fn orphan(at: &NamespacedName) -> OrphanCandidate {
     OrphanCandidate {
         version: Version { uid: format!("uid of {at}"), resource_version: "7".into() },
@@ -46,17 +46,17 @@ fn orphans(
     ObservedOrphans { candidates, marked_copies, mode: CollectionMode::Automatic(GRACE) }
 }
 
-/// What becomes of one orphan that differs from the usual one.
-fn alone(change: impl FnOnce(&mut OrphanCandidate)) -> OrphanStep {
-    let at = place(0);
+/// The step of a single orphan, changed by `change`.
+fn step_of(change: impl FnOnce(&mut OrphanCandidate)) -> OrphanStep {
+    let at = copy(0);
     let mut candidate = orphan(&at);
     change(&mut candidate);
     plan_collection(&orphans([(at.clone(), candidate)])).steps[&at].clone()
 }
 
-fn crowd(count: usize, change: impl Fn(usize, &mut OrphanCandidate)) -> ObservedOrphans {
+fn many(count: usize, change: impl Fn(usize, &mut OrphanCandidate)) -> ObservedOrphans {
     orphans((0..count).map(|number| {
-        let at = place(number);
+        let at = copy(number);
         let mut candidate = orphan(&at);
         change(number, &mut candidate);
         (at, candidate)
@@ -64,54 +64,54 @@ fn crowd(count: usize, change: impl Fn(usize, &mut OrphanCandidate)) -> Observed
 }
 
 #[test]
-fn one_that_is_dead_and_due_is_deleted_at_the_version_seen() {
-    let seen = orphan(&place(0)).version;
-    assert_eq!(alone(|_| {}), OrphanStep::Delete { seen });
+fn a_due_orphan_is_deleted_at_the_observed_version() {
+    let seen = orphan(&copy(0)).version;
+    assert_eq!(step_of(|_| {}), OrphanStep::Retire(Action::Delete { seen }));
 }
 
 #[test]
-fn without_either_positive_mark_it_is_released() {
-    assert_eq!(alone(|it| it.markers.created = false).verb(), "release");
-    assert_eq!(alone(|it| it.markers.deletion_policy = None).verb(), "release");
-    assert_eq!(alone(|it| it.markers.deletion_policy = Some("delete".into())).verb(), "release");
+fn an_orphan_without_both_markers_is_released() {
+    assert_eq!(step_of(|it| it.markers.created = false).verb(), "release");
+    assert_eq!(step_of(|it| it.markers.deletion_policy = None).verb(), "release");
+    assert_eq!(step_of(|it| it.markers.deletion_policy = Some("delete".into())).verb(), "release");
 }
 
 #[test]
-fn one_never_seen_alive_waits_for_the_rest_of_the_grace() {
+fn an_orphan_of_an_unseen_sync_waits_for_the_grace_period() {
     let second = Duration::from_secs(1);
-    let step = alone(|it| it.known_for = GRACE.saturating_sub(second));
+    let step = step_of(|it| it.known_for = GRACE.saturating_sub(second));
     assert_eq!(step, OrphanStep::Wait { remaining: second });
 }
 
 #[test]
-fn one_seen_alive_is_due_at_once() {
+fn an_orphan_of_a_seen_sync_is_due_at_once() {
     let fresh = |it: &mut OrphanCandidate| {
         it.known_for = Duration::ZERO;
         it.seen_alive = true;
     };
-    assert_eq!(alone(fresh).verb(), "delete");
+    assert_eq!(step_of(fresh).verb(), "delete");
 }
 
 #[test]
-fn nothing_is_done_before_its_sync_was_looked_at() {
-    assert_eq!(alone(|it| it.owner = OwnerState::Unchecked), OrphanStep::ConfirmOwner);
+fn an_orphan_is_kept_until_its_owner_was_read() {
+    assert_eq!(step_of(|it| it.owner = OwnerState::Unchecked), OrphanStep::ConfirmOwner);
     assert_eq!(
-        alone(|it| it.owner = OwnerState::Exists),
+        step_of(|it| it.owner = OwnerState::Exists),
         OrphanStep::Keep(KeepReason::OwnerExists)
     );
-    assert_eq!(alone(|it| it.owner = OwnerState::Replaced).verb(), "delete");
+    assert_eq!(step_of(|it| it.owner = OwnerState::Replaced).verb(), "delete");
     let unknown = OwnerState::Unknown("no answer".into());
-    assert_eq!(alone(|it| it.owner = unknown).verb(), "leave");
+    assert_eq!(step_of(|it| it.owner = unknown).verb(), "leave");
 }
 
 #[test]
-fn adoption_goes_first() {
-    assert_eq!(alone(|it| it.adoptable = true), OrphanStep::Keep(KeepReason::Adoptable));
+fn an_adoptable_orphan_is_kept() {
+    assert_eq!(step_of(|it| it.adoptable = true), OrphanStep::Keep(KeepReason::Adoptable));
 }
 
 #[test]
-fn a_protected_or_a_dying_namespace_is_left_alone() {
-    let step = |state| alone(|it| it.namespace = state);
+fn orphans_in_unusable_namespaces_are_kept() {
+    let step = |state| step_of(|it| it.namespace = state);
     assert_eq!(step(NamespaceState::Protected), OrphanStep::Keep(KeepReason::NamespaceProtected));
     assert_eq!(
         step(NamespaceState::Terminating),
@@ -120,32 +120,32 @@ fn a_protected_or_a_dying_namespace_is_left_alone() {
 }
 
 #[test]
-fn what_no_sync_can_be_called_is_not_looked_for() {
+fn an_invalid_owner_name_is_not_read() {
     for name in ["", "sync", "../sync", "team/..", "team/sync?x", "Team/sync", "team/a/b"] {
-        let step = alone(|it| it.markers.sync = Some(name.to_owned()));
+        let step = step_of(|it| it.markers.sync = Some(name.to_owned()));
         assert_eq!(step, OrphanStep::Keep(KeepReason::NotOurs), "{name:?}");
     }
 }
 
 #[test]
-fn one_that_failed_a_moment_ago_is_not_tried_again_yet() {
+fn a_failed_orphan_is_kept_during_its_backoff() {
     let failure = Failure::new(Reason::Forbidden, "no");
-    let step = alone(|it| it.pending_retry = Some(failure.clone()));
+    let step = step_of(|it| it.pending_retry = Some(failure.clone()));
     assert_eq!(step, OrphanStep::Keep(KeepReason::Failed(failure)));
 }
 
 #[test]
-fn ten_are_swept_and_eleven_are_held() {
-    assert_eq!(plan_collection(&crowd(10, |_, _| {})).brake, None);
-    let verdict = plan_collection(&crowd(11, |_, _| {}));
+fn ten_orphans_are_collected_and_eleven_are_held() {
+    assert_eq!(plan_collection(&many(10, |_, _| {})).brake, None);
+    let plan = plan_collection(&many(11, |_, _| {}));
     let brake = Brake { orphans: 11, limit: 10 };
-    assert_eq!(verdict.brake, Some(brake));
-    assert!(verdict.steps.values().all(|step| *step == OrphanStep::Keep(KeepReason::Held(brake))));
+    assert_eq!(plan.brake, Some(brake));
+    assert!(plan.steps.values().all(|step| *step == OrphanStep::Keep(KeepReason::Held(brake))));
 }
 
 #[test]
-fn of_many_copies_a_fifth_is_swept() {
-    let mut orphans = crowd(40, |_, _| {});
+fn up_to_a_fifth_of_all_copies_is_collected() {
+    let mut orphans = many(40, |_, _| {});
     orphans.marked_copies = 200;
     assert_eq!(plan_collection(&orphans).brake, None);
     orphans.marked_copies = 199;
@@ -153,24 +153,24 @@ fn of_many_copies_a_fifth_is_swept() {
 }
 
 #[test]
-fn those_that_still_wait_count_but_do_not_hold_by_themselves() {
+fn waiting_orphans_count_but_do_not_apply_the_brake() {
     let waiting = |number, it: &mut OrphanCandidate| {
         if number > 0 {
             it.known_for = Duration::ZERO;
         }
     };
-    assert_eq!(plan_collection(&crowd(11, waiting)).brake, Some(Brake { orphans: 11, limit: 10 }));
-    let all_wait = plan_collection(&crowd(11, |_, it| it.known_for = Duration::ZERO));
+    assert_eq!(plan_collection(&many(11, waiting)).brake, Some(Brake { orphans: 11, limit: 10 }));
+    let all_wait = plan_collection(&many(11, |_, it| it.known_for = Duration::ZERO));
     assert_eq!((all_wait.brake, all_wait.next_due()), (None, Some(GRACE)));
 }
 
 #[test]
-fn a_person_is_neither_made_to_wait_nor_held() {
-    let mut orphans = crowd(50, |_, it| it.known_for = Duration::ZERO);
+fn a_requested_collection_has_no_grace_or_brake() {
+    let mut orphans = many(50, |_, it| it.known_for = Duration::ZERO);
     orphans.mode = CollectionMode::Requested;
-    let verdict = plan_collection(&orphans);
-    assert_eq!(verdict.brake, None);
-    assert!(verdict.steps.values().all(|step| step.verb() == "delete"));
+    let plan = plan_collection(&orphans);
+    assert_eq!(plan.brake, None);
+    assert!(plan.steps.values().all(|step| step.verb() == "delete"));
 }
 
 fn any_owner() -> impl Strategy<Value = OwnerState> {
@@ -190,7 +190,7 @@ fn any_candidate(number: usize) -> impl Strategy<Value = (NamespacedName, Orphan
         1 => Just(NamespaceState::Protected),
         1 => Just(NamespaceState::Terminating),
     ];
-    let copy = prop_oneof![5 => Just(place(number)), 1 => Just(place(number + 1))];
+    let named = prop_oneof![5 => Just(copy(number)), 1 => Just(copy(number + 1))];
     let policy = proptest::option::weighted(0.8, "Delete|Retain");
     let likely = || proptest::bool::weighted(0.9);
     let seldom = || proptest::bool::weighted(0.1);
@@ -198,17 +198,17 @@ fn any_candidate(number: usize) -> impl Strategy<Value = (NamespacedName, Orphan
     (
         any_owner(),
         state,
-        copy,
+        named,
         policy,
         (likely(), seldom(), seldom(), any::<bool>(), seldom()),
         minutes,
     )
-        .prop_map(move |(owner, namespace, copy, policy, flags, minutes)| {
+        .prop_map(move |(owner, namespace, named, policy, flags, minutes)| {
             let (created, deleting, adoptable, seen_alive, failed) = flags;
-            let at = place(number);
+            let at = copy(number);
             let usual = orphan(&at);
             let candidate = OrphanCandidate {
-                markers: Markers { created, deletion_policy: policy, ..markers(&copy) },
+                markers: Markers { created, deletion_policy: policy, ..markers(&named) },
                 owner,
                 namespace,
                 deleting,
@@ -238,13 +238,13 @@ fn is_write(step: &OrphanStep) -> bool {
 
 proptest! {
     #[test]
-    fn every_candidate_gets_a_step(orphans in any_orphans()) {
-        let verdict = plan_collection(&orphans);
-        prop_assert!(verdict.steps.keys().eq(orphans.candidates.keys()));
+    fn every_candidate_has_a_step(orphans in any_orphans()) {
+        let plan = plan_collection(&orphans);
+        prop_assert!(plan.steps.keys().eq(orphans.candidates.keys()));
     }
 
     #[test]
-    fn nothing_is_written_unless_every_doubt_is_settled(orphans in any_orphans()) {
+    fn a_write_requires_every_condition(orphans in any_orphans()) {
         for (at, step) in plan_collection(&orphans).steps {
             let it = &orphans.candidates[&at];
             if is_write(&step) {
@@ -257,7 +257,7 @@ proptest! {
                     NamespaceState::Protected | NamespaceState::Terminating
                 ));
             }
-            if let OrphanStep::Delete { seen } = &step {
+            if let OrphanStep::Retire(Action::Delete { seen }) = &step {
                 prop_assert!(it.markers.created);
                 prop_assert_eq!(it.markers.deletion_policy.as_deref(), Some("Delete"));
                 prop_assert_eq!(seen, &it.version);
@@ -266,55 +266,55 @@ proptest! {
     }
 
     #[test]
-    fn the_brake_holds_all_that_were_never_seen_alive_and_no_other(orphans in any_orphans()) {
-        let verdict = plan_collection(&orphans);
-        let limit = ALWAYS_SWEPT.max(orphans.marked_copies / ONE_IN);
-        let unseen = verdict
+    fn the_brake_holds_exactly_orphans_of_unseen_syncs(orphans in any_orphans()) {
+        let plan = plan_collection(&orphans);
+        let limit = MIN_BRAKE_LIMIT.max(orphans.marked_copies / BRAKE_FRACTION);
+        let unseen = plan
             .steps
             .iter()
             .filter(|(at, step)| is_write(step) && !orphans.candidates[*at].seen_alive)
             .count();
         prop_assert!(unseen <= limit);
-        prop_assert!(verdict.brake.is_none() || unseen == 0);
-        for (at, step) in &verdict.steps {
+        prop_assert!(plan.brake.is_none() || unseen == 0);
+        for (at, step) in &plan.steps {
             if let OrphanStep::Keep(KeepReason::Held(brake)) = step {
                 prop_assert!(!orphans.candidates[at].seen_alive);
-                prop_assert_eq!(Some(*brake), verdict.brake);
+                prop_assert_eq!(Some(*brake), plan.brake);
                 prop_assert!(brake.orphans > brake.limit);
             }
         }
     }
 
     #[test]
-    fn one_seen_alive_fares_the_same_alone_and_in_a_crowd(orphans in any_orphans()) {
-        let verdict = plan_collection(&orphans);
+    fn the_brake_does_not_affect_orphans_of_seen_syncs(orphans in any_orphans()) {
+        let plan = plan_collection(&orphans);
         for (at, candidate) in orphans.candidates.iter().filter(|(_, it)| it.seen_alive) {
             let alone = ObservedOrphans {
                 candidates: BTreeMap::from([(at.clone(), candidate.clone())]),
                 ..orphans.clone()
             };
-            prop_assert_eq!(&plan_collection(&alone).steps[at], &verdict.steps[at]);
+            prop_assert_eq!(&plan_collection(&alone).steps[at], &plan.steps[at]);
         }
     }
 
     #[test]
-    fn an_answer_settles_the_question(orphans in any_orphans(), answer in any_owner()) {
-        prop_assume!(answer != OwnerState::Unchecked);
+    fn the_second_plan_requires_no_reads(orphans in any_orphans(), owner in any_owner()) {
+        prop_assume!(owner != OwnerState::Unchecked);
         let mut orphans = orphans;
-        let asked: Vec<_> = plan_collection(&orphans).unconfirmed().cloned().collect();
-        for at in &asked {
-            orphans.candidates.get_mut(at).unwrap().owner = answer.clone();
+        let unconfirmed: Vec<_> = plan_collection(&orphans).unconfirmed().cloned().collect();
+        for at in &unconfirmed {
+            orphans.candidates.get_mut(at).unwrap().owner = owner.clone();
         }
-        let verdict = plan_collection(&orphans);
-        prop_assert_eq!(verdict.unconfirmed().count(), 0);
-        let is_dead = matches!(answer, OwnerState::Deleted | OwnerState::Replaced);
-        for at in &asked {
-            prop_assert_eq!(is_write(&verdict.steps[at]), is_dead);
+        let plan = plan_collection(&orphans);
+        prop_assert_eq!(plan.unconfirmed().count(), 0);
+        let is_gone = matches!(owner, OwnerState::Deleted | OwnerState::Replaced);
+        for at in &unconfirmed {
+            prop_assert_eq!(is_write(&plan.steps[at]), is_gone);
         }
     }
 
     #[test]
-    fn taking_a_mark_away_never_leads_to_a_deletion(orphans in any_orphans(), which in 0..4_usize) {
+    fn a_removed_marker_never_results_in_a_deletion(orphans in any_orphans(), which in 0..4_usize) {
         let before = plan_collection(&orphans);
         let mut after = orphans.clone();
         for candidate in after.candidates.values_mut() {
@@ -326,7 +326,7 @@ proptest! {
             }
         }
         for (at, step) in plan_collection(&after).steps {
-            prop_assert!(!matches!(step, OrphanStep::Delete { .. }), "{at}: {:?}", before.steps[&at]);
+            prop_assert!(!matches!(step, OrphanStep::Retire(Action::Delete { .. })), "{at}: {:?}", before.steps[&at]);
         }
     }
 }

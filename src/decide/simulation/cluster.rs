@@ -1,7 +1,7 @@
-//! A small cluster in memory, for the properties of deciding.
+//! A simulated cluster in memory.
 //!
-//! It keeps the API server's promises that deciding relies on: conditional writes, and a new
-//! resourceVersion per change. Nothing else of it is real.
+//! It implements the guarantees of the API server that decisions rely on: conditional writes, and a
+//! new resourceVersion per change.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -43,16 +43,16 @@ use crate::names;
 
 pub const SYNC_UID: &str = "00000000-sync";
 
-/// A `ConfigMap` in the cluster.
+/// A stored `ConfigMap`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredConfigMap {
     pub version: Version,
     pub content: Content,
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
-    /// Labels and annotations that we set, by key.
+    /// The keys of labels and annotations that the operator set.
     pub ours: BTreeSet<String>,
-    /// Whether somebody else may have written it since we did.
+    /// Whether another client may have written it after the operator.
     pub touched: bool,
 }
 
@@ -63,7 +63,7 @@ impl StoredConfigMap {
         Markers::parse(Some(&self.labels), Some(&self.annotations))
     }
 
-    pub fn set_marks(&mut self, markers: Option<Markers>) {
+    pub fn set_markers(&mut self, markers: Option<Markers>) {
         for key in Markers::ANNOTATIONS {
             self.annotations.remove(key);
         }
@@ -79,7 +79,7 @@ impl StoredConfigMap {
             [(&mut self.labels, &stamp.labels), (&mut self.annotations, &stamp.annotations)]
         {
             for key in &changes.remove {
-                assert!(map.remove(key).is_some(), "{key} is not there to be removed");
+                assert!(map.remove(key).is_some(), "{key} is to be removed, but missing");
             }
             map.extend(changes.set.clone());
             self.ours.extend(changes.set.keys().cloned());
@@ -136,13 +136,13 @@ impl SimulatedCluster {
             ours: BTreeSet::new(),
             touched: true,
         };
-        stored.set_marks(markers);
+        stored.set_markers(markers);
         self.config_maps.insert(at.clone(), stored);
     }
 
-    /// Looks until nothing has to be read.
+    /// Observes and reads until no read is required.
     pub fn observe(&self) -> Observed {
-        let mut observed = self.glance();
+        let mut observed = self.observe_cache();
         for _ in 0..3 {
             let reads = required_reads(&observed);
             if reads.is_empty() {
@@ -163,7 +163,7 @@ impl SimulatedCluster {
         plan(&observed, &desired(&observed))
     }
 
-    /// Carries out the first `steps` of `plan`, as far as the cluster is still as it was seen.
+    /// Carries out the first `steps` writes of `plan`.
     pub fn act(&mut self, plan: &Plan, steps: usize) {
         let mut left = steps;
         if plan.finalizer != FinalizerStep::Keep {
@@ -181,12 +181,12 @@ impl SimulatedCluster {
     fn write(&mut self, at: &NamespacedName, action: &Action) {
         match action {
             Action::Create(copy) => {
-                assert!(!self.config_maps.contains_key(at), "POST onto {at}");
+                assert!(!self.config_maps.contains_key(at), "{at} is created, but exists");
                 self.create(at, copy);
             }
             Action::Update { seen, stamp, content } => {
                 self.check(at, seen);
-                assert!(!self.config_maps[at].content.immutable, "immutable {at} changed");
+                assert!(!self.config_maps[at].content.immutable, "{at} is changed, but immutable");
                 self.change(at, |stored| {
                     stored.apply(stamp);
                     stored.content = (**content).clone();
@@ -204,9 +204,12 @@ impl SimulatedCluster {
             Action::Delete { seen } => {
                 self.check(at, seen);
                 let gone = self.config_maps.remove(at).unwrap();
-                assert!(gone.markers().unwrap().created, "{at} was not created by us");
+                assert!(
+                    gone.markers().unwrap().created,
+                    "{at} is deleted, but was not created by the operator"
+                );
             }
-            Action::Keep | Action::Leave(_) => unreachable!("not a write"),
+            Action::Keep | Action::Leave(_) => unreachable!("keep and leave are not writes"),
         }
     }
 
@@ -234,7 +237,7 @@ impl SimulatedCluster {
     }
 
     fn check(&self, at: &NamespacedName, seen: &Version) {
-        assert_eq!(&self.config_maps[at].version, seen, "decided on another version of {at}");
+        assert_eq!(&self.config_maps[at].version, seen, "{at} has changed since the decision");
     }
 
     fn next_version(&mut self) -> Version {
@@ -242,12 +245,12 @@ impl SimulatedCluster {
         Version { uid: format!("u{}", self.clock), resource_version: self.clock.to_string() }
     }
 
-    fn glance(&self) -> Observed {
+    fn observe_cache(&self) -> Observed {
         let spec = Ok(self.spec.clone());
         let selected = self.selected();
         let mut names: Vec<_> =
             destinations(&spec, &selected).unwrap_or_default().into_iter().collect();
-        names.extend(self.config_maps.iter().filter(is_marked).map(|(at, _)| at.clone()));
+        names.extend(self.config_maps.iter().filter(has_our_uid).map(|(at, _)| at.clone()));
         let destinations =
             names.into_iter().map(|at| (at.clone(), self.destination(&at))).collect();
         Observed {
@@ -271,7 +274,7 @@ impl SimulatedCluster {
         }
     }
 
-    /// Selectors match what is not lost.
+    /// The selector matches every namespace that exists.
     fn selected(&self) -> BTreeSet<String> {
         let names = ["central", "m", "n"].into_iter();
         names.filter(|name| !self.namespaces.contains_key(*name)).map(str::to_owned).collect()
@@ -340,6 +343,6 @@ impl SimulatedCluster {
     }
 }
 
-fn is_marked((_, stored): &(&NamespacedName, &StoredConfigMap)) -> bool {
+fn has_our_uid((_, stored): &(&NamespacedName, &StoredConfigMap)) -> bool {
     stored.markers().is_some_and(|markers| markers.sync_uid == SYNC_UID)
 }

@@ -1,4 +1,5 @@
-//! Whatever crashes, it converges and stays: for random worlds and every prefix of a plan.
+//! After a crash at any point, repeated reconciles reach the same final state and stay there: for
+//! random clusters, and for every prefix of a plan.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,7 @@ use crate::decide::simulation::cluster::SimulatedCluster;
 use crate::decide::simulation::cluster::StoredConfigMap;
 use crate::decide::simulation::cluster::sync_name;
 
-/// A round settles within this many passes, or never.
+/// A reconcile settles within this many passes.
 const MAX_PASSES: usize = 6;
 
 fn any_content() -> impl Strategy<Value = Content> {
@@ -70,8 +71,9 @@ fn any_spec() -> impl Strategy<Value = ConfigMapSyncSpec> {
     )
 }
 
-/// Markers of this sync, of a living one, of a dead one; right, or with the name of another place.
-fn any_marks() -> impl Strategy<Value = Option<Markers>> {
+/// Markers of this `ConfigMapSync`, of another existing one, or of a deleted one; consistent, or
+/// naming another object.
+fn any_markers() -> impl Strategy<Value = Option<Markers>> {
     let uid = prop_oneof![Just(SYNC_UID), Just("living"), Just("dead")];
     let named = prop_oneof![Just("team/sync"), Just("team/other")];
     let markers = (uid, named, "[nm]/[scd]", any::<bool>(), any::<bool>()).prop_map(
@@ -89,11 +91,12 @@ fn any_marks() -> impl Strategy<Value = Option<Markers>> {
 }
 
 fn any_cluster() -> impl Strategy<Value = SimulatedCluster> {
-    let objects = proptest::collection::btree_map("[nm]/[scd]", (any_content(), any_marks()), 0..6);
+    let objects =
+        proptest::collection::btree_map("[nm]/[scd]", (any_content(), any_markers()), 0..6);
     let source = proptest::option::of(any_content());
-    let lost = prop_oneof![4 => Just(None), 1 => Just(Some(NamespaceState::Terminating)), 1 => Just(Some(NamespaceState::Missing))];
-    (any_spec(), source, objects, any::<bool>(), any::<bool>(), lost).prop_map(
-        |(spec, source, objects, deleting, finalizer, lost)| {
+    let unusable = prop_oneof![4 => Just(None), 1 => Just(Some(NamespaceState::Terminating)), 1 => Just(Some(NamespaceState::Missing))];
+    (any_spec(), source, objects, any::<bool>(), any::<bool>(), unusable).prop_map(
+        |(spec, source, objects, deleting, finalizer, unusable)| {
             let mut cluster = SimulatedCluster::new(spec);
             cluster.living.insert("living".into(), NamespacedName::new("team", "other"));
             cluster.deleting = deleting;
@@ -105,7 +108,7 @@ fn any_cluster() -> impl Strategy<Value = SimulatedCluster> {
             for (at, (content, markers)) in objects {
                 cluster.put(&at.parse().unwrap(), content, markers);
             }
-            if let Some(state) = lost {
+            if let Some(state) = unusable {
                 cluster.namespaces.insert("m".into(), state);
             }
             cluster
@@ -113,7 +116,7 @@ fn any_cluster() -> impl Strategy<Value = SimulatedCluster> {
     )
 }
 
-/// Carries plans out until one asks for nothing.
+/// Carries out plans until one has no writes.
 fn settle(cluster: &mut SimulatedCluster) {
     for _ in 0..MAX_PASSES {
         let plan = cluster.plan();
@@ -122,14 +125,14 @@ fn settle(cluster: &mut SimulatedCluster) {
         }
         cluster.act(&plan, usize::MAX);
     }
-    panic!("it does not settle: {:?}", cluster.plan());
+    panic!("not settled within {MAX_PASSES} passes; last plan: {:?}", cluster.plan());
 }
 
-/// What must come out the same whatever crashed: everything but versions.
-type Essence = BTreeMap<NamespacedName, (Content, Map, Map)>;
+/// The state that must not depend on a crash: everything except versions.
+type FinalState = BTreeMap<NamespacedName, (Content, Map, Map)>;
 type Map = BTreeMap<String, String>;
 
-fn essence(cluster: &SimulatedCluster) -> (bool, Essence) {
+fn final_state(cluster: &SimulatedCluster) -> (bool, FinalState) {
     let objects = cluster.config_maps.iter().map(|(at, stored)| {
         let StoredConfigMap { content, labels, annotations, .. } = stored.clone();
         (at.clone(), (content, labels, annotations))
@@ -137,7 +140,7 @@ fn essence(cluster: &SimulatedCluster) -> (bool, Essence) {
     (cluster.finalizer, objects.collect())
 }
 
-/// Everything that this sync may never write.
+/// The objects that this `ConfigMapSync` must never write.
 fn untouchable(cluster: &SimulatedCluster) -> BTreeMap<NamespacedName, StoredConfigMap> {
     cluster
         .config_maps
@@ -163,7 +166,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn after_a_crash_at_any_step_it_settles_to_the_same_end(cluster in any_cluster()) {
+    fn a_crash_does_not_change_the_final_state(cluster in any_cluster()) {
         let mut undisturbed = cluster.clone();
         settle(&mut undisturbed);
         let untouchable = untouchable(&cluster);
@@ -173,7 +176,7 @@ proptest! {
             let plan = crashed.plan();
             crashed.act(&plan, crash_after);
             settle(&mut crashed);
-            prop_assert_eq!(essence(&crashed), essence(&undisturbed));
+            prop_assert_eq!(final_state(&crashed), final_state(&undisturbed));
             for (at, stored) in &untouchable {
                 prop_assert_eq!(crashed.config_maps.get(at), Some(stored));
             }
@@ -181,7 +184,7 @@ proptest! {
     }
 
     #[test]
-    fn a_settled_world_stays_as_it_is(cluster in any_cluster()) {
+    fn a_settled_cluster_is_not_written(cluster in any_cluster()) {
         let mut cluster = cluster;
         settle(&mut cluster);
         let before = cluster.clock;
@@ -190,7 +193,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_deleted_that_was_not_created_by_us(cluster in any_cluster()) {
+    fn only_created_objects_are_deleted(cluster in any_cluster()) {
         let kept: Vec<_> = cluster
             .config_maps
             .iter()
@@ -205,15 +208,15 @@ proptest! {
     }
 
     #[test]
-    fn what_was_foreign_is_still_there_when_the_sync_is_gone(cluster in any_cluster()) {
+    fn foreign_objects_survive_deletion_of_the_sync(cluster in any_cluster()) {
         let foreign: Vec<_> = cluster
             .config_maps
             .iter()
             .filter(|(at, stored)| {
                 let markers = stored.markers();
                 let owner = markers.as_ref().and_then(|markers| cluster.living.get(&markers.sync_uid));
-                let whose = ownership(at, markers.as_ref(), SYNC_UID, &sync_name(), owner);
-                whose == Ownership::Foreign
+                let owner = ownership(at, markers.as_ref(), SYNC_UID, &sync_name(), owner);
+                owner == Ownership::Foreign
             })
             .map(|(at, _)| at.clone())
             .collect();
@@ -227,26 +230,26 @@ proptest! {
     }
 
     #[test]
-    fn a_state_mark_changed_by_hand_is_repaired(
+    fn an_edited_state_marker_is_repaired(
         content in any_content(),
         which in 0..3_usize,
         text in proptest::option::of("[a-z]{1,9}"),
     ) {
-        let mut cluster = in_order(content);
-        let undisturbed = essence(&cluster);
-        edit_marks(&mut cluster, |markers| match which {
+        let mut cluster = settled_cluster(content);
+        let undisturbed = final_state(&cluster);
+        edit_markers(&mut cluster, |markers| match which {
             0 => markers.source = text,
             1 => markers.content_hash = text.map(ContentHash::from_text),
             _ => markers.deletion_policy = text,
         });
         settle(&mut cluster);
-        prop_assert_eq!(essence(&cluster), undisturbed);
+        prop_assert_eq!(final_state(&cluster), undisturbed);
     }
 
     #[test]
-    fn without_the_mark_created_a_deletion_becomes_a_release(content in any_content()) {
-        let mut cluster = in_order(content.clone());
-        edit_marks(&mut cluster, |markers| markers.created = false);
+    fn without_created_a_copy_is_released(content in any_content()) {
+        let mut cluster = settled_cluster(content.clone());
+        edit_markers(&mut cluster, |markers| markers.created = false);
         settle(&mut cluster);
         cluster.deleting = true;
         settle(&mut cluster);
@@ -257,8 +260,8 @@ proptest! {
     }
 
     #[test]
-    fn a_deleted_sync_leaves_nothing_of_its_own(content in any_content()) {
-        let mut cluster = in_order(content);
+    fn a_deleted_sync_leaves_no_copies(content in any_content()) {
+        let mut cluster = settled_cluster(content);
         cluster.deleting = true;
         settle(&mut cluster);
         prop_assert!(!cluster.config_maps.contains_key(&copy()));
@@ -267,7 +270,7 @@ proptest! {
 }
 
 #[test]
-fn the_finalizer_stays_while_a_write_may_still_take_effect() {
+fn the_finalizer_stays_while_a_write_is_in_flight() {
     let mut cluster = SimulatedCluster::new(ConfigMapSyncSpec::default());
     (cluster.deleting, cluster.finalizer) = (true, true);
     let mut observed = cluster.observe();
@@ -280,8 +283,8 @@ fn copy() -> NamespacedName {
     NamespacedName::new("n", "s")
 }
 
-/// A cluster with one copy, in order.
-fn in_order(content: Content) -> SimulatedCluster {
+/// A cluster with one copy that equals its source.
+fn settled_cluster(content: Content) -> SimulatedCluster {
     let mut cluster = SimulatedCluster::new(ConfigMapSyncSpec {
         source_namespace: "central".into(),
         config_map_name: "s".into(),
@@ -294,11 +297,11 @@ fn in_order(content: Content) -> SimulatedCluster {
     cluster
 }
 
-fn edit_marks(cluster: &mut SimulatedCluster, edit: impl FnOnce(&mut Markers)) {
+fn edit_markers(cluster: &mut SimulatedCluster, edit: impl FnOnce(&mut Markers)) {
     let stored = cluster.config_maps.get_mut(&copy()).unwrap();
     let mut markers = stored.markers().unwrap();
     edit(&mut markers);
-    stored.set_marks(Some(markers));
+    stored.set_markers(Some(markers));
     cluster.clock += 1;
     stored.version.resource_version = cluster.clock.to_string();
 }

@@ -54,10 +54,10 @@ pub fn specs() -> Vec<Case> {
 fn names() -> Vec<Case> {
     let mut cases = Vec::new();
     let fields = [
-        ("sourceNamespace", 63, "must be the name of a namespace"),
-        ("destinationNamespace", 63, "must be the name of a namespace"),
-        ("configMapName", 253, "must be the name of a ConfigMap"),
-        ("destinationName", 253, "must be the name of a ConfigMap"),
+        ("sourceNamespace", 63, "must be a valid namespace name"),
+        ("destinationNamespace", 63, "must be a valid namespace name"),
+        ("configMapName", 253, "must be a valid ConfigMap name"),
+        ("destinationName", 253, "must be a valid ConfigMap name"),
     ];
     for (field, longest, rule) in fields {
         let path = format!("spec.{field}");
@@ -75,7 +75,7 @@ fn names() -> Vec<Case> {
         cases.push(Case::new(&format!("{field} too long"), long, &words));
     }
     let dots = json!({"destinationNamespace": "a.b"});
-    cases.push(Case::new("a namespace with a dot", dots, &["must be the name of a namespace"]));
+    cases.push(Case::new("a namespace with a dot", dots, &["must be a valid namespace name"]));
     cases
 }
 
@@ -90,12 +90,8 @@ fn destinations() -> Vec<Case> {
     vec![
         Case::new("both destinations", json!({"destinationNamespaceSelector": {}}), &[one]),
         Case::new("no destination", json!({"destinationNamespace": null}), &[one]),
-        Case::new(
-            "to itself",
-            json!({"destinationNamespace": "central"}),
-            &[same, "choose another"],
-        ),
-        Case::new("to itself by name", to_itself, &[same, "choose another"]),
+        Case::new("to itself", json!({"destinationNamespace": "central"}), &[same, "set another"]),
+        Case::new("to itself by name", to_itself, &[same, "set another"]),
         Case::new(
             "the root certificate",
             json!({"configMapName": "kube-root-ca.crt"}),
@@ -164,7 +160,7 @@ fn metadata() -> Vec<Case> {
         let path = format!("spec.destinationMetadata.{map}");
         let with = |entries: Value| json!({"destinationMetadata": {map: entries}});
         for key in ["apps.nishaf.info/synced-by", "app.kubernetes.io/managed-by"] {
-            let words = [&*path, "are set by the operator alone: remove them"];
+            let words = [&*path, "are reserved for the operator: remove them"];
             cases.push(Case::new(&format!("{map} {key}"), with(json!({key: "a"})), &words));
         }
         let many: Map<_, _> =

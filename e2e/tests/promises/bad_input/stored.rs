@@ -60,8 +60,8 @@ fn invalid() -> Vec<(&'static str, Value, &'static str)> {
             merged(minimal_spec(), &json!({"sourceNamespace": null})),
             "sourceNamespace",
         ),
-        ("flag", merged(minimal_spec(), &json!({"suspend": "yes"})), "spec cannot be read"),
-        ("empty", json!({}), "spec cannot be read"),
+        ("flag", merged(minimal_spec(), &json!({"suspend": "yes"})), "spec cannot be parsed"),
+        ("empty", json!({}), "spec cannot be parsed"),
     ]
 }
 
@@ -116,7 +116,7 @@ async fn wait_logged(replica: &Replica, name: &str) -> Result<()> {
     let sync = format!("central/{name}");
     until(format!("a log line that {sync} is invalid"), SOON, || async {
         let lines = replica.logs().iter().map(ToString::to_string).collect::<Vec<_>>();
-        let words = ["InvalidSpec", "spec cannot be read", &*sync];
+        let words = ["InvalidSpec", "spec cannot be parsed", &*sync];
         let is_logged = lines.iter().any(|line| words.iter().all(|word| line.contains(word)));
         Ok(Seen::from_bool(is_logged, || replica.process().tail(5)))
     })

@@ -1,0 +1,141 @@
+//! A plan and its actions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use strum::VariantNames as _;
+
+use crate::api::DestinationMetadata;
+use crate::api::namespaced_name::NamespacedName;
+use crate::decide::Content;
+use crate::decide::ContentHash;
+use crate::decide::Failure;
+use crate::decide::Markers;
+use crate::decide::observed::Version;
+use crate::decide::stamp::Stamp;
+
+/// The actions that make the cluster match the spec. Destinations that are left alone are listed
+/// as well, with the reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The change of the finalizer of the `ConfigMapSync`.
+    pub finalizer: FinalizerStep,
+    /// The action at each destination.
+    pub steps: BTreeMap<NamespacedName, Action>,
+    /// Some action needs the content of the source, of which only the hash is known.
+    pub needs_source_content: bool,
+    /// Hash of the desired content and metadata of the copies, if known.
+    pub content_hash: Option<ContentHash>,
+}
+
+/// The change of the finalizer of a `ConfigMapSync`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FinalizerStep {
+    /// No change.
+    #[default]
+    Keep,
+    /// Add it, before the first copy is written.
+    Add,
+    /// Remove it, because nothing is left to clean up.
+    Remove,
+}
+
+/// The action at one destination.
+///
+/// Every write of an existing object is conditional on `seen`, the version it was decided on.
+#[derive(Clone, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "lowercase")]
+pub enum Action {
+    /// The copy does not exist: POST.
+    Create(NewCopy),
+    /// The content differs: JSON patch of content and metadata.
+    Update {
+        /// Version that this was decided on.
+        seen: Version,
+        /// Changes of labels and annotations.
+        stamp: Stamp,
+        /// Content to write.
+        content: Arc<Content>,
+    },
+    /// The content is correct, but markers or metadata differ: JSON patch of metadata.
+    Restamp {
+        /// Version that this was decided on.
+        seen: Version,
+        /// Changes of labels and annotations.
+        stamp: Stamp,
+    },
+    /// The content differs and is immutable: DELETE, then POST.
+    Replace {
+        /// Version that this was decided on.
+        seen: Version,
+        /// The new copy.
+        copy: NewCopy,
+    },
+    /// The copy is no longer desired, and must not be deleted: JSON patch that removes the
+    /// markers.
+    Release {
+        /// Version that this was decided on.
+        seen: Version,
+        /// Changes of labels and annotations.
+        stamp: Stamp,
+    },
+    /// The copy is no longer desired, and the operator created it: DELETE.
+    Delete {
+        /// Version that this was decided on.
+        seen: Version,
+    },
+    /// Nothing has to change.
+    Keep,
+    /// Something prevents a write, or requires waiting.
+    Leave(Failure),
+}
+
+/// A copy to be created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCopy {
+    /// Its ownership markers.
+    pub markers: Markers,
+    /// Labels and annotations from `spec.destinationMetadata`.
+    pub metadata: Arc<DestinationMetadata>,
+    /// Its content.
+    pub content: Arc<Content>,
+}
+
+// === impl Plan ===
+
+impl Plan {
+    /// Whether the plan contains any write, including one of the finalizer.
+    #[must_use]
+    pub fn has_writes(&self) -> bool {
+        self.finalizer != FinalizerStep::Keep || self.write_count() > 0
+    }
+
+    /// The number of copies to write.
+    #[must_use]
+    pub fn write_count(&self) -> usize {
+        self.steps.values().filter(|action| action.is_write()).count()
+    }
+}
+
+// === impl Action ===
+
+impl Action {
+    /// Whether this writes to the cluster.
+    #[must_use]
+    pub const fn is_write(&self) -> bool {
+        !matches!(self, Self::Keep | Self::Leave(_))
+    }
+
+    /// The name of the action in spans, logs and metrics.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        self.into()
+    }
+
+    /// The names of the actions that write.
+    #[must_use]
+    pub fn write_verbs() -> Vec<&'static str> {
+        let is_write = |verb: &&&str| !matches!(**verb, "keep" | "leave");
+        Self::VARIANTS.iter().filter(is_write).copied().collect()
+    }
+}
