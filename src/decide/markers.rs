@@ -31,7 +31,7 @@ pub struct Markers {
     /// Whether the operator created the object. If a user removes this marker, the object is never
     /// deleted.
     pub created: bool,
-    /// The recorded `deletionPolicy`, if it is `Delete`.
+    /// The recorded deletion policy: `Delete`, or missing. An edited copy may have any value.
     pub deletion_policy: Option<String>,
 }
 

@@ -103,12 +103,11 @@ fn plan_copies(observed: &Observed, desired: &DesiredCopies) -> Plan {
         if is_left || desired.destinations.contains(at) {
             continue;
         }
-        let step = match unfinished_replacement(&plan, desired, at) {
-            Some(replacement) => Action::Leave(deletion_held(at, &replacement)),
-            None => {
-                let step = retire_copy(at, existing, not_desired(observed));
-                unless_retry_pending(destination, None, step)
-            }
+        let step = if let Some(replacement) = unfinished_replacement(&plan, desired, at) {
+            Action::Leave(deletion_held(at, &replacement))
+        } else {
+            let step = retire_copy(at, existing, not_desired(observed));
+            unless_retry_pending(destination, None, step)
         };
         plan.steps.insert(at.clone(), step);
     }

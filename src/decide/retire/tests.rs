@@ -98,8 +98,9 @@ fn any_plan_case() -> impl Strategy<Value = PlanCase> {
     prop_oneof![Just(PlanCase::SyncDeleted), Just(PlanCase::Renamed), Just(PlanCase::SourceMissing)]
 }
 
-fn any_owner_policy() -> impl Strategy<Value = Option<Option<DeletionPolicy>>> {
-    proptest::option::of(proptest::option::of(any_policy()))
+fn any_owner() -> impl Strategy<Value = Option<CopyOwner>> {
+    let owner = proptest::option::of(any_policy());
+    proptest::option::of(owner.prop_map(|policy| CopyOwner { name: sync(), policy }))
 }
 
 fn version() -> Version {
@@ -174,14 +175,14 @@ fn collected(markers: &Markers, mode: CollectionMode) -> Option<Action> {
 fn uninstalled(
     markers: &Markers,
     handling: CopyHandling,
-    owner: Option<Option<DeletionPolicy>>,
+    owner: Option<CopyOwner>,
 ) -> Option<Action> {
     let copy_seen = MarkedCopy {
         version: version(),
         deleting: false,
         markers: markers.clone(),
         managed_by: ManagedBy::Us,
-        owner: owner.map(|policy| CopyOwner { name: sync(), policy }),
+        owner,
     };
     uninstall_action(&copy(), &copy_seen, handling)
 }
@@ -202,7 +203,7 @@ proptest! {
         (labels, annotations) in any_metadata(),
         case in any_plan_case(),
         spec_policy in proptest::option::of(any_policy()),
-        owner in any_owner_policy(),
+        owner in any_owner(),
         requested: bool,
         keep: bool,
     ) {

@@ -100,7 +100,7 @@ impl StoredConfigMap {
 pub struct SimulatedCluster {
     pub config_maps: BTreeMap<NamespacedName, StoredConfigMap>,
     pub namespaces: BTreeMap<String, NamespaceState>,
-    pub living: BTreeMap<String, NamespacedName>,
+    pub syncs: BTreeMap<String, NamespacedName>,
     pub spec: ConfigMapSyncSpec,
     pub deleting: bool,
     pub finalizer: bool,
@@ -118,7 +118,7 @@ impl SimulatedCluster {
         Self {
             config_maps: BTreeMap::new(),
             namespaces: BTreeMap::new(),
-            living: BTreeMap::from([(SYNC_UID.to_owned(), sync_name())]),
+            syncs: BTreeMap::from([(SYNC_UID.to_owned(), sync_name())]),
             spec,
             deleting: false,
             finalizer: false,
@@ -307,7 +307,7 @@ impl SimulatedCluster {
                 other_metadata: stored.other_metadata(),
                 owner: stored
                     .markers()
-                    .and_then(|markers| self.living.get(&markers.sync_uid).cloned()),
+                    .and_then(|markers| self.syncs.get(&markers.sync_uid).cloned()),
                 content: if stored.touched {
                     CopyContent::Suspect
                 } else {

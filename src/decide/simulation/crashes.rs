@@ -74,7 +74,7 @@ fn any_spec() -> impl Strategy<Value = ConfigMapSyncSpec> {
 /// Markers of this `ConfigMapSync`, of another existing one, or of a deleted one; consistent, or
 /// naming another object.
 fn any_markers() -> impl Strategy<Value = Option<Markers>> {
-    let uid = prop_oneof![Just(SYNC_UID), Just("living"), Just("dead")];
+    let uid = prop_oneof![Just(SYNC_UID), Just("other"), Just("dead")];
     let named = prop_oneof![Just("team/sync"), Just("team/other")];
     let markers = (uid, named, "[nm]/[scd]", any::<bool>(), any::<bool>()).prop_map(
         |(uid, sync, copy, created, stale)| Markers {
@@ -98,7 +98,7 @@ fn any_cluster() -> impl Strategy<Value = SimulatedCluster> {
     (any_spec(), source, objects, any::<bool>(), any::<bool>(), unusable).prop_map(
         |(spec, source, objects, deleting, finalizer, unusable)| {
             let mut cluster = SimulatedCluster::new(spec);
-            cluster.living.insert("living".into(), NamespacedName::new("team", "other"));
+            cluster.syncs.insert("other".into(), NamespacedName::new("team", "other"));
             cluster.deleting = deleting;
             cluster.finalizer = finalizer || deleting;
             if let Some(source) = source {
@@ -147,7 +147,7 @@ fn untouchable(cluster: &SimulatedCluster) -> BTreeMap<NamespacedName, StoredCon
         .iter()
         .filter(|(at, stored)| {
             let markers = stored.markers();
-            let owner = markers.as_ref().and_then(|markers| cluster.living.get(&markers.sync_uid));
+            let owner = markers.as_ref().and_then(|markers| cluster.syncs.get(&markers.sync_uid));
             match ownership(at, markers.as_ref(), SYNC_UID, &sync_name(), owner) {
                 Ownership::Ours => false,
                 Ownership::Orphan => markers.unwrap().sync != Some(sync_name().to_string()),
@@ -214,7 +214,7 @@ proptest! {
             .iter()
             .filter(|(at, stored)| {
                 let markers = stored.markers();
-                let owner = markers.as_ref().and_then(|markers| cluster.living.get(&markers.sync_uid));
+                let owner = markers.as_ref().and_then(|markers| cluster.syncs.get(&markers.sync_uid));
                 let owner = ownership(at, markers.as_ref(), SYNC_UID, &sync_name(), owner);
                 owner == Ownership::Foreign
             })
