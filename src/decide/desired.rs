@@ -69,7 +69,7 @@ pub fn desired(observed: &Observed) -> Desired {
     if spec.suspend {
         return Desired::Hold(Failure::new(
             Reason::Suspended,
-            "spec.suspend is true: copies are neither written nor deleted",
+            "spec.suspend is true: copies are neither written nor deleted; set it to false to resume",
         ));
     }
     let source = source_name(spec);
