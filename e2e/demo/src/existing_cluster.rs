@@ -1,4 +1,4 @@
-//! A cluster that belongs to somebody else: the demo takes care of what it finds there.
+//! An existing cluster, in which the demo must not change objects of others.
 
 use std::path::Path;
 use std::time::Duration;
@@ -23,34 +23,42 @@ use testbed::tools::Tools;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
+use crate::environment::Environment;
 use crate::samples::COPY_NAMESPACE;
 use crate::samples::SOURCE_NAMESPACE;
 use crate::samples::SYNC;
-use crate::setup::Setup;
 
-/// How long Kubernetes may take to delete something.
+/// The time limit for the deletion of an object.
 const DELETION: Duration = Duration::from_mins(2);
 
+/// The namespaces that the demo creates and deletes.
 const NAMESPACES: [&str; 3] = [RELEASE, SOURCE_NAMESPACE, COPY_NAMESPACE];
 
-pub(super) async fn prepare(screen: &Screen, file: &Path, image: Option<&str>) -> Result<Setup> {
-    let tools = async { Ok(Done::new(Tools::ensure(&[Set::Helm]).await?, "Helm")) };
-    let tools = Screen::step_that_prints("tools", tools).await?;
+/// Connects to the cluster of the kubeconfig `file`. Fails if it has one of the demo's namespaces.
+pub(super) async fn prepare(
+    screen: &Screen,
+    file: &Path,
+    image: Option<&str>,
+) -> Result<Environment> {
+    let tools =
+        async { Ok(Done::new(Tools::ensure(&[Set::Helm]).await?, "built once, then cached")) };
+    let tools = Screen::step_that_prints("build Helm", tools).await?;
     let client = async {
         let client = kubeconfig::client(file).await?;
         let version = client.apiserver_version().await;
-        let version = version.with_context(|| format!("asking the cluster of {}", file.display()));
+        let version = version
+            .with_context(|| format!("reading the version of the cluster of {}", file.display()));
         let version = version?.git_version;
-        refuse_taken(&client).await?;
-        Ok(Done::new(client, format!("Kubernetes {version}, of {}", file.display())))
+        ensure_unused(&client).await?;
+        Ok(Done::new(client, format!("Kubernetes {version}, {}", file.display())))
     };
-    let client = screen.step("cluster", client).await?;
-    let chart = "the chart's own; --image names another".to_owned();
-    let detail = image.map_or(chart, |image| format!("taken as it is: {image}"));
-    Screen::not_shown("image, from the Dockerfile", &detail);
-    Screen::not_shown("Jaeger", "only in a cluster that the demo makes itself");
+    let client = screen.step("connect to the cluster", client).await?;
+    let default = "skipped: uses the image of the chart (see --image)".to_owned();
+    let detail = image.map_or(default, |image| format!("skipped: uses {image}"));
+    Screen::not_shown("build the image", &detail);
+    Screen::not_shown("start Jaeger", "skipped: requires the demo's own cluster");
     let folder = RunFolder::create()?;
-    Ok(Setup {
+    Ok(Environment {
         client,
         helm: Helm::new(tools.path("helm")?, file, folder.path()),
         values: image.map(helm::image_values).unwrap_or_default(),
@@ -62,12 +70,12 @@ pub(super) async fn prepare(screen: &Screen, file: &Path, image: Option<&str>) -
     })
 }
 
-/// Removes what the demo brought: the sync while the operator can clean up, the operator, and the
-/// namespaces, which were not there before.
-pub(super) async fn leave(screen: &Screen, client: &Client, helm: &Helm) -> Result<()> {
+/// Removes what the demo created: first the `ConfigMapSync`, which the operator must clean up, then the
+/// operator and the namespaces.
+pub(super) async fn clean_up(screen: &Screen, client: &Client, helm: &Helm) -> Result<()> {
     let removal = async {
         delete_sync(client).await?;
-        // Absent if the demo failed before it was installed.
+        // There is no release if the demo failed before the installation.
         let uninstalled = helm.uninstall().await;
         for namespace in NAMESPACES {
             delete_namespace(client, namespace).await?;
@@ -75,18 +83,18 @@ pub(super) async fn leave(screen: &Screen, client: &Client, helm: &Helm) -> Resu
         uninstalled.or_else(|error| {
             if format!("{error:#}").contains("not found") { Ok(()) } else { Err(error) }
         })?;
-        Ok(Done::new((), "only the CRD is kept, as Helm keeps it"))
+        Ok(Done::new((), "the CRDs are kept"))
     };
-    screen.step("everything of the demo is removed", removal).await
+    screen.step("clean up the cluster", removal).await
 }
 
-async fn refuse_taken(client: &Client) -> Result<()> {
+async fn ensure_unused(client: &Client) -> Result<()> {
     let namespaces = Api::<Namespace>::all(client.clone());
     for name in NAMESPACES {
-        if namespaces.get_opt(name).await.context("reading the namespaces")?.is_some() {
+        if namespaces.get_opt(name).await.context("reading the namespace")?.is_some() {
             bail!(
-                "this cluster has a namespace {name} already, and the demo deletes the namespaces \
-                 {} at its end: use a cluster without them",
+                "the cluster already has the namespace {name}: use another cluster, since the demo \
+                 deletes the namespaces {} at its end",
                 NAMESPACES.join(", ")
             );
         }
@@ -97,11 +105,11 @@ async fn refuse_taken(client: &Client) -> Result<()> {
 async fn delete_sync(client: &Client) -> Result<()> {
     let syncs = Api::<ConfigMapSync>::namespaced(client.clone(), "default");
     match syncs.delete(SYNC, &DeleteParams::default()).await {
-        // It is not there, or its kind is not.
+        // The object or the CRD does not exist.
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-        result => result.with_context(|| format!("deleting the ConfigMapSync {SYNC}"))?,
+        result => result.with_context(|| format!("deleting ConfigMapSync {SYNC}"))?,
     };
-    until(format!("the ConfigMapSync {SYNC} is gone"), DELETION, || async {
+    until(format!("the deletion of ConfigMapSync {SYNC}"), DELETION, || async {
         let sync = syncs.get_opt(SYNC).await?;
         Ok(Seen::from_bool(sync.is_none(), || format!("{:?}", sync.map(|sync| sync.metadata))))
     })
@@ -112,9 +120,9 @@ async fn delete_namespace(client: &Client, name: &str) -> Result<()> {
     let namespaces = Api::<Namespace>::all(client.clone());
     match namespaces.delete(name, &DeleteParams::default()).await {
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-        result => result.with_context(|| format!("deleting the namespace {name}"))?,
+        result => result.with_context(|| format!("deleting namespace {name}"))?,
     };
-    until(format!("the namespace {name} is gone"), DELETION, || async {
+    until(format!("the deletion of namespace {name}"), DELETION, || async {
         let namespace = namespaces.get_opt(name).await?;
         Ok(Seen::from_bool(namespace.is_none(), || format!("{:?}", namespace.map(|it| it.status))))
     })

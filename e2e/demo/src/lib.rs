@@ -1,24 +1,26 @@
-//! The demo: the product at work on a real cluster, step by step.
+//! The demo: installs the operator in a real cluster and shows what it does, step by step.
 //!
-//! Each step is ticked only after what it says was seen. The first one that fails ends the demo,
-//! with what was seen instead.
+//! A step is printed with a check mark after its result was observed in the cluster. The first
+//! failing step ends the demo with an error that contains the last observation.
 
-mod copy;
-mod diagnosis;
+mod copy_pair;
+mod diagnostics;
+mod environment;
 mod existing_cluster;
+mod interactive;
 mod operator_pods;
 mod options;
 mod own_cluster;
+mod recording;
 mod report;
 mod samples;
-mod setup;
-mod stay;
 mod steps;
 mod user_files;
 
+pub use crate::interactive::Interrupted;
 pub use crate::options::Options;
+pub use crate::recording::record;
 pub use crate::report::Report;
-pub use crate::stay::Interrupted;
 
 use std::time::Instant;
 
@@ -26,46 +28,49 @@ use anyhow::Result;
 use testbed::terminal::Screen;
 use testbed::terminal::shown;
 
-use crate::setup::Setup;
+use crate::environment::Environment;
 
-/// Runs the demo.
+/// Runs the demo and prints its steps on standard output.
+///
+/// The environment is removed in every case. If a step fails, diagnostics are printed, and the error
+/// is returned without being printed. If the user ends the demo early, the error is [`Interrupted`].
 pub async fn run(options: &Options) -> Result<Report> {
     let screen = Screen::new();
     let began = Instant::now();
-    Screen::title("ConfigMapSync at work: a real cluster, real pods, nothing stands in");
+    Screen::title("ConfigMapSync in a real cluster");
     let prepared = prepare(&screen, options);
-    let setup = unless_interrupted(prepared).await?;
-    let mut result = unless_interrupted(steps::run(&screen, &setup)).await;
+    let environment = unless_interrupted(prepared).await?;
+    let mut result = unless_interrupted(steps::run(&screen, &environment)).await;
     match &result {
         Ok(_) => {
-            Screen::title(&format!("  All shown, in {}.", shown(began.elapsed())));
+            Screen::title(&format!("  All steps completed in {}.", shown(began.elapsed())));
             if !options.once {
-                stay::invite(&setup);
-                result = stay::interrupted().await.and(result);
+                interactive::print_suggestions(&environment);
+                result = interactive::interrupted().await.and(result);
             }
         }
         Err(error) if error.is::<Interrupted>() => {}
-        Err(_) => diagnosis::show(&setup.client).await,
+        Err(_) => diagnostics::print(&environment.client).await,
     }
-    let left = leave(setup, &screen).await;
+    let removed = remove(environment, &screen).await;
     let report = result?;
-    left?;
+    removed?;
     Ok(report)
 }
 
-/// Gets everything ready, up to where the operator can be installed.
-async fn prepare(screen: &Screen, options: &Options) -> Result<Setup> {
+/// Prepares everything that the installation of the operator requires.
+async fn prepare(screen: &Screen, options: &Options) -> Result<Environment> {
     match &options.kubeconfig {
         None => own_cluster::prepare(screen, !options.once).await,
         Some(file) => existing_cluster::prepare(screen, file, options.image.as_deref()).await,
     }
 }
 
-/// Leaves: nothing of our own cluster, and of ours nothing in an existing one but the CRD.
-async fn leave(setup: Setup, screen: &Screen) -> Result<()> {
-    match &setup.cluster {
-        None => existing_cluster::leave(screen, &setup.client, &setup.helm).await,
-        Some(_) => own_cluster::leave(screen, setup).await,
+/// Removes the demo's own cluster, or everything but the CRDs from an existing one.
+async fn remove(environment: Environment, screen: &Screen) -> Result<()> {
+    match &environment.cluster {
+        None => existing_cluster::clean_up(screen, &environment.client, &environment.helm).await,
+        Some(_) => own_cluster::remove(screen, environment).await,
     }
 }
 
@@ -74,7 +79,7 @@ fn unless_interrupted<T>(work: impl Future<Output = Result<T>>) -> impl Future<O
     async move {
         tokio::select! {
             result = work => result,
-            signal = stay::interrupted() => Err(signal.err().unwrap_or(Interrupted.into())),
+            signal = interactive::interrupted() => Err(signal.err().unwrap_or(Interrupted.into())),
         }
     }
 }

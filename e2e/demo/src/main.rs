@@ -1,4 +1,4 @@
-//! The demo, as a program.
+//! The program `cargo demo`.
 
 use std::process::ExitCode;
 
@@ -8,9 +8,14 @@ use demo::Options;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match demo::run(&Options::parse()).await {
-        Ok(_) => ExitCode::SUCCESS,
-        // As shells count a program that Ctrl-C ended.
+    let options = Options::parse();
+    let result = match &options.recording {
+        None => demo::run(&options).await.map(|_| ()),
+        Some(file) => demo::record(&options, file).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // 128 + SIGINT, as in shells.
         Err(error) if error.is::<Interrupted>() => ExitCode::from(130),
         Err(error) => {
             eprintln!("\nThe demo failed: {error:#}");

@@ -1,4 +1,4 @@
-//! The operator's pods, and which of them leads.
+//! The operator's pods and their leader.
 
 use std::time::Duration;
 
@@ -20,17 +20,19 @@ use testbed::helm::RELEASE;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-/// The label by which Kubernetes holds a namespace to a Pod Security level.
+/// The namespace label that enforces a Pod Security level.
 pub const POD_SECURITY: &str = "pod-security.kubernetes.io/enforce";
+/// The number of replicas that the demo installs.
 pub const REPLICAS: usize = 3;
 
-/// Long enough to pull an image from a registry.
+/// The time limit for all pods to be ready, which includes pulling the image.
 const START: Duration = Duration::from_mins(2);
-/// Once may happen to anybody: the API server may be slow to answer.
+/// The number of container restarts at which the demo fails. One can be caused by a slow API server.
 const RESTARTS: i32 = 2;
+/// The time limit for a new leader.
 const FAILOVER: Duration = Duration::from_secs(30);
 
-/// Makes the operator's namespace, as strict as Kubernetes knows.
+/// Creates the operator's namespace with the Pod Security level `restricted`.
 pub async fn create_namespace(client: &Client) -> Result<()> {
     let namespace = serde_json::from_value(json!({
         "metadata": {"name": RELEASE, "labels": {POD_SECURITY: "restricted"}},
@@ -41,7 +43,7 @@ pub async fn create_namespace(client: &Client) -> Result<()> {
     Ok(())
 }
 
-/// The operator's pods that are not about to go.
+/// The operator's pods, without those that are being deleted.
 pub async fn pods(client: &Client) -> Result<Vec<Pod>> {
     let selector = ListParams::default().labels("app.kubernetes.io/name=configmapsync");
     let pods = Api::<Pod>::namespaced(client.clone(), RELEASE).list(&selector).await;
@@ -51,23 +53,23 @@ pub async fn pods(client: &Client) -> Result<Vec<Pod>> {
 
 /// Waits until all replicas are ready.
 pub async fn wait_ready(client: &Client) -> Result<()> {
-    until(format!("{REPLICAS} pods of the operator are ready"), START, || async {
+    until(format!("{REPLICAS} ready operator pods"), START, || async {
         let pods = pods(client).await?;
         if let Some(message) = pods.iter().find_map(image_missing) {
-            bail!("the node cannot get the operator's image: {message}");
+            bail!("pulling the operator's image failed: {message}");
         }
         if let Some(pod) = pods.iter().find(|pod| restarts(pod) >= RESTARTS) {
-            bail!("the operator ended {RESTARTS} times in the pod {}", pod.name_any());
+            bail!("the operator in pod {} has restarted {RESTARTS} times", pod.name_any());
         }
         let ready = pods.iter().filter(|pod| is_ready(pod)).count();
         Ok(Seen::from_bool(ready == REPLICAS && pods.len() == REPLICAS, || {
-            format!("{ready} of {} are", pods.len())
+            format!("{ready} of {} pods are ready", pods.len())
         }))
     })
     .await
 }
 
-/// The pods that hold a Lease in the operator's namespace: a holder names the uid of its pod.
+/// The pods that hold a Lease in the operator's namespace. The holder identity contains the pod's uid.
 pub async fn leaders(client: &Client) -> Result<Vec<Pod>> {
     let leases = Api::<Lease>::namespaced(client.clone(), RELEASE);
     let leases = leases.list(&ListParams::default()).await.context("listing the Leases")?;
@@ -81,9 +83,9 @@ pub async fn leaders(client: &Client) -> Result<Vec<Pod>> {
     Ok(pods(client).await?.into_iter().filter(holds).collect())
 }
 
-/// Waits until exactly one pod leads, and it is not the one called `not`; returns its name.
+/// Waits until exactly one pod, other than `not`, holds the Lease. Returns its name.
 pub async fn wait_leader(client: &Client, not: Option<&str>) -> Result<String> {
-    until("exactly one pod holds the Lease", FAILOVER, || async {
+    until("exactly one pod to hold the Lease", FAILOVER, || async {
         let names: Vec<_> = leaders(client).await?.iter().map(ResourceExt::name_any).collect();
         Ok(match names.as_slice() {
             [name] if Some(name.as_str()) != not => Seen::Done(name.clone()),
@@ -93,7 +95,7 @@ pub async fn wait_leader(client: &Client, not: Option<&str>) -> Result<String> {
     .await
 }
 
-/// Deletes a pod, as a drained node or a rollout would.
+/// Deletes a pod with its grace period, like a node drain.
 pub async fn delete(client: &Client, name: &str) -> Result<()> {
     let pods = Api::<Pod>::namespaced(client.clone(), RELEASE);
     let deleted = pods.delete(name, &DeleteParams::default()).await;
@@ -101,20 +103,20 @@ pub async fn delete(client: &Client, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// How often its containers have ended.
+/// The number of container restarts.
 pub fn restarts(pod: &Pod) -> i32 {
     let containers = pod.status.iter().filter_map(|status| status.container_statuses.as_deref());
     containers.flatten().map(|container| container.restart_count).sum()
 }
 
-/// What Kubernetes says about an image that it tried in vain to get, more than once.
+/// The message of the kubelet if pulling the image has failed repeatedly.
 fn image_missing(pod: &Pod) -> Option<String> {
     let containers = pod.status.as_ref()?.container_statuses.as_deref()?;
     let waiting = |container: &ContainerStatus| container.state.clone()?.waiting;
     containers.iter().filter_map(waiting).find_map(|waiting| {
         let reason = waiting.reason?;
-        let gone = ["ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName"];
-        gone.contains(&reason.as_str()).then(|| waiting.message.unwrap_or(reason))
+        let failures = ["ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName"];
+        failures.contains(&reason.as_str()).then(|| waiting.message.unwrap_or(reason))
     })
 }
 

@@ -1,4 +1,4 @@
-//! A cluster made for the demo, and gone after it.
+//! A cluster of the demo, which exists only during the demo.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -23,53 +23,54 @@ use testbed::wait::Seen;
 use testbed::wait::until;
 use tokio::task::JoinSet;
 
-use crate::setup::Setup;
+use crate::environment::Environment;
 use crate::user_files::UserFiles;
 
-/// The kernel removes interfaces and processes within moments, but not at once.
-const END: Duration = Duration::from_secs(20);
+/// The time limit for the kernel to remove processes, mounts and interfaces.
+const REMOVAL: Duration = Duration::from_secs(20);
 
-pub(super) async fn prepare(screen: &Screen, stays: bool) -> Result<Setup> {
+/// Starts a cluster with Jaeger and the image of the operator. `interactive`: with files for the user.
+pub(super) async fn prepare(screen: &Screen, interactive: bool) -> Result<Environment> {
     let tools = async {
         debian::ensure_node().await?;
         debian::ensure_rust_target(&image::target()).await?;
         let tools = Tools::ensure(&Set::ALL).await?;
-        Ok(Done::new(tools, "etcd, Kubernetes, containerd, Helm, Jaeger: built once, kept"))
+        Ok(Done::new(tools, "etcd, Kubernetes, containerd, Helm, Jaeger: built once, then cached"))
     };
-    let tools = Screen::step_that_prints("tools", tools).await?;
+    let tools = Screen::step_that_prints("build the tools", tools).await?;
 
-    // Compiling and starting the cluster at the same time. Dropping the set ends the compiler.
+    // The operator compiles while the cluster starts. Dropping the set kills the compiler.
     let mut compiling = JoinSet::new();
     compiling.spawn(build_image(screen.now()));
     let cluster = async {
         let cluster = Cluster::start(&tools).await?;
         let version = cluster.client().apiserver_version().await?.git_version;
-        Ok(Done::new(cluster, format!("Kubernetes {version}, one node, ready for pods")))
+        Ok(Done::new(cluster, format!("Kubernetes {version}, one node")))
     };
-    let cluster = screen.step("cluster", cluster).await?;
+    let cluster = screen.step("start a cluster", cluster).await?;
     let image = async {
-        let built = compiling.join_next().await.context("nothing is compiling")?;
+        let built = compiling.join_next().await.context("no image is being built")?;
         let (image, _folder, took) = built.context("building the image")??;
         let loading = Instant::now();
         cluster.load(&image).await?;
-        let detail = format!("{}, static, FROM scratch", mebibytes(image.bytes));
+        let detail = format!("{}: a static binary FROM scratch", mebibytes(image.bytes));
         Ok(Done::new(image, detail).took(took + loading.elapsed()))
     };
-    let image = screen.step("image, from the Dockerfile", image).await?;
+    let image = screen.step("build and load the image", image).await?;
     let jaeger = async {
         let jaeger = Jaeger::start(&cluster).await?;
-        let detail = format!("takes traces at {}", jaeger.otlp_grpc());
+        let detail = format!("receives traces at {}", jaeger.otlp_grpc());
         Ok(Done::new(jaeger, detail))
     };
-    let jaeger = screen.step("Jaeger", jaeger).await?;
+    let jaeger = screen.step("start Jaeger", jaeger).await?;
 
-    let files = if stays { Some(UserFiles::write(&cluster, &tools)?) } else { None };
+    let files = if interactive { Some(UserFiles::write(&cluster, &tools)?) } else { None };
     let folder = RunFolder::create()?;
     let mut values = helm::image_values(&image.reference);
-    // It was loaded; no registry has it.
+    // The image was loaded onto the node. It is in no registry.
     values.push(("image.pullPolicy", "Never".to_owned()));
     values.push(("otlp.endpoint", jaeger.otlp_grpc()));
-    Ok(Setup {
+    Ok(Environment {
         client: cluster.client(),
         helm: Helm::new(tools.path("helm")?, cluster.kubeconfig(), folder.path()),
         values,
@@ -81,22 +82,24 @@ pub(super) async fn prepare(screen: &Screen, stays: bool) -> Result<Setup> {
     })
 }
 
-/// Ends the cluster, and looks whether anything is left.
-pub(super) async fn leave(screen: &Screen, setup: Setup) -> Result<()> {
-    let footprint = setup.cluster.as_ref().map(|cluster| cluster.sandbox().footprint().clone());
-    let gone = async {
-        drop(setup);
-        until("everything of the cluster is gone", END, || async {
+/// Removes the cluster and verifies that nothing is left on this machine.
+pub(super) async fn remove(screen: &Screen, environment: Environment) -> Result<()> {
+    let footprint =
+        environment.cluster.as_ref().map(|cluster| cluster.sandbox().footprint().clone());
+    let removal = async {
+        drop(environment);
+        until("the removal of all parts of the cluster", REMOVAL, || async {
             let remains = footprint.iter().flat_map(Footprint::remains);
             let remains = remains.collect::<Vec<_>>();
             Ok(Seen::from_bool(remains.is_empty(), || remains.join("\n")))
         })
         .await?;
-        Ok(Done::new((), "no process, mount, interface or control group is left"))
+        Ok(Done::new((), "no process, mount, network interface or cgroup is left"))
     };
-    screen.step("the cluster is gone", gone).await
+    screen.step("remove the cluster", removal).await
 }
 
+/// Compiles the operator and builds its image. Returns the image, its directory and the time it took.
 async fn build_image(now: Now) -> Result<(Image, RunFolder, Duration)> {
     let began = Instant::now();
     let binary = image::compile(|line| now.set(line)).await?;
@@ -105,7 +108,7 @@ async fn build_image(now: Now) -> Result<(Image, RunFolder, Duration)> {
     Ok((image, folder, began.elapsed()))
 }
 
-/// Bytes as mebibytes, with one digit.
+/// `12.3 MiB`, rounded down.
 fn mebibytes(bytes: u64) -> String {
     let tenths = bytes * 10 / (1 << 20);
     format!("{}.{} MiB", tenths / 10, tenths % 10)

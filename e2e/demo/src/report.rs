@@ -1,22 +1,22 @@
-//! What a run of the demo has shown.
+//! The observations of a run, for tests.
 
 use std::time::Duration;
 
 use testbed::sandbox::Footprint;
 
-/// What was seen.
+/// The observations of a successful run.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// What the cluster would leave behind if it did; of a cluster of our own.
+    /// The processes, mounts and interfaces of the demo's own cluster, which must be gone.
     pub footprint: Option<Footprint>,
     /// The Pod Security level that the operator's namespace enforces.
     pub pod_security: String,
-    /// The pods that hold a Lease of the operator, before one was deleted.
+    /// The pods that held the Lease after the installation.
     pub leaders: Vec<String>,
-    /// How long the copy took to follow the source.
+    /// The time between an update of the source and that of the copy.
     pub follow: Duration,
-    /// How long it took from the leader's end until another led.
+    /// The time between the deletion of the leader's pod and the next leader.
     pub failover: Duration,
-    /// The names of the spans of one trace, as they were drawn.
+    /// The names of the spans in the trace of the first copy.
     pub spans: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! The objects of the samples, sent as they stand in their files.
+//! The manifests in `deploy/samples`.
 
 use std::fs;
 
@@ -13,26 +13,28 @@ use kube::api::PostParams;
 use serde_json::Value;
 use testbed::repository;
 
-/// The ConfigMap, as the samples name it.
+/// The name of the source and of its copy.
 pub const CONFIG_MAP: &str = "shared-config";
+/// The namespace of the source.
 pub const SOURCE_NAMESPACE: &str = "config-central";
+/// The namespace of the copy.
 pub const COPY_NAMESPACE: &str = "my-app-namespace";
-/// The `ConfigMapSync`, as the samples name it.
+/// The name of the `ConfigMapSync`.
 pub const SYNC: &str = "my-config-sync";
 
-/// Creates every object of `deploy/samples/<name>`.
+/// Creates the objects of `deploy/samples/<name>`, unchanged.
 pub async fn create(client: &Client, name: &str) -> Result<()> {
     let file = repository::root().join("deploy/samples").join(name);
-    let context = || format!("creating what stands in {}", file.display());
+    let context = || format!("creating the objects of {}", file.display());
     let text = fs::read_to_string(&file).with_context(context)?;
     for value in serde_saphyr::from_multiple::<Value>(&text).with_context(context)? {
-        create_one(client, value).await.with_context(context)?;
+        create_object(client, value).await.with_context(context)?;
     }
     Ok(())
 }
 
-async fn create_one(client: &Client, value: Value) -> Result<()> {
-    let object: DynamicObject = serde_json::from_value(value).context("no object")?;
+async fn create_object(client: &Client, value: Value) -> Result<()> {
+    let object: DynamicObject = serde_json::from_value(value).context("not a Kubernetes object")?;
     let types = object.types.as_ref().context("an object without apiVersion and kind")?;
     let kind = ApiResource::from_gvk(&GroupVersionKind::try_from(types)?);
     let client = client.clone();
@@ -41,7 +43,7 @@ async fn create_one(client: &Client, value: Value) -> Result<()> {
         (None, "Namespace") => Api::all_with(client, &kind),
         (None, _) => Api::namespaced_with(client, "default", &kind),
     };
-    let what = format!("the {} {}", types.kind, object.metadata.name.as_deref().unwrap_or("?"));
-    api.create(&PostParams::default(), &object).await.with_context(|| what)?;
+    let name = format!("{} {}", types.kind, object.metadata.name.as_deref().unwrap_or("?"));
+    api.create(&PostParams::default(), &object).await.context(name)?;
     Ok(())
 }

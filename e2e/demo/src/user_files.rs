@@ -1,4 +1,4 @@
-//! Files for who wants to use the cluster of the demo.
+//! Files for users who access the demo's own cluster.
 
 use std::fs;
 use std::fs::OpenOptions;
@@ -14,22 +14,25 @@ use testbed::repository;
 use testbed::run_folder::Janitor;
 use testbed::tools::Tools;
 
-/// Files for the person who looks around: `target/demo`, removed at the end, whatever that is.
+/// The directory `target/demo` with a kubeconfig and a link to kubectl.
+///
+/// It is removed when this process ends, for whatever reason.
 pub struct UserFiles {
     folder: PathBuf,
     _janitor: Janitor,
 }
 
 impl UserFiles {
+    /// Writes the files.
     pub fn write(cluster: &Cluster, tools: &Tools) -> Result<Self> {
         let folder = repository::root().join("target/demo");
-        let context = || format!("writing into {}", folder.display());
+        let context = || format!("writing to {}", folder.display());
         fs::create_dir_all(&folder).with_context(context)?;
         let name = folder.to_str().context("the path of this repository is not UTF-8")?;
         let janitor = Janitor::start("rm -rf -- \"$1\"", &[name])?;
         let kubeconfig = fs::read(cluster.kubeconfig()).with_context(context)?;
         let mut file = OpenOptions::new();
-        // It lets everybody do everything who can read it.
+        // It contains cluster-admin credentials.
         let file = file.write(true).create(true).truncate(true).mode(0o600);
         let mut file = file.open(folder.join("kubeconfig")).with_context(context)?;
         file.write_all(&kubeconfig).with_context(context)?;
@@ -41,6 +44,7 @@ impl UserFiles {
         Ok(Self { folder, _janitor: janitor })
     }
 
+    /// The path of the kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.join("kubeconfig")
     }

@@ -1,4 +1,4 @@
-//! The demo, from beginning to end.
+//! A complete run of the demo.
 
 use std::time::Duration;
 
@@ -6,15 +6,23 @@ use demo::Options;
 use testbed::pod_tests;
 
 #[tokio::test]
-async fn the_demo_shows_the_whole_path() {
+async fn the_demo_completes_all_steps() {
     if pod_tests::are_skipped() {
         return;
     }
     let report = demo::run(&Options { once: true, ..Options::default() }).await.unwrap();
     assert_eq!(report.pod_security, "restricted");
     assert_eq!(report.leaders.len(), 1, "pods that hold a Lease: {:?}", report.leaders);
-    assert!(report.follow < Duration::from_secs(5), "the copy followed after {:?}", report.follow);
-    assert!(report.failover < Duration::from_secs(10), "another led after {:?}", report.failover);
+    assert!(
+        report.follow < Duration::from_secs(5),
+        "the copy was updated after {:?}",
+        report.follow
+    );
+    assert!(
+        report.failover < Duration::from_secs(10),
+        "the next leader was elected after {:?}",
+        report.failover
+    );
     for name in ["reconcile", "observe", "plan", "create copy"] {
         assert!(report.spans.iter().any(|span| span == name), "no {name} in {:?}", report.spans);
     }

@@ -1,4 +1,4 @@
-//! The end of the demo, for who wants to look around.
+//! The time after the last step, in which the user can use the cluster.
 
 use anyhow::Context;
 use anyhow::Result;
@@ -6,16 +6,16 @@ use testbed::terminal::Screen;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
-use crate::setup::Setup;
+use crate::environment::Environment;
 
-/// Somebody wants the demo to end now.
+/// The user ended the demo before the last step.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted")]
 pub struct Interrupted;
 
-/// Returns when this program is asked to end: Ctrl-C, SIGTERM, or a terminal that was closed.
+/// Returns after SIGINT (Ctrl-C), SIGTERM or SIGHUP (closed terminal).
 pub async fn interrupted() -> Result<()> {
-    let listen = |kind| signal(kind).context("listening to signals");
+    let listen = |kind| signal(kind).context("installing a signal handler");
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
     let mut hangup = listen(SignalKind::hangup())?;
@@ -27,31 +27,30 @@ pub async fn interrupted() -> Result<()> {
     Ok(())
 }
 
-/// Says what there is to look at.
-pub fn invite(setup: &Setup) {
-    let kubeconfig = setup.kubeconfig.display();
-    let folder = setup.kubeconfig.parent().unwrap_or(&setup.kubeconfig).display();
-    Screen::line("The cluster stays until Ctrl-C.");
+/// Prints how to access the cluster, and commands to try.
+pub fn print_suggestions(environment: &Environment) {
+    let kubeconfig = environment.kubeconfig.display();
+    let folder = environment.kubeconfig.parent().unwrap_or(&environment.kubeconfig).display();
+    Screen::line("The cluster keeps running until you press Ctrl-C.");
     let mut lines = vec![format!("kubeconfig  {kubeconfig}")];
-    if let Some(jaeger) = &setup.jaeger {
+    if let Some(jaeger) = &environment.jaeger {
         lines.push(format!("Jaeger      {}/api/traces?service=configmapsync", jaeger.query()));
     }
     Screen::show(&lines);
-    Screen::line("Three things to try, in another terminal:");
+    Screen::line("To try in another terminal:");
     let path =
-        if setup.cluster.is_some() { format!(" PATH={folder}:$PATH") } else { String::new() };
+        if environment.cluster.is_some() { format!(" PATH={folder}:$PATH") } else { String::new() };
     Screen::show(&[
         format!("export KUBECONFIG={kubeconfig}{path}"),
         String::new(),
-        "# a sync, and what becomes of it".to_owned(),
+        "# Create a ConfigMapSync and watch its status.".to_owned(),
         "kubectl apply -f deploy/samples/configmapsync.yaml; kubectl get cms -w".to_owned(),
         String::new(),
-        "# a source that is not there (Ready is False, and says why), and that comes back"
-            .to_owned(),
+        "# Delete the source: Ready becomes False, with a reason. Create it again.".to_owned(),
         "kubectl delete configmap -n config-central shared-config".to_owned(),
         "kubectl get cms; kubectl apply -f deploy/samples/source.yaml; kubectl get cms".to_owned(),
         String::new(),
-        "# the leader, killed without a word, while you edit the source".to_owned(),
+        "# Delete the leader's pod without grace period while you edit the source.".to_owned(),
         "kubectl get lease,pods -n configmapsync".to_owned(),
         "kubectl delete pod -n configmapsync --force <leader>".to_owned(),
     ]);

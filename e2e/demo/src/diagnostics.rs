@@ -1,4 +1,4 @@
-//! What to look at when a step failed: pods, events, and the operator's last words.
+//! Diagnostics after a failed step: pods, warning Events and the end of the operator's logs.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -15,48 +15,50 @@ use testbed::terminal::Screen;
 
 use crate::operator_pods;
 
+/// The maximum number of Events.
 const EVENTS: usize = 15;
+/// The number of lines of each log.
 const LINES: i64 = 15;
-/// Characters of an event's message.
+/// The maximum number of characters of the message of an Event.
 const MESSAGE: usize = 240;
 
-/// Prints it. What cannot be read is left out: the step's own error matters more.
-pub async fn show(client: &Client) {
+/// Prints the diagnostics, without those that cannot be read.
+pub async fn print(client: &Client) {
     let pods = operator_pods::pods(client).await.unwrap_or_default();
     Screen::line("Pods:");
     Screen::show(&pods.iter().map(state).collect::<Vec<_>>());
-    Screen::line("Warnings:");
+    Screen::line("Warning Events:");
     Screen::show(&events(client).await);
     for pod in pods {
         let name = pod.name_any();
         let restarted = operator_pods::restarts(&pod) > 0;
         for previous in [true, false].into_iter().filter(|previous| restarted || !previous) {
-            let which = if previous { ", before its restart" } else { "" };
-            Screen::line(&format!("Last lines of {name}{which}:"));
+            let which = if previous { " before its restart" } else { "" };
+            Screen::line(&format!("Log of {name}{which}, last lines:"));
             Screen::show(&log(client, &name, previous).await);
         }
     }
 }
 
-/// The pod's phase, and what holds its containers up.
+/// The pod's phase and the state of its containers.
 fn state(pod: &Pod) -> String {
     let Some(status) = &pod.status else { return pod.name_any() };
-    let mut words = vec![pod.name_any(), status.phase.clone().unwrap_or_default()];
+    let mut parts = vec![pod.name_any(), status.phase.clone().unwrap_or_default()];
     for container in status.container_statuses.iter().flatten() {
-        words.push(format!("ready={} restarts={}", container.ready, container.restart_count));
+        parts.push(format!("ready={} restarts={}", container.ready, container.restart_count));
         let state = container.state.clone().unwrap_or_default();
         if let Some(waiting) = state.waiting {
-            words.extend([waiting.reason, waiting.message].into_iter().flatten());
+            parts.extend([waiting.reason, waiting.message].into_iter().flatten());
         }
         if let Some(ended) = state.terminated {
-            words.push(format!("exit={}", ended.exit_code));
-            words.extend([ended.reason, ended.message].into_iter().flatten());
+            parts.push(format!("exit={}", ended.exit_code));
+            parts.extend([ended.reason, ended.message].into_iter().flatten());
         }
     }
-    words.join("  ")
+    parts.join("  ")
 }
 
-/// The newest warnings of all namespaces, oldest first, each kind of them once per object.
+/// The latest warnings in all namespaces, oldest first, one per object and reason.
 async fn events(client: &Client) -> Vec<String> {
     let events = Api::<Event>::all(client.clone()).list(&ListParams::default()).await;
     let mut events = events.map(|list| list.items).unwrap_or_default();
@@ -84,7 +86,7 @@ async fn log(client: &Client, pod: &str, previous: bool) -> Vec<String> {
     let parameters = LogParams { tail_lines: Some(LINES), previous, ..LogParams::default() };
     match pods.logs(pod, &parameters).await {
         Ok(text) => text.lines().map(str::to_owned).collect(),
-        Err(kube::Error::Api(status)) => vec![format!("(none: {})", status.message)],
-        Err(error) => vec![format!("(cannot be read: {error})")],
+        Err(kube::Error::Api(status)) => vec![format!("(no log: {})", status.message)],
+        Err(error) => vec![format!("(reading the log failed: {error})")],
     }
 }

@@ -1,4 +1,4 @@
-//! The ConfigMap that is copied, and its copy.
+//! The source and its copy.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -22,49 +22,50 @@ use crate::samples::CONFIG_MAP;
 use crate::samples::COPY_NAMESPACE;
 use crate::samples::SOURCE_NAMESPACE;
 
-/// How long a copy may take; it takes milliseconds as a rule.
+/// The time limit for a change of the copy, which usually takes milliseconds.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The source and its copy, in one cluster.
-pub struct Pair {
+/// Access to the source and to its copy.
+pub struct CopyPair {
     pub source: Api<ConfigMap>,
     pub copy: Api<ConfigMap>,
 }
 
-impl Pair {
+impl CopyPair {
     pub fn new(client: &Client) -> Self {
         let api = |namespace| Api::namespaced(client.clone(), namespace);
         Self { source: api(SOURCE_NAMESPACE), copy: api(COPY_NAMESPACE) }
     }
 
-    /// Sets one value in the source; returns after how long the copy had it too.
+    /// Sets one value in the source. Returns the time until the copy had it.
     pub async fn edit_source(&self, key: &str, value: &str) -> Result<Duration> {
         let edit = set(&self.source, key, value);
         let has = |copy: Option<&ConfigMap>| value_of(copy, key) == Some(value);
-        self.watch_copy(edit, &format!("the copy has {key}={value}"), has).await
+        self.watch_copy(edit, &format!("{key}={value} in the copy"), has).await
     }
 
-    /// Sets one value in the copy; returns after how long it was as before.
+    /// Sets one value in the copy. Returns the time until the operator had reverted it.
     pub async fn edit_copy(&self, key: &str, value: &str) -> Result<Duration> {
         let before = self.copy.get(CONFIG_MAP).await.context("reading the copy")?.data;
         let edit = set(&self.copy, key, value);
-        // The watch shows the edit itself first.
+        // The first event of the watch is the edit itself.
         let repaired = |copy: Option<&ConfigMap>| copy.is_some_and(|copy| copy.data == before);
-        self.watch_copy(edit, &format!("the copy no longer has {key}={value}"), repaired).await
+        self.watch_copy(edit, &format!("{key}={value} to be reverted in the copy"), repaired).await
     }
 
-    /// Watches the copy, acts, and returns how long after that the copy was as it should be.
+    /// Does `action` while watching the copy. Returns the time from its start until the copy was
+    /// `done`, which `expected` describes.
     pub async fn watch_copy(
         &self,
-        act: impl Future<Output = Result<()>>,
-        what: &str,
+        action: impl Future<Output = Result<()>>,
+        expected: &str,
         done: impl Fn(Option<&ConfigMap>) -> bool,
     ) -> Result<Duration> {
         let mut stream = pin!(watch_object(self.copy.clone(), CONFIG_MAP));
         let context = || format!("watching {COPY_NAMESPACE}/{CONFIG_MAP}");
         stream.next().await.transpose().with_context(context)?;
         let began = Instant::now();
-        act.await?;
+        action.await?;
         let mut last = "no change".to_owned();
         let end = time::Instant::now() + DEADLINE;
         while let Ok(next) = time::timeout_at(end, stream.next()).await {
@@ -73,14 +74,14 @@ impl Pair {
             if done(copy.as_ref()) {
                 return Ok(began.elapsed());
             }
-            last = copy.map_or("it is gone".to_owned(), |copy| format!("{:?}", copy.data));
+            last = copy.map_or("no copy".to_owned(), |copy| format!("{:?}", copy.data));
         }
-        bail!("waited {DEADLINE:?} in vain until {what}; seen instead: {last}")
+        bail!("timed out after {DEADLINE:?} waiting for {expected}; last observed: {last}")
     }
 }
 
-/// The copy as YAML, without what the API server adds for itself.
-pub fn drawn(copy: &ConfigMap) -> Vec<String> {
+/// The copy as YAML, without the fields that the API server sets.
+pub fn yaml_lines(copy: &ConfigMap) -> Vec<String> {
     let metadata = &copy.metadata;
     let map = |name: &str, map: Option<&BTreeMap<String, String>>| {
         let lines = map.into_iter().flatten().map(|(key, value)| format!("  {key}: {value:?}"));
@@ -99,7 +100,7 @@ pub fn drawn(copy: &ConfigMap) -> Vec<String> {
 async fn set(api: &Api<ConfigMap>, key: &str, value: &str) -> Result<()> {
     let patch = Patch::Merge(json!({"data": {key: value}}));
     let edited = api.patch(CONFIG_MAP, &PatchParams::default(), &patch).await;
-    edited.with_context(|| format!("setting {key} in {}", api.resource_url()))?;
+    edited.with_context(|| format!("setting {key} in {}/{CONFIG_MAP}", api.resource_url()))?;
     Ok(())
 }
 
