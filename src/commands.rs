@@ -23,6 +23,7 @@ use kube::Client;
 use crate::api::namespaced_name::NamespacedName;
 use crate::args::Cluster;
 use crate::kubernetes::config;
+use crate::orphans::DefinitionError;
 use crate::uninstall::Error as UninstallError;
 
 /// How a command ended, for the shell.
@@ -55,9 +56,9 @@ pub enum Error {
         /// Why it failed.
         source: kube::Error,
     },
-    /// The kind is not as it has to be.
-    #[error("nothing can be told of orphans: {0}")]
-    Kind(String),
+    /// The kind is not installed as it should be.
+    #[error("cannot determine which copies are orphans: {0}")]
+    Definition(#[from] DefinitionError),
     /// What was asked for cannot be planned.
     #[error(transparent)]
     Asked(#[from] plan::AskedError),

@@ -1,7 +1,8 @@
 //! Access to an API server: configuration, clients, requests, calls, and the meaning of errors.
 //!
-//! Knows neither who leads nor what is cached: callers decide both.
+//! This room knows neither who leads nor what is cached: callers decide both.
 
+pub mod access_review;
 pub mod calls;
 pub mod clients;
 pub mod config;

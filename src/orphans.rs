@@ -9,6 +9,7 @@ mod live;
 pub use candidates::Owners;
 pub use candidates::candidates;
 pub use deleted_syncs::DeletedSyncs;
+pub use live::DefinitionError;
 pub use live::access;
 pub use live::ensure_established;
 pub use live::read_owners;

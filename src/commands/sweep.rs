@@ -77,7 +77,7 @@ pub async fn sweep(flags: &Sweep) -> Result<Exit, Error> {
 }
 
 async fn look(client: &Client) -> Result<(Survey, Steps), Error> {
-    ensure_established(client).await.map_err(Error::Kind)?;
+    ensure_established(client).await?;
     let survey = survey_copies(client).await?;
     let cache: &Cache = &survey.cache;
     let orphans = |owners: &Owners| ObservedOrphans {

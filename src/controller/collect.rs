@@ -139,7 +139,7 @@ impl Collector {
         plan: &CollectionPlan,
     ) -> CollectionPlan {
         if let Err(why) = ensure_established(&self.client).await {
-            term.log_obstacle(Some(&why));
+            term.log_obstacle(Some(&why.to_string()));
             return plan.clone();
         }
         let due: BTreeMap<_, _> = plan

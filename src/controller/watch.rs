@@ -39,7 +39,10 @@ use crate::controller::state::State;
 use crate::controller::trigger;
 use crate::decide::observed::ObservedSync;
 use crate::health::Health;
-use crate::kubernetes::error::KIND_IS_MISSING;
+use crate::kubernetes::error::explain as explain_error;
+use crate::kubernetes::error::explain_status;
+use crate::kubernetes::error::has_code;
+use crate::kubernetes::error::kind_not_installed;
 use crate::metrics::Metrics;
 use crate::names;
 use crate::orphans::DeletedSyncs;
@@ -230,19 +233,17 @@ impl Watcher {
     }
 }
 
-/// What failed, and what to do, in one line.
+/// The cause of the error in one line, and what to do about it.
 fn explain(part: Part, error: &watcher::Error) -> String {
-    let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => status,
-        other => return describe(other),
-    };
-    match (status.code, part) {
-        (404, Part::Syncs) => KIND_IS_MISSING.to_owned(),
-        (401 | 403, _) => format!("{}: grant it to the operator's ServiceAccount", status.message),
-        _ => status.message.clone(),
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => match part {
+            Part::Syncs if has_code(error, 404) => kind_not_installed("ConfigMapSync"),
+            _ => explain_error(error),
+        },
+        watcher::Error::WatchError(status) => explain_status(status),
+        watcher::Error::NoResourceVersion => describe(error),
     }
 }
 

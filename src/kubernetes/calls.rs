@@ -1,7 +1,5 @@
-//! The calls that write a copy, or a finalizer: one way to create, to patch and to delete, whoever
-//! does it.
-//!
-//! Knows neither who leads nor what is known: the caller sees to both.
+//! The calls that write a copy or a finalizer: the only functions that create, patch or delete
+//! them, for the operator and for the commands.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -19,10 +17,10 @@ use crate::kubernetes::error::CallError;
 use crate::kubernetes::error::classify;
 use crate::kubernetes::requests;
 
-/// Creates `copy` at `at`.
+/// Creates `copy` at `at`, and returns its metadata.
 ///
 /// # Errors
-/// The API server refused, or did not answer.
+/// The API server rejects the call, or does not respond.
 pub async fn post(
     client: &Client,
     at: &NamespacedName,
@@ -35,10 +33,11 @@ pub async fn post(
     Ok(created.metadata)
 }
 
-/// Patches the copy at `at`; the patch itself says which version it is meant for.
+/// Patches the copy at `at`, and returns its metadata. The patch itself carries the
+/// resourceVersion that it is conditional on.
 ///
 /// # Errors
-/// The API server refused, or did not answer.
+/// The API server rejects the call, or does not respond.
 pub async fn patch(
     client: &Client,
     at: &NamespacedName,
@@ -51,10 +50,11 @@ pub async fn patch(
     Ok(patched.map_err(failed)?.metadata)
 }
 
-/// Deletes the copy at `at` if it is as it was `seen`. What is left of it, if a finalizer holds it.
+/// Deletes the copy at `at`, on condition that it still has the version `seen`. Returns its
+/// metadata if a finalizer keeps it, and `None` if it is gone.
 ///
 /// # Errors
-/// The API server refused, or did not answer.
+/// The API server rejects the call, or does not respond.
 pub async fn delete(
     client: &Client,
     at: &NamespacedName,
@@ -63,16 +63,16 @@ pub async fn delete(
     let failed = |error| classify(&format!("delete ConfigMap {at}"), &error);
     let url = ConfigMap::url_path(&(), Some(&at.namespace));
     let request = requests::delete(&url, &at.name, seen).map_err(failed)?;
-    let answer = client.request_status::<requests::MetadataOnly>(request).await.map_err(failed)?;
-    let left = answer.left().map(|left| left.metadata);
-    Ok(left.filter(|left| left.deletion_timestamp.is_some()))
+    let response = client.request_status::<requests::MetadataOnly>(request).await;
+    let object = response.map_err(failed)?.left().map(|object| object.metadata);
+    Ok(object.filter(|object| object.deletion_timestamp.is_some()))
 }
 
-/// Carries out what needs no content: restamps, releases or deletes the copy at `at`. Any other
-/// action is for those who lead, and does nothing here.
+/// Carries out an action that writes no content: restamps, releases or deletes the copy at `at`.
+/// Any other action is reserved for the leader, and does nothing here.
 ///
 /// # Errors
-/// The API server refused, or did not answer.
+/// The API server rejects the call, or does not respond.
 pub async fn retire(
     client: &Client,
     at: &NamespacedName,
@@ -91,10 +91,11 @@ pub async fn retire(
     }
 }
 
-/// Patches the finalizers of the sync `name`; the patch itself says which version it is meant for.
+/// Patches the finalizers of the sync `name`, and returns its metadata. The patch itself carries
+/// the resourceVersion that it is conditional on.
 ///
 /// # Errors
-/// The API server refused, or did not answer.
+/// The API server rejects the call, or does not respond.
 pub async fn patch_finalizers(
     client: &Client,
     name: &NamespacedName,

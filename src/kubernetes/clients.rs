@@ -1,4 +1,4 @@
-//! How a connection to the API server is built: timeouts, and the layers that every request passes.
+//! Clients of the API server: timeouts, and the layers that every request passes.
 //!
 //! kube's own retries are off: `backoff` is the only layer that retries.
 
@@ -19,19 +19,18 @@ use crate::kubernetes::layers::retry_after::KeepRetryAfter;
 use crate::metrics::Metrics;
 use crate::telemetry::propagation;
 
-/// Read timeout of calls for the Lease.
+/// Read timeout of calls on the Lease.
 pub const LEASE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Read timeout of all other calls, and the longest connect and write timeout.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(15);
-/// Read timeout of watches: a little longer than the 290 seconds after which kube's watches end
-/// by themselves.
+/// Read timeout of watches: longer than the 290 seconds for which kube requests a watch.
 pub const WATCH_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// Starts a client for `config` whose connections may be silent for `read_timeout`. Its requests
-/// are counted in `metrics`, carry the current trace, and keep `Retry-After` of errors.
+/// A builder of clients for `config` with the given read timeout. Their requests are counted in
+/// `metrics`, carry the trace context, and keep the `Retry-After` of error responses.
 ///
 /// # Errors
-/// The address or the credentials in `config` cannot be used. No request is sent.
+/// The address or the credentials in `config` are unusable. No request is sent.
 pub fn builder(
     config: &Config,
     read_timeout: Duration,

@@ -1,4 +1,4 @@
-//! Which cluster is meant, as whom we talk to it, and how a list is read whole.
+//! The cluster to connect to, and the credentials to use.
 
 use std::path::Path;
 
@@ -8,35 +8,35 @@ use kube::config::KubeConfigOptions;
 use kube::config::Kubeconfig;
 use kube::config::KubeconfigError;
 
-/// The cluster's address or credentials could not be read.
+/// The configuration of the connection is missing or unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The kubeconfig that was named cannot be used.
-    #[error("cannot use kubeconfig {path}: correct the file, or --kubeconfig")]
+    /// The kubeconfig named by a flag is unusable.
+    #[error("cannot use the kubeconfig {path}: correct the file, or the flag --kubeconfig")]
     Kubeconfig {
-        /// Where it lies.
+        /// Path of the file.
         path: String,
-        /// Why.
+        /// The cause.
         source: KubeconfigError,
     },
-    /// The context that was named cannot be used.
-    #[error("cannot use the context {context}: correct the kubeconfig, or --context")]
+    /// The context named by a flag is unusable.
+    #[error("cannot use the context {context}: correct the kubeconfig, or the flag --context")]
     Context {
-        /// Its name.
+        /// Name of the context.
         context: String,
-        /// Why.
+        /// The cause.
         source: KubeconfigError,
     },
-    /// There is no ServiceAccount and no kubeconfig.
-    #[error("no cluster is configured: run in a pod, or name a file by --kubeconfig")]
+    /// There is neither a ServiceAccount nor a kubeconfig.
+    #[error("no cluster is configured: run in a pod, or name a kubeconfig with --kubeconfig")]
     Infer(#[source] InferConfigError),
 }
 
-/// The cluster that the file `kubeconfig` and its context `context` describe; without a file, the
-/// one that kubectl would take, or that of the pod.
+/// The configuration in the file `kubeconfig`, for its context `context`. Without a file: the one
+/// that kubectl uses, or that of the pod.
 ///
 /// # Errors
-/// The configuration is missing or broken. Nothing is called yet.
+/// The configuration is missing or unusable. No request is sent.
 pub async fn config(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config, Error> {
     let options = KubeConfigOptions {
         context: context.map(ToOwned::to_owned),

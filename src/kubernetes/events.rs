@@ -1,8 +1,8 @@
-//! Events, for people who look at an object with `kubectl describe`.
+//! Events, as `kubectl describe` shows them for an object.
 //!
-//! kube's own recorder merges Events that repeat, and for that keeps each for six minutes and
-//! looks through all of them whenever one is published. Ours never repeat: they are sent on
-//! transitions only. So each is one POST, and nothing is kept.
+//! kube's own recorder aggregates repeated Events: it keeps each for six minutes and searches all of
+//! them for each new one. The operator sends Events on transitions only, so none repeats: each is
+//! one POST, and none is kept.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event as Stored;
@@ -20,7 +20,7 @@ use kube::runtime::events::EventType;
 use crate::access::rule;
 use crate::names;
 
-/// Longest note that the API server takes, in bytes (`events.k8s.io/v1`).
+/// Longest note that the API server accepts, in bytes (`events.k8s.io/v1`).
 const MAX_NOTE: usize = 1024;
 
 /// Sends Events.
@@ -39,14 +39,14 @@ impl Events {
         Self { client, instance }
     }
 
-    /// Creates `event` about the object `regarding`, in its namespace. Nothing depends on an Event:
-    /// one that the API server does not accept is logged and dropped.
+    /// Creates `event` about the object `regarding`, in its namespace. An Event is best effort: one
+    /// that the API server rejects is logged and dropped.
     pub async fn publish(&self, event: Event, regarding: ObjectReference) {
         let namespace = regarding.namespace.clone().unwrap_or_default();
         let api: Api<Stored> = Api::namespaced(self.client.clone(), &namespace);
         let stored = self.stored(event, regarding, Timestamp::now());
         if let Err(error) = api.create(&PostParams::default(), &stored).await {
-            tracing::debug!(event = stored.name_any(), %error, "an Event could not be recorded");
+            tracing::debug!(event = stored.name_any(), %error, "cannot create Event");
         }
     }
 
@@ -54,7 +54,7 @@ impl Events {
         let name = regarding.name.as_deref().unwrap_or_default();
         Stored {
             metadata: ObjectMeta {
-                // As client-go names them. A name may have 253 characters, of which these take 17.
+                // As client-go names them: at most 253 characters, of which the suffix takes 17.
                 name: Some(format!("{name:.236}.{:016x}", now.as_nanosecond())),
                 namespace: regarding.namespace.clone(),
                 ..ObjectMeta::default()
@@ -79,7 +79,7 @@ fn cut(note: &str) -> &str {
     &note[..note.floor_char_boundary(MAX_NOTE)]
 }
 
-/// What sending Events needs.
+/// Permissions for creating Events.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
     vec![rule("events.k8s.io", "events", &["create"])]

@@ -1,4 +1,4 @@
-//! Layers around every request of a client.
+//! Layers that every request of a client passes.
 
 pub mod count;
 pub mod request_timeout;

@@ -1,17 +1,19 @@
-//! Lists of any length, in answers of bearable size.
+//! Lists in pages, so that no response grows with the number of objects.
 
 use kube::api::ListParams;
 use kube::core::ObjectList;
 
-/// How many objects one answer holds.
+/// How many objects one page holds.
 const PAGE: u32 = 500;
 
-/// Hands each page of what `list` lists by `parameters` to `page`, one after the other. What is
-/// created meanwhile may be missed; what was there at the beginning is not.
+/// Lists with `list` and `parameters`, and passes each page to `page`, one after the other.
+///
+/// Objects that exist from the first page to the last are all listed; objects created in between
+/// may be missed.
 ///
 /// # Errors
-/// Those of `list`. A walk that takes longer than the API server remembers (minutes) ends in HTTP
-/// 410.
+/// Those of `list`. HTTP 410 if the API server has compacted the list's resourceVersion before the
+/// last page, which it does after some minutes.
 pub async fn each_page<K: Clone>(
     parameters: ListParams,
     list: impl AsyncFn(ListParams) -> kube::Result<ObjectList<K>>,

@@ -1,4 +1,4 @@
-//! The requests that acting sends, as values.
+//! The requests of all writes, as values.
 
 use http::Request;
 use http::header;
@@ -25,15 +25,15 @@ use crate::decide::plan::NewCopy;
 use crate::decide::stamp::Stamp;
 use crate::names;
 
-/// The answer of a write: its content is of no use to us.
+/// The response to a write: metadata only, since the content is known.
 pub type MetadataOnly = PartialObjectMeta<ConfigMap>;
 
-/// Asks for metadata only (Kubernetes API concepts, "metadata-only fetches").
+/// Requests a metadata-only response (Kubernetes API concepts, "metadata-only fetches").
 const ACCEPT_METADATA: header::HeaderValue = header::HeaderValue::from_static(
     "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
 );
 
-/// The copy at `at`, as it is created.
+/// The object to create at `at`.
 #[must_use]
 pub fn new_copy(at: &NamespacedName, copy: &NewCopy) -> ConfigMap {
     let NewCopy { markers, metadata, content } = copy;
@@ -56,10 +56,10 @@ pub fn new_copy(at: &NamespacedName, copy: &NewCopy) -> ConfigMap {
     }
 }
 
-/// A POST of `copy` that is answered with metadata only.
+/// A POST of `copy` with a metadata-only response.
 ///
 /// # Errors
-/// The copy cannot be written as JSON.
+/// The copy cannot be serialized.
 pub fn post(url: &str, copy: &ConfigMap) -> kube::Result<Request<Vec<u8>>> {
     let parameters = PostParams {
         field_manager: Some(names::FIELD_MANAGER.to_owned()),
@@ -70,10 +70,11 @@ pub fn post(url: &str, copy: &ConfigMap) -> kube::Result<Request<Vec<u8>>> {
     Ok(accepting_metadata("create", request.map_err(kube::Error::BuildRequest)?))
 }
 
-/// A DELETE of `name`, as it was `seen`, that is answered with metadata only.
+/// A DELETE of `name` with a metadata-only response, on condition that the object has the version
+/// `seen`.
 ///
 /// # Errors
-/// The name cannot be part of an address.
+/// The name is not valid in a URL.
 pub fn delete(url: &str, name: &str, seen: &Version) -> kube::Result<Request<Vec<u8>>> {
     let parameters = DeleteParams {
         preconditions: Some(Preconditions {
@@ -86,10 +87,10 @@ pub fn delete(url: &str, name: &str, seen: &Version) -> kube::Result<Request<Vec
     Ok(accepting_metadata("delete", request.map_err(kube::Error::BuildRequest)?))
 }
 
-/// A patch of the status of `name` that is answered with metadata only.
+/// A patch of the status of `name` with a metadata-only response.
 ///
 /// # Errors
-/// The name cannot be part of an address.
+/// The name is not valid in a URL.
 pub fn patch_status(url: &str, name: &str, patch: Patch) -> kube::Result<Request<Vec<u8>>> {
     let patch = kube::api::Patch::Json::<()>(patch);
     let request = kube::core::Request::new(url).patch_subresource(
@@ -101,14 +102,14 @@ pub fn patch_status(url: &str, name: &str, patch: Patch) -> kube::Result<Request
     Ok(accepting_metadata("patch_status", request.map_err(kube::Error::BuildRequest)?))
 }
 
-/// Patches are ours by field manager: what metadata tells of drift rests on it.
+/// Parameters of a patch by our field manager, on which drift detection by `managedFields` relies.
 #[must_use]
 pub fn patch_parameters() -> PatchParams {
     PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
-/// A patch that makes content, markers and metadata what they should be, if the copy is as it was
-/// `seen`. Other people's labels and annotations are left alone.
+/// A patch that sets content, markers and metadata, on condition that the copy has the version
+/// `seen`. Labels and annotations of others are left unchanged.
 #[must_use]
 pub fn update(seen: &Version, stamp: &Stamp, content: &Content) -> Patch {
     let Patch(mut operations) = restamp(seen, stamp);
@@ -120,10 +121,11 @@ pub fn update(seen: &Version, stamp: &Stamp, content: &Content) -> Patch {
     Patch(operations)
 }
 
-/// A patch that changes markers and metadata alone, if the copy is as it was `seen`.
+/// A patch that changes markers and metadata only, on condition that the copy has the version
+/// `seen`.
 #[must_use]
 pub fn restamp(seen: &Version, stamp: &Stamp) -> Patch {
-    let mut operations = vec![only_if_still(seen)];
+    let mut operations = vec![if_unchanged(seen)];
     for (map, changes) in [("labels", &stamp.labels), ("annotations", &stamp.annotations)] {
         if changes.map_is_missing && !changes.set.is_empty() {
             operations.push(add(["metadata", map], json!({})));
@@ -135,31 +137,32 @@ pub fn restamp(seen: &Version, stamp: &Stamp) -> Patch {
     Patch(operations)
 }
 
-/// A patch that adds our finalizer to `present`, if the sync is as it was `seen`.
+/// A patch that adds our finalizer to the finalizers `present`, on condition that the sync has the
+/// version `seen`.
 #[must_use]
 pub fn add_finalizer(seen: &Version, present: &[String]) -> Patch {
     let mut finalizers = present.to_vec();
     finalizers.push(names::FINALIZER.to_owned());
-    Patch(vec![only_if_still(seen), add(["metadata", "finalizers"], json!(finalizers))])
+    Patch(vec![if_unchanged(seen), add(["metadata", "finalizers"], json!(finalizers))])
 }
 
-/// A patch that removes our finalizer from `present`, and only ours, if the sync is as it was
-/// `seen`.
+/// A patch that removes our finalizer from the finalizers `present` and keeps the others, on
+/// condition that the sync has the version `seen`.
 #[must_use]
 pub fn remove_finalizer(seen: &Version, present: &[String]) -> Patch {
     let left: Vec<_> = present.iter().filter(|name| *name != names::FINALIZER).collect();
-    Patch(vec![only_if_still(seen), add(["metadata", "finalizers"], json!(left))])
+    Patch(vec![if_unchanged(seen), add(["metadata", "finalizers"], json!(left))])
 }
 
-/// A patch that replaces the whole status, if the sync is as it was `seen`.
+/// A patch that replaces the status, on condition that the sync has the version `seen`.
 #[must_use]
 pub fn replace_status(seen: &Version, status: &Value) -> Patch {
-    Patch(vec![only_if_still(seen), add(["status"], status.clone())])
+    Patch(vec![if_unchanged(seen), add(["status"], status.clone())])
 }
 
-/// Replacing the resourceVersion makes a patch compare-and-swap: the API server answers 409 to
-/// one that is out of date (Kubernetes API concepts, "resource versions").
-fn only_if_still(seen: &Version) -> PatchOperation {
+/// Makes a patch compare-and-swap: if the resourceVersion has changed, the API server responds with
+/// 409 (Kubernetes API concepts, "resource versions").
+fn if_unchanged(seen: &Version) -> PatchOperation {
     PatchOperation::Replace(ReplaceOperation {
         path: pointer(["metadata", "resourceVersion"]),
         value: json!(seen.resource_version),
@@ -178,7 +181,8 @@ fn pointer<const N: usize>(path: [&str; N]) -> PointerBuf {
     PointerBuf::from_tokens(path)
 }
 
-/// The name is that of the call's span, where kube's own calls have theirs.
+/// Requests a metadata-only response. `name` becomes the name of the request's span, as in kube's
+/// own calls.
 fn accepting_metadata(name: &'static str, mut request: Request<Vec<u8>>) -> Request<Vec<u8>> {
     request.extensions_mut().insert(name);
     request.headers_mut().insert(header::ACCEPT, ACCEPT_METADATA);

@@ -1,4 +1,4 @@
-//! Which copies may be orphans, as the cache knows them.
+//! The copies that may be orphans, according to the cache.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -10,11 +10,11 @@ use crate::cache::Entry;
 use crate::decide::orphans::OrphanCandidate;
 use crate::decide::orphans::OwnerState;
 
-/// What live looks at syncs found, by the name and the uid in the markers of their copies.
+/// The result of live reads of syncs, by the name and the uid in the markers of their copies.
 pub type Owners = HashMap<(NamespacedName, String), OwnerState>;
 
-/// Every marked copy whose sync is not among the living. How long it is known, and whether its
-/// sync was seen alive, the cache cannot tell.
+/// Every marked copy whose sync is not in the cache. The fields `known_for` and `seen_alive` are left
+/// at their defaults: they depend on the term of the leader, which the cache does not know.
 #[must_use]
 pub fn candidates(cache: &Cache, owners: &Owners) -> BTreeMap<NamespacedName, OrphanCandidate> {
     let candidate = |(at, entry): (NamespacedName, Entry)| {

@@ -111,7 +111,7 @@ async fn check_reports_each_fault_and_no_other() -> Result<()> {
     fixture.one_copy(&[("a", "1")]).await?;
     let kubeconfig = cluster.control_plane.kubeconfig();
     let output = configmapsync(kubeconfig, &["check"]).await?;
-    ensure!(output.code == 0 && output.printed.contains("All is well."), "{output:?}");
+    ensure!(output.code == 0 && output.printed.contains("All checks passed."), "{output:?}");
     for words in ["configmapsync-fence", "configmapsyncleaders", "1 of 1 replicas", "leads"] {
         ensure!(output.printed.contains(words), "{words}: {output:?}");
     }
@@ -121,12 +121,12 @@ async fn check_reports_each_fault_and_no_other() -> Result<()> {
     set_ready_replicas(&cluster, 1).await?;
 
     permissions::forbid(&cluster.control_plane, "configmaps", &["delete"]).await?;
-    ensure_wrong(&cluster, "configmaps everywhere", "may not delete").await?;
+    ensure_wrong(&cluster, "configmaps in the cluster", "lacks delete").await?;
     permissions::permit(&cluster.control_plane, "configmaps", &["delete"]).await?;
 
     let leaders = Api::<ConfigMapSyncLeader>::namespaced(fixture.client(), OPERATOR);
     let leader = leaders.get(OPERATOR).await?.spec.holder;
-    for (holder, words) in [("another", "another is announced"), (&leader, "")] {
+    for (holder, words) in [("another", "names another"), (&leader, "")] {
         let patch = Patch::Merge(json!({"spec": {"holder": holder}}));
         leaders.patch(OPERATOR, &PatchParams::default(), &patch).await?;
         if !words.is_empty() {

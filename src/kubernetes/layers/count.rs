@@ -1,4 +1,4 @@
-//! Counts what is asked of the API server, by what it answered.
+//! Counts requests by method, host and status code.
 
 use std::sync::Arc;
 use std::task::Context;
@@ -30,7 +30,7 @@ pub struct Counted<Inner> {
 // === impl CountRequests ===
 
 impl CountRequests {
-    /// Counts what `host` is asked.
+    /// A layer that counts the requests to `host` in `metrics`.
     #[must_use]
     pub fn new(host: String, metrics: Arc<Metrics>) -> Self {
         Self { host: host.into(), metrics }
@@ -47,9 +47,9 @@ impl<Inner> Layer<Inner> for CountRequests {
 
 // === impl Counted ===
 
-impl<Inner, Asked, Answered> Service<Request<Asked>> for Counted<Inner>
+impl<Inner, Sent, Received> Service<Request<Sent>> for Counted<Inner>
 where
-    Inner: Service<Request<Asked>, Response = Response<Answered>>,
+    Inner: Service<Request<Sent>, Response = Response<Received>>,
     Inner::Future: Send + 'static,
 {
     type Response = Inner::Response;
@@ -60,14 +60,14 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Asked>) -> Self::Future {
+    fn call(&mut self, request: Request<Sent>) -> Self::Future {
         let method = request.method().clone();
         let count = self.count.clone();
-        let answered = move |result: &Result<Response<Answered>, Inner::Error>| {
+        let record = move |result: &Result<Response<Received>, Inner::Error>| {
             let code = result.as_ref().ok().map(|response| response.status().as_u16());
             count.metrics.requests.count(method.as_str(), &count.host, code);
         };
-        self.inner.call(request).inspect(answered).boxed()
+        self.inner.call(request).inspect(record).boxed()
     }
 }
 
@@ -79,23 +79,23 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_was_answered_and_what_was_not_is_counted() {
+    async fn responses_and_errors_are_counted() {
         let metrics = Arc::new(Metrics::new(&[]));
         let layer = CountRequests::new("cluster:6443".to_owned(), Arc::clone(&metrics));
         let server = layer.layer(service_fn(|request: Request<&'static str>| async move {
             match *request.body() {
-                "gone" => Err("nobody there"),
+                "unreachable" => Err("connection refused"),
                 _ => Ok(Response::builder().status(409).body(()).unwrap()),
             }
         }));
-        for body in ["there", "there", "gone"] {
+        for body in ["reachable", "reachable", "unreachable"] {
             drop(server.clone().oneshot(Request::post("/").body(body).unwrap()).await);
         }
         let text = metrics.exposition();
         for (code, count) in [("409", 2), ("<error>", 1)] {
             let labels = format!(r#"code="{code}",host="cluster:6443",method="POST""#);
             let line = format!("rest_client_requests_total{{{labels}}} {count}");
-            assert!(text.contains(&line), "{line} is not in\n{text}");
+            assert!(text.contains(&line), "missing {line} in:\n{text}");
         }
     }
 }

@@ -1,15 +1,15 @@
-//! How long the API server may work on a request.
+//! The parameter `timeout`: how long the API server may work on a request.
 //!
-//! A request that nobody waits for any more may still be carried out: with etcd frozen, minutes
-//! later. The API server gives up when the parameter `timeout` says so, and then it is not.
+//! After a client has given up, the API server may still commit its request: with a stalled etcd,
+//! minutes later. The parameter bounds that time.
 
 use std::time::Duration;
 
 use http::Uri;
 use http::uri::PathAndQuery;
 
-/// Adds `timeout` to the query of `uri`, in milliseconds, rounded down. A request that cannot be
-/// limited stays as it is.
+/// Adds `timeout` to the query of `uri`, in milliseconds, rounded down. A URI that would become
+/// invalid is left unchanged.
 pub fn limit(uri: &mut Uri, timeout: Duration) {
     let separator = if uri.query().is_some_and(|query| !query.is_empty()) { "&" } else { "?" };
     let before = uri.path_and_query().map_or("/", PathAndQuery::as_str).trim_end_matches('?');
@@ -34,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn the_query_gets_one_parameter_more() {
+    fn the_timeout_is_appended_to_the_query() {
         assert_eq!(limited("/api/x?"), "/api/x?timeout=1500ms");
         assert_eq!(limited("/api/x?a=b"), "/api/x?a=b&timeout=1500ms");
         assert_eq!(limited("https://host:1/api/x"), "https://host:1/api/x?timeout=1500ms");

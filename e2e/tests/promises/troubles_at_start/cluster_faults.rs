@@ -131,7 +131,7 @@ async fn a_verb_without_which_nothing_is_seen_is_asked_for() -> Result<()> {
     may(&world, "list", false).await?;
 
     let replica = start(&world).await?;
-    let words = ["cannot list resource", "configmaps", "grant it to the operator's ServiceAccount"];
+    let words = ["cannot list resource", "configmaps", "grant this permission"];
     wait_complaint(&replica, &words).await?;
     stays_patient(&replica).await?;
 

@@ -1,0 +1,108 @@
+//! `SubjectAccessReview`: whether a user may do something.
+
+use k8s_openapi::api::authorization::v1::ResourceAttributes;
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use k8s_openapi::api::authorization::v1::SubjectAccessReviewSpec;
+use kube::Api;
+use kube::Client;
+use kube::api::PostParams;
+
+/// A user as the API server authenticates it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    name: String,
+    groups: Vec<String>,
+}
+
+/// One permission: a verb on a resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permission {
+    /// The verb, such as `create`.
+    pub verb: String,
+    /// The API group; empty for the core group.
+    pub group: String,
+    /// The resource in the plural, or `resource/subresource`.
+    pub resource: String,
+    /// The name of the object; `None` stands for all objects.
+    pub name: Option<String>,
+    /// The namespace; `None` stands for the whole cluster.
+    pub namespace: Option<String>,
+}
+
+// === impl User ===
+
+impl User {
+    /// The user `name`, without groups.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), groups: Vec::new() }
+    }
+
+    /// The ServiceAccount `name` in `namespace`, with the groups of every ServiceAccount.
+    #[must_use]
+    pub fn service_account(namespace: &str, name: &str) -> Self {
+        let groups = [
+            "system:authenticated".to_owned(),
+            "system:serviceaccounts".to_owned(),
+            format!("system:serviceaccounts:{namespace}"),
+        ];
+        Self { name: format!("system:serviceaccount:{namespace}:{name}"), groups: groups.into() }
+    }
+}
+
+// === impl Permission ===
+
+impl Permission {
+    fn attributes(&self) -> ResourceAttributes {
+        let (resource, subresource) = match self.resource.split_once('/') {
+            Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
+            None => (self.resource.as_str(), None),
+        };
+        ResourceAttributes {
+            namespace: self.namespace.clone(),
+            verb: Some(self.verb.clone()),
+            group: Some(self.group.clone()),
+            resource: Some(resource.to_owned()),
+            subresource,
+            name: self.name.clone(),
+            ..ResourceAttributes::default()
+        }
+    }
+}
+
+/// Whether `user` has `permission`. Requires the permission to create `SubjectAccessReviews`.
+///
+/// # Errors
+/// The API server rejects the review, or does not respond. That is not a denial.
+pub async fn is_allowed(
+    client: &Client,
+    user: &User,
+    permission: &Permission,
+) -> kube::Result<bool> {
+    let spec = SubjectAccessReviewSpec {
+        user: Some(user.name.clone()),
+        groups: Some(user.groups.clone()).filter(|groups| !groups.is_empty()),
+        resource_attributes: Some(permission.attributes()),
+        ..SubjectAccessReviewSpec::default()
+    };
+    let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
+    let reviews: Api<SubjectAccessReview> = Api::all(client.clone());
+    let reviewed = reviews.create(&PostParams::default(), &review).await?;
+    Ok(reviewed.status.is_some_and(|status| status.allowed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subresource_is_split_from_its_resource() {
+        let permission =
+            Permission { resource: "deployments/scale".into(), ..Permission::default() };
+        let attributes = permission.attributes();
+        assert_eq!(attributes.resource.as_deref(), Some("deployments"));
+        assert_eq!(attributes.subresource.as_deref(), Some("scale"));
+        let permission = Permission { resource: "pods".into(), ..Permission::default() };
+        assert_eq!(permission.attributes().subresource, None);
+    }
+}
