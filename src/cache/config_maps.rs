@@ -1,6 +1,5 @@
-//! What is known of `ConfigMaps`, from their metadata.
+//! `ConfigMaps`, from their metadata.
 
-mod orphans;
 #[cfg(test)]
 mod tests;
 
@@ -11,13 +10,13 @@ use std::collections::HashSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::api::namespaced_name::NamespacedName;
-use crate::cache::ConfigMapChange;
-use crate::cache::Entry;
+use crate::cache::change::ConfigMapChange;
+use crate::cache::change::Origin;
+use crate::cache::change::PendingChange;
+use crate::cache::entry::Entry;
 use crate::cache::key::Key;
 use crate::cache::packed::Packed;
-use crate::cache::pending_change::Origin;
-use crate::cache::pending_change::PendingChange;
-use crate::cache::reads_in_flight::Began;
+use crate::cache::reads_in_flight::ReadStart;
 use crate::cache::reads_in_flight::ReadsInFlight;
 use crate::cache::small_set::Few;
 use crate::decide::Content;
@@ -25,58 +24,60 @@ use crate::decide::content::Digest;
 use crate::decide::drift::FieldOwnership;
 use crate::decide::observed::Version;
 
-/// What is known of a name.
+/// What is known of the `ConfigMap` at one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CachedConfigMap {
-    /// A `ConfigMap` stands there.
+    /// It exists.
     Present(Box<Entry>),
-    /// Nothing stands there.
+    /// A live read has shown that it does not exist.
     Absent,
-    /// Nobody has looked since a sync first referred to it.
+    /// No list, event or read has shown it since a sync first referred to the name.
     Unknown,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct ConfigMaps {
-    entries: HashMap<Key, Kept>,
+    entries: HashMap<Key, Slot>,
     by_sync: HashMap<Box<str>, Few<Key>>,
-    /// Names that a sync refers to, and where a look found nothing.
+    /// Names that a sync refers to, and for which a live read returned 404.
     absent: HashSet<Key>,
     reads: ReadsInFlight,
     marked: usize,
     list: u64,
     is_listing: bool,
-    /// The resourceVersion up to which the watch has told everything, since the last list.
+    /// Since the last list: the resourceVersion up to which the watch has delivered every event.
     watched: Option<u128>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct Slot {
     entry: Packed<Entry>,
     is_marked: bool,
-    /// The list, complete or under way, during which this was last seen.
+    /// The latest list, complete or in progress, since which this was observed.
     list: u64,
-    /// What a call told before the watch.
-    news: Option<Box<PendingChange>>,
+    /// What a call has revealed, and the watch has yet to deliver.
+    pending: Option<Box<PendingChange>>,
 }
 
 // === impl ConfigMaps ===
 
 impl ConfigMaps {
-    pub(super) fn list_begins(&mut self) {
+    pub(super) fn begin_list(&mut self) {
         self.list += 1;
         self.is_listing = true;
         self.watched = None;
     }
 
-    pub(super) fn list_ends(&mut self) -> Vec<ConfigMapChange> {
+    pub(super) fn end_list(&mut self) -> Vec<ConfigMapChange> {
         self.is_listing = false;
-        let unseen = self.entries.iter().filter(|(_, kept)| kept.list != self.list);
-        let unseen: Vec<_> = unseen.map(|(at, _)| at.name()).collect();
-        unseen.iter().filter_map(|at| self.gone(at, None, Origin::Watch, |_| false)).collect()
+        let unlisted = self.entries.iter().filter(|(_, slot)| slot.list != self.list);
+        let unlisted: Vec<_> = unlisted.map(|(at, _)| at.name()).collect();
+        unlisted.iter().filter_map(|at| self.remove(at, None, Origin::Watch, |_| false)).collect()
     }
 
-    pub(super) fn seen(
+    /// Records an observed `ConfigMap`, unless it is older than the known version, or neither marked
+    /// nor referred to by a sync. Returns the change, if it is one.
+    pub(super) fn apply(
         &mut self,
         metadata: &ObjectMeta,
         origin: Origin,
@@ -85,50 +86,62 @@ impl ConfigMaps {
         let at = NamespacedName::new(metadata.namespace.clone()?, metadata.name.clone()?);
         let key = Key::from(&at);
         let entry = Entry::of(metadata)?;
-        self.reads.tell(&key);
+        self.reads.record_observation(&key);
         if origin == Origin::Watch && !self.is_listing {
             self.watched = self.watched.max(entry.version.number());
         }
-        if origin == Origin::Write && self.is_overtaken(&key, &entry.version) {
+        if origin == Origin::Write && self.is_overtaken_by_watch(&key, &entry.version) {
             return None;
         }
-        if let Some(kept) = self.entries.get_mut(&key) {
-            let known = kept.entry.unpack();
-            let first_in_this_list = kept.list != self.list;
-            kept.list = self.list;
+        if let Some(slot) = self.entries.get_mut(&key) {
+            let known = slot.entry.unpack();
+            let is_first_in_list = slot.list != self.list;
+            slot.list = self.list;
             let is_same = known.as_ref().is_some_and(|known| known.version == entry.version);
             let is_older = known.is_some_and(|known| entry.is_not_newer_than(&known));
-            let is_believed = first_in_this_list || origin == Origin::Read;
+            // After a restore of etcd, a list or a live read returns lower resourceVersions.
+            let may_go_back = is_first_in_list || origin == Origin::Read;
             if is_same && origin == Origin::Watch {
-                return kept.news.take().map(|news| ConfigMapChange::late(at, *news));
+                let pending = slot.pending.take();
+                return pending.map(|pending| ConfigMapChange::delivered(at, *pending));
             }
-            if is_same || (is_older && !is_believed) {
+            if is_same || (is_older && !may_go_back) {
                 return None;
             }
         }
         if entry.markers.is_none() && !is_referred_to(&at) {
-            return self.gone(&at, None, Origin::Read, |_| false);
+            return self.remove(&at, None, Origin::Read, |_| false);
         }
-        let packed = Packed::of(&entry)?;
+        self.insert(at, key, &entry, origin)
+    }
+
+    fn insert(
+        &mut self,
+        at: NamespacedName,
+        key: Key,
+        entry: &Entry,
+        origin: Origin,
+    ) -> Option<ConfigMapChange> {
+        let packed = Packed::of(entry)?;
         let mut sync_uids = BTreeSet::from_iter(entry.sync_uid().cloned());
         self.absent.remove(&key);
-        let before = self.remove(&key);
-        let (known, old_news) = before.unzip();
+        let (known, before) = self.take(&key).unzip();
         sync_uids.extend(known.as_ref().and_then(|known| known.sync_uid().cloned()));
-        let old_news = old_news.flatten();
-        let news = PendingChange::after(origin, &sync_uids, entry.sync_uid(), old_news.as_deref());
-        sync_uids.extend(old_news.into_iter().flat_map(|news| news.sync_uids));
+        let before = before.flatten();
+        let pending = PendingChange::after(origin, &sync_uids, entry.sync_uid(), before.as_deref());
+        sync_uids.extend(before.into_iter().flat_map(|before| before.sync_uids));
         if let Some(uid) = entry.sync_uid() {
-            let places = self.by_sync.remove(uid.as_str());
-            self.by_sync.insert(uid.as_str().into(), Few::insert(places, key.clone()));
+            let copies = self.by_sync.remove(uid.as_str());
+            self.by_sync.insert(uid.as_str().into(), Few::insert(copies, key.clone()));
             self.marked += 1;
         }
         let is_marked = entry.markers.is_some();
-        self.entries.insert(key, Kept { entry: packed, is_marked, list: self.list, news });
+        self.entries.insert(key, Slot { entry: packed, is_marked, list: self.list, pending });
         Some(ConfigMapChange { at, sync_uids, caused_by: None })
     }
 
-    pub(super) fn gone(
+    /// Removes the `ConfigMap` with this uid; without a uid, whichever is at `at`.
+    pub(super) fn remove(
         &mut self,
         at: &NamespacedName,
         uid: Option<&str>,
@@ -136,24 +149,25 @@ impl ConfigMaps {
         is_referred_to: impl FnOnce(&NamespacedName) -> bool,
     ) -> Option<ConfigMapChange> {
         let key = Key::from(at);
-        self.reads.tell(&key);
-        let Some(kept) = self.entries.get(&key) else {
-            // Whoever deleted it, or looked, knew before: the others learn it now.
-            let concerns = origin == Origin::Watch && is_referred_to(at);
-            return concerns.then(|| ConfigMapChange::late(at.clone(), PendingChange::default()));
+        self.reads.record_observation(&key);
+        let Some(slot) = self.entries.get(&key) else {
+            // Removed earlier by a call of one sync: the watch wakes the others.
+            let is_delivered = origin == Origin::Watch && is_referred_to(at);
+            return is_delivered
+                .then(|| ConfigMapChange::delivered(at.clone(), PendingChange::default()));
         };
-        if let Some((uid, known)) = uid.zip(kept.entry.unpack())
+        if let Some((uid, known)) = uid.zip(slot.entry.unpack())
             && known.version.uid != uid
         {
             return None;
         }
-        let (known, news) = self.remove(&key)?;
+        let (known, pending) = self.take(&key)?;
         let mut sync_uids = BTreeSet::from_iter(known.sync_uid().cloned());
-        sync_uids.extend(news.into_iter().flat_map(|news| news.sync_uids));
+        sync_uids.extend(pending.into_iter().flat_map(|pending| pending.sync_uids));
         Some(ConfigMapChange { at: at.clone(), sync_uids, caused_by: None })
     }
 
-    pub(super) fn begin_read(&mut self, at: &NamespacedName) -> Began {
+    pub(super) fn begin_read(&mut self, at: &NamespacedName) -> ReadStart {
         self.reads.begin(Key::from(at))
     }
 
@@ -161,65 +175,73 @@ impl ConfigMaps {
         self.reads.end(&Key::from(at));
     }
 
-    /// A read has found this. Where nothing was told since it began, it is believed, even if its
-    /// resourceVersion is lower than what is known: storage was restored to an earlier state.
-    pub(super) fn found(
+    /// Records the response to a live read that began at `start`. If nothing was observed since, the
+    /// response counts even with a lower resourceVersion: etcd was restored.
+    pub(super) fn record_found(
         &mut self,
         metadata: &ObjectMeta,
-        began: Began,
+        start: ReadStart,
         is_referred_to: impl FnOnce(&NamespacedName) -> bool,
     ) {
         let (Some(namespace), Some(name)) = (&metadata.namespace, &metadata.name) else { return };
         let key = Key::from(&NamespacedName::new(namespace, name));
-        if !self.reads.is_overtaken(&key, began) || self.is_later_version(&key, metadata) {
-            self.seen(metadata, Origin::Read, is_referred_to);
+        if !self.reads.is_overtaken(&key, start) || self.is_later_version(&key, metadata) {
+            self.apply(metadata, Origin::Read, is_referred_to);
         }
     }
 
-    /// A read has found nothing.
-    pub(super) fn found_nothing(
+    /// Records that a live read that began at `start` returned 404.
+    pub(super) fn record_not_found(
         &mut self,
         at: &NamespacedName,
-        began: Began,
+        start: ReadStart,
         is_referred_to: impl FnOnce(&NamespacedName) -> bool,
     ) {
         let key = Key::from(at);
-        if self.reads.is_overtaken(&key, began) {
+        if self.reads.is_overtaken(&key, start) {
             return;
         }
-        self.gone(at, None, Origin::Read, |_| false);
+        self.remove(at, None, Origin::Read, |_| false);
         if is_referred_to(at) {
             self.absent.insert(key);
         }
     }
 
-    /// Drops what carries no mark and is not to be kept.
+    /// Drops the unmarked `ConfigMaps` except those that `is_kept` accepts.
     pub(super) fn retain(&mut self, is_kept: impl Fn(&NamespacedName) -> bool) {
         self.absent.retain(|at| is_kept(&at.name()));
-        self.entries.retain(|at, kept| kept.is_marked || is_kept(&at.name()));
+        self.entries.retain(|at, slot| slot.is_marked || is_kept(&at.name()));
     }
 
-    pub(super) fn no_longer_referred_to(&mut self, at: &NamespacedName) {
+    /// Drops the `ConfigMap` at `at` if it is unmarked.
+    pub(super) fn drop_unmarked(&mut self, at: &NamespacedName) {
         let key = Key::from(at);
         self.absent.remove(&key);
-        if self.entries.get(&key).is_some_and(|kept| !kept.is_marked) {
+        if self.entries.get(&key).is_some_and(|slot| !slot.is_marked) {
             self.entries.remove(&key);
         }
     }
 
-    pub(super) fn record_content(&mut self, at: &NamespacedName, version: &Version, read: Digest) {
-        if let Some(kept) = self.entries.get_mut(&Key::from(at))
-            && let Some(mut entry) = kept.entry.unpack()
+    /// Records the digest of content that was read at `version`, if that is the known version.
+    pub(super) fn record_content(
+        &mut self,
+        at: &NamespacedName,
+        version: &Version,
+        digest: Digest,
+    ) {
+        if let Some(slot) = self.entries.get_mut(&Key::from(at))
+            && let Some(mut entry) = slot.entry.unpack()
             && entry.version == *version
         {
-            entry.read = Some(read);
-            kept.keep(&entry);
+            entry.read = Some(digest);
+            slot.replace(&entry);
         }
     }
 
-    /// Our patch of the version `seen` was answered with `metadata`. It wrote `content`, or left
-    /// the content as it was: where metadata cannot tell, that is known without a read.
-    pub(super) fn written(
+    /// Records the response `metadata` to our patch of the version `seen`. The patch wrote `content`,
+    /// or left the content unchanged: either way the content is known, even where metadata alone
+    /// would not suffice.
+    pub(super) fn record_patch(
         &mut self,
         metadata: &ObjectMeta,
         seen: &Version,
@@ -229,14 +251,14 @@ impl ConfigMaps {
         let key = Key::from(&NamespacedName::new(namespace, name));
         let before = self.entry(&key).filter(|before| before.version == *seen);
         let before = before.and_then(|before| before.read);
-        self.seen(metadata, Origin::Write, |_| true);
-        if let Some(kept) = self.entries.get_mut(&key)
-            && let Some(mut entry) = kept.entry.unpack()
+        self.apply(metadata, Origin::Write, |_| true);
+        if let Some(slot) = self.entries.get_mut(&key)
+            && let Some(mut entry) = slot.entry.unpack()
             && entry.fields == FieldOwnership::Suspect
             && Some(&entry.version.resource_version) == metadata.resource_version.as_ref()
         {
             entry.read = content.map(Content::digest).or(before);
-            kept.keep(&entry);
+            slot.replace(&entry);
         }
     }
 
@@ -253,31 +275,44 @@ impl ConfigMaps {
         self.by_sync.get(sync_uid).into_iter().flat_map(Few::iter).map(Key::name).collect()
     }
 
+    /// The marked copies whose sync does not exist. The cost grows with the number of syncs, not of
+    /// copies.
+    pub(super) fn orphans(
+        &self,
+        sync_exists: impl Fn(&str) -> bool,
+    ) -> Vec<(NamespacedName, Entry)> {
+        let dead = self.by_sync.iter().filter(|(uid, _)| !sync_exists(uid));
+        dead.flat_map(|(_, copies)| copies.iter())
+            .filter_map(|at| Some((at.name(), self.entry(at)?)))
+            .collect()
+    }
+
     pub(super) fn marked_copies(&self) -> usize {
         self.marked
     }
 
+    /// The uids of the syncs that have a copy in `namespace`.
     pub(super) fn sync_uids_in<'a>(
         &'a self,
         namespace: &'a str,
     ) -> impl Iterator<Item = &'a str> + 'a {
         let first = Key::from(&NamespacedName::new(namespace, ""));
-        let has_one = move |places: &Few<Key>| {
-            places.first_from(&first).is_some_and(|at| at.is_in(namespace))
+        let has_copy = move |copies: &Few<Key>| {
+            copies.first_from(&first).is_some_and(|at| at.is_in(namespace))
         };
-        let syncs = self.by_sync.iter().filter(move |(_, places)| has_one(places));
+        let syncs = self.by_sync.iter().filter(move |(_, copies)| has_copy(copies));
         syncs.map(|(uid, _)| &**uid)
     }
 
-    /// Whether the watch has told of a written version before its answer came, and that it is gone
-    /// again: the answer would bring back what is not there. Events come in the order of their
+    /// Whether the watch has already delivered the `written` version, and its deletion: recording
+    /// the late response would revive a deleted object. Events arrive in the order of their
     /// resourceVersions (Kubernetes API concepts, "efficient detection of changes").
-    fn is_overtaken(&self, key: &Key, written: &Version) -> bool {
-        let is_told = written.number().is_some_and(|number| Some(number) <= self.watched);
-        is_told && self.entry(key).is_none_or(|known| known.version.uid != written.uid)
+    fn is_overtaken_by_watch(&self, key: &Key, written: &Version) -> bool {
+        let is_delivered = written.number().is_some_and(|number| Some(number) <= self.watched);
+        is_delivered && self.entry(key).is_none_or(|known| known.version.uid != written.uid)
     }
 
-    /// Whether this is of the object that is known, and newer.
+    /// Whether `metadata` is of the known object, and newer.
     fn is_later_version(&self, key: &Key, metadata: &ObjectMeta) -> bool {
         self.entry(key).zip(Entry::of(metadata)).is_some_and(|(known, found)| {
             known.version.uid == found.version.uid && !found.is_not_newer_than(&known)
@@ -288,26 +323,26 @@ impl ConfigMaps {
         self.entries.get(key)?.entry.unpack()
     }
 
-    fn remove(&mut self, key: &Key) -> Option<(Entry, Option<Box<PendingChange>>)> {
-        let kept = self.entries.remove(key)?;
-        let entry = kept.entry.unpack()?;
+    fn take(&mut self, key: &Key) -> Option<(Entry, Option<Box<PendingChange>>)> {
+        let slot = self.entries.remove(key)?;
+        let entry = slot.entry.unpack()?;
         if let Some(uid) = entry.sync_uid()
-            && let Some(places) = self.by_sync.remove(uid.as_str())
+            && let Some(copies) = self.by_sync.remove(uid.as_str())
         {
             self.marked -= 1;
-            if let Some(left) = places.without(key) {
+            if let Some(left) = copies.without(key) {
                 self.by_sync.insert(uid.as_str().into(), left);
             }
         }
-        Some((entry, kept.news))
+        Some((entry, slot.pending))
     }
 }
 
-// === impl Kept ===
+// === impl Slot ===
 
-impl Kept {
-    /// Keeps more of the same version.
-    fn keep(&mut self, entry: &Entry) {
+impl Slot {
+    /// Replaces the entry by one of the same version.
+    fn replace(&mut self, entry: &Entry) {
         if let Some(packed) = Packed::of(entry) {
             self.entry = packed;
         }

@@ -1,4 +1,4 @@
-//! What is kept of one `ConfigMap`.
+//! One `ConfigMap` in the cache.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -30,27 +30,27 @@ pub struct Entry {
     pub version: Version,
     /// Whether it is being deleted.
     pub deleting: bool,
-    /// Whether its owner forbids copying it.
+    /// Whether its annotation `no-copy` forbids copying it.
     pub no_copy: bool,
-    /// Who its label `app.kubernetes.io/managed-by` names.
+    /// The tool that its label `app.kubernetes.io/managed-by` names.
     pub managed_by: ManagedBy,
     /// Whether it has owner references.
     pub has_owner_references: bool,
-    /// Its labels and annotations that are not our markers. Of what carries no mark, only whether
-    /// there are any is kept.
+    /// Its labels and annotations that are not our markers. Without markers, only whether there are
+    /// any.
     pub other_metadata: OtherMetadata,
-    /// Our markers on it, if there are any.
+    /// Its ownership markers, if it has any.
     pub markers: Option<Markers>,
-    /// What its metadata tells of its content.
+    /// Which manager owns its content, by its `managedFields`.
     pub fields: FieldOwnership,
-    /// Its content, if it was read at this version.
+    /// The digest of its content, if that was read at this version.
     pub read: Option<Digest>,
 }
 
 // === impl Entry ===
 
 impl Entry {
-    /// What is kept of an object with this metadata; `None` if it lacks uid or resourceVersion.
+    /// The entry for an object with this metadata; `None` if it lacks uid or resourceVersion.
     #[must_use]
     pub fn of(metadata: &ObjectMeta) -> Option<Self> {
         let label = |key| metadata.labels.as_ref().and_then(|labels| labels.get(key));
@@ -81,9 +81,9 @@ impl Entry {
         self.markers.as_ref().map(|markers| &markers.sync_uid)
     }
 
-    /// Whether this is the same as, or comes before, `other`. Within one uid resourceVersions
-    /// grow (Kubernetes 1.35, "resource versions"); where they cannot be compared, the later
-    /// news is believed.
+    /// Whether this is the version of `other`, or an older one of the same uid. resourceVersions of
+    /// one uid grow (Kubernetes 1.35, "resource versions"); of two that cannot be compared, the
+    /// one observed later counts as newer.
     #[must_use]
     pub fn is_not_newer_than(&self, other: &Self) -> bool {
         if self.version == other.version {
@@ -126,7 +126,7 @@ impl Entry {
 }
 
 fn other_metadata(metadata: &ObjectMeta, is_marked: bool) -> OtherMetadata {
-    let of = |map: Option<&BTreeMap<String, String>>, ours: &BTreeSet<&str>| {
+    let other_keys = |map: Option<&BTreeMap<String, String>>, ours: &BTreeSet<&str>| {
         if is_marked {
             OtherKeys::of(map, |key| ours.contains(key))
         } else {
@@ -135,7 +135,7 @@ fn other_metadata(metadata: &ObjectMeta, is_marked: bool) -> OtherMetadata {
     };
     let (labels, annotations) = owned_metadata(metadata.managed_fields.as_deref());
     OtherMetadata {
-        labels: of(metadata.labels.as_ref(), &labels),
-        annotations: of(metadata.annotations.as_ref(), &annotations),
+        labels: other_keys(metadata.labels.as_ref(), &labels),
+        annotations: other_keys(metadata.annotations.as_ref(), &annotations),
     }
 }

@@ -1,24 +1,24 @@
-//! A name as tables keep it: its text once, shared by all entries of a table that speak of it.
+//! A name as key of a table: one string, shared by all entries that contain it.
 
 use std::borrow::Borrow;
 use std::sync::Arc;
 
 use crate::api::namespaced_name::NamespacedName;
 
-/// `namespace/name`. Keys of one namespace are next to each other in the order of keys.
+/// `namespace/name`. In the order of keys, the keys of one namespace are adjacent.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Key(Arc<str>);
 
 // === impl Key ===
 
 impl Key {
-    /// The name that this stands for.
+    /// The name in two parts.
     pub(super) fn name(&self) -> NamespacedName {
         let (namespace, name) = self.0.split_once('/').unwrap_or_default();
         NamespacedName::new(namespace, name)
     }
 
-    /// Whether it is a name in `namespace`.
+    /// Whether the name is in `namespace`.
     pub(super) fn is_in(&self, namespace: &str) -> bool {
         self.0.strip_prefix(namespace).is_some_and(|rest| rest.starts_with('/'))
     }
@@ -47,13 +47,13 @@ mod tests {
     }
 
     #[test]
-    fn it_stands_for_the_name_that_it_was_made_of() {
+    fn a_key_converts_back_to_its_name() {
         let name = NamespacedName::new("team-a", "settings.v2");
         assert_eq!(Key::from(&name).name(), name);
     }
 
     #[test]
-    fn keys_of_one_namespace_are_next_to_each_other() {
+    fn keys_of_one_namespace_are_adjacent() {
         let others = [key("team-a", "z"), key("team.a", "z"), key("tea", "z"), key("teams", "a")];
         let keys: BTreeSet<_> =
             others.into_iter().chain([key("team", "a"), key("team", "b")]).collect();

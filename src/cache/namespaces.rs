@@ -1,4 +1,4 @@
-//! What is known of namespaces.
+//! Namespaces.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use kube::core::Selector;
 use crate::decide::destinations::selects;
 use crate::decide::observed::NamespaceState;
 
-/// What matters of a namespace.
+/// The fields of a namespace that decisions depend on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NamespaceFacts {
     /// `metadata.uid`
@@ -21,26 +21,26 @@ pub struct NamespaceFacts {
     pub labels: BTreeMap<String, String>,
 }
 
-/// A namespace showed up, changed, or went away.
+/// A namespace was created, changed or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamespaceChange {
-    /// Which.
+    /// Name of the namespace.
     pub name: String,
-    /// What was known of it, if it was there.
+    /// Its facts before, if it existed.
     pub before: Option<NamespaceFacts>,
-    /// What is known of it now, if it is there.
+    /// Its facts now, if it exists.
     pub after: Option<NamespaceFacts>,
 }
 
 #[derive(Debug)]
 pub(super) struct Namespaces {
     protected: BTreeSet<String>,
-    known: HashMap<String, Kept>,
+    by_name: HashMap<String, CachedNamespace>,
     list: u64,
 }
 
 #[derive(Clone, Debug)]
-struct Kept {
+struct CachedNamespace {
     facts: NamespaceFacts,
     list: u64,
 }
@@ -48,7 +48,7 @@ struct Kept {
 // === impl NamespaceChange ===
 
 impl NamespaceChange {
-    /// Whether nothing but labels has changed.
+    /// Whether only labels have changed.
     #[must_use]
     pub fn is_of_labels_only(&self) -> bool {
         let without_labels = |facts: &NamespaceFacts| (facts.uid.clone(), facts.terminating);
@@ -63,52 +63,52 @@ impl NamespaceChange {
 
 impl Namespaces {
     pub(super) fn new(protected: BTreeSet<String>) -> Self {
-        Self { protected, known: HashMap::new(), list: 0 }
+        Self { protected, by_name: HashMap::new(), list: 0 }
     }
 
-    pub(super) fn list_begins(&mut self) {
+    pub(super) fn begin_list(&mut self) {
         self.list += 1;
     }
 
-    pub(super) fn list_ends(&mut self) -> Vec<NamespaceChange> {
+    pub(super) fn end_list(&mut self) -> Vec<NamespaceChange> {
         let current = self.list;
-        let gone: Vec<_> = self
-            .known
+        let unlisted: Vec<_> = self
+            .by_name
             .iter()
-            .filter(|(_, kept)| kept.list != current)
+            .filter(|(_, cached)| cached.list != current)
             .map(|(name, _)| name.clone())
             .collect();
-        gone.iter().filter_map(|name| self.gone(name)).collect()
+        unlisted.iter().filter_map(|name| self.remove(name)).collect()
     }
 
-    pub(super) fn seen(&mut self, metadata: &ObjectMeta) -> Option<NamespaceChange> {
+    pub(super) fn apply(&mut self, metadata: &ObjectMeta) -> Option<NamespaceChange> {
         let name = metadata.name.clone()?;
         let facts = NamespaceFacts {
             uid: metadata.uid.clone(),
             terminating: metadata.deletion_timestamp.is_some(),
             labels: metadata.labels.clone().unwrap_or_default(),
         };
-        let kept = Kept { facts: facts.clone(), list: self.list };
-        let before = self.known.insert(name.clone(), kept).map(|before| before.facts);
+        let cached = CachedNamespace { facts: facts.clone(), list: self.list };
+        let before = self.by_name.insert(name.clone(), cached).map(|before| before.facts);
         let after = Some(facts);
         (before != after).then_some(NamespaceChange { name, before, after })
     }
 
-    pub(super) fn gone(&mut self, name: &str) -> Option<NamespaceChange> {
-        let kept = self.known.remove(name)?;
+    pub(super) fn remove(&mut self, name: &str) -> Option<NamespaceChange> {
+        let cached = self.by_name.remove(name)?;
         let name = name.to_owned();
-        Some(NamespaceChange { name, before: Some(kept.facts), after: None })
+        Some(NamespaceChange { name, before: Some(cached.facts), after: None })
     }
 
     pub(super) fn state(&self, name: &str) -> NamespaceState {
-        self.state_of(name, self.known.get(name).map(|kept| &kept.facts))
+        self.state_of(name, self.by_name.get(name).map(|cached| &cached.facts))
     }
 
     pub(super) fn uid(&self, name: &str) -> Option<String> {
-        self.known.get(name)?.facts.uid.clone()
+        self.by_name.get(name)?.facts.uid.clone()
     }
 
-    /// Whether a namespace of these facts is selected.
+    /// Whether `selector` selects the namespace `name` if it has these `facts`.
     pub(super) fn is_selected(
         &self,
         selector: &Selector,
@@ -119,13 +119,13 @@ impl Namespaces {
             .is_some_and(|facts| selects(selector, self.state_of(name, Some(facts)), &facts.labels))
     }
 
-    /// Whether a namespace, as it is known, is selected.
+    /// Whether `selector` selects the namespace `name`.
     pub(super) fn is_selected_now(&self, selector: &Selector, name: &str) -> bool {
-        self.is_selected(selector, name, self.known.get(name).map(|kept| &kept.facts))
+        self.is_selected(selector, name, self.by_name.get(name).map(|cached| &cached.facts))
     }
 
-    pub(super) fn selected(&self, selector: &Selector) -> BTreeSet<String> {
-        let names = self.known.keys().filter(|name| self.is_selected_now(selector, name));
+    pub(super) fn matching(&self, selector: &Selector) -> BTreeSet<String> {
+        let names = self.by_name.keys().filter(|name| self.is_selected_now(selector, name));
         names.cloned().collect()
     }
 
@@ -148,38 +148,38 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_is_news_once_and_when_it_is_another() {
+    fn a_namespace_changes_once_and_when_recreated() {
         let mut namespaces = Namespaces::new(BTreeSet::new());
-        assert!(namespaces.seen(&named("app", "1")).is_some());
-        assert!(namespaces.seen(&named("app", "1")).is_none());
-        assert!(namespaces.seen(&named("app", "2")).is_some(), "re-created under the same name");
+        assert!(namespaces.apply(&named("app", "1")).is_some());
+        assert!(namespaces.apply(&named("app", "1")).is_none());
+        assert!(namespaces.apply(&named("app", "2")).is_some(), "re-created under the same name");
     }
 
     #[test]
-    fn a_label_is_news_of_labels_only() {
+    fn a_changed_label_is_a_change_of_labels_only() {
         let mut namespaces = Namespaces::new(BTreeSet::new());
-        assert!(!namespaces.seen(&named("app", "1")).unwrap().is_of_labels_only());
+        assert!(!namespaces.apply(&named("app", "1")).unwrap().is_of_labels_only());
         let labels = Some(BTreeMap::from([("team".to_owned(), "a".to_owned())]));
-        let change = namespaces.seen(&ObjectMeta { labels, ..named("app", "1") }).unwrap();
+        let change = namespaces.apply(&ObjectMeta { labels, ..named("app", "1") }).unwrap();
         assert!(change.is_of_labels_only());
-        assert!(!namespaces.gone("app").unwrap().is_of_labels_only());
+        assert!(!namespaces.remove("app").unwrap().is_of_labels_only());
     }
 
     #[test]
-    fn a_list_takes_away_what_is_not_in_it() {
+    fn a_list_removes_namespaces_that_it_lacks() {
         let mut namespaces = Namespaces::new(BTreeSet::new());
-        namespaces.seen(&named("app", "1"));
-        namespaces.list_begins();
-        let gone: Vec<_> = namespaces.list_ends().into_iter().map(|change| change.name).collect();
+        namespaces.apply(&named("app", "1"));
+        namespaces.begin_list();
+        let gone: Vec<_> = namespaces.end_list().into_iter().map(|change| change.name).collect();
         assert_eq!(gone, ["app"]);
         assert_eq!(namespaces.state("app"), NamespaceState::Missing);
     }
 
     #[test]
-    fn a_protected_namespace_stays_protected_whatever_is_seen() {
+    fn a_protected_namespace_stays_protected() {
         let mut namespaces = Namespaces::new(BTreeSet::from(["kube-system".to_owned()]));
-        namespaces.seen(&named("kube-system", "1"));
+        namespaces.apply(&named("kube-system", "1"));
         assert_eq!(namespaces.state("kube-system"), NamespaceState::Protected);
-        assert!(namespaces.selected(&Selector::default()).is_empty());
+        assert!(namespaces.matching(&Selector::default()).is_empty());
     }
 }

@@ -1,13 +1,13 @@
-//! Things that there are many of, as bytes: a third of their size or less, in one piece of memory
-//! instead of a dozen.
+//! Serialized values: for the many entries of the cache, at most a third of the size in memory, in
+//! one allocation instead of a dozen.
 
 use std::marker::PhantomData;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A `T`, packed. Unpacking one costs about a microsecond: whoever asks has a call to make that
-/// takes a thousand times as long.
+/// A serialized `T`. Unpacking costs about a microsecond, a thousandth of the API call that usually
+/// follows.
 #[derive(Debug)]
 pub(super) struct Packed<T> {
     bytes: Box<[u8]>,
@@ -17,13 +17,13 @@ pub(super) struct Packed<T> {
 // === impl Packed ===
 
 impl<T: Serialize + DeserializeOwned> Packed<T> {
-    /// Packs `value`. `None` if it cannot be packed, as nothing that consists of plain data.
+    /// Packs `value`. `None` if it cannot be serialized, which does not happen for plain data.
     pub(super) fn of(value: &T) -> Option<Self> {
         let bytes = postcard::to_allocvec(value).ok()?;
         Some(Self { bytes: bytes.into(), of: PhantomData })
     }
 
-    /// The value. `None` if it cannot be read back, as nothing that was packed here.
+    /// The value. `None` if it cannot be deserialized, which does not happen for a packed value.
     pub(super) fn unpack(&self) -> Option<T> {
         postcard::from_bytes(&self.bytes).ok()
     }
@@ -69,7 +69,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_entry_comes_out_as_it_went_in(entry in any_entry()) {
+        fn an_unpacked_entry_equals_the_packed_one(entry in any_entry()) {
             prop_assert_eq!(Packed::of(&entry).unwrap().unpack(), Some(entry));
         }
     }

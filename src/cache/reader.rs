@@ -1,48 +1,48 @@
-//! Reads of live `ConfigMaps`. What is seen is noted in the cache at once.
+//! Live reads of `ConfigMaps`, recorded in the cache.
 //!
-//! A source is read once per version, however many syncs it has: whoever asks while another reads
-//! waits for that answer, and gets the same content for as long as anybody still holds it. Nothing
-//! is held here.
+//! # Guarantees
+//! A source is read once per version, however many syncs share it: concurrent callers wait for one
+//! read, and later callers share its content while any caller still holds it. The reader itself
+//! holds no content.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::Weak;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Api;
 use kube::Client;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::access::rule;
 use crate::api::namespaced_name::NamespacedName;
-use crate::cache::Cache;
-use crate::cache::CachedConfigMap;
+use crate::cache::config_maps::CachedConfigMap;
+use crate::cache::store::Cache;
 use crate::decide::Content;
 use crate::decide::content::Digest;
 use crate::decide::observed::Version;
 use crate::kubernetes::error::ApiFailure;
 
-/// What was read of a `ConfigMap`.
+/// A `ConfigMap` as a live read has returned it.
 #[derive(Clone, Debug)]
 pub struct LiveConfigMap {
-    /// The version that this is the content of; the cache may know a later one by now.
+    /// The version of the content. The cache may hold a later one by now.
     pub version: Version,
-    /// Its content.
+    /// The content.
     pub content: Arc<Content>,
-    /// What is kept of its content.
+    /// The digest of the content.
     pub digest: Digest,
 }
 
-/// A content that somebody may still hold, and the version that it was read at.
+/// The last content read of one `ConfigMap`, while a caller holds it, and its version.
 type Shared = Option<(Version, Digest, Weak<Content>)>;
 
-/// How many reads are in flight at a time. Each holds a whole `ConfigMap` and a connection.
+/// How many reads are in flight at a time. Each holds a `ConfigMap` and a connection.
 const CONCURRENT_READS: usize = 32;
 
-/// Reads whole `ConfigMaps`.
+/// Reads `ConfigMaps` from the API server.
 pub struct Reader {
     client: Client,
     cache: Arc<Cache>,
@@ -53,25 +53,25 @@ pub struct Reader {
 // === impl Reader ===
 
 impl Reader {
-    /// A reader that notes what it sees in `cache`.
+    /// A reader that records what it reads in `cache`.
     #[must_use]
     pub fn new(client: Client, cache: Arc<Cache>) -> Self {
         let permits = Semaphore::new(CONCURRENT_READS);
         Self { client, cache, shared: Mutex::default(), permits }
     }
 
-    /// Reads the `ConfigMap` at `at`; `None` if there is none.
+    /// Reads the `ConfigMap` at `at`; `None` if it does not exist.
     ///
     /// # Errors
-    /// The API server refused, or did not answer.
+    /// The API server rejects the read, or does not respond.
     pub async fn read(&self, at: &NamespacedName) -> Result<Option<LiveConfigMap>, ApiFailure> {
-        // Never closed, so a permit always comes.
+        // The semaphore is never closed, so a permit is always granted.
         let _permit = self.permits.acquire().await;
         let pending = self.cache.begin_read(at);
         let config_map = match self.api(at).get_opt(&at.name).await {
             Ok(Some(config_map)) => config_map,
             Ok(None) => {
-                pending.found_nothing();
+                pending.not_found();
                 return Ok(None);
             }
             Err(error) => return Err(ApiFailure::of_read(&format!("read ConfigMap {at}"), &error)),
@@ -87,11 +87,11 @@ impl Reader {
         Ok(Some(LiveConfigMap { version, content, digest }))
     }
 
-    /// As [`Reader::read`], unless the version that the cache knows was read before and
-    /// somebody still holds its content.
+    /// As [`Reader::read`], but without a request if the version in the cache was read before and a
+    /// caller still holds its content.
     ///
     /// # Errors
-    /// The API server refused, or did not answer.
+    /// The API server rejects the read, or does not respond.
     pub async fn read_shared(
         &self,
         at: &NamespacedName,
@@ -103,11 +103,8 @@ impl Reader {
             && *version == entry.version
             && let Some(content) = content.upgrade()
         {
-            return Ok(Some(LiveConfigMap {
-                version: entry.version,
-                content,
-                digest: digest.clone(),
-            }));
+            let digest = digest.clone();
+            return Ok(Some(LiveConfigMap { version: entry.version, content, digest }));
         }
         let read = self.read(at).await?;
         *shared = read.as_ref().map(|LiveConfigMap { version, content, digest }| {
@@ -116,21 +113,19 @@ impl Reader {
         Ok(read)
     }
 
-    /// Reads the metadata of the `ConfigMap` at `at`.
+    /// Reads the metadata of the `ConfigMap` at `at` into the cache.
     ///
     /// # Errors
-    /// The API server refused, or did not answer.
+    /// The API server rejects the read, or does not respond.
     pub async fn refresh(&self, at: &NamespacedName) -> Result<(), ApiFailure> {
         let _permit = self.permits.acquire().await;
         let pending = self.cache.begin_read(at);
         match self.api(at).get_metadata_opt(&at.name).await {
             Ok(Some(found)) => pending.found(&found.metadata),
-            Ok(None) => pending.found_nothing(),
+            Ok(None) => pending.not_found(),
             Err(error) => {
-                return Err(ApiFailure::of_read(
-                    &format!("read the metadata of ConfigMap {at}"),
-                    &error,
-                ));
+                let attempt = format!("read the metadata of ConfigMap {at}");
+                return Err(ApiFailure::of_read(&attempt, &error));
             }
         }
         Ok(())
@@ -140,21 +135,21 @@ impl Reader {
         Api::namespaced(self.client.clone(), &at.namespace)
     }
 
-    /// The slot of `at`. Slots that nobody waits for and whose content nobody holds are dropped.
+    /// The slot of `at`. Slots without a waiting caller and without content in use are dropped.
     fn slot(&self, at: &NamespacedName) -> Arc<tokio::sync::Mutex<Shared>> {
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let in_use = |slot: &Arc<tokio::sync::Mutex<Shared>>| {
-            let held = |shared: &Shared| {
+        let mut shared = self.shared.lock();
+        let is_in_use = |slot: &Arc<tokio::sync::Mutex<Shared>>| {
+            let is_held = |shared: &Shared| {
                 shared.as_ref().is_some_and(|(.., content)| content.strong_count() > 0)
             };
-            Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|shared| held(&shared))
+            Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|shared| is_held(&shared))
         };
-        shared.retain(|_, slot| in_use(slot));
+        shared.retain(|_, slot| is_in_use(slot));
         Arc::clone(shared.entry(at.clone()).or_default())
     }
 }
 
-/// What reading needs: reads of the sources and copies that metadata cannot tell about.
+/// Permissions for reading the sources and copies whose metadata does not suffice.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
     vec![rule("", "configmaps", &["get"])]

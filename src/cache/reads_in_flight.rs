@@ -1,56 +1,58 @@
-//! Reads that are under way, and whether something was told meanwhile.
+//! Live reads in flight, and whether an event has overtaken them.
 //!
-//! A read without a resourceVersion answers with something at least as new as all that was known
-//! when it began (Kubernetes API concepts, "semantics for get and list"). What was told while it
-//! was under way may be newer than its answer: a read cannot take that back.
+//! A read without a resourceVersion returns a state at least as new as everything known when it
+//! began (Kubernetes API concepts, "semantics for get and list"). What is observed while it is in
+//! flight may be newer than its response: the response must not revert it.
 
 use std::collections::HashMap;
 
 use crate::cache::key::Key;
 
-/// When a read began, among all that was told.
+/// When a read began, in the order of observations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Began(u64);
+pub(super) struct ReadStart(u64);
 
-/// The reads that are under way.
+/// The live reads in flight.
 #[derive(Debug, Default)]
 pub(super) struct ReadsInFlight {
-    told: u64,
-    under_way: HashMap<Key, UnderWay>,
+    observations: u64,
+    by_key: HashMap<Key, InFlight>,
 }
 
 #[derive(Debug, Default)]
-struct UnderWay {
+struct InFlight {
     reads: usize,
-    last_told: u64,
+    last_observation: u64,
 }
 
 // === impl ReadsInFlight ===
 
 impl ReadsInFlight {
-    pub(super) fn begin(&mut self, at: Key) -> Began {
-        self.under_way.entry(at).or_default().reads += 1;
-        Began(self.told)
+    /// A read of `at` begins. Each call needs one of [`ReadsInFlight::end`].
+    pub(super) fn begin(&mut self, at: Key) -> ReadStart {
+        self.by_key.entry(at).or_default().reads += 1;
+        ReadStart(self.observations)
     }
 
-    /// Something was told of `at`.
-    pub(super) fn tell(&mut self, at: &Key) {
-        if let Some(under_way) = self.under_way.get_mut(at) {
-            self.told += 1;
-            under_way.last_told = self.told;
+    /// Something was observed of `at`.
+    pub(super) fn record_observation(&mut self, at: &Key) {
+        if let Some(in_flight) = self.by_key.get_mut(at) {
+            self.observations += 1;
+            in_flight.last_observation = self.observations;
         }
     }
 
-    /// Whether something was told of `at` since a read began that is still under way.
-    pub(super) fn is_overtaken(&self, at: &Key, began: Began) -> bool {
-        self.under_way.get(at).is_some_and(|under_way| Began(under_way.last_told) > began)
+    /// Whether something was observed of `at` after the start of a read that is still in flight.
+    pub(super) fn is_overtaken(&self, at: &Key, start: ReadStart) -> bool {
+        self.by_key.get(at).is_some_and(|in_flight| ReadStart(in_flight.last_observation) > start)
     }
 
+    /// A read of `at` ends, with or without a response.
     pub(super) fn end(&mut self, at: &Key) {
-        if let Some(under_way) = self.under_way.get_mut(at) {
-            under_way.reads -= 1;
-            if under_way.reads == 0 {
-                self.under_way.remove(at);
+        if let Some(in_flight) = self.by_key.get_mut(at) {
+            in_flight.reads -= 1;
+            if in_flight.reads == 0 {
+                self.by_key.remove(at);
             }
         }
     }
@@ -62,20 +64,20 @@ mod tests {
     use crate::api::namespaced_name::NamespacedName;
 
     #[test]
-    fn what_was_told_overtakes_the_reads_that_were_under_way_and_no_later_ones() {
+    fn an_observation_overtakes_only_reads_begun_before() {
         let key = |name: &str| Key::from(&NamespacedName::new("app", name));
         let (at, other) = (key("shared"), key("other"));
         let mut reads = ReadsInFlight::default();
         let first = reads.begin(at.clone());
-        reads.tell(&other);
+        reads.record_observation(&other);
         assert!(!reads.is_overtaken(&at, first));
-        reads.tell(&at);
+        reads.record_observation(&at);
         let second = reads.begin(at.clone());
         assert!(reads.is_overtaken(&at, first));
         assert!(!reads.is_overtaken(&at, second));
         reads.end(&at);
         assert!(!reads.is_overtaken(&at, second));
         reads.end(&at);
-        assert!(reads.under_way.is_empty());
+        assert!(reads.by_key.is_empty());
     }
 }

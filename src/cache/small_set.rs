@@ -1,9 +1,9 @@
-//! A set that has one element nearly always: a source has one sync, a sync one copy.
+//! A set that mostly has one element: most sources have one sync, most syncs one copy.
 
 use std::collections::BTreeSet;
 
-/// A set of at least one element. One alone is kept without the node of a tree, which would be
-/// ten times its size.
+/// A set of at least one element. A single element takes no node of a tree, which would be ten times
+/// its size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Few<T> {
     One(T),
@@ -13,7 +13,7 @@ pub(super) enum Few<T> {
 // === impl Few ===
 
 impl<T: Ord> Few<T> {
-    /// Adds `element` to what `set` holds, if anything.
+    /// `set` with `element` added.
     pub(super) fn insert(set: Option<Self>, element: T) -> Self {
         match set {
             None => Self::One(element),
@@ -26,7 +26,7 @@ impl<T: Ord> Few<T> {
         }
     }
 
-    /// Takes `element` out; `None` if nothing is left.
+    /// The set without `element`; `None` if that was the last one.
     pub(super) fn without(self, element: &T) -> Option<Self> {
         match self {
             Self::One(other) => (other != *element).then_some(Self::One(other)),
@@ -40,7 +40,7 @@ impl<T: Ord> Few<T> {
         }
     }
 
-    /// The elements, in order.
+    /// The elements in ascending order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         let (one, many) = match self {
             Self::One(element) => (Some(element), None),
@@ -49,7 +49,7 @@ impl<T: Ord> Few<T> {
         one.into_iter().chain(many.into_iter().flatten())
     }
 
-    /// The least element that is not less than `bound`.
+    /// The first element that is not less than `bound`.
     pub(super) fn first_from(&self, bound: &T) -> Option<&T> {
         match self {
             Self::One(element) => (element >= bound).then_some(element),
@@ -66,7 +66,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_behaves_as_a_set(steps in proptest::collection::vec((any::<bool>(), 0..6_u8), 0..40)) {
+        fn few_behaves_like_a_set(steps in proptest::collection::vec((any::<bool>(), 0..6_u8), 0..40)) {
             let (mut few, mut set) = (None, BTreeSet::new());
             for (insert, element) in steps {
                 if insert {

@@ -1,4 +1,4 @@
-//! The syncs, and which of them refer to which names.
+//! The syncs, and an index of the names that they refer to.
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
@@ -17,69 +17,69 @@ use crate::decide::observed::ObservedSync;
 
 #[derive(Debug, Default)]
 pub(super) struct Syncs {
-    by_name: HashMap<Key, Kept>,
+    by_name: HashMap<Key, CachedSync>,
     by_uid: HashMap<Arc<str>, Key>,
-    /// Who refers to a name as source or as the one destination.
+    /// The syncs that refer to a name as source or as named destination.
     references: HashMap<Key, Few<Key>>,
-    /// Who has its one destination in a namespace.
+    /// The syncs whose named destination is in a namespace.
     namespaces: HashMap<Box<str>, Few<Key>>,
-    /// Who has a copy of this name in every namespace that it selects.
+    /// The syncs with a selector, by the name of their copies.
     selecting: HashMap<Box<str>, Few<Key>>,
     list: u64,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct CachedSync {
     uid: Arc<str>,
-    /// The sync as JSON: what Kubernetes says of it can be read back from no terser format.
-    seen: Box<[u8]>,
-    /// How it selects namespaces, if it does: asked for each namespace that changes.
+    /// The sync as JSON: label selectors cannot be deserialized from a binary format.
+    json: Box<[u8]>,
+    /// Its namespace selector, if it has one: parsed once, evaluated for each changed namespace.
     selector: Option<Box<Selector>>,
-    /// The list, complete or under way, during which it was last seen.
+    /// The latest list, complete or in progress, since which it was observed.
     list: u64,
 }
 
-/// What a sync refers to.
+/// The names that a sync refers to.
 #[derive(Debug, Default)]
 struct References {
     source: Option<NamespacedName>,
     target: Option<Target>,
 }
 
-/// What a sync no longer refers to.
+/// The names that a sync no longer refers to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Dropped {
     /// Single names.
     pub(super) names: Vec<NamespacedName>,
-    /// It selected namespaces: any name may be meant.
+    /// Whether it had a selector, so that names in any namespace may be concerned.
     pub(super) selection: bool,
 }
 
 // === impl Syncs ===
 
 impl Syncs {
-    pub(super) fn list_begins(&mut self) {
+    pub(super) fn begin_list(&mut self) {
         self.list += 1;
     }
 
-    /// Those that the list under way has not shown.
-    pub(super) fn not_listed(&self) -> Vec<NamespacedName> {
-        let unseen = self.by_name.iter().filter(|(_, kept)| kept.list != self.list);
-        unseen.map(|(name, _)| name.name()).collect()
+    /// The syncs that the current list has not contained so far.
+    pub(super) fn unlisted(&self) -> Vec<NamespacedName> {
+        let unlisted = self.by_name.iter().filter(|(_, cached)| cached.list != self.list);
+        unlisted.map(|(name, _)| name.name()).collect()
     }
 
-    /// The uid of the sync that has the name of `sync`, if it is another.
+    /// The uid of the known sync of this name, if it is not that of `sync`.
     pub(super) fn replaced_by(&self, sync: &ObservedSync) -> Option<String> {
         let known = &self.by_name.get(&Key::from(&sync.name))?.uid;
         (**known != *sync.version.uid).then(|| known.to_string())
     }
 
-    /// Notes a sync and what it refers to, and tells what it referred to before.
-    pub(super) fn seen(&mut self, sync: &ObservedSync) -> Dropped {
+    /// Records a sync and what it refers to. Returns what it referred to before.
+    pub(super) fn apply(&mut self, sync: &ObservedSync) -> Dropped {
         let name = Key::from(&sync.name);
-        let before = self.remove(&name).map(|(_, before)| before.dropped()).unwrap_or_default();
-        // A sync is plain data, which can be written down.
-        let Ok(seen) = serde_json::to_vec(sync) else { return before };
+        let before = self.take(&name).map(|(_, before)| before.dropped()).unwrap_or_default();
+        // Plain data: serialization cannot fail.
+        let Ok(json) = serde_json::to_vec(sync) else { return before };
         let references = References::of(sync);
         for reference in references.names() {
             add_to(&mut self.references, Key::from(reference), &name);
@@ -97,14 +97,14 @@ impl Syncs {
         }
         let uid = Arc::from(sync.version.uid.as_str());
         self.by_uid.insert(Arc::clone(&uid), name.clone());
-        self.by_name.insert(name, Kept { uid, seen: seen.into(), selector, list: self.list });
+        self.by_name.insert(name, CachedSync { uid, json: json.into(), selector, list: self.list });
         before
     }
 
-    /// Forgets a sync: its uid, and what it referred to.
-    pub(super) fn gone(&mut self, name: &NamespacedName) -> Option<(String, Dropped)> {
-        let (kept, references) = self.remove(&Key::from(name))?;
-        Some((kept.uid.to_string(), references.dropped()))
+    /// Removes a sync. Returns its uid, and what it referred to.
+    pub(super) fn remove(&mut self, name: &NamespacedName) -> Option<(String, Dropped)> {
+        let (cached, references) = self.take(&Key::from(name))?;
+        Some((cached.uid.to_string(), references.dropped()))
     }
 
     pub(super) fn get(&self, name: &NamespacedName) -> Option<ObservedSync> {
@@ -119,17 +119,17 @@ impl Syncs {
         self.by_uid.get(uid).map(Key::name)
     }
 
-    pub(super) fn is_alive(&self, uid: &str) -> bool {
+    pub(super) fn exists(&self, uid: &str) -> bool {
         self.by_uid.contains_key(uid)
     }
 
-    /// Whether a sync refers to `name`, or would if it selected its namespace.
+    /// Whether a sync refers to `name`, or would if it selected the namespace of `name`.
     pub(super) fn may_refer_to(&self, name: &NamespacedName) -> bool {
         self.selecting.contains_key(name.name.as_str())
             || self.references.contains_key(&Key::from(name))
     }
 
-    /// Who refers to `name`, where `selects` tells whether a selector selects its namespace.
+    /// The syncs that refer to `name`. `selects` evaluates a selector for the namespace of `name`.
     pub(super) fn referring_to(
         &self,
         name: &NamespacedName,
@@ -141,7 +141,7 @@ impl Syncs {
         by_name.chain(selecting).map(Key::name).collect()
     }
 
-    /// Who has its one destination in `namespace`.
+    /// The syncs whose named destination is in `namespace`.
     pub(super) fn with_destination_in(
         &self,
         namespace: &str,
@@ -149,7 +149,7 @@ impl Syncs {
         self.namespaces.get(namespace).into_iter().flat_map(Few::iter).map(Key::name)
     }
 
-    /// Those that select a namespace, where `selects` tells whether a selector does.
+    /// The syncs whose selector selects a namespace. `selects` evaluates a selector for it.
     pub(super) fn selecting(
         &self,
         selects: impl Fn(&Selector) -> bool,
@@ -162,10 +162,10 @@ impl Syncs {
         self.by_name.get(sync)?.selector.as_deref()
     }
 
-    fn remove(&mut self, name: &Key) -> Option<(Kept, References)> {
-        let kept = self.by_name.remove(name)?;
-        self.by_uid.remove(&kept.uid);
-        let references = kept.unpack().as_ref().map(References::of).unwrap_or_default();
+    fn take(&mut self, name: &Key) -> Option<(CachedSync, References)> {
+        let cached = self.by_name.remove(name)?;
+        self.by_uid.remove(&cached.uid);
+        let references = cached.unpack().as_ref().map(References::of).unwrap_or_default();
         for reference in references.names() {
             remove_from(&mut self.references, &Key::from(reference), name);
         }
@@ -178,15 +178,15 @@ impl Syncs {
             }
             None => {}
         }
-        Some((kept, references))
+        Some((cached, references))
     }
 }
 
-// === impl Kept ===
+// === impl CachedSync ===
 
-impl Kept {
+impl CachedSync {
     fn unpack(&self) -> Option<ObservedSync> {
-        serde_json::from_slice(&self.seen).ok()
+        serde_json::from_slice(&self.json).ok()
     }
 }
 
@@ -268,32 +268,32 @@ mod tests {
     }
 
     #[test]
-    fn source_and_destination_are_referred_to() {
+    fn a_sync_refers_to_source_and_destination() {
         let mut syncs = Syncs::default();
-        syncs.seen(&sync("1", "a"));
+        syncs.apply(&sync("1", "a"));
         assert!(refers_to(&syncs, &NamespacedName::new("central", "a")));
         assert!(refers_to(&syncs, &NamespacedName::new("app", "copy")));
         assert_eq!(syncs.with_destination_in("app").collect::<Vec<_>>(), [name()]);
     }
 
     #[test]
-    fn a_changed_sync_drops_what_it_no_longer_refers_to() {
+    fn a_changed_sync_drops_its_former_references() {
         let mut syncs = Syncs::default();
-        syncs.seen(&sync("1", "a"));
+        syncs.apply(&sync("1", "a"));
         let source = NamespacedName::new("central", "a");
-        assert!(syncs.seen(&sync("1", "b")).names.contains(&source));
+        assert!(syncs.apply(&sync("1", "b")).names.contains(&source));
         assert!(!syncs.may_refer_to(&source));
     }
 
     #[test]
-    fn a_selecting_sync_refers_to_its_copies_in_the_namespaces_that_it_selects() {
+    fn a_selecting_sync_refers_to_copies_it_selects() {
         let mut syncs = Syncs::default();
-        syncs.seen(&selecting("1"));
+        syncs.apply(&selecting("1"));
         let copy = NamespacedName::new("anywhere", "copy");
         assert!(syncs.may_refer_to(&copy));
         assert_eq!(syncs.referring_to(&copy, |_| true), BTreeSet::from([name()]));
         assert!(syncs.referring_to(&copy, |_| false).is_empty());
-        assert!(syncs.gone(&name()).unwrap().1.selection);
+        assert!(syncs.remove(&name()).unwrap().1.selection);
         assert!(!syncs.may_refer_to(&copy));
         assert_eq!(syncs.selecting(|_| true).count(), 0);
     }
@@ -301,10 +301,10 @@ mod tests {
     #[test]
     fn a_recreated_sync_is_known_by_its_new_uid_only() {
         let mut syncs = Syncs::default();
-        syncs.seen(&sync("1", "a"));
+        syncs.apply(&sync("1", "a"));
         assert_eq!(syncs.replaced_by(&sync("1", "b")), None);
         assert_eq!(syncs.replaced_by(&sync("2", "a")).as_deref(), Some("1"));
-        syncs.seen(&sync("2", "a"));
+        syncs.apply(&sync("2", "a"));
         assert_eq!(syncs.with_uid("1"), None);
         assert_eq!(syncs.with_uid("2"), Some(name()));
     }

@@ -93,7 +93,9 @@ async fn read_owner(
         Ok(found) => match found.metadata.uid {
             Some(found) if found == uid => OwnerState::Exists,
             // The cache must have the new sync first: it may desire this very copy.
-            Some(found) if cache.sync_with_uid(&found).as_ref() == Some(sync) => OwnerState::Replaced,
+            Some(found) if cache.sync_with_uid(&found).as_ref() == Some(sync) => {
+                OwnerState::Replaced
+            }
             _ => OwnerState::Unknown(format!("ConfigMapSync {sync} was recreated a moment ago")),
         },
         Err(error) if is_object_missing::<ConfigMapSync>(&error, &sync.name) => OwnerState::Deleted,
