@@ -98,7 +98,7 @@ fn print_manifests(flags: &Manifests) -> ExitCode {
 }
 
 fn print(text: &str) -> ExitCode {
-    match commands::say(text) {
+    match commands::print(text) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, ExitCode::FAILURE),
     }

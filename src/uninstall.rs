@@ -1,24 +1,29 @@
-//! Undoes what the operator has left in a cluster, so that it can go and wedge nothing.
+//! Removes what the operator leaves in a cluster, so that no `ConfigMapSync` waits for it.
 //!
-//! Knows neither who asks nor how it is told: works as whoever has the client.
+//! The calls are made with the permissions of the given client; progress is reported through a
+//! callback.
 //!
 //! ```text
-//! stop:  Deployment scaled to 0 -> no pod is left -> nobody holds the Lease
-//! undo:  copies spared, or deleted -> a look finds none to do -> finalizers lifted -> a look finds
-//!        neither to do
+//! stop:  scale the Deployment to 0 -> wait until no pod is left -> wait until nobody holds the Lease
+//! undo:  keep or delete copies, until a pass finds none -> remove finalizers, until a pass finds none
 //! ```
 //!
-//! Guarantees: each write is conditional on the version that it was decided on; a finalizer is
-//! lifted only when every copy is dealt with, so that whatever interrupts this leaves either the
-//! finalizers or nothing that asks for a deletion; other people's finalizers, labels and
-//! annotations are left alone; run again, it goes on where it stopped, and does nothing twice.
+//! # Guarantees
+//! * Each write is conditional on the version that it was decided on.
+//! * A finalizer is removed only after every copy is handled. After an interruption, either the
+//!   finalizers are left, or no copy that would be deleted.
+//! * Finalizers, labels and annotations of others are left unchanged.
+//! * A second run continues where the first stopped, and repeats nothing.
 //!
-//! Assumes that nobody starts the operator again meanwhile: it would repair what is undone here.
+//! # Assumptions
+//! The operator is not started again meanwhile: it would repair what is undone here.
 
 mod copies;
+mod error;
+mod finalizers;
+mod progress;
 mod stop;
-mod syncs;
-mod writes;
+mod write_batch;
 
 use std::time::Duration;
 
@@ -27,172 +32,105 @@ use kube::Client;
 use tokio::time::sleep;
 
 pub use copies::access_to_delete;
-pub use stop::Scaled;
+pub use error::Error;
+pub use progress::Counts;
+pub use progress::Progress;
+pub use stop::DeploymentScale;
 pub use stop::access as access_to_stop;
-pub use stop::scaled;
+pub use stop::read_scale;
 pub use stop::stop;
 
-use crate::api::namespaced_name::NamespacedName;
 use crate::decide::uninstall::CopyHandling;
-use crate::uninstall::copies::Owners;
-use crate::uninstall::writes::Tally;
+use crate::kubernetes::error::ApiFailure;
+use crate::kubernetes::error::has_code;
+use crate::uninstall::copies::OwnersByUid;
+use crate::uninstall::write_batch::BatchResult;
 
-/// How long to wait before another look at what has changed meanwhile.
+/// The pause before the next pass, after one that met only conflicts.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Told of what is done, line by line.
-pub type Tell<'a> = &'a dyn Fn(&str);
-
-/// What was undone, or is left to be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Copies that lose the mark that asks for their deletion.
-    pub spared: usize,
-    /// Copies that are deleted.
-    pub deleted: usize,
-    /// Copies that lose all our markers.
-    pub released: usize,
-    /// Syncs that lose our finalizer.
-    pub lifted: usize,
-}
-
-/// The operator could not be stopped, or not all of it be undone.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Something could not be read.
-    #[error("cannot {attempt}")]
-    Read {
-        /// What was attempted.
-        attempt: String,
-        /// Why it failed.
-        source: kube::Error,
-    },
-    /// The Deployment could not be scaled.
-    #[error("cannot scale Deployment {deployment} to 0")]
-    Scale {
-        /// Which.
-        deployment: NamespacedName,
-        /// Why it failed.
-        source: kube::Error,
-    },
-    /// Pods of the operator do not end.
-    #[error(
-        "pods of Deployment {deployment} do not end, or are started again: {pods}: see what holds \
-         them, and that nothing scales the Deployment up"
-    )]
-    PodsLeft {
-        /// The Deployment.
-        deployment: NamespacedName,
-        /// Their names.
-        pods: String,
-    },
-    /// Somebody leads who is none of the pods that were to end.
-    #[error("{holder} holds the Lease {lease} and goes on renewing it: stop that operator, too")]
-    Led {
-        /// Who.
-        holder: String,
-        /// Which Lease.
-        lease: NamespacedName,
-    },
-    /// Some writes were refused.
-    #[error("{count} {of} could not be written, the first: {first}")]
-    Refused {
-        /// How many.
-        count: usize,
-        /// Of what.
-        of: &'static str,
-        /// The first of them.
-        first: String,
-    },
-}
-
-// === impl Counts ===
-
-impl Counts {
-    /// How many writes that is.
-    #[must_use]
-    pub const fn writes(&self) -> usize {
-        self.spared + self.deleted + self.released + self.lifted
-    }
-}
+const LIST_COPIES: &str = "list marked ConfigMaps";
+const LIST_SYNCS: &str = "list ConfigMapSyncs";
 
 /// Counts what there is to undo. Writes nothing.
 ///
 /// # Errors
-/// A list is refused.
-pub async fn left(client: &Client, copies: CopyHandling) -> Result<Counts, Error> {
-    let owners = owners(client, copies).await?;
+/// The API server rejects a list, or does not respond.
+pub async fn count(client: &Client, handling: CopyHandling) -> Result<Counts, Error> {
+    let owners = owners(client, handling).await?;
     let mut counts = Counts::default();
-    let listed = copies::each_step(client, copies, &owners, async |steps| {
-        for (_, action) in steps {
+    let listed = copies::each_write(client, handling, &owners, async |writes| {
+        for (_, action) in writes {
             counts.add(&action);
         }
     });
-    listed.await.map_err(|source| read("list marked ConfigMaps", source))?;
-    let listed = syncs::each_held(client, async |syncs| counts.lifted += syncs.len()).await;
-    listed.map_err(|source| read("list ConfigMapSyncs", source))?;
+    listed.await.map_err(|error| ApiFailure::of(LIST_COPIES, &error))?;
+    let listed = finalizers::each_page_of_syncs(client, async |syncs| {
+        counts.finalizers_removed += syncs.len();
+    });
+    listed.await.map_err(|error| ApiFailure::of(LIST_SYNCS, &error))?;
     Ok(counts)
 }
 
-/// Undoes it, until a look finds nothing left to do; what was done.
+/// Undoes it, in passes, until one finds nothing left to do. Returns what was done.
 ///
-/// Nobody may lead: see [`stop()`].
+/// Nobody may lead meanwhile: see [`stop()`].
 ///
 /// # Errors
-/// A list or a write is refused. Whatever else can be written of its kind has been by then.
-pub async fn undo(client: &Client, copies: CopyHandling, tell: Tell<'_>) -> Result<Counts, Error> {
-    let owners = owners(client, copies).await?;
+/// A list or a write fails. The other writes of the same kind have been attempted by then.
+pub async fn undo(
+    client: &Client,
+    handling: CopyHandling,
+    progress: Progress<'_>,
+) -> Result<Counts, Error> {
+    let owners = owners(client, handling).await?;
     let mut counts = Counts::default();
     loop {
-        let tally = copies::pass(client, copies, &owners, &mut counts, tell).await;
-        if settle(tally, "list marked ConfigMaps", "ConfigMaps").await? {
+        let pass = copies::pass(client, handling, &owners, &mut counts, progress).await;
+        if needs_another_pass(pass, LIST_COPIES, "ConfigMaps").await? {
             continue;
         }
-        let tally = syncs::pass(client, &mut counts, tell).await;
-        if settle(tally, "list ConfigMapSyncs", "ConfigMapSyncs").await? {
+        let pass = finalizers::pass(client, &mut counts, progress).await;
+        if needs_another_pass(pass, LIST_SYNCS, "ConfigMapSyncs").await? {
             continue;
         }
         return Ok(counts);
     }
 }
 
-/// Whether there was anything to do, so that another look is due.
-async fn settle(
-    tally: kube::Result<Tally>,
+/// Whether the pass found something to do.
+async fn needs_another_pass(
+    pass: kube::Result<BatchResult>,
     attempt: &str,
-    of: &'static str,
+    kind: &'static str,
 ) -> Result<bool, Error> {
-    let tally = match tally {
-        Ok(tally) => tally,
-        // The walk took too long: what it has not come to, the next one does.
-        Err(kube::Error::Api(status)) if status.code == 410 => Tally::of_change(),
-        Err(source) => return Err(read(attempt, source)),
+    let result = match pass {
+        Ok(result) => result,
+        // The list took too long and expired: the next pass handles the remaining objects.
+        Err(error) if has_code(&error, 410) => BatchResult::conflict(),
+        Err(error) => return Err(ApiFailure::of(attempt, &error).into()),
     };
-    if let Some(first) = tally.refused.first() {
-        let (count, first) = (tally.refused.len(), first.clone());
-        return Err(Error::Refused { count, of, first });
+    if let Some(first) = result.failures.first() {
+        let (count, first) = (result.failures.len(), first.clone());
+        return Err(Error::Write { count, kind, first });
     }
-    if tally.written == 0 && tally.changed > 0 {
+    if result.written == 0 && result.conflicts > 0 {
         sleep(PAUSE).await;
     }
-    Ok(tally.written + tally.changed > 0)
+    Ok(result.written + result.conflicts > 0)
 }
 
-async fn owners(client: &Client, copies: CopyHandling) -> Result<Owners, Error> {
-    let owners = match copies {
-        // Nothing is asked of them.
-        CopyHandling::Keep => Ok(Owners::new()),
-        CopyHandling::Delete => syncs::owners(client).await,
+async fn owners(client: &Client, handling: CopyHandling) -> Result<OwnersByUid, Error> {
+    let owners = match handling {
+        // Keeping copies does not depend on their syncs.
+        CopyHandling::Keep => Ok(OwnersByUid::new()),
+        CopyHandling::Delete => copies::owners(client).await,
     };
-    owners.map_err(|source| read("list ConfigMapSyncs", source))
+    Ok(owners.map_err(|error| ApiFailure::of(LIST_SYNCS, &error))?)
 }
 
-fn read(attempt: &str, source: kube::Error) -> Error {
-    Error::Read { attempt: attempt.to_owned(), source }
-}
-
-/// What undoing needs, cluster-wide, unless copies are to be deleted.
+/// Permissions for undoing, cluster-wide, without deleting copies.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
-    [copies::access(), syncs::access()].concat()
+    [copies::access(), finalizers::access()].concat()
 }

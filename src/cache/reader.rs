@@ -74,7 +74,7 @@ impl Reader {
                 pending.not_found();
                 return Ok(None);
             }
-            Err(error) => return Err(ApiFailure::of_read(&format!("read ConfigMap {at}"), &error)),
+            Err(error) => return Err(ApiFailure::of(&format!("read ConfigMap {at}"), &error)),
         };
         pending.found(&config_map.metadata);
         let version = Version {
@@ -125,7 +125,7 @@ impl Reader {
             Ok(None) => pending.not_found(),
             Err(error) => {
                 let attempt = format!("read the metadata of ConfigMap {at}");
-                return Err(ApiFailure::of_read(&attempt, &error));
+                return Err(ApiFailure::of(&attempt, &error));
             }
         }
         Ok(())

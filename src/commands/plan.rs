@@ -1,33 +1,33 @@
 //! `configmapsync plan`: what the operator would do, and why, without doing it.
 //!
-//! Looks at the cluster as the person who asks, and decides by the code of the operator.
+//! Reads with the permissions of the user, and decides with the code of the operator.
 
-mod asked;
 mod forecast;
-mod report;
+mod format_plan;
+pub(super) mod input;
+mod planned_sync;
 
-pub use asked::Error as AskedError;
+pub use input::InputError;
 
 use std::sync::Arc;
 
 use kube::Client;
 
-use crate::api::namespaced_name::NamespacedName;
 use crate::args::Output;
 use crate::args::Plan;
 use crate::cache::Reader;
-use crate::commands::Error;
-use crate::commands::Exit;
-use crate::commands::connect;
-use crate::commands::plan::asked::Asked;
-use crate::commands::plan::asked::asked;
-use crate::commands::plan::forecast::Forecast;
+use crate::commands::connection::connect;
+use crate::commands::error::Error;
+use crate::commands::exit::Exit;
 use crate::commands::plan::forecast::forecast;
-use crate::commands::plan::report::json;
-use crate::commands::plan::report::text;
-use crate::commands::say;
-use crate::commands::survey::Survey;
-use crate::commands::survey::survey_everything;
+use crate::commands::plan::format_plan::json;
+use crate::commands::plan::format_plan::text;
+use crate::commands::plan::input::PlanInput;
+use crate::commands::plan::input::read_input;
+use crate::commands::plan::planned_sync::PlannedSync;
+use crate::commands::snapshot::Snapshot;
+use crate::commands::snapshot::read_everything;
+use crate::commands::terminal::print;
 use crate::controller::View;
 use crate::controller::observe;
 use crate::decide::Failure;
@@ -36,56 +36,51 @@ use crate::decide::observed::ObservedSource;
 use crate::decide::observed::ObservedSync;
 use crate::names;
 
-/// One sync, and what would be done for it.
-pub struct Planned {
-    /// Which.
-    pub sync: NamespacedName,
-    /// Whether the cluster has it already.
-    pub exists: bool,
-    /// What would be done.
-    pub forecast: Forecast,
-}
-
-/// Prints what would be done, and tells by the exit code whether it is anything.
+/// Prints the plan. Exits with [`Exit::Changes`] if it contains writes.
 ///
 /// # Errors
-/// Something that has to be known could not be read.
+/// The input is invalid, or a read fails.
 pub async fn plan(flags: &Plan) -> Result<Exit, Error> {
     let (client, namespace) = connect(&flags.cluster).await?;
-    let survey = survey_everything(&client, &flags.protected_namespaces).await?;
+    let snapshot = read_everything(&client, &flags.protected_namespaces).await?;
     let mut planned = Vec::new();
-    for asked in asked(flags, &survey, &namespace)? {
-        planned.push(plan_one(&client, &survey, asked).await?);
+    for input in read_input(flags, &snapshot, &namespace)? {
+        planned.push(plan_one(&client, &snapshot, input).await?);
     }
-    say(&match flags.output {
+    print(&match flags.output {
         Output::Text => text(&planned),
         Output::Json => json(&planned)?,
     })?;
-    let changes = planned.iter().any(|planned| planned.forecast.writes() > 0);
-    Ok(if changes { Exit::Changes } else { Exit::Success })
+    let has_changes = planned.iter().any(|planned| planned.forecast.writes() > 0);
+    Ok(if has_changes { Exit::Changes } else { Exit::Success })
 }
 
-async fn plan_one(client: &Client, survey: &Survey, asked: Asked) -> Result<Planned, Error> {
-    let name = asked.name;
-    let nothing = || Error::Plan { sync: name.clone(), why: "it has no uid".to_owned() };
-    let mut sync = ObservedSync::of(&asked.stored).ok_or_else(nothing)?;
-    survey.cache.apply_sync(&sync);
-    // The operator adds its finalizer first, and then looks again.
+async fn plan_one(
+    client: &Client,
+    snapshot: &Snapshot,
+    input: PlanInput,
+) -> Result<PlannedSync, Error> {
+    let name = input.name;
+    let incomplete = || Error::Plan { sync: name.clone(), why: "it has no uid".to_owned() };
+    let mut sync = ObservedSync::of(&input.stored).ok_or_else(incomplete)?;
+    snapshot.cache.apply_sync(&sync);
+    // The operator adds its finalizer first, and then observes again.
     let lacks_finalizer = !sync.deleting && !sync.has_our_finalizer();
     if lacks_finalizer {
         sync.finalizers.push(names::FINALIZER.to_owned());
     }
-    let reader = Reader::new(client.clone(), Arc::clone(&survey.cache));
-    let observed = observe(View::new(&survey.cache, &reader), &sync, false).await.observed;
-    if let Some(failure) = unread(&observed) {
+    let reader = Reader::new(client.clone(), Arc::clone(&snapshot.cache));
+    let observed = observe(View::new(&snapshot.cache, &reader), &sync, false).await.observed;
+    if let Some(failure) = failed_read(&observed) {
         return Err(Error::Plan { sync: name, why: failure.message.clone() });
     }
     let forecast = forecast(&observed, lacks_finalizer);
-    Ok(Planned { sync: name, exists: asked.exists, forecast })
+    Ok(PlannedSync { sync: name, exists: input.exists, forecast })
 }
 
-/// What could not be read: with other rights than the operator's, that is no plan.
-fn unread(observed: &Observed) -> Option<&Failure> {
+/// The first read that failed. The permissions of the user may differ from those of the operator, so
+/// the plan would be wrong.
+fn failed_read(observed: &Observed) -> Option<&Failure> {
     let source = match &observed.source {
         ObservedSource::Unreadable(failure) => Some(failure),
         ObservedSource::Missing { .. } | ObservedSource::Existing(_) => None,

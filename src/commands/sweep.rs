@@ -1,4 +1,4 @@
-//! `configmapsync sweep`: lists orphans, asks, and deletes or releases them as who asks.
+//! `configmapsync sweep`: lists orphans, and deletes or releases them after confirmation.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,21 +11,21 @@ use kube::Client;
 use crate::api::namespaced_name::NamespacedName;
 use crate::args::Sweep;
 use crate::cache::Cache;
-use crate::commands::Error;
-use crate::commands::Exit;
-use crate::commands::connect;
-use crate::commands::consent::unless_agreed;
-use crate::commands::say;
-use crate::commands::survey::Survey;
-use crate::commands::survey::survey_copies;
+use crate::commands::connection::connect;
+use crate::commands::error::Error;
+use crate::commands::exit::Exit;
+use crate::commands::snapshot::Snapshot;
+use crate::commands::snapshot::read_copies;
 use crate::commands::table::short;
 use crate::commands::table::table;
+use crate::commands::terminal::exit_unless_confirmed;
+use crate::commands::terminal::print;
 use crate::decide::orphans::CollectionMode;
 use crate::decide::orphans::KeepReason;
 use crate::decide::orphans::ObservedOrphans;
 use crate::decide::orphans::OrphanCandidate;
 use crate::decide::orphans::OrphanStep;
-use crate::decide::orphans::plan_collection as decide;
+use crate::decide::orphans::plan_collection;
 use crate::kubernetes::calls;
 use crate::kubernetes::error::CallError;
 use crate::orphans::Owners;
@@ -33,75 +33,74 @@ use crate::orphans::candidates;
 use crate::orphans::ensure_established;
 use crate::orphans::read_owners;
 
-/// Writes under way at a time.
+/// How many writes are in flight at a time.
 const CONCURRENT_WRITES: usize = 8;
 
-/// What would become of each orphan.
+/// Each orphan, and what is to be done with it.
 type Steps = BTreeMap<NamespacedName, (OrphanCandidate, OrphanStep)>;
 
-/// Lists the orphans, asks, and deletes or releases them.
+/// Lists the orphans, asks for confirmation, and deletes or releases them.
 ///
-/// Between the question and the answer the cluster goes on: what is done then is what was shown
-/// and is still so.
+/// While the question is open, the cluster may change: a step is carried out only if it was shown,
+/// and would still be the same.
 ///
 /// # Errors
-/// What there is could not be told. What could not be written is printed, and is a
+/// The orphans could not be determined. A write that fails is printed, and leads to
 /// [`Exit::Failure`].
 pub async fn sweep(flags: &Sweep) -> Result<Exit, Error> {
     let (client, _) = connect(&flags.cluster).await?;
-    let (survey, shown) = look(&client).await?;
-    if shown.is_empty() {
-        say("There are no orphans: every copy has its ConfigMapSync.\n")?;
+    let (snapshot, mut steps) = plan_steps(&client).await?;
+    if steps.is_empty() {
+        print("There are no orphans: every copy has its ConfigMapSync.\n")?;
         return Ok(Exit::Success);
     }
-    say(&list(&survey, &shown, Timestamp::now()))?;
-    let count = |verb| shown.values().filter(|(_, step)| step.verb() == verb).count();
+    print(&list(&snapshot, &steps, Timestamp::now()))?;
+    let count = |verb| steps.values().filter(|(_, step)| step.verb() == verb).count();
     let (deletes, releases) = (count("delete"), count("release"));
     if deletes + releases == 0 {
-        say("There is nothing to do.\n")?;
+        print("There is nothing to delete or release.\n")?;
         return Ok(Exit::Success);
     }
-    let mut steps = shown;
     if !flags.yes {
         let question = format!("Delete {deletes} and release {releases} of these ConfigMaps?");
-        if let Some(exit) = unless_agreed(&question)? {
+        if let Some(exit) = exit_unless_confirmed(&question)? {
             return Ok(exit);
         }
-        let (_, now) = look(&client).await?;
-        steps.retain(|at, (_, step)| now.get(at).is_some_and(|(_, now)| now == step));
+        let (_, current) = plan_steps(&client).await?;
+        steps.retain(|at, (_, step)| current.get(at).is_some_and(|(_, current)| current == step));
     }
     let done = carry_out(&client, &steps).await;
-    let undone = deletes + releases - done;
-    say(&format!("{done} done, {undone} not done.\n"))?;
-    Ok(if undone == 0 { Exit::Success } else { Exit::Failure })
+    let failed = deletes + releases - done;
+    print(&format!("{done} done, {failed} not done.\n"))?;
+    Ok(if failed == 0 { Exit::Success } else { Exit::Failure })
 }
 
-async fn look(client: &Client) -> Result<(Survey, Steps), Error> {
+async fn plan_steps(client: &Client) -> Result<(Snapshot, Steps), Error> {
     ensure_established(client).await?;
-    let survey = survey_copies(client).await?;
-    let cache: &Cache = &survey.cache;
+    let snapshot = read_copies(client).await?;
+    let cache: &Cache = &snapshot.cache;
     let orphans = |owners: &Owners| ObservedOrphans {
         candidates: candidates(cache, owners),
         marked_copies: cache.marked_copies(),
         mode: CollectionMode::Requested,
     };
-    let unasked = orphans(&Owners::default());
-    let verdict = decide(&unasked);
-    let due = verdict.unconfirmed().filter_map(|at| unasked.candidates.get(at));
+    let unconfirmed = orphans(&Owners::default());
+    let plan = plan_collection(&unconfirmed);
+    let due = plan.unconfirmed().filter_map(|at| unconfirmed.candidates.get(at));
     let owners = read_owners(client, cache, due).await;
     let mut orphans = orphans(&owners);
-    let steps = decide(&orphans).steps.into_iter();
-    // A clone of a copy belongs to whoever made it: it is no orphan.
-    let orphaned = steps.filter(|(_, step)| *step != OrphanStep::Keep(KeepReason::NotOurs));
-    let steps = orphaned
+    let steps = plan_collection(&orphans).steps.into_iter();
+    // A clone of a copy is not an orphan: it belongs to whoever created it.
+    let steps = steps.filter(|(_, step)| *step != OrphanStep::Keep(KeepReason::NotOurs));
+    let steps = steps
         .filter_map(|(at, step)| Some((at.clone(), (orphans.candidates.remove(&at)?, step))))
         .collect();
-    Ok((survey, steps))
+    Ok((snapshot, steps))
 }
 
-fn list(survey: &Survey, steps: &Steps, now: Timestamp) -> String {
+fn list(snapshot: &Snapshot, steps: &Steps, now: Timestamp) -> String {
     let age = |at| {
-        let created = survey.created.get(at)?;
+        let created = snapshot.created.get(at)?;
         Some(short(Duration::try_from(now.duration_since(*created)).unwrap_or_default()))
     };
     let rows: Vec<_> = steps
@@ -120,7 +119,7 @@ fn list(survey: &Survey, steps: &Steps, now: Timestamp) -> String {
     table(["COPY", "CONFIGMAPSYNC", "UID", "AGE", "ACTION", "WHY"], &rows)
 }
 
-/// Carries out what is to be done; how much was.
+/// Carries out the steps. Returns how many succeeded.
 async fn carry_out(client: &Client, steps: &Steps) -> usize {
     let writes: Vec<_> = steps.iter().map(|(at, (_, step))| write(client, at, step)).collect();
     let written: Vec<bool> =
@@ -131,10 +130,11 @@ async fn carry_out(client: &Client, steps: &Steps) -> usize {
 async fn write(client: &Client, at: &NamespacedName, step: &OrphanStep) -> bool {
     let Some(action) = step.action() else { return false };
     let why = match calls::retire(client, at, &action).await {
-        // Whoever does not listen misses nothing that matters.
-        Ok(()) => return say(&format!("{at}: {}d\n", step.verb())).is_ok(),
-        Err(CallError::Conflict) => format!("{at} has changed meanwhile: look again"),
-        Err(CallError::Failed(refusal) | CallError::Fenced(refusal)) => refusal.failure.message,
+        Ok(()) => return print(&format!("{at}: {}d\n", step.verb())).is_ok(),
+        Err(CallError::Conflict) => {
+            format!("cannot {} ConfigMap {at}: it has changed: run this again", step.verb())
+        }
+        Err(CallError::Failed(failed) | CallError::Fenced(failed)) => failed.failure.message,
         Err(CallError::NotLeading(error)) => error.to_string(),
     };
     eprintln!("configmapsync: {why}");

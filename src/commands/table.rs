@@ -3,11 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// Between two columns.
+/// The gap between two columns.
 const GAP: &str = "   ";
 
-/// Lines up `rows` below `header`. What comes from the cluster cannot move the cursor: see
-/// [`printable`].
+/// `rows` in columns below `header`. Control characters in cells are replaced: see [`printable`].
 #[must_use]
 pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
     let header = header.map(ToOwned::to_owned);
@@ -30,13 +29,14 @@ pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String 
     text
 }
 
-/// One line of text, with control characters replaced.
+/// `text` on one line, with control characters replaced, so that names and messages from the cluster
+/// cannot control the terminal.
 #[must_use]
 pub fn printable(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
 }
 
-/// A time span as kubectl shows it: the largest unit alone.
+/// A duration as kubectl prints it: in its largest unit.
 #[must_use]
 pub fn short(span: Duration) -> String {
     let seconds = span.as_secs();
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_from_the_cluster_cannot_move_the_cursor() {
+    fn control_characters_are_replaced() {
         let text = table(["A"], &[["\u{1b}[2Jx\n".to_owned()]]);
         assert_eq!(text, "A\n\u{fffd}[2Jx\u{fffd}\n");
     }

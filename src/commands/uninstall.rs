@@ -1,4 +1,4 @@
-//! `configmapsync uninstall`: stops the operator and undoes what it has left, as who asks.
+//! `configmapsync uninstall`: stops the operator, and removes what it leaves in the cluster.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -7,90 +7,89 @@ use tokio::time::timeout_at;
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::args::Uninstall;
-use crate::commands::Error;
-use crate::commands::Exit;
-use crate::commands::connect;
-use crate::commands::consent::unless_agreed;
-use crate::commands::say;
+use crate::commands::connection::connect;
+use crate::commands::error::Error;
+use crate::commands::exit::Exit;
 use crate::commands::table::printable;
+use crate::commands::terminal::exit_unless_confirmed;
+use crate::commands::terminal::print;
 use crate::decide::uninstall::CopyHandling;
-use crate::telemetry;
 use crate::uninstall::Counts;
-use crate::uninstall::Scaled;
-use crate::uninstall::left;
-use crate::uninstall::scaled;
+use crate::uninstall::DeploymentScale;
+use crate::uninstall::count;
+use crate::uninstall::read_scale;
 use crate::uninstall::stop;
 use crate::uninstall::undo;
 
-/// Asks, stops the operator, and undoes what it has left.
+/// Asks for confirmation, stops the operator, and undoes what it has done.
 ///
 /// # Errors
-/// Something is refused, or takes too long. The error says how to go on, and how to go back.
+/// A call fails, or the timeout has passed. The message says how to continue, and how to revert.
 pub async fn uninstall(flags: &Uninstall) -> Result<Exit, Error> {
     let (client, _) = connect(&flags.cluster).await?;
     let deployment = NamespacedName::new(&flags.namespace, &flags.deployment);
-    let copies = if flags.delete_copies { CopyHandling::Delete } else { CopyHandling::Keep };
-    let scaled = scaled(&client, &deployment).await?;
-    let left = left(&client, copies).await?;
-    let is_idle = scaled.replicas == 0 && left.writes() == 0;
-    if !flags.yes && !is_idle {
-        say(&announced(&deployment, &scaled, left))?;
-        if let Some(exit) = unless_agreed("Go on?")? {
+    let handling = if flags.delete_copies { CopyHandling::Delete } else { CopyHandling::Keep };
+    let scale = read_scale(&client, &deployment).await?;
+    let counts = count(&client, handling).await?;
+    let is_done = scale.replicas == 0 && counts.writes() == 0;
+    if !flags.yes && !is_done {
+        print(&intent(&deployment, &scale, counts))?;
+        if let Some(exit) = exit_unless_confirmed("Continue?")? {
             return Ok(exit);
         }
     }
-    // Whoever does not listen misses nothing that matters.
-    let tell = |line: &str| drop(say(&(printable(line) + "\n")));
+    // Progress is best effort: a closed standard output must not stop the uninstallation.
+    let progress = |line: &str| drop(print(&(printable(line) + "\n")));
     let deadline = Instant::now() + flags.timeout;
     let work = async {
-        stop(&client, &deployment, &scaled, deadline, &tell).await?;
-        undo(&client, copies, &tell).await
+        stop(&client, &deployment, &scale, deadline, &progress).await?;
+        undo(&client, handling, &progress).await
     };
     let why = match timeout_at(deadline.into(), work).await {
-        Ok(Ok(done)) => {
-            say(&summary(done))?;
+        Ok(Ok(counts)) => {
+            print(&summary(counts))?;
             return Ok(Exit::Success);
         }
-        Ok(Err(error)) => telemetry::describe(&error),
-        Err(_) => late(flags.timeout),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => timed_out(flags.timeout),
     };
-    Err(Error::Uninstall { why: printable(&why), back: back(&deployment, &scaled) })
+    Err(Error::Uninstall { why: printable(&why), revert: how_to_revert(&deployment, &scale) })
 }
 
-fn announced(deployment: &NamespacedName, scaled: &Scaled, left: Counts) -> String {
-    let Counts { spared, deleted, released, lifted } = left;
-    let Scaled { replicas, .. } = scaled;
+fn intent(deployment: &NamespacedName, scale: &DeploymentScale, counts: Counts) -> String {
+    let Counts { kept, deleted, released, finalizers_removed } = counts;
+    let DeploymentScale { replicas, .. } = scale;
     format!(
-        "Deployment {deployment} has {replicas} replicas, which are stopped.\n\
-         Of the copies, {spared} are kept without the mark that asks for their deletion, \
+        "Deployment {deployment} is scaled from {replicas} replicas to 0.\n\
+         Of the copies, {kept} are kept without the marker that requests their deletion, \
          {deleted} are deleted, {released} are released.\n\
-         Our finalizer is lifted from {lifted} ConfigMapSyncs, which stay.\n"
+         Our finalizer is removed from {finalizers_removed} ConfigMapSyncs, which are kept.\n"
     )
 }
 
-fn summary(done: Counts) -> String {
-    if done.writes() == 0 {
+fn summary(counts: Counts) -> String {
+    if counts.writes() == 0 {
         return "There is nothing left to undo.\n".to_owned();
     }
-    let Counts { spared, deleted, released, lifted } = done;
+    let Counts { kept, deleted, released, finalizers_removed } = counts;
     format!(
-        "Done: {spared} copies kept, {deleted} deleted, {released} released; {lifted} \
-         ConfigMapSyncs no longer wait for an operator.\n"
+        "Done: {kept} copies kept, {deleted} deleted, {released} released; our finalizer removed \
+         from {finalizers_removed} ConfigMapSyncs.\n"
     )
 }
 
-fn late(timeout: Duration) -> String {
-    format!("it was not done within {timeout:?}: allow for more by --timeout")
+fn timed_out(timeout: Duration) -> String {
+    format!("timed out after {timeout:?}: set a longer --timeout")
 }
 
-fn back(deployment: &NamespacedName, scaled: &Scaled) -> String {
+fn how_to_revert(deployment: &NamespacedName, scale: &DeploymentScale) -> String {
     let NamespacedName { namespace, name } = deployment;
-    let replicas = match scaled.replicas {
+    let replicas = match scale.replicas {
         0 => "N".to_owned(),
         replicas => replicas.to_string(),
     };
     format!(
-        "bring the operator back by `kubectl --namespace {namespace} scale deployment {name} \
+        "start the operator again with `kubectl --namespace {namespace} scale deployment {name} \
          --replicas={replicas}`"
     )
 }
@@ -100,9 +99,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_nothing_was_done_that_is_said() {
-        assert!(summary(Counts::default()).contains("nothing left"));
-        let done = Counts { spared: 2, lifted: 1, ..Counts::default() };
-        assert!(summary(done).contains("2 copies kept"));
+    fn a_summary_says_what_was_done_or_that_nothing_was_left() {
+        assert!(summary(Counts::default()).contains("nothing left to undo"));
+        let counts = Counts { kept: 2, finalizers_removed: 1, ..Counts::default() };
+        assert!(summary(counts).contains("2 copies kept"));
     }
 }

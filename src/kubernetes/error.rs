@@ -63,10 +63,10 @@ impl ApiFailure {
         Self { failure, backoff_cap: CAP_UNAVAILABLE, retry_after: None }
     }
 
-    /// The failure of a read, attempted as `attempt` ("read ConfigMap a/b"). A read has no
-    /// precondition, so no error of it is a conflict.
+    /// The failure of a call without preconditions, attempted as `attempt` ("read ConfigMap a/b"). No
+    /// error of such a call is a conflict.
     #[must_use]
-    pub fn of_read(attempt: &str, error: &kube::Error) -> Self {
+    pub fn of(attempt: &str, error: &kube::Error) -> Self {
         match classify(attempt, error) {
             CallError::Failed(failure) | CallError::Fenced(failure) => failure,
             CallError::Conflict => Self::transient(format!("cannot {attempt}: {}", explain(error))),

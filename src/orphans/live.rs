@@ -49,7 +49,7 @@ pub async fn ensure_established(client: &Client) -> Result<(), DefinitionError> 
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let name = names::CUSTOM_RESOURCE_DEFINITION;
     let attempt = format!("read CustomResourceDefinition {name}");
-    let failed = |error| DefinitionError::Read(ApiFailure::of_read(&attempt, &error));
+    let failed = |error| DefinitionError::Read(ApiFailure::of(&attempt, &error));
     let definition = api.get_opt(name).await.map_err(failed)?.ok_or(DefinitionError::Missing)?;
     let conditions = definition.status.and_then(|status| status.conditions).unwrap_or_default();
     let is_established =
@@ -100,7 +100,7 @@ async fn read_owner(
         },
         Err(error) if is_object_missing::<ConfigMapSync>(&error, &sync.name) => OwnerState::Deleted,
         Err(error) => {
-            let failed = ApiFailure::of_read(&format!("read ConfigMapSync {sync}"), &error);
+            let failed = ApiFailure::of(&format!("read ConfigMapSync {sync}"), &error);
             OwnerState::Unknown(failed.failure.message)
         }
     }

@@ -1,4 +1,4 @@
-//! Copies: all that carry our uid label, page by page, by their metadata alone.
+//! All copies: the `ConfigMaps` that carry our uid label, listed in pages, by metadata only.
 
 use std::collections::HashMap;
 
@@ -10,6 +10,7 @@ use kube::Client;
 use kube::api::ListParams;
 
 use crate::access::rule;
+use crate::api::StoredConfigMapSync;
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Entry;
 use crate::decide::Action;
@@ -18,95 +19,103 @@ use crate::decide::uninstall::CopyOwner;
 use crate::decide::uninstall::MarkedCopy;
 use crate::decide::uninstall::uninstall_action;
 use crate::kubernetes::calls;
+use crate::kubernetes::error::has_code;
 use crate::kubernetes::pages::each_page;
 use crate::names;
-use crate::uninstall::Counts;
-use crate::uninstall::Tell;
-use crate::uninstall::writes::Tally;
+use crate::uninstall::progress::Counts;
+use crate::uninstall::progress::Progress;
+use crate::uninstall::write_batch::BatchResult;
 
-/// The syncs that there are, by uid.
-pub type Owners = HashMap<String, CopyOwner>;
+/// The existing syncs by uid.
+pub type OwnersByUid = HashMap<String, CopyOwner>;
 
-/// What has to be done at one place.
-pub type Step = (NamespacedName, Action);
+/// A copy, and what to do with it.
+pub type CopyWrite = (NamespacedName, Action);
 
-/// Hands what has to be done to the copies of each page to `steps`.
+/// Passes the necessary writes of each page of copies to `writes`.
 ///
 /// # Errors
-/// The list is refused.
-pub async fn each_step(
+/// The API server rejects the list, or does not respond.
+pub async fn each_write(
     client: &Client,
-    copies: CopyHandling,
-    owners: &Owners,
-    mut steps: impl AsyncFnMut(Vec<Step>),
+    handling: CopyHandling,
+    owners: &OwnersByUid,
+    mut writes: impl AsyncFnMut(Vec<CopyWrite>),
 ) -> kube::Result<()> {
     let api: Api<ConfigMap> = Api::all(client.clone());
     let marked = ListParams::default().labels(names::LABEL_SYNC_UID);
     let list = async |page| api.list_metadata(&page).await;
     each_page(marked, list, async |page| {
-        let found = page.iter().filter_map(|copy| step(&copy.metadata, owners, copies));
-        steps(found.collect()).await;
+        let needed = page.iter().filter_map(|copy| write(&copy.metadata, owners, handling));
+        writes(needed.collect()).await;
     })
     .await
 }
 
-/// One walk over all copies that does what has to be done.
+/// Lists all copies once, and makes the necessary writes.
 ///
 /// # Errors
-/// The list is refused.
+/// The API server rejects the list, or does not respond.
 pub async fn pass(
     client: &Client,
-    copies: CopyHandling,
-    owners: &Owners,
+    handling: CopyHandling,
+    owners: &OwnersByUid,
     counts: &mut Counts,
-    tell: Tell<'_>,
-) -> kube::Result<Tally> {
-    let mut tally = Tally::default();
-    each_step(client, copies, owners, async |steps| {
-        if steps.is_empty() {
+    progress: Progress<'_>,
+) -> kube::Result<BatchResult> {
+    let mut result = BatchResult::default();
+    each_write(client, handling, owners, async |writes| {
+        if writes.is_empty() {
             return;
         }
-        let retire = async |(at, action): &Step| calls::retire(client, at, action).await;
-        tally.send(steps, retire, |(_, action)| counts.add(action)).await;
-        let Counts { spared, deleted, released, .. } = counts;
-        tell(&format!("copies: {spared} spared, {deleted} deleted, {released} released so far"));
+        let retire = async |(at, action): &CopyWrite| calls::retire(client, at, action).await;
+        result.send(writes, retire, |(_, action)| counts.add(action)).await;
+        let Counts { kept, deleted, released, .. } = counts;
+        progress(&format!("Copies so far: {kept} kept, {deleted} deleted, {released} released"));
     })
     .await?;
-    Ok(tally)
+    Ok(result)
 }
 
-fn step(metadata: &ObjectMeta, owners: &Owners, copies: CopyHandling) -> Option<Step> {
+fn write(metadata: &ObjectMeta, owners: &OwnersByUid, handling: CopyHandling) -> Option<CopyWrite> {
     let ObjectMeta { namespace, name, .. } = metadata;
     let at = NamespacedName::new(namespace.clone()?, name.clone()?);
     let Entry { version, deleting, managed_by, markers, .. } = Entry::of(metadata)?;
     let markers = markers?;
     let owner = owners.get(&markers.sync_uid).cloned();
     let copy = MarkedCopy { version, deleting, markers, managed_by, owner };
-    let action = uninstall_action(&at, &copy, copies)?;
+    let action = uninstall_action(&at, &copy, handling)?;
     Some((at, action))
 }
 
-// === impl Counts ===
-
-impl Counts {
-    /// Counts what is done to a copy.
-    pub fn add(&mut self, action: &Action) {
-        match action {
-            Action::Restamp { .. } => self.spared += 1,
-            Action::Delete { .. } => self.deleted += 1,
-            Action::Release { .. } => self.released += 1,
-            _ => {}
-        }
+/// Lists all syncs. If the kind is not installed, there are none.
+///
+/// # Errors
+/// The API server rejects the list, or does not respond.
+pub async fn owners(client: &Client) -> kube::Result<OwnersByUid> {
+    let api: Api<StoredConfigMapSync> = Api::all(client.clone());
+    let mut owners = OwnersByUid::new();
+    let list = async |page| api.list(&page).await;
+    let listed = each_page(ListParams::default(), list, async |page| {
+        owners.extend(page.iter().filter_map(|sync| {
+            let policy = sync.spec.as_ref().ok().map(|spec| spec.deletion_policy);
+            let owner = CopyOwner { name: sync.namespaced_name()?, policy };
+            Some((sync.metadata.uid.clone()?, owner))
+        }));
+    });
+    match listed.await {
+        Err(error) if !has_code(&error, 404) => Err(error),
+        _ => Ok(owners),
     }
 }
 
-/// What finding and sparing copies needs.
+/// Permissions for finding copies, and for taking markers off.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
     vec![rule("", "configmaps", &["list", "patch"])]
 }
 
-/// What deleting them needs besides.
+/// Permissions for deleting copies, in addition to [`access`].
 #[must_use]
 pub fn access_to_delete() -> Vec<PolicyRule> {
     vec![rule("", "configmaps", &["delete"])]

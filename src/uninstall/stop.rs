@@ -1,4 +1,4 @@
-//! Stops the operator: none of its pods is left, and nobody leads.
+//! Stops the operator, until none of its pods is left and nobody holds the Lease.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -25,69 +25,74 @@ use crate::election::lease_guard::LeaseView;
 use crate::election::lease_guard::Observation;
 use crate::election::lease_guard::Record;
 use crate::election::lease_guard::Role;
+use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::requests;
 use crate::names;
-use crate::uninstall::Error;
-use crate::uninstall::Tell;
+use crate::uninstall::error::Error;
+use crate::uninstall::progress::Progress;
 
-/// How long to rest between two looks at pods or Lease.
+/// The pause between two reads of the pods or the Lease.
 const PAUSE: Duration = Duration::from_millis(500);
-/// The least that an abandoned Lease is waited for: what the operator declares by default.
+/// The minimum time until an abandoned Lease counts as expired: the default of the operator.
 const LEASE_DURATION: Duration = Duration::from_secs(15);
-/// A Lease that was renewed so often while none of our pods was left is held by somebody else.
+/// A Lease that was renewed so often after the last pod has terminated is held by another operator.
 const RENEWALS: u32 = 2;
 
-/// How the Deployment is scaled.
+/// The scale of the operator's Deployment.
 #[derive(Clone, Debug)]
-pub struct Scaled {
-    /// To so many replicas; without a Deployment, none.
+pub struct DeploymentScale {
+    /// Desired number of replicas; 0 without a Deployment.
     pub replicas: i32,
-    /// What finds its pods.
+    /// Selector of its pods.
     selector: Selector,
 }
 
-/// Looks at the Deployment. One that is gone may have left pods, which carry our usual labels.
+/// Reads the scale of the Deployment. If the Deployment is gone, its pods may still run: they are
+/// then selected by the default label.
 ///
 /// # Errors
-/// It cannot be read.
-pub async fn scaled(client: &Client, deployment: &NamespacedName) -> Result<Scaled, Error> {
+/// The API server rejects the read, or does not respond.
+pub async fn read_scale(
+    client: &Client,
+    deployment: &NamespacedName,
+) -> Result<DeploymentScale, Error> {
     let NamespacedName { namespace, name } = deployment;
     let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
     let attempt = format!("read Deployment {deployment}");
-    let found = api.get_opt(name).await.map_err(|source| Error::Read { attempt, source })?;
+    let found = api.get_opt(name).await.map_err(|error| ApiFailure::of(&attempt, &error))?;
     let spec = found.and_then(|deployment| deployment.spec);
     let replicas = spec.as_ref().map_or(0, |spec| spec.replicas.unwrap_or(1));
-    let usual = || LabelSelector {
+    let default = || LabelSelector {
         match_labels: Some([(names::LABEL_NAME.into(), names::APPLICATION.into())].into()),
         ..LabelSelector::default()
     };
-    let selector = spec.map_or_else(usual, |spec| spec.selector);
-    // The API server accepts no Deployment whose selector cannot be read.
+    let selector = spec.map_or_else(default, |spec| spec.selector);
+    // The API server rejects a Deployment with an invalid selector.
     let selector = Selector::try_from(selector).unwrap_or_default();
-    Ok(Scaled { replicas, selector })
+    Ok(DeploymentScale { replicas, selector })
 }
 
 /// Scales the Deployment to 0, and waits until no pod is left and nobody leads.
 ///
 /// # Errors
-/// Something is refused, or goes on until the `deadline`.
+/// A call fails, or pods or a leader are left at the `deadline`.
 pub async fn stop(
     client: &Client,
     deployment: &NamespacedName,
-    scaled: &Scaled,
+    scale: &DeploymentScale,
     deadline: Instant,
-    tell: Tell<'_>,
+    progress: Progress<'_>,
 ) -> Result<(), Error> {
-    if scaled.replicas > 0 {
+    if scale.replicas > 0 {
         let api: Api<Deployment> = Api::namespaced(client.clone(), &deployment.namespace);
         let none = Patch::Merge(json!({"spec": {"replicas": 0}}));
         let patched = api.patch_scale(&deployment.name, &requests::patch_parameters(), &none).await;
-        let refused = |source| Error::Scale { deployment: deployment.clone(), source };
-        patched.map_err(refused)?;
-        tell(&format!("Deployment {deployment}: scaled from {} to 0", scaled.replicas));
+        let attempt = format!("scale Deployment {deployment} to 0");
+        patched.map_err(|error| ApiFailure::of(&attempt, &error))?;
+        progress(&format!("Deployment {deployment}: scaled from {} to 0", scale.replicas));
     }
-    wait_for_no_pods(client, deployment, &scaled.selector, deadline, tell).await?;
-    wait_for_no_leader(client, &deployment.namespace, deadline, tell).await
+    wait_for_no_pods(client, deployment, &scale.selector, deadline, progress).await?;
+    wait_for_no_leader(client, &deployment.namespace, deadline, progress).await
 }
 
 async fn wait_for_no_pods(
@@ -95,15 +100,15 @@ async fn wait_for_no_pods(
     deployment: &NamespacedName,
     selector: &Selector,
     deadline: Instant,
-    tell: Tell<'_>,
+    progress: Progress<'_>,
 ) -> Result<(), Error> {
     let api: Api<Pod> = Api::namespaced(client.clone(), &deployment.namespace);
     let selected = ListParams::default().labels_from(selector);
-    let mut told = String::new();
+    let mut reported = String::new();
     loop {
-        let attempt = || format!("list Pods in namespace {}", deployment.namespace);
-        let pods = api.list(&selected).await;
-        let pods = pods.map_err(|source| Error::Read { attempt: attempt(), source })?;
+        let pods = api.list(&selected).await.map_err(|error| {
+            ApiFailure::of(&format!("list Pods in namespace {}", deployment.namespace), &error)
+        })?;
         let left: Vec<_> = pods.items.into_iter().filter_map(name_if_running).collect();
         if left.is_empty() {
             return Ok(());
@@ -112,46 +117,46 @@ async fn wait_for_no_pods(
         if Instant::now() + PAUSE >= deadline {
             return Err(Error::PodsLeft { deployment: deployment.clone(), pods });
         }
-        if told != pods {
-            tell(&format!("waiting until these pods have ended: {pods}"));
-            told = pods;
+        if reported != pods {
+            progress(&format!("Waiting until these pods have terminated: {pods}"));
+            reported = pods;
         }
         sleep(PAUSE).await;
     }
 }
 
-/// A pod that has ended stays for people to look at, and does nothing.
+/// The name of the pod, unless its containers have terminated for good.
 fn name_if_running(pod: Pod) -> Option<String> {
     let phase = pod.status.and_then(|status| status.phase).unwrap_or_default();
-    let has_ended = phase == "Succeeded" || phase == "Failed";
-    if has_ended { None } else { pod.metadata.name }
+    let is_finished = phase == "Succeeded" || phase == "Failed";
+    if is_finished { None } else { pod.metadata.name }
 }
 
-/// Whoever leads without being one of the pods, such as an operator started by hand, would repair
-/// what is undone. A leader that was killed has left a Lease that nobody renews.
+/// A leader that is none of the pods, such as an operator that runs outside the cluster, would repair
+/// what is undone. The Lease of a killed leader expires.
 async fn wait_for_no_leader(
     client: &Client,
     namespace: &str,
     deadline: Instant,
-    tell: Tell<'_>,
+    progress: Progress<'_>,
 ) -> Result<(), Error> {
-    // Read as it is: whatever can be stored must be readable.
+    // Untyped, since a malformed Lease must be readable, too.
     let kind = ApiResource::erase::<Lease>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind);
     let lease = NamespacedName::new(namespace, names::LEASE_NAME);
     let mut seen: Option<Observation> = None;
     let mut renewals = 0;
     loop {
-        let attempt = || format!("read Lease {lease}");
         let found = api.get_opt(&lease.name).await;
-        let found = found.map_err(|source| Error::Read { attempt: attempt(), source })?;
-        // Its namespace may be gone, and everybody in it.
+        let found =
+            found.map_err(|error| ApiFailure::of(&format!("read Lease {lease}"), &error))?;
+        // The namespace may be gone, with every pod in it.
         let Some(found) = found else { return Ok(()) };
         let record = Record::from_json(&serde_json::to_value(found).unwrap_or_default());
         match &seen {
             Some(seen) => renewals += u32::from(seen.record() != Some(&record)),
             None if record.is_released() => {}
-            None => tell(&format!("waiting until Lease {lease} is released, or has expired")),
+            None => progress(&format!("Waiting until Lease {lease} is released or has expired")),
         }
         let now = boot_time();
         let found = Observation::after(seen, Some(record), now);
@@ -160,14 +165,14 @@ async fn wait_for_no_leader(
             LeaseView::Lease { holder, .. } => holder,
         };
         if renewals >= RENEWALS || Instant::now() + PAUSE >= deadline {
-            return Err(Error::Led { holder, lease });
+            return Err(Error::LeaseHeld { holder, lease });
         }
         seen = Some(found);
         sleep(PAUSE).await;
     }
 }
 
-/// What stopping the operator of the Deployment `deployment` needs, in its own namespace.
+/// Permissions for stopping the Deployment `deployment`, in its own namespace.
 #[must_use]
 pub fn access(deployment: &str) -> Vec<PolicyRule> {
     let named = |name: &str, rule| PolicyRule { resource_names: Some(vec![name.into()]), ..rule };
@@ -189,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn only_pods_that_have_ended_are_not_waited_for() {
+    fn only_finished_pods_are_not_waited_for() {
         for phase in ["Succeeded", "Failed"] {
             assert_eq!(name_if_running(pod(Some(phase))), None, "{phase}");
         }

@@ -47,7 +47,6 @@ pub const ROOMS: Table = &[
             "names",
             "api",
             "decide",
-            "telemetry",
             "kubernetes",
             "cache",
             "orphans",

@@ -84,12 +84,12 @@ async fn the_exit_code_tells_changes_from_none_and_from_failure() -> Result<()> 
     }
     let moved = manifest(&world, "other")?;
     let moved = plan(&world, &["-f", moved.to_str().context("a path that is no text")?]).await?;
-    let told = moved.printed.contains("delete   app/shared     it is no longer wanted, once");
+    let told = moved.printed.contains("delete   app/shared     it is no longer desired, once");
     ensure!(moved.code == 2 && told, "{moved:?}");
     ensure!(moved.printed.contains("create   other/shared"), "{moved:?}");
     for (arguments, words) in [
         (&["central/none"][..], "does not exist"),
-        (&["-f", "/dev/null"], "no ConfigMapSync is in it"),
+        (&["-f", "/dev/null"], "it contains no ConfigMapSync"),
         (&["-f", "/nowhere/at/all"], "cannot plan /nowhere/at/all"),
     ] {
         let failed = plan(&world, arguments).await?;

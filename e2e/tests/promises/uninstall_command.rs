@@ -142,14 +142,14 @@ async fn while_somebody_leads_nothing_is_undone() -> Result<()> {
     let pods = Api::<Pod>::namespaced(fixture.client(), OPERATOR);
     let mark = world.audit().mark().await?;
     let refused = uninstall(&world, &["--yes", "--timeout", "3s"]).await?;
-    let told = ["do not end", "configmapsync-0", "Nothing is lost", "kubectl"];
+    let told = ["have not terminated", "configmapsync-0", "Nothing is lost", "kubectl"];
     ensure!(refused.code == 1, "{refused:?}");
     ensure!(told.iter().all(|word| refused.complained.contains(word)), "{refused:?}");
     // As somebody does who wants to look at it: the pod is no longer one of the Deployment's.
     let apart = Patch::Merge(json!({"metadata": {"labels": {"app.kubernetes.io/name": "apart"}}}));
     pods.patch(&world.replica()?.pod().name, &PatchParams::default(), &apart).await?;
     let refused = uninstall(&world, &["--yes"]).await?;
-    ensure!(refused.code == 1 && refused.complained.contains("goes on renewing"), "{refused:?}");
+    ensure!(refused.code == 1 && refused.complained.contains("keeps renewing"), "{refused:?}");
     let events = world.audit().since(mark).await?;
     ensure!(writes_by_person(&events).is_empty(), "{}", lines(&writes_by_person(&events)));
     Ok(())
@@ -218,7 +218,9 @@ async fn however_many_there_are_and_without_the_kind() -> Result<()> {
     restored(&fixture, "app", "central/lost", count).await?;
     uninstall_steps::held_syncs(&fixture, count).await?;
     let done = uninstall(&world, &["--yes"]).await?;
-    let told = format!("{count} copies kept, 0 deleted, 0 released; {count} ConfigMapSyncs");
+    let told = format!(
+        "{count} copies kept, 0 deleted, 0 released; our finalizer removed from {count} ConfigMapSyncs"
+    );
     ensure!(done.code == 0 && done.printed.contains(&told), "{done:?}");
     ensure!(!copies(&fixture).await?.values().any(asks_for_deletion));
     for name in ["sync-0".to_owned(), format!("sync-{}", count - 1)] {

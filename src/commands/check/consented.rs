@@ -1,11 +1,11 @@
-//! Were the authors of ConfigMapSyncs asked for their own rights?
+//! Were the permissions of the authors of ConfigMapSyncs checked?
 //!
-//! What can be told: a sync that was created before the policy was in force, and of whose spec no
-//! manager has written anything since, was never held to it. Where somebody has written since,
-//! nobody can tell from the object whether that changed the spec, or only a label: what they wrote
-//! last is all that `managedFields` tells. Those are counted, not accused. What was created later
-//! was held to it, if the policy was there all the time: how long it was once missing, before it
-//! was created anew, is not recorded either, but then it is younger, and this list longer.
+//! A sync that was created after the policy was checked at admission. One that is older, and whose
+//! spec no manager has written since, was not. For one that is older and was written since, the
+//! object does not show whether the write changed the spec, which would have been checked, or only
+//! a label: `managedFields` records the time of the last write only. Such syncs are counted, but
+//! not named. If the policy was deleted and created again, it is younger, and more syncs count as
+//! older.
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
@@ -16,64 +16,68 @@ use kube::Client;
 use kube::api::ListParams;
 
 use crate::api::StoredConfigMapSync;
-use crate::commands::check::Finding;
-use crate::commands::check::Question;
-use crate::commands::check::State;
+use crate::commands::check::finding::Finding;
+use crate::commands::check::finding::FindingState;
+use crate::commands::check::finding::Question;
+use crate::kubernetes::error::has_code;
 use crate::kubernetes::pages::each_page;
 use crate::names;
 
-/// How many are named.
-const NAMED: usize = 10;
+/// How many unchecked syncs a message names.
+const MAX_NAMES: usize = 10;
 const SUBJECT: &str = "ConfigMapSyncs";
 
-/// What is known of when a sync was held to the policy.
+/// Whether the policy has checked the author of a sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    /// When it was created.
+enum AuthorCheck {
+    /// Yes, at creation.
     AtCreation,
-    /// Perhaps, when somebody wrote it later.
-    Perhaps,
-    /// Never.
-    Never,
+    /// Possibly, at a later write.
+    Possible,
+    /// No.
+    Missing,
 }
 
-/// Looks for syncs that are older than the policy.
+/// Finds the syncs that are older than the policy.
 pub async fn consented(client: &Client) -> Vec<Finding> {
-    let finding = match look(client).await {
+    let finding = match find(client).await {
         Ok(finding) => finding,
         Err(error) => Finding::unknown(Question::Consented, SUBJECT, &error),
     };
     vec![finding]
 }
 
-async fn look(client: &Client) -> kube::Result<Finding> {
+async fn find(client: &Client) -> kube::Result<Finding> {
     let Some(since) = in_force_since(client).await? else {
-        let message = format!("nobody is asked: the policy {} is missing", names::POLICY_CONSENT);
-        return Ok(Finding::new(Question::Consented, SUBJECT, State::Wrong, message));
+        let message = format!(
+            "not checked: the policy {} is missing: install the chart with policies.consent enabled",
+            names::POLICY_CONSENT
+        );
+        return Ok(Finding::new(Question::Consented, SUBJECT, FindingState::Wrong, message));
     };
     let api: Api<StoredConfigMapSync> = Api::all(client.clone());
-    let (mut never, mut perhaps, mut all) = (Vec::new(), 0, 0);
+    let (mut unchecked, mut possible, mut all) = (Vec::new(), 0, 0);
     let list = async |page| api.list_metadata(&page).await;
     let listed = each_page(ListParams::default(), list, async |page| {
         for sync in page {
             all += 1;
-            match asked(&sync.metadata, since) {
-                Asked::AtCreation => {}
-                Asked::Perhaps => perhaps += 1,
-                Asked::Never => never.push(name(&sync.metadata)),
+            match author_check(&sync.metadata, since) {
+                AuthorCheck::AtCreation => {}
+                AuthorCheck::Possible => possible += 1,
+                AuthorCheck::Missing => unchecked.push(name(&sync.metadata)),
             }
         }
     });
     match listed.await {
-        // Without the kind there is none, and that is a finding of its own.
-        Err(kube::Error::Api(status)) if status.code == 404 => {}
+        // The kind is not installed, which is a separate finding.
+        Err(error) if has_code(&error, 404) => {}
         listed => listed?,
     }
-    never.sort();
-    Ok(verdict(&never, perhaps, all))
+    unchecked.sort();
+    Ok(summarize(&unchecked, possible, all))
 }
 
-/// Since when both the policy and its binding are there.
+/// The time since which both the policy and its binding exist.
 async fn in_force_since(client: &Client) -> kube::Result<Option<Timestamp>> {
     let policies: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
     let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(client.clone());
@@ -85,15 +89,16 @@ async fn in_force_since(client: &Client) -> kube::Result<Option<Timestamp>> {
     Ok(policy.zip(binding).map(|(policy, binding)| policy.max(binding)))
 }
 
-/// Times are whole seconds: within one, the policy may not have been in force yet.
-fn asked(sync: &ObjectMeta, since: Timestamp) -> Asked {
+/// Times have a resolution of one second: in the second of its creation, the policy may not have been
+/// in force yet.
+fn author_check(sync: &ObjectMeta, since: Timestamp) -> AuthorCheck {
     let is_later = |time: Option<Timestamp>| time.is_some_and(|time| time > since);
     if is_later(sync.creation_timestamp.as_ref().map(|time| time.0)) {
-        return Asked::AtCreation;
+        return AuthorCheck::AtCreation;
     }
-    // A spec that was never changed is of the first generation.
+    // The spec has never changed.
     if sync.generation == Some(1) {
-        return Asked::Never;
+        return AuthorCheck::Missing;
     }
     let mut writers = sync.managed_fields.iter().flatten().filter(|entry| {
         let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
@@ -101,7 +106,7 @@ fn asked(sync: &ObjectMeta, since: Timestamp) -> Asked {
     });
     let is_known = sync.managed_fields.as_ref().is_some_and(|entries| !entries.is_empty());
     let wrote_later = writers.any(|entry| is_later(entry.time.as_ref().map(|time| time.0)));
-    if wrote_later || !is_known { Asked::Perhaps } else { Asked::Never }
+    if wrote_later || !is_known { AuthorCheck::Possible } else { AuthorCheck::Missing }
 }
 
 fn name(metadata: &ObjectMeta) -> String {
@@ -110,23 +115,22 @@ fn name(metadata: &ObjectMeta) -> String {
     format!("{namespace}/{name}")
 }
 
-fn verdict(never: &[String], perhaps: usize, all: usize) -> Finding {
+fn summarize(unchecked: &[String], possible: usize, all: usize) -> Finding {
     let finding = |state, message| Finding::new(Question::Consented, SUBJECT, state, message);
-    if never.is_empty() && perhaps == 0 {
-        return finding(State::Well, format!("{all}, all younger than the policy"));
+    if unchecked.is_empty() && possible == 0 {
+        return finding(FindingState::Ok, format!("{all}, all younger than the policy"));
     }
-    let named = never.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    let more = never.len().saturating_sub(NAMED);
+    let named = unchecked.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>().join(", ");
+    let more = unchecked.len().saturating_sub(MAX_NAMES);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    let named = if never.is_empty() { String::new() } else { format!(" ({named}{more})") };
+    let named = if unchecked.is_empty() { String::new() } else { format!(" ({named}{more})") };
     finding(
-        State::Note,
+        FindingState::Note,
         format!(
-            "of {all}, {} are older than the policy and unchanged since{named}, so that nobody \
-             asked whether their authors may read the source and write the copies; {perhaps} are \
-             older and were written since, which may have been asked about: look at them, and \
-             create anew what has to be asked about",
-            never.len(),
+            "of {all}, {} are older than the policy and unchanged since{named}: the permissions of \
+             their authors were not checked; {possible} are older and were written since: possibly \
+             checked. Review them, and recreate those whose authors must be checked",
+            unchecked.len(),
         ),
     )
 }

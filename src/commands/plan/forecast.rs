@@ -1,4 +1,4 @@
-//! What the rounds of a sync would do until nothing is left to do.
+//! What the operator would do for a sync, until its plan is empty.
 
 use std::collections::BTreeMap;
 
@@ -16,31 +16,30 @@ use crate::decide::reason::Reason;
 use crate::decide::status::Settled;
 use crate::decide::status::summary;
 
-/// What would be done for one sync.
+/// What the operator would do for one sync.
 #[derive(Clone, Debug)]
 pub struct Forecast {
-    /// What would be done to its finalizer.
+    /// What it would do with the finalizer.
     pub finalizer: FinalizerStep,
-    /// What would be done at each place.
-    pub steps: BTreeMap<NamespacedName, Foreseen>,
-    /// What the sync would report of itself where not all is well; the places speak for
-    /// themselves.
-    pub verdict: Failure,
+    /// What it would do at each destination.
+    pub steps: BTreeMap<NamespacedName, ForecastStep>,
+    /// The reason and message that the sync would report.
+    pub report: Failure,
 }
 
-/// What would be done at one place.
+/// What the operator would do at one destination.
 #[derive(Clone, Debug)]
-pub struct Foreseen {
-    /// What.
+pub struct ForecastStep {
+    /// The action.
     pub action: Action,
-    /// Not before this copy is in order.
+    /// The copy that must be in sync first.
     pub after: Option<NamespacedName>,
 }
 
 // === impl Forecast ===
 
 impl Forecast {
-    /// How many writes there would be.
+    /// The number of writes.
     #[must_use]
     pub fn writes(&self) -> usize {
         let finalizer = usize::from(self.finalizer != FinalizerStep::Keep);
@@ -48,7 +47,8 @@ impl Forecast {
     }
 }
 
-/// Foresees what becomes of what was observed, under a finalizer that may have yet to be added.
+/// What the operator would do after it has observed `observed`. `lacks_finalizer`: the finalizer is
+/// part of `observed`, but has yet to be added.
 #[must_use]
 pub fn forecast(observed: &Observed, lacks_finalizer: bool) -> Forecast {
     let desired = desired(observed);
@@ -65,16 +65,17 @@ pub fn forecast(observed: &Observed, lacks_finalizer: bool) -> Forecast {
         FinalizerStep::Keep
     };
     plan.steps = steps.iter().map(|(at, step)| (at.clone(), step.action.clone())).collect();
-    let verdict = summary(observed, &desired, &Settled::of(plan));
-    Forecast { finalizer, steps, verdict }
+    let report = summary(observed, &desired, &Settled::of(plan));
+    Forecast { finalizer, steps, report }
 }
 
-/// An old copy that only waits for a replacement which is about to be written goes afterwards.
+/// The steps of the plan; and for an old copy that only waits for its replacement, what follows once
+/// the replacement is written.
 fn follow_up(
     observed: &Observed,
     desired: &Desired,
     steps: &BTreeMap<NamespacedName, Action>,
-) -> BTreeMap<NamespacedName, Foreseen> {
+) -> BTreeMap<NamespacedName, ForecastStep> {
     let retired = plan(observed, &Desired::Nothing(None)).steps;
     let follows = |at: &NamespacedName, action: &Action| {
         let (Action::Leave(failure), Desired::Copies(wanted)) = (action, desired) else {
@@ -90,7 +91,7 @@ fn follow_up(
             let after = follows(at, action);
             let then = after.as_ref().and_then(|_| retired.get(at));
             let action = then.unwrap_or(action).clone();
-            (at.clone(), Foreseen { action, after })
+            (at.clone(), ForecastStep { action, after })
         })
         .collect()
 }

@@ -1,4 +1,4 @@
-//! A plan for people, and for programs.
+//! A plan as text, and as JSON.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +6,17 @@ use serde_json::Value;
 use serde_json::json as object;
 use strum::VariantNames as _;
 
-use crate::commands::plan::Planned;
-use crate::commands::plan::forecast::Foreseen;
+use crate::commands::plan::forecast::ForecastStep;
+use crate::commands::plan::planned_sync::PlannedSync;
 use crate::commands::table::printable;
 use crate::commands::table::table;
 use crate::decide::Action;
 use crate::decide::plan::FinalizerStep;
 use crate::decide::reason::Reason;
 
-/// The plan as text: what is in order is only counted.
+/// The plan as text. Copies in sync are only counted.
 #[must_use]
-pub fn text(planned: &[Planned]) -> String {
+pub fn text(planned: &[PlannedSync]) -> String {
     let mut text: String = planned.iter().filter_map(section).collect();
     if planned.is_empty() {
         text.push_str("There are no ConfigMapSyncs.\n");
@@ -26,8 +26,8 @@ pub fn text(planned: &[Planned]) -> String {
     text
 }
 
-/// What there is to say of one sync.
-fn section(planned: &Planned) -> Option<String> {
+/// The lines about one sync; `None` if there is nothing to do, and nothing to report.
+fn section(planned: &PlannedSync) -> Option<String> {
     let forecast = &planned.forecast;
     let mut rows = Vec::new();
     match forecast.finalizer {
@@ -40,10 +40,10 @@ fn section(planned: &Planned) -> Option<String> {
             rows.push(row(step.action.verb(), &at.to_string(), &why(step)));
         }
     }
-    let verdict = &forecast.verdict;
-    let is_said = matches!(verdict.reason, Reason::Synced | Reason::Progressing);
-    let is_of_a_place = rows.iter().any(|[verb, ..]| verb == "leave");
-    if rows.is_empty() && is_said {
+    let report = &forecast.report;
+    let is_fine = matches!(report.reason, Reason::Synced | Reason::Progressing);
+    let is_explained = rows.iter().any(|[verb, ..]| verb == "leave");
+    if rows.is_empty() && is_fine {
         return None;
     }
     let new = if planned.exists { "" } else { " (not created yet)" };
@@ -51,8 +51,8 @@ fn section(planned: &Planned) -> Option<String> {
     if !rows.is_empty() {
         section.push_str(&table(["ACTION", "COPY", "WHY"], &rows));
     }
-    if !is_said && !is_of_a_place {
-        section.push_str(&printable(&format!("{}: {}", verdict.reason, verdict.message)));
+    if !is_fine && !is_explained {
+        section.push_str(&printable(&format!("{}: {}", report.reason, report.message)));
         section.push('\n');
     }
     section.push('\n');
@@ -63,29 +63,29 @@ fn row(verb: &str, copy: &str, why: &str) -> [String; 3] {
     [verb, copy, why].map(ToOwned::to_owned)
 }
 
-fn why(step: &Foreseen) -> String {
+fn why(step: &ForecastStep) -> String {
     let why = match &step.action {
-        Action::Create(_) => "nothing stands there",
+        Action::Create(_) => "it does not exist",
         Action::Update { .. } => "its content differs",
-        Action::Restamp { .. } => "its markers or its metadata differ",
+        Action::Restamp { .. } => "its ownership markers or its metadata differ",
         Action::Replace { .. } => "its content differs, and it is immutable",
-        Action::Release { .. } => "it is no longer wanted, and is to be kept or not ours to delete",
-        Action::Delete { .. } => "it is no longer wanted",
-        Action::Keep => "it is in order",
+        Action::Release { .. } => "it is no longer desired, and must not be deleted",
+        Action::Delete { .. } => "it is no longer desired",
+        Action::Keep => "it is in sync",
         Action::Leave(failure) => return format!("{}: {}", failure.reason, failure.message),
     };
     match &step.after {
-        Some(replacement) => format!("{why}, once {replacement} is in order"),
+        Some(replacement) => format!("{why}, once {replacement} is in sync"),
         None => why.to_owned(),
     }
 }
 
-fn summary(planned: &[Planned]) -> String {
+fn summary(planned: &[PlannedSync]) -> String {
     let counts = counts(planned);
     let count = |verb| counts.get(verb).copied().unwrap_or_default();
     format!(
         "Plan for {} ConfigMapSyncs: {} to create, {} to update, {} to replace, {} to delete, \
-         {} to release; {} left alone, {} in order.\n",
+         {} to release; {} blocked, {} in sync.\n",
         planned.len(),
         count("create"),
         count("update") + count("restamp"),
@@ -97,7 +97,7 @@ fn summary(planned: &[Planned]) -> String {
     )
 }
 
-fn counts(planned: &[Planned]) -> BTreeMap<&'static str, usize> {
+fn counts(planned: &[PlannedSync]) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
     for &verb in Action::VARIANTS {
         counts.insert(verb, 0);
@@ -108,11 +108,11 @@ fn counts(planned: &[Planned]) -> BTreeMap<&'static str, usize> {
     counts
 }
 
-/// The plan as JSON: everything, and no value of a `ConfigMap`.
+/// The plan as JSON, with every step, and without values of `ConfigMaps`.
 ///
 /// # Errors
-/// It cannot be written as JSON.
-pub fn json(planned: &[Planned]) -> Result<String, serde_json::Error> {
+/// It cannot be serialized.
+pub fn json(planned: &[PlannedSync]) -> Result<String, serde_json::Error> {
     let syncs: Vec<_> = planned.iter().map(sync).collect();
     let text = serde_json::to_string_pretty(&object!({
         "configMapSyncs": syncs,
@@ -121,7 +121,7 @@ pub fn json(planned: &[Planned]) -> Result<String, serde_json::Error> {
     Ok(text? + "\n")
 }
 
-fn sync(planned: &Planned) -> Value {
+fn sync(planned: &PlannedSync) -> Value {
     let forecast = &planned.forecast;
     let steps: Vec<_> = forecast
         .steps
@@ -144,8 +144,8 @@ fn sync(planned: &Planned) -> Value {
         "namespace": planned.sync.namespace,
         "name": planned.sync.name,
         "exists": planned.exists,
-        "reason": forecast.verdict.reason.as_str(),
-        "message": forecast.verdict.message,
+        "reason": forecast.report.reason.as_str(),
+        "message": forecast.report.message,
         "finalizer": match forecast.finalizer {
             FinalizerStep::Add => "add",
             FinalizerStep::Remove => "remove",

@@ -1,4 +1,4 @@
-//! Which syncs a plan is asked for.
+//! The syncs to plan for.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -14,68 +14,76 @@ use crate::api::ConfigMapSyncStatus;
 use crate::api::StoredConfigMapSync;
 use crate::api::namespaced_name::NamespacedName;
 use crate::args::Plan;
-use crate::commands::survey::Survey;
+use crate::commands::snapshot::Snapshot;
 
-/// Stands for the uid that a sync does not have yet. No label can have this value.
+/// The uid of a sync that does not exist yet. It is not a valid label value, so no copy has it.
 const NO_UID: &str = "(not created yet)";
 
-/// What was asked for cannot be planned.
+/// The arguments name nothing that can be planned.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file that was named cannot be read, or holds something else.
+pub enum InputError {
+    /// The file cannot be read, or contains no valid `ConfigMapSync`.
     #[error("cannot plan {path}: {why}")]
     File {
-        /// Where it lies.
+        /// Path of the file.
         path: String,
-        /// Why.
+        /// The cause.
         why: String,
     },
-    /// The sync that was named does not exist.
-    #[error("ConfigMapSync {0} does not exist: plan a file by --filename, or name another")]
+    /// The sync does not exist.
+    #[error("ConfigMapSync {0} does not exist: plan a file with --filename, or name another")]
     NoSuchSync(NamespacedName),
 }
 
-/// A sync that a plan is asked for.
-pub struct Asked {
-    /// Which.
+/// A sync to plan for.
+pub struct PlanInput {
+    /// Namespace and name.
     pub name: NamespacedName,
-    /// As it is, or as it would be once the file is applied.
+    /// The sync as stored, or as it would be stored once the file is applied.
     pub stored: StoredConfigMapSync,
-    /// Whether the cluster has it already.
+    /// Whether it exists in the cluster.
     pub exists: bool,
 }
 
-/// The syncs that `flags` ask for: those of a file, in `namespace` where it names none; the one
-/// that is named; or all.
+/// The syncs that `flags` select: those in a file, with `namespace` as default; the one that is
+/// named; or all.
 ///
 /// # Errors
-/// The file cannot be read or understood, or there is no such sync.
-pub fn asked(flags: &Plan, survey: &Survey, namespace: &str) -> Result<Vec<Asked>, Error> {
+/// The file cannot be read or parsed, or the sync does not exist.
+pub fn read_input(
+    flags: &Plan,
+    snapshot: &Snapshot,
+    namespace: &str,
+) -> Result<Vec<PlanInput>, InputError> {
     if let Some(file) = &flags.filename {
-        return of_file(file, survey, namespace);
+        return from_file(file, snapshot, namespace);
     }
-    let exists = |(name, stored): (&NamespacedName, &StoredConfigMapSync)| Asked {
+    let existing = |(name, stored): (&NamespacedName, &StoredConfigMapSync)| PlanInput {
         name: name.clone(),
         stored: stored.clone(),
         exists: true,
     };
     match &flags.sync {
-        None => Ok(survey.syncs.iter().map(exists).collect()),
-        Some(name) => match survey.syncs.get_key_value(name) {
-            Some(found) => Ok(vec![exists(found)]),
-            None => Err(Error::NoSuchSync(name.clone())),
+        None => Ok(snapshot.syncs.iter().map(existing).collect()),
+        Some(name) => match snapshot.syncs.get_key_value(name) {
+            Some(found) => Ok(vec![existing(found)]),
+            None => Err(InputError::NoSuchSync(name.clone())),
         },
     }
 }
 
 #[derive(Deserialize)]
-struct Manifest {
+struct SyncManifest {
     metadata: ObjectMeta,
     spec: ConfigMapSyncSpec,
 }
 
-fn of_file(file: &Path, survey: &Survey, namespace: &str) -> Result<Vec<Asked>, Error> {
-    let broken = |why: String| Error::File { path: file.display().to_string(), why };
+fn from_file(
+    file: &Path,
+    snapshot: &Snapshot,
+    namespace: &str,
+) -> Result<Vec<PlanInput>, InputError> {
+    let broken = |why: String| InputError::File { path: file.display().to_string(), why };
     let text = read(file).map_err(|error| broken(error.to_string()))?;
     let documents: Vec<Value> =
         serde_saphyr::from_multiple(&text).map_err(|error| broken(error.to_string()))?;
@@ -85,19 +93,19 @@ fn of_file(file: &Path, survey: &Survey, namespace: &str) -> Result<Vec<Asked>, 
     };
     let syncs: Vec<_> = documents.into_iter().filter(is_sync).collect();
     if syncs.is_empty() {
-        return Err(broken(format!("no {} is in it", ConfigMapSync::kind(&()))));
+        return Err(broken(format!("it contains no {}", ConfigMapSync::kind(&()))));
     }
     syncs
         .into_iter()
         .map(|document| {
-            let manifest: Manifest =
+            let manifest: SyncManifest =
                 serde_json::from_value(document).map_err(|error| broken(error.to_string()))?;
             let Some(name) = manifest.metadata.name.clone() else {
                 return Err(broken("metadata.name is missing".to_owned()));
             };
             let namespace = manifest.metadata.namespace.as_deref().unwrap_or(namespace);
             let name = NamespacedName::new(namespace, name);
-            Ok(applied(name, manifest.spec, survey))
+            Ok(applied(name, manifest.spec, snapshot))
         })
         .collect()
 }
@@ -112,10 +120,10 @@ fn read(file: &Path) -> std::io::Result<String> {
     }
 }
 
-/// The sync as it will be once the manifest is applied.
-fn applied(name: NamespacedName, spec: ConfigMapSyncSpec, survey: &Survey) -> Asked {
+/// The sync as it would be stored once the manifest is applied.
+fn applied(name: NamespacedName, spec: ConfigMapSyncSpec, snapshot: &Snapshot) -> PlanInput {
     let spec = Ok(spec);
-    let existing = survey.syncs.get(&name).cloned();
+    let existing = snapshot.syncs.get(&name).cloned();
     let exists = existing.is_some();
     let mut stored = existing.unwrap_or_else(|| StoredConfigMapSync {
         metadata: ObjectMeta {
@@ -131,8 +139,8 @@ fn applied(name: NamespacedName, spec: ConfigMapSyncSpec, survey: &Survey) -> As
     });
     if stored.spec != spec {
         stored.spec = spec;
-        // What the status tells, it tells of another generation.
+        // A new generation, so that the status counts as outdated.
         stored.metadata.generation = stored.metadata.generation.map(|before| before + 1);
     }
-    Asked { name, stored, exists }
+    PlanInput { name, stored, exists }
 }

@@ -1,4 +1,4 @@
-//! One look at a cluster, into the same cache that the operator's watches fill.
+//! The state of a cluster, read once into the same cache that the operator's watches fill.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,76 +16,77 @@ use crate::api::StoredConfigMapSync;
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
 use crate::cache::Origin;
-use crate::commands::Error;
+use crate::commands::error::Error;
 use crate::decide::observed::ObservedSync;
+use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::pages::each_page;
 use crate::names;
 
-/// What there is.
-pub struct Survey {
+/// The state of a cluster.
+pub struct Snapshot {
     /// What the operator would know.
     pub cache: Arc<Cache>,
-    /// Each sync.
+    /// The syncs.
     pub syncs: BTreeMap<NamespacedName, StoredConfigMapSync>,
     /// When each marked copy was created.
     pub created: BTreeMap<NamespacedName, Timestamp>,
 }
 
-/// Looks at the syncs and the marked copies of the whole cluster.
+/// Reads the syncs and the marked copies of the cluster.
 ///
 /// # Errors
-/// A list is refused.
-pub async fn survey_copies(client: &Client) -> Result<Survey, Error> {
-    let mut survey = survey_syncs(client, &[]).await?;
+/// The API server rejects a list, or does not respond.
+pub async fn read_copies(client: &Client) -> Result<Snapshot, Error> {
+    let mut snapshot = read_syncs(client, &[]).await?;
     let marked = ListParams::default().labels(names::LABEL_SYNC_UID);
-    survey.see_config_maps(client, "list marked ConfigMaps", marked).await?;
-    Ok(survey)
+    snapshot.read_config_maps(client, "list marked ConfigMaps", marked).await?;
+    Ok(snapshot)
 }
 
-/// Looks at everything that the operator watches; `protected` namespaces are never destinations.
+/// Reads everything that the operator watches; `protected` namespaces are never destinations.
 ///
 /// # Errors
-/// A list is refused.
-pub async fn survey_everything(client: &Client, protected: &[String]) -> Result<Survey, Error> {
-    let mut survey = survey_syncs(client, protected).await?;
+/// The API server rejects a list, or does not respond.
+pub async fn read_everything(client: &Client, protected: &[String]) -> Result<Snapshot, Error> {
+    let mut snapshot = read_syncs(client, protected).await?;
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    let namespaces = pages("list Namespaces", ListParams::default(), async |page| {
+    let listed = list_all("list Namespaces", ListParams::default(), async |page| {
         namespaces.list_metadata(&page).await
     });
-    for namespace in namespaces.await? {
-        survey.cache.apply_namespace(&namespace.metadata);
+    for namespace in listed.await? {
+        snapshot.cache.apply_namespace(&namespace.metadata);
     }
-    survey.see_config_maps(client, "list ConfigMaps", ListParams::default()).await?;
-    Ok(survey)
+    snapshot.read_config_maps(client, "list ConfigMaps", ListParams::default()).await?;
+    Ok(snapshot)
 }
 
-/// Syncs first: they tell which `ConfigMaps` matter.
-async fn survey_syncs(client: &Client, protected: &[String]) -> Result<Survey, Error> {
+/// Syncs come first: the cache keeps only the `ConfigMaps` that they refer to.
+async fn read_syncs(client: &Client, protected: &[String]) -> Result<Snapshot, Error> {
     let cache = Arc::new(Cache::new(protected.iter().cloned().collect()));
     let api: Api<StoredConfigMapSync> = Api::all(client.clone());
     let listed =
-        pages("list ConfigMapSyncs", ListParams::default(), async |page| api.list(&page).await);
+        list_all("list ConfigMapSyncs", ListParams::default(), async |page| api.list(&page).await);
     let mut syncs = BTreeMap::new();
     for sync in listed.await? {
-        if let Some(seen) = ObservedSync::of(&sync) {
-            cache.apply_sync(&seen);
+        if let Some(observed) = ObservedSync::of(&sync) {
+            cache.apply_sync(&observed);
         }
         syncs.extend(sync.namespaced_name().map(|name| (name, sync)));
     }
-    Ok(Survey { cache, syncs, created: BTreeMap::new() })
+    Ok(Snapshot { cache, syncs, created: BTreeMap::new() })
 }
 
-// === impl Survey ===
+// === impl Snapshot ===
 
-impl Survey {
-    async fn see_config_maps(
+impl Snapshot {
+    async fn read_config_maps(
         &mut self,
         client: &Client,
         attempt: &str,
-        which: ListParams,
+        parameters: ListParams,
     ) -> Result<(), Error> {
         let api: Api<ConfigMap> = Api::all(client.clone());
-        let listed = pages(attempt, which, async |page| api.list_metadata(&page).await);
+        let listed = list_all(attempt, parameters, async |page| api.list_metadata(&page).await);
         for config_map in listed.await? {
             self.cache.apply_config_map(&config_map.metadata, Origin::Watch);
             let ObjectMeta { namespace, name, creation_timestamp, labels, .. } =
@@ -101,14 +102,13 @@ impl Survey {
     }
 }
 
-/// All of a list, page by page.
-async fn pages<K: Clone>(
+async fn list_all<K: Clone>(
     attempt: &str,
     parameters: ListParams,
     list: impl AsyncFn(ListParams) -> kube::Result<ObjectList<K>>,
-) -> Result<Vec<K>, Error> {
-    let mut found = Vec::new();
-    let listed = each_page(parameters, list, async |page| found.extend(page)).await;
-    listed.map_err(|source| Error::Read { attempt: attempt.to_owned(), source })?;
-    Ok(found)
+) -> Result<Vec<K>, ApiFailure> {
+    let mut objects = Vec::new();
+    let listed = each_page(parameters, list, async |page| objects.extend(page)).await;
+    listed.map_err(|error| ApiFailure::of(attempt, &error))?;
+    Ok(objects)
 }

@@ -1,0 +1,78 @@
+//! Findings as a table, and as JSON.
+
+use serde_json::json as object;
+use strum::VariantArray as _;
+
+use crate::commands::check::finding::Finding;
+use crate::commands::check::finding::FindingState;
+use crate::commands::table::table;
+
+/// The findings as a table, and a summary.
+#[must_use]
+pub fn text(findings: &[Finding]) -> String {
+    let rows: Vec<_> = findings
+        .iter()
+        .map(|it| {
+            let Finding { question, subject, state, message } = it;
+            [question.as_str(), subject, state.as_str(), message].map(ToOwned::to_owned)
+        })
+        .collect();
+    let count = |state| findings.iter().filter(|it| it.state == state).count();
+    let (wrong, unknown) = (count(FindingState::Wrong), count(FindingState::Unknown));
+    let summary = match (wrong, unknown) {
+        (0, 0) => "All checks passed.".to_owned(),
+        _ => format!("Of {} checks, {wrong} are wrong, {unknown} unknown.", findings.len()),
+    };
+    format!("{}{summary}\n", table(["CHECK", "SUBJECT", "STATE", "MESSAGE"], &rows))
+}
+
+/// The findings as JSON, and their number by state.
+///
+/// # Errors
+/// They cannot be serialized.
+pub fn json(findings: &[Finding]) -> Result<String, serde_json::Error> {
+    let checks: Vec<_> = findings
+        .iter()
+        .map(|it| {
+            object!({
+                "check": it.question.as_str(),
+                "subject": it.subject,
+                "state": it.state.as_str(),
+                "message": it.message,
+            })
+        })
+        .collect();
+    let count = |state: FindingState| findings.iter().filter(|it| it.state == state).count();
+    let summary: serde_json::Map<_, _> = FindingState::VARIANTS
+        .iter()
+        .map(|state| (state.as_str().to_owned(), count(*state).into()))
+        .collect();
+    let text = serde_json::to_string_pretty(&object!({"checks": checks, "summary": summary}));
+    Ok(text? + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::check::finding::Question;
+
+    fn finding(state: FindingState) -> Finding {
+        Finding::new(Question::Installed, "subject", state, "message")
+    }
+
+    #[test]
+    fn an_unknown_state_does_not_pass() {
+        let passed = text(&[finding(FindingState::Ok), finding(FindingState::Note)]);
+        assert!(passed.ends_with("All checks passed.\n"));
+        let unknown = text(&[finding(FindingState::Ok), finding(FindingState::Unknown)]);
+        assert!(unknown.ends_with("Of 2 checks, 0 are wrong, 1 unknown.\n"), "{unknown}");
+    }
+
+    #[test]
+    fn json_contains_every_check_and_every_count() {
+        let text = json(&[finding(FindingState::Wrong)]).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["checks"][0]["state"], "wrong");
+        assert_eq!(value["summary"], object!({"ok": 0, "note": 0, "unknown": 0, "wrong": 1}));
+    }
+}

@@ -1,0 +1,53 @@
+//! Why a command cannot be carried out.
+
+use crate::api::namespaced_name::NamespacedName;
+use crate::commands::plan::input::InputError;
+use crate::kubernetes::config;
+use crate::kubernetes::error::ApiFailure;
+use crate::orphans::DefinitionError;
+use crate::uninstall::Error as UninstallError;
+
+/// A command cannot be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration of the connection is missing or unusable.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// A client could not be built.
+    #[error("the cluster's address or the credentials are unusable: correct the kubeconfig")]
+    Client(#[source] kube::Error),
+    /// The API server rejected a read, or did not respond.
+    #[error(transparent)]
+    Api(#[from] ApiFailure),
+    /// The kind is not installed as it should be.
+    #[error("cannot determine which copies are orphans: {0}")]
+    Definition(#[from] DefinitionError),
+    /// The arguments of `plan` name nothing that can be planned.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// A plan could not be made.
+    #[error("cannot plan for ConfigMapSync {sync}: {why}")]
+    Plan {
+        /// The sync.
+        sync: NamespacedName,
+        /// The cause.
+        why: String,
+    },
+    /// The result could not be serialized.
+    #[error("cannot write the result as JSON")]
+    Json(#[from] serde_json::Error),
+    /// What there is to undo could not be counted.
+    #[error(transparent)]
+    Count(#[from] UninstallError),
+    /// The operator could not be stopped, or not everything could be undone.
+    #[error("{why}. Nothing is lost: run this command again to continue, or {revert}")]
+    Uninstall {
+        /// What failed.
+        why: String,
+        /// How to start the operator again.
+        revert: String,
+    },
+    /// The terminal failed.
+    #[error("cannot read from or write to the terminal")]
+    Terminal(#[from] std::io::Error),
+}
