@@ -109,7 +109,7 @@ fn collect_files(
 /// The text of a file up to its unit tests, which may import from anywhere.
 fn production_code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("a source can be read");
-    let end = text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len());
+    let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
     text[..end].to_owned()
 }
 
