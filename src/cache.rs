@@ -10,7 +10,8 @@
 //!   the same uid, unless a live read shows that etcd was restored.
 //! * The response to a write is visible immediately; so is a live read that no newer event has
 //!   overtaken.
-//! * The cache may lag behind the cluster, but an entry is always true of the version that it names.
+//! * The cache may lag behind the cluster, but an entry is always true of the version that it
+//!   names.
 //!   Writes are conditional on that version.
 
 mod change;

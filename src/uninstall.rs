@@ -4,8 +4,9 @@
 //! callback.
 //!
 //! ```text
-//! stop:  scale the Deployment to 0 -> wait until no pod is left -> wait until nobody holds the Lease
-//! undo:  keep or delete copies, until a pass finds none -> remove finalizers, until a pass finds none
+//! stop:  scale the Deployment to 0 -> wait until no pod is left -> wait until the Lease is free
+//! undo:  keep or delete copies -> list again, until none is left to do
+//!        -> remove finalizers -> list again, until none is left to do
 //! ```
 //!
 //! # Guarantees
@@ -18,7 +19,7 @@
 //! # Assumptions
 //! The operator is not started again meanwhile: it would repair what is undone here.
 
-mod copies;
+mod copy_writes;
 mod error;
 mod finalizers;
 mod progress;
@@ -31,7 +32,7 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Client;
 use tokio::time::sleep;
 
-pub use copies::access_to_delete;
+pub use copy_writes::access_to_delete;
 pub use error::Error;
 pub use progress::Counts;
 pub use progress::Progress;
@@ -43,7 +44,7 @@ pub use stop::stop;
 use crate::decide::uninstall::CopyHandling;
 use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::has_code;
-use crate::uninstall::copies::OwnersByUid;
+use crate::uninstall::copy_writes::OwnersByUid;
 use crate::uninstall::write_batch::BatchResult;
 
 /// The pause before the next pass, after one that met only conflicts.
@@ -59,7 +60,7 @@ const LIST_SYNCS: &str = "list ConfigMapSyncs";
 pub async fn count(client: &Client, handling: CopyHandling) -> Result<Counts, Error> {
     let owners = owners(client, handling).await?;
     let mut counts = Counts::default();
-    let listed = copies::each_write(client, handling, &owners, async |writes| {
+    let listed = copy_writes::each_write(client, handling, &owners, async |writes| {
         for (_, action) in writes {
             counts.add(&action);
         }
@@ -86,7 +87,7 @@ pub async fn undo(
     let owners = owners(client, handling).await?;
     let mut counts = Counts::default();
     loop {
-        let pass = copies::pass(client, handling, &owners, &mut counts, progress).await;
+        let pass = copy_writes::pass(client, handling, &owners, &mut counts, progress).await;
         if needs_another_pass(pass, LIST_COPIES, "ConfigMaps").await? {
             continue;
         }
@@ -124,7 +125,7 @@ async fn owners(client: &Client, handling: CopyHandling) -> Result<OwnersByUid, 
     let owners = match handling {
         // Keeping copies does not depend on their syncs.
         CopyHandling::Keep => Ok(OwnersByUid::new()),
-        CopyHandling::Delete => copies::owners(client).await,
+        CopyHandling::Delete => copy_writes::owners(client).await,
     };
     Ok(owners.map_err(|error| ApiFailure::of(LIST_SYNCS, &error))?)
 }
@@ -132,5 +133,5 @@ async fn owners(client: &Client, handling: CopyHandling) -> Result<OwnersByUid, 
 /// Permissions for undoing, cluster-wide, without deleting copies.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
-    [copies::access(), finalizers::access()].concat()
+    [copy_writes::access(), finalizers::access()].concat()
 }

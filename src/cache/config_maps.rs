@@ -75,8 +75,8 @@ impl ConfigMaps {
         unlisted.iter().filter_map(|at| self.remove(at, None, Origin::Watch, |_| false)).collect()
     }
 
-    /// Records an observed `ConfigMap`, unless it is older than the known version, or neither marked
-    /// nor referred to by a sync. Returns the change, if it is one.
+    /// Records an observed `ConfigMap`, unless it is older than the known version, or neither
+    /// marked nor referred to by a sync. Returns the change, if it is one.
     pub(super) fn apply(
         &mut self,
         metadata: &ObjectMeta,
@@ -175,8 +175,8 @@ impl ConfigMaps {
         self.reads.end(&Key::from(at));
     }
 
-    /// Records the response to a live read that began at `start`. If nothing was observed since, the
-    /// response counts even with a lower resourceVersion: etcd was restored.
+    /// Records the response to a live read that began at `start`. If nothing was observed since,
+    /// the response counts even with a lower resourceVersion: etcd was restored.
     pub(super) fn record_found(
         &mut self,
         metadata: &ObjectMeta,
@@ -238,9 +238,9 @@ impl ConfigMaps {
         }
     }
 
-    /// Records the response `metadata` to our patch of the version `seen`. The patch wrote `content`,
-    /// or left the content unchanged: either way the content is known, even where metadata alone
-    /// would not suffice.
+    /// Records the response `metadata` to our patch of the version `seen`. The patch wrote
+    /// `content`, or left the content unchanged: either way the content is known, even where
+    /// metadata alone would not suffice.
     pub(super) fn record_patch(
         &mut self,
         metadata: &ObjectMeta,

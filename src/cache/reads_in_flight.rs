@@ -16,11 +16,11 @@ pub(super) struct ReadStart(u64);
 #[derive(Debug, Default)]
 pub(super) struct ReadsInFlight {
     observations: u64,
-    by_key: HashMap<Key, InFlight>,
+    by_key: HashMap<Key, OpenReads>,
 }
 
 #[derive(Debug, Default)]
-struct InFlight {
+struct OpenReads {
     reads: usize,
     last_observation: u64,
 }

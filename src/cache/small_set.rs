@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-/// A set of at least one element. A single element takes no node of a tree, which would be ten times
-/// its size.
+/// A set of at least one element. A single element takes no node of a tree, which would be ten
+/// times its size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Few<T> {
     One(T),
@@ -66,7 +66,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn few_behaves_like_a_set(steps in proptest::collection::vec((any::<bool>(), 0..6_u8), 0..40)) {
+        fn few_behaves_like_a_set(
+            steps in proptest::collection::vec((any::<bool>(), 0..6_u8), 0..40)
+        ) {
             let (mut few, mut set) = (None, BTreeSet::new());
             for (insert, element) in steps {
                 if insert {

@@ -72,8 +72,8 @@ impl Cache {
         self.inner.lock().config_maps.end_list()
     }
 
-    /// Records a `ConfigMap` observed by `origin`. Returns the change, if it is one: after a read or
-    /// a write, the watch delivers it again for the other syncs that it concerns.
+    /// Records a `ConfigMap` observed by `origin`. Returns the change, if it is one: after a read
+    /// or a write, the watch delivers it again for the other syncs that it concerns.
     pub fn apply_config_map(
         &self,
         metadata: &ObjectMeta,

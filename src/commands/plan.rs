@@ -78,8 +78,8 @@ async fn plan_one(
     Ok(PlannedSync { sync: name, exists: input.exists, forecast })
 }
 
-/// The first read that failed. The permissions of the user may differ from those of the operator, so
-/// the plan would be wrong.
+/// The first read that failed. The permissions of the user may differ from those of the operator,
+/// so the plan would be wrong.
 fn failed_read(observed: &Observed) -> Option<&Failure> {
     let source = match &observed.source {
         ObservedSource::Unreadable(failure) => Some(failure),

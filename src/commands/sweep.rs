@@ -90,7 +90,7 @@ async fn plan_steps(client: &Client) -> Result<(Snapshot, Steps), Error> {
     let owners = read_owners(client, cache, due).await;
     let mut orphans = orphans(&owners);
     let steps = plan_collection(&orphans).steps.into_iter();
-    // A clone of a copy is not an orphan: it belongs to whoever created it.
+    // A clone of a copy is not an orphan: it belongs to its creator.
     let steps = steps.filter(|(_, step)| *step != OrphanStep::Keep(KeepReason::NotOurs));
     let steps = steps
         .filter_map(|(at, step)| Some((at.clone(), (orphans.candidates.remove(&at)?, step))))

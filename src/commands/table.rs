@@ -29,8 +29,8 @@ pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String 
     text
 }
 
-/// `text` on one line, with control characters replaced, so that names and messages from the cluster
-/// cannot control the terminal.
+/// `text` on one line, with control characters replaced, so that names and messages from the
+/// cluster cannot control the terminal.
 #[must_use]
 pub fn printable(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")

@@ -18,8 +18,8 @@ pub fn print(text: &str) -> std::io::Result<()> {
     }
 }
 
-/// Asks the user `question`. Returns how to exit unless the user agrees; without a terminal,
-/// nobody can.
+/// Asks the user `question`. Returns `None` if the user agrees, and otherwise how to exit. Without
+/// a terminal, the user cannot agree.
 ///
 /// # Errors
 /// The terminal failed.

@@ -21,10 +21,11 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::access::rule;
+use crate::kubernetes::error::explain;
+use crate::kubernetes::error::is_fenced;
 use crate::metrics::FenceState;
 use crate::metrics::Metrics;
 use crate::names;
-use crate::telemetry::describe;
 
 /// Before its first test, a standby waits this long for a leader to publish the leader record.
 const STANDBY_DELAY: Duration = Duration::from_secs(15);
@@ -87,7 +88,7 @@ impl FenceProbe {
 
     fn log(&self, state: FenceState, error: Option<&kube::Error>) {
         let (fence, policy): (&str, _) = (state.into(), names::POLICY_FENCE);
-        let error = error.map(|error| describe(error)).unwrap_or_default();
+        let error = error.map(explain).unwrap_or_default();
         match state {
             FenceState::Enforced => {
                 tracing::info!(fence, "the policy {policy} refuses writes of this standby");
@@ -125,16 +126,10 @@ fn state(is_leading: bool, response: &kube::Result<()>) -> FenceState {
     match (response, is_leading) {
         (Ok(()), true) => FenceState::Admitted,
         (Ok(()), false) => FenceState::Absent,
-        (Err(error), true) if is_from_fence(error) => FenceState::Refused,
-        (Err(error), false) if is_from_fence(error) => FenceState::Enforced,
+        (Err(error), true) if is_fenced(error) => FenceState::Refused,
+        (Err(error), false) if is_fenced(error) => FenceState::Enforced,
         (Err(_), _) => FenceState::Unknown,
     }
-}
-
-/// Whether the API server names the fence as the policy that refused.
-fn is_from_fence(error: &kube::Error) -> bool {
-    let kube::Error::Api(status) = error else { return false };
-    status.code == 403 && status.message.contains(&format!("'{}'", names::POLICY_FENCE))
 }
 
 /// Permissions of the test.

@@ -21,6 +21,7 @@ use crate::election::lease_guard::layer::LeaseGuard;
 use crate::election::lost::Lost;
 use crate::election::settings::Settings;
 use crate::health::Health;
+use crate::kubernetes::error::explain_status;
 use crate::metrics::LeaseFailure;
 use crate::metrics::Metrics;
 use crate::names;
@@ -183,15 +184,11 @@ fn classify(error: &Error) -> LeaseOutcome {
     match status(error) {
         Some(status) if status.code == 409 => LeaseOutcome::Conflict,
         Some(status) if matches!(status.code, 401 | 403) => {
-            LeaseOutcome::Failed(LeaseFailure::Forbidden, explain(status))
+            LeaseOutcome::Failed(LeaseFailure::Forbidden, explain_status(status))
         }
-        Some(status) => LeaseOutcome::Failed(LeaseFailure::Refused, explain(status)),
+        Some(status) => LeaseOutcome::Failed(LeaseFailure::Refused, explain_status(status)),
         None => LeaseOutcome::Failed(LeaseFailure::Unavailable, describe(error)),
     }
-}
-
-fn explain(status: &Status) -> String {
-    if status.message.is_empty() { format!("HTTP {}", status.code) } else { status.message.clone() }
 }
 
 fn status(error: &Error) -> Option<&Status> {

@@ -32,12 +32,6 @@ pub struct Permission {
 // === impl User ===
 
 impl User {
-    /// The user `name`, without groups.
-    #[must_use]
-    pub fn named(name: &str) -> Self {
-        Self { name: name.to_owned(), groups: Vec::new() }
-    }
-
     /// The ServiceAccount `name` in `namespace`, with the groups of every ServiceAccount.
     #[must_use]
     pub fn service_account(namespace: &str, name: &str) -> Self {
@@ -81,7 +75,7 @@ pub async fn is_allowed(
 ) -> kube::Result<bool> {
     let spec = SubjectAccessReviewSpec {
         user: Some(user.name.clone()),
-        groups: Some(user.groups.clone()).filter(|groups| !groups.is_empty()),
+        groups: Some(user.groups.clone()),
         resource_attributes: Some(permission.attributes()),
         ..SubjectAccessReviewSpec::default()
     };

@@ -63,8 +63,8 @@ impl ApiFailure {
         Self { failure, backoff_cap: CAP_UNAVAILABLE, retry_after: None }
     }
 
-    /// The failure of a call without preconditions, attempted as `attempt` ("read ConfigMap a/b"). No
-    /// error of such a call is a conflict.
+    /// The failure of a call without preconditions, attempted as `attempt` ("read ConfigMap a/b").
+    /// No error of such a call is a conflict.
     #[must_use]
     pub fn of(attempt: &str, error: &kube::Error) -> Self {
         match classify(attempt, error) {

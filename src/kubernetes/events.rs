@@ -1,8 +1,8 @@
 //! Events, as `kubectl describe` shows them for an object.
 //!
-//! kube's own recorder aggregates repeated Events: it keeps each for six minutes and searches all of
-//! them for each new one. The operator sends Events on transitions only, so none repeats: each is
-//! one POST, and none is kept.
+//! kube's own recorder aggregates repeated Events: it keeps each for six minutes and searches all
+//! of them for each new one. The operator sends Events on transitions only, so none repeats: each
+//! is one POST, and none is kept.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event as Stored;

@@ -13,8 +13,8 @@ use crate::decide::orphans::OwnerState;
 /// The result of live reads of syncs, by the name and the uid in the markers of their copies.
 pub type Owners = HashMap<(NamespacedName, String), OwnerState>;
 
-/// Every marked copy whose sync is not in the cache. The fields `known_for` and `seen_alive` are left
-/// at their defaults: they depend on the term of the leader, which the cache does not know.
+/// Every marked copy whose sync is not in the cache. The fields `known_for` and `seen_alive` are
+/// left at their defaults: they depend on the term of the leader, which the cache does not know.
 #[must_use]
 pub fn candidates(cache: &Cache, owners: &Owners) -> BTreeMap<NamespacedName, OrphanCandidate> {
     let candidate = |(at, entry): (NamespacedName, Entry)| {

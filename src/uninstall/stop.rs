@@ -1,4 +1,4 @@
-//! Stops the operator, until none of its pods is left and nobody holds the Lease.
+//! Stops the operator, until none of its pods is left and the Lease is free.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -72,7 +72,7 @@ pub async fn read_scale(
     Ok(DeploymentScale { replicas, selector })
 }
 
-/// Scales the Deployment to 0, and waits until no pod is left and nobody leads.
+/// Scales the Deployment to 0, and waits until no pod is left and the Lease is free.
 ///
 /// # Errors
 /// A call fails, or pods or a leader are left at the `deadline`.
@@ -132,8 +132,8 @@ fn name_if_running(pod: Pod) -> Option<String> {
     if is_finished { None } else { pod.metadata.name }
 }
 
-/// A leader that is none of the pods, such as an operator that runs outside the cluster, would repair
-/// what is undone. The Lease of a killed leader expires.
+/// A leader that is none of the pods, such as an operator that runs outside the cluster, would
+/// repair what is undone. The Lease of a killed leader expires.
 async fn wait_for_no_leader(
     client: &Client,
     namespace: &str,

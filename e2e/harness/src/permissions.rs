@@ -3,18 +3,15 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use k8s_openapi::api::authorization::v1::ResourceAttributes;
-use k8s_openapi::api::authorization::v1::SubjectAccessReview;
-use k8s_openapi::api::authorization::v1::SubjectAccessReviewSpec;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
-use kube::api::PostParams;
 use serde_json::json;
 use testbed::accounts::OPERATOR;
 use testbed::accounts::OPERATOR_USER;
 use testbed::control_plane::ControlPlane;
 use testbed::repository::manifest;
+use testbed::users::Right;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
@@ -88,27 +85,11 @@ async fn wait_right(
     verb: &str,
     wanted: bool,
 ) -> Result<()> {
-    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
-    let is_ours = resource.starts_with("configmapsync");
-    let asked = ResourceAttributes {
-        namespace: Some(namespace.to_owned()),
-        verb: Some(verb.to_owned()),
-        group: Some(if is_ours { "apps.nishaf.info" } else { "" }.to_owned()),
-        resource: Some(resource.to_owned()),
-        subresource: Some(subresource.to_owned()),
-        ..ResourceAttributes::default()
-    };
-    let spec = SubjectAccessReviewSpec {
-        user: Some(OPERATOR_USER.to_owned()),
-        resource_attributes: Some(asked),
-        ..SubjectAccessReviewSpec::default()
-    };
-    let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
-    let reviews = Api::<SubjectAccessReview>::all(control_plane.client());
+    let group = if resource.starts_with("configmapsync") { "apps.nishaf.info" } else { "" };
+    let right = Right { namespace: Some(namespace), group, resource, verb };
     let what = format!("the operator may {verb} {resource} in {namespace}: {wanted}");
     until(what, SOON, || async {
-        let answer = reviews.create(&PostParams::default(), &review).await?;
-        let allowed = answer.status.is_some_and(|status| status.allowed);
+        let allowed = control_plane.may(OPERATOR_USER, right).await?;
         Ok(Seen::from_bool(allowed == wanted, || format!("{allowed}")))
     })
     .await

@@ -50,7 +50,8 @@ pub async fn consented(client: &Client) -> Vec<Finding> {
 async fn find(client: &Client) -> kube::Result<Finding> {
     let Some(since) = in_force_since(client).await? else {
         let message = format!(
-            "not checked: the policy {} is missing: install the chart with policies.consent enabled",
+            "not checked: the policy {} is missing: install the chart with policies.consent \
+             enabled",
             names::POLICY_CONSENT
         );
         return Ok(Finding::new(Question::Consented, SUBJECT, FindingState::Wrong, message));
@@ -89,8 +90,8 @@ async fn in_force_since(client: &Client) -> kube::Result<Option<Timestamp>> {
     Ok(policy.zip(binding).map(|(policy, binding)| policy.max(binding)))
 }
 
-/// Times have a resolution of one second: in the second of its creation, the policy may not have been
-/// in force yet.
+/// Times have a resolution of one second: in the second of its creation, the policy may not have
+/// been in force yet.
 fn author_check(sync: &ObjectMeta, since: Timestamp) -> AuthorCheck {
     let is_later = |time: Option<Timestamp>| time.is_some_and(|time| time > since);
     if is_later(sync.creation_timestamp.as_ref().map(|time| time.0)) {

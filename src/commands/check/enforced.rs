@@ -66,7 +66,7 @@ where
             FindingState::Wrong,
             format!(
                 "spec{path} differs from what this version generates: install the chart of this \
-                 version, or see who has changed it"
+                 version, or find out who changed it"
             ),
         ),
     }

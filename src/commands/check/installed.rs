@@ -139,8 +139,8 @@ fn leader(
     }
     match record {
         None => wrong(format!(
-            "{holder} leads, but there is no ConfigMapSyncLeader, so the fence is not in force: see \
-             its log"
+            "{holder} leads, but there is no ConfigMapSyncLeader, so the fence is not in force: \
+             see its log"
         )),
         Some(record) if record.holder != holder => wrong(format!(
             "{holder} leads, but the ConfigMapSyncLeader names {}, and the fence admits writes of \

@@ -69,8 +69,8 @@ pub fn forecast(observed: &Observed, lacks_finalizer: bool) -> Forecast {
     Forecast { finalizer, steps, report }
 }
 
-/// The steps of the plan; and for an old copy that only waits for its replacement, what follows once
-/// the replacement is written.
+/// The steps of the plan; and for an old copy that only waits for its replacement, what follows
+/// once the replacement is written.
 fn follow_up(
     observed: &Observed,
     desired: &Desired,

@@ -9,11 +9,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::Client;
-use kube::Resource as _;
 use kube::api::ApiResource;
 use kube::api::DynamicObject;
 use kube::api::PostParams;
-use kube::core::Status;
 use tokio::time::timeout;
 
 use crate::access::rule;
@@ -22,8 +20,11 @@ use crate::api::ConfigMapSyncLeaderSpec;
 use crate::election::lease::CALL_TIMEOUT;
 use crate::election::lease::timed_out;
 use crate::election::settings::Settings;
+use crate::kubernetes::error::explain;
+use crate::kubernetes::error::has_code;
+use crate::kubernetes::error::is_object_missing;
+use crate::kubernetes::error::kind_not_installed;
 use crate::names;
-use crate::telemetry::describe;
 
 /// The object, as one process reads and writes it.
 pub struct LeaderObject {
@@ -99,8 +100,7 @@ impl LeaderObject {
         match timeout(CALL_TIMEOUT, api.get(names::LEADER_NAME)).await {
             Err(_) => Found::Failed(timed_out()),
             Ok(Ok(object)) => self.interpret(&object),
-            Ok(Err(kube::Error::Api(status))) => refused(&status),
-            Ok(Err(error)) => Found::Failed(describe(&error)),
+            Ok(Err(error)) => failed_read(&error),
         }
     }
 
@@ -138,11 +138,8 @@ impl LeaderObject {
                 self.last_term.fetch_max(term, Ordering::Relaxed);
                 Replaced::Done(term)
             }
-            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
-                Replaced::Conflict
-            }
-            Ok(Err(kube::Error::Api(status))) => Replaced::Failed(status.message.clone()),
-            Ok(Err(error)) => Replaced::Failed(describe(&error)),
+            Ok(Err(error)) if has_code(&error, 404) || has_code(&error, 409) => Replaced::Conflict,
+            Ok(Err(error)) => Replaced::Failed(explain(&error)),
         }
     }
 
@@ -165,23 +162,16 @@ impl LeaderObject {
     }
 }
 
-/// What a refused read means. A 404 whose details name the object means that the object is
-/// missing; any other 404, that the kind is.
-fn refused(status: &Status) -> Found {
-    let names_object = status.details.as_ref().is_some_and(|details| {
-        details.kind == ConfigMapSyncLeader::plural(&()) && details.name == names::LEADER_NAME
-    });
-    match status.code {
-        404 if names_object => Found::Missing,
-        404 => Found::Unusable(
-            "the kind ConfigMapSyncLeader is not installed: apply its CustomResourceDefinition"
-                .to_owned(),
-        ),
-        403 => Found::Unusable(format!(
-            "{}: grant it to the operator's ServiceAccount",
-            status.message
-        )),
-        _ => Found::Failed(status.message.clone()),
+/// What a failed read means. A 404 that does not name the object means that the kind is missing.
+fn failed_read(error: &kube::Error) -> Found {
+    if is_object_missing::<ConfigMapSyncLeader>(error, names::LEADER_NAME) {
+        Found::Missing
+    } else if has_code(error, 404) {
+        Found::Unusable(kind_not_installed("ConfigMapSyncLeader"))
+    } else if has_code(error, 403) {
+        Found::Unusable(explain(error))
+    } else {
+        Found::Failed(explain(error))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Copies the header `Retry-After` of an error response into its body.
 //!
 //! kube's errors carry the body of a response but not its headers. Under overload, the API server
-//! responds in plain text and requests a delay in the header alone (API Priority and Fairness). This
-//! layer writes the delay into the field that a `Status` has for it.
+//! responds in plain text and requests a delay in the header alone (API Priority and Fairness).
+//! This layer writes the delay into the field that a `Status` has for it.
 //!
 //! The layer also puts the body of an error on one line. kube reads the response to a watch request
 //! line by line, whatever its code (kube-client 4.2, `Client::request_events`), and backs off
@@ -100,7 +100,13 @@ fn with_delay(body: &[u8], code: u16, seconds: u32) -> Vec<u8> {
     let status = serde_json::from_slice(body).ok().filter(|status: &Value| status.is_object());
     let mut status = status.unwrap_or_else(|| {
         let message = String::from_utf8_lossy(body).trim().to_owned();
-        json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code})
+        json!({
+            "kind": "Status",
+            "apiVersion": "v1",
+            "status": "Failure",
+            "message": message,
+            "code": code,
+        })
     });
     if !status["details"].is_object() {
         status["details"] = json!({});
