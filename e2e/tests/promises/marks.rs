@@ -1,6 +1,6 @@
-//! Promise: only ConfigMapSync marks a ConfigMap as its copy. Nobody else puts a mark on, or changes
-//! one, whatever may be done to ConfigMaps in a namespace; taking marks off is free. Administrators,
-//! and tools that restore backups with their rights, are not held up.
+//! The admission policy `configmapsync-marks`: only the operator sets or changes ownership markers.
+//! Permissions on ConfigMaps in a namespace do not suffice to set a marker, but do to remove one.
+//! Cluster administrators, and backup tools with their permissions, may set markers.
 
 use anyhow::Context;
 use anyhow::Result;
@@ -25,55 +25,55 @@ use crate::support::attempt_table::Expected::RefusedBy;
 
 const REFUSED: Expected<'static> = RefusedBy(POLICY_MARKS);
 
-/// A cluster without an operator, that would repair what is tried, and the copy `tenant/copy`.
-async fn stage() -> Result<(OperatorCluster, ConfigMap)> {
-    let world = OperatorCluster::start(0).await?;
-    let fixture = world.fixture();
+/// A cluster without a running operator, which would repair the copy, with the copy `tenant/copy`.
+async fn cluster_with_copy() -> Result<(OperatorCluster, ConfigMap)> {
+    let cluster = OperatorCluster::start(0).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["tenant"]).await?;
     fixture.create_config_map("tenant", "own", &[("key", "mine")]).await?;
     let copy = fixture.restore_copy("tenant", "copy", "central/sync", "1-2").await?;
-    Ok((world, copy))
+    Ok((cluster, copy))
 }
 
-/// Somebody with these verbs on ConfigMaps in the namespace `tenant`.
-async fn tenant(world: &OperatorCluster, name: &str, verbs: &[&str]) -> Result<Client> {
-    let client = world.control_plane.person(name).await?;
+/// A client of a user with these verbs on ConfigMaps in the namespace `tenant`.
+async fn tenant(cluster: &OperatorCluster, name: &str, verbs: &[&str]) -> Result<Client> {
+    let client = cluster.control_plane.person(name).await?;
     let rules = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": verbs}]);
     let right =
         Right { namespace: Some("tenant"), group: "", resource: "configmaps", verb: "patch" };
-    world.control_plane.grant(name, Some("tenant"), rules, right).await?;
+    cluster.control_plane.grant(name, Some("tenant"), rules, right).await?;
     Ok(client)
 }
 
-/// Metadata with one mark, for each of them.
-fn one_mark(value: &Value) -> Vec<(&'static str, Value)> {
+/// For each marker, its key and metadata that set only this marker to `value`.
+fn single_markers(value: &Value) -> Vec<(&'static str, Value)> {
     let annotations = Markers::ANNOTATIONS.map(|key| (key, json!({"annotations": {key: value}})));
     let label = (LABEL_SYNC_UID, json!({"labels": {LABEL_SYNC_UID: value}}));
     [vec![label], annotations.to_vec()].concat()
 }
 
 fn config_map(name: &str, metadata: &Value) -> Value {
-    let mut whole = json!({
+    let mut object = json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": name},
         "data": {"key": "forged"},
     });
-    json_patch::merge(&mut whole["metadata"], metadata);
-    whole
+    json_patch::merge(&mut object["metadata"], metadata);
+    object
 }
 
 #[tokio::test]
-async fn nobody_else_adds_or_changes_a_mark() -> Result<()> {
-    let (world, copy) = stage().await?;
-    // All rights in one namespace, wildcards included; and no more than an update.
-    let owner = tenant(&world, "owner", &["*"]).await?;
-    let editor = tenant(&world, "editor", &["get", "update", "patch"]).await?;
+async fn other_users_cannot_add_or_change_markers() -> Result<()> {
+    let (cluster, copy) = cluster_with_copy().await?;
+    // Every permission in one namespace, by wildcards; and no more than reading and updating.
+    let owner = tenant(&cluster, "owner", &["*"]).await?;
+    let editor = tenant(&cluster, "editor", &["get", "update", "patch"]).await?;
     let (owner, editor) = (("owner of a namespace", &owner), ("editor", &editor));
     let all = config_maps("tenant");
     let (own, copied) = (format!("{all}/own"), format!("{all}/copy"));
     let mut table = AttemptTable::default();
-    for (key, metadata) in one_mark(&json!("forged")) {
+    for (key, metadata) in single_markers(&json!("forged")) {
         let create =
             Attempt::create(format!("create with {key}"), &all, config_map("forged", &metadata));
         table.add(owner, &create, REFUSED).await?;
@@ -90,7 +90,8 @@ async fn nobody_else_adds_or_changes_a_mark() -> Result<()> {
             let change = Attempt::merge(format!("change {key} of a copy"), &copied, patch);
             table.add(who, &change, REFUSED).await?;
         }
-        let put = Attempt::replace(format!("put {key}"), &own, config_map("own", &metadata));
+        let put =
+            Attempt::replace(format!("replace with {key}"), &own, config_map("own", &metadata));
         table.add(editor, &put, REFUSED).await?;
     }
 
@@ -99,22 +100,22 @@ async fn nobody_else_adds_or_changes_a_mark() -> Result<()> {
     clone["metadata"]["annotations"] = json!(copy.metadata.annotations);
     let answer = table.add(owner, &Attempt::create("clone a copy", &all, clone), REFUSED).await?;
     for key in [&[LABEL_SYNC_UID], &Markers::ANNOTATIONS[..]].concat() {
-        ensure!(answer.message.contains(key), "which keys to leave out: {answer}");
+        ensure!(answer.message.contains(key), "the message does not name {key}: {answer}");
     }
     table.finish()
 }
 
 #[tokio::test]
-async fn everything_else_is_left_to_whoever_may_do_it() -> Result<()> {
-    let (world, _) = stage().await?;
-    let owner = tenant(&world, "owner", &["*"]).await?;
+async fn other_writes_of_copies_are_admitted() -> Result<()> {
+    let (cluster, _) = cluster_with_copy().await?;
+    let owner = tenant(&cluster, "owner", &["*"]).await?;
     let owner = ("owner of a namespace", &owner);
     let all = config_maps("tenant");
     let copy = format!("{all}/copy");
     let mut table = AttemptTable::default();
     let no_copy = json!({"annotations": {ANNOTATION_NO_COPY: "true"}});
-    let of_the_prefix = json!({"labels": {"apps.nishaf.info/team": "a"}});
-    for (what, metadata) in [("no-copy", no_copy), ("another key of the prefix", of_the_prefix)] {
+    let same_prefix = json!({"labels": {"apps.nishaf.info/team": "a"}});
+    for (what, metadata) in [("no-copy", no_copy), ("another key of the prefix", same_prefix)] {
         let name = what.replace(' ', "-");
         let create =
             Attempt::create(format!("create with {what}"), &all, config_map(&name, &metadata));
@@ -129,31 +130,32 @@ async fn everything_else_is_left_to_whoever_may_do_it() -> Result<()> {
     ] {
         table.add(owner, &Attempt::merge(what, &copy, patch), Passes).await?;
     }
-    let found = world.fixture().config_map("tenant", "copy").await?.context("no copy")?;
-    let put = Attempt::replace("put a copy as it is", &copy, serde_json::to_value(&found)?);
+    let found = cluster.fixture().config_map("tenant", "copy").await?.context("no copy")?;
+    let put =
+        Attempt::replace("replace a copy without changes", &copy, serde_json::to_value(&found)?);
     table.add(owner, &put, Passes).await?;
 
-    for (key, metadata) in one_mark(&Value::Null) {
+    for (key, metadata) in single_markers(&Value::Null) {
         let remove = json!({"metadata": metadata});
         let remove = Attempt::merge(format!("remove {key} from a copy"), &copy, remove);
         table.add(owner, &remove, Passes).await?;
     }
     let back = Attempt::merge(
-        "put the label back",
+        "restore the label",
         &copy,
         json!({"metadata": {"labels": {LABEL_SYNC_UID: "1-2"}}}),
     );
     table.add(owner, &back, REFUSED).await?;
-    world.fixture().restore_copy("tenant", "second", "central/sync", "1-2").await?;
+    cluster.fixture().restore_copy("tenant", "second", "central/sync", "1-2").await?;
     let second = format!("{all}/second");
     table.add(owner, &Attempt::delete("delete a copy", second), Passes).await?;
     table.finish()
 }
 
 #[tokio::test]
-async fn whoever_may_stamp_in_the_whole_cluster_is_let_through() -> Result<()> {
-    let (world, copy) = stage().await?;
-    let control_plane = &world.control_plane;
+async fn the_stamp_permission_allows_setting_markers() -> Result<()> {
+    let (cluster, copy) = cluster_with_copy().await?;
+    let control_plane = &cluster.control_plane;
     let right = Right { namespace: None, group: "", resource: "configmaps", verb: "create" };
     let maps = json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]});
     let stamp = json!({"apiGroups": ["apps.nishaf.info"], "resources": ["configmapsyncs"], "verbs": ["stamp"]});

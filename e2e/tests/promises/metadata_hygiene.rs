@@ -1,5 +1,5 @@
-//! Promise: nothing of a source's metadata is ever copied: no owner, no finalizer, no label and no
-//! annotation, whoever's they are. A copy carries our marks, and nothing else that it was not given.
+//! No metadata of a source is copied: no owner reference, finalizer, label or annotation. A copy has
+//! the ownership markers and the metadata of `spec.destinationMetadata`, and nothing else.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::support::config_maps::create;
 use crate::support::scale::propagation;
 
-/// What others put on a ConfigMap, and act on wherever they find it.
+/// Labels with which other tools manage a ConfigMap.
 fn labels() -> Value {
     json!({
         "app.kubernetes.io/instance": "shop",
@@ -36,6 +36,7 @@ fn labels() -> Value {
     })
 }
 
+/// Annotations of other tools.
 fn annotations() -> Value {
     json!({
         "kubectl.kubernetes.io/last-applied-configuration": "{\"apiVersion\":\"v1\"}",
@@ -52,12 +53,13 @@ fn annotations() -> Value {
         "replicator.v1.mittwald.de/replicate-to": "*",
         "kubed.appscode.com/sync": "",
         "objectset.rio.cattle.io/id": "1",
-        "note": "for people",
+        "note": "for users",
     })
 }
 
-/// A source that carries all of it, and belongs to another ConfigMap beside it.
-async fn laden_source(fixture: &Fixture) -> Result<ConfigMap> {
+/// Creates the source `central/shared` with all these labels and annotations, a finalizer, and the
+/// ConfigMap `central/owner` as its controller.
+async fn create_source_with_metadata(fixture: &Fixture) -> Result<ConfigMap> {
     let owner = fixture.create_config_map("central", "owner", &[]).await?;
     let reference = json!({
         "apiVersion": "v1",
@@ -82,17 +84,18 @@ fn keys(map: Option<&BTreeMap<String, String>>) -> BTreeSet<&str> {
     map.into_iter().flatten().map(|(key, _)| key.as_str()).collect()
 }
 
-/// A copy carries exactly our marks, in values of our own, and was written by us alone.
-fn ensure_clean(copy: &ConfigMap) -> Result<()> {
+/// Fails unless the metadata of `copy` are exactly the ownership markers, and the operator is its only
+/// field manager.
+fn ensure_only_markers(copy: &ConfigMap) -> Result<()> {
     let metadata = &copy.metadata;
     ensure!(metadata.owner_references.is_none(), "{metadata:#?}");
     ensure!(metadata.finalizers.is_none(), "{metadata:#?}");
     ensure!(metadata.generate_name.is_none(), "{metadata:#?}");
-    let ours = BTreeSet::from([names::LABEL_SYNC_UID, names::LABEL_MANAGED_BY]);
-    ensure!(keys(metadata.labels.as_ref()) == ours, "{:#?}", metadata.labels);
+    let markers = BTreeSet::from([names::LABEL_SYNC_UID, names::LABEL_MANAGED_BY]);
+    ensure!(keys(metadata.labels.as_ref()) == markers, "{:#?}", metadata.labels);
     let managed_by = metadata.labels.as_ref().and_then(|it| it.get(names::LABEL_MANAGED_BY));
     ensure!(managed_by.is_some_and(|it| it == names::MANAGED_BY), "{managed_by:?}");
-    let ours = BTreeSet::from([
+    let markers = BTreeSet::from([
         names::ANNOTATION_SYNC,
         names::ANNOTATION_SOURCE,
         names::ANNOTATION_COPY,
@@ -100,7 +103,7 @@ fn ensure_clean(copy: &ConfigMap) -> Result<()> {
         names::ANNOTATION_CREATED,
         names::ANNOTATION_DELETION_POLICY,
     ]);
-    ensure!(keys(metadata.annotations.as_ref()) == ours, "{:#?}", metadata.annotations);
+    ensure!(keys(metadata.annotations.as_ref()) == markers, "{:#?}", metadata.annotations);
     let managers = metadata.managed_fields.iter().flatten().map(|entry| entry.manager.as_deref());
     let managers: BTreeSet<_> = managers.collect();
     ensure!(managers == BTreeSet::from([Some(names::FIELD_MANAGER)]), "{managers:?}");
@@ -108,17 +111,18 @@ fn ensure_clean(copy: &ConfigMap) -> Result<()> {
 }
 
 #[tokio::test]
-async fn nothing_of_the_sources_metadata_is_on_the_copy() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn source_metadata_is_not_copied() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
-    laden_source(&fixture).await?;
+    create_source_with_metadata(&fixture).await?;
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     let created = fixture.wait_data("app", "shared", &[("a", "1")], propagation()).await?;
-    ensure_clean(&created).context("created")?;
+    ensure_only_markers(&created).context("created")?;
 
-    // More of it along with an edit, then a copy made immutable, replaced, and restored.
+    // More metadata with an edit of the source; then a copy that is made immutable, and replaced; then
+    // a copy that is deleted, and restored.
     let more = json!({
         "metadata": {
             "labels": {"argocd.argoproj.io/secret-type": "repository"},
@@ -128,52 +132,58 @@ async fn nothing_of_the_sources_metadata_is_on_the_copy() -> Result<()> {
     });
     fixture.patch_config_map("central", "shared", &more).await?;
     let updated = fixture.wait_data("app", "shared", &[("a", "2")], propagation()).await?;
-    ensure!(updated.metadata.uid == created.metadata.uid, "updated in place");
-    ensure_clean(&updated).context("updated")?;
+    ensure!(
+        updated.metadata.uid == created.metadata.uid,
+        "the copy was recreated instead of updated"
+    );
+    ensure_only_markers(&updated).context("updated")?;
     let by_hand = json!({"immutable": true, "data": {"a": "by hand"}});
     fixture.patch_config_map("app", "shared", &by_hand).await?;
     let replaced = fixture.wait_data("app", "shared", &[("a", "2")], propagation()).await?;
-    ensure!(replaced.metadata.uid != created.metadata.uid, "replaced");
-    ensure_clean(&replaced).context("replaced")?;
+    ensure!(replaced.metadata.uid != created.metadata.uid, "the immutable copy was not replaced");
+    ensure_only_markers(&replaced).context("replaced")?;
     fixture.delete_config_map("app", "shared").await?;
     let restored = fixture.wait_data("app", "shared", &[("a", "2")], propagation()).await?;
-    ensure_clean(&restored).context("created again")
+    ensure_only_markers(&restored).context("restored")
 }
 
 #[tokio::test]
-async fn whoever_collects_the_source_with_its_owner_does_not_collect_the_copy() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn garbage_collection_of_the_source_keeps_the_copy() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
-    let source = laden_source(&fixture).await?;
+    let source = create_source_with_metadata(&fixture).await?;
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     let copy = fixture.wait_data("app", "shared", &[("a", "1")], propagation()).await?;
 
     fixture.delete_config_map("central", "owner").await?;
-    let what = "the garbage collector has marked the source";
-    let going = |it: &ConfigMap| it.metadata.deletion_timestamp.is_some();
-    fixture.wait_config_map("central", "shared", what, SOON, going).await?;
-    let free = json!({"metadata": {"finalizers": null}});
-    fixture.patch_config_map("central", "shared", &free).await?;
+    let what = "the garbage collector has deleted the source, which its finalizer still holds";
+    let is_deleted = |it: &ConfigMap| it.metadata.deletion_timestamp.is_some();
+    fixture.wait_config_map("central", "shared", what, SOON, is_deleted).await?;
+    let no_finalizer = json!({"metadata": {"finalizers": null}});
+    fixture.patch_config_map("central", "shared", &no_finalizer).await?;
     fixture.wait_no_config_map("central", "shared", SOON).await?;
     fixture.wait_reason("central", "sync", "SourceNotFound", SOON).await?;
     let left = fixture.wait_data("app", "shared", &[("a", "1")], propagation()).await?;
-    ensure!(left.metadata.uid == copy.metadata.uid, "{source:#?}");
-    ensure_clean(&left)
+    ensure!(
+        left.metadata.uid == copy.metadata.uid,
+        "the copy was recreated; the source was {source:#?}"
+    );
+    ensure_only_markers(&left)
 }
 
 #[tokio::test]
-async fn only_the_metadata_that_the_spec_gives_is_on_the_copy() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn only_metadata_from_the_spec_is_set_on_the_copy() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
-    laden_source(&fixture).await?;
-    let given = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
+    create_source_with_metadata(&fixture).await?;
+    let map = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
     let mut spec = one_to_one("central", "shared", "app");
     spec.destination_metadata = Some(DestinationMetadata {
-        labels: given("team", "b"),
-        annotations: given("note", "for the copy"),
+        labels: map("team", "b"),
+        annotations: map("note", "for the copy"),
     });
     fixture.create_sync("central", "sync", spec).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
@@ -182,5 +192,5 @@ async fn only_the_metadata_that_the_spec_gives_is_on_the_copy() -> Result<()> {
     ensure!(label.as_deref() == Some("b"), "{label:?}");
     let note = copy.metadata.annotations.as_mut().and_then(|map| map.remove("note"));
     ensure!(note.as_deref() == Some("for the copy"), "{note:?}");
-    ensure_clean(&copy)
+    ensure_only_markers(&copy)
 }

@@ -1,5 +1,5 @@
-//! Promise: a namespace that is missing is waited for, by watch and not by trying, and never
-//! created by us.
+//! A missing destination namespace is never created. The operator watches for it instead of trying to
+//! write, and copies when it appears.
 
 use std::time::Duration;
 
@@ -16,44 +16,46 @@ use testbed::wait::stays;
 
 use crate::support::conditions::message;
 
-/// "Appears: copy within 5 seconds", and as long again, since other tests run beside.
+/// The copy is written within 5 seconds after the namespace appears; twice that, since other tests run
+/// in parallel.
 const FOLLOWED: Duration = Duration::from_secs(10);
-/// A backoff that had begun with the first look would be beyond [`FOLLOWED`] by then.
+/// By then, the backoff of an operator that retries instead of watching would exceed [`FOLLOWED`].
 const ABSENT: Duration = Duration::from_secs(18);
 
-/// What the operator asked for that concerns `namespace`.
-fn about<'a>(events: &'a [Event], namespace: &str) -> Vec<&'a Event> {
+/// The operator's requests in `namespace`.
+fn requests_in<'a>(events: &'a [Event], namespace: &str) -> Vec<&'a Event> {
     by_operator(events).filter(|event| event.namespace() == namespace).collect()
 }
 
 #[tokio::test]
-async fn a_missing_namespace_is_waited_for_by_watch_and_never_created() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn a_missing_namespace_is_watched_for_and_not_created() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-    let mark = world.audit().mark().await?;
+    let mark = cluster.audit().mark().await?;
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "later")).await?;
     let sync = fixture.wait_reason("central", "sync", "DestinationNamespaceNotFound", SOON).await?;
     ensure!(message(&sync).contains("later"), "{}", message(&sync));
 
-    stays("the namespace is missing", ABSENT, || async {
+    stays("the namespace later is missing", ABSENT, || async {
         let found = fixture.namespace("later").await?;
         Ok(Seen::from_bool(found.is_none(), || format!("{found:?}")))
     })
     .await?;
-    let events = world.audit().since(mark).await?;
-    ensure!(about(&events, "later").is_empty(), "{}", lines(&about(&events, "later")));
+    let events = cluster.audit().since(mark).await?;
+    let requests = requests_in(&events, "later");
+    ensure!(requests.is_empty(), "requests for a missing namespace: {}", lines(&requests));
 
     fixture.create_namespaces(&["later"]).await?;
     fixture.wait_data("later", "shared", &[("a", "1")], FOLLOWED).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
-    let events = world.audit().since(mark).await?;
-    let asked = about(&events, "later");
-    let creates: Vec<_> = asked.iter().map(|event| event.verb.as_str()).collect();
-    ensure!(creates == ["create"], "one create, at once: {}", lines(&asked));
+    let events = cluster.audit().since(mark).await?;
+    let requests = requests_in(&events, "later");
+    let verbs: Vec<_> = requests.iter().map(|event| event.verb.as_str()).collect();
+    ensure!(verbs == ["create"], "expected one create that succeeds: {}", lines(&requests));
     let of_namespaces = by_operator(&events).filter(|event| event.resource() == "namespaces");
     let written: Vec<_> = of_namespaces.filter(|event| event.is_write()).collect();
-    ensure!(written.is_empty(), "{}", lines(&written));
+    ensure!(written.is_empty(), "namespaces were written: {}", lines(&written));
     Ok(())
 }

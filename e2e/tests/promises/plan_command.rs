@@ -1,4 +1,4 @@
-//! Promise: `plan` tells beforehand what the operator will do, and does nothing itself.
+//! The command `plan` prints what the operator would do, and changes nothing.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,13 +23,13 @@ use testbed::wait::until;
 
 const NAMESPACES: [&str; 4] = ["central", "app", "other", "third"];
 
-async fn plan(world: &OperatorCluster, arguments: &[&str]) -> Result<Ended> {
+async fn plan(cluster: &OperatorCluster, arguments: &[&str]) -> Result<Ended> {
     let arguments = [&["plan"], arguments].concat();
-    configmapsync(world.control_plane.kubeconfig(), &arguments).await
+    configmapsync(cluster.control_plane.kubeconfig(), &arguments).await
 }
 
-/// What a plan in JSON says of places: `create app/shared`.
-fn places(plan: &Ended) -> Result<BTreeSet<String>> {
+/// The steps of a plan in JSON, such as `create app/shared`.
+fn steps(plan: &Ended) -> Result<BTreeSet<String>> {
     let plan: Value = serde_json::from_str(&plan.printed).with_context(|| format!("{plan:?}"))?;
     let syncs = plan["configMapSyncs"].as_array().cloned().unwrap_or_default();
     let steps = syncs.iter().filter_map(|sync| sync["steps"].as_array()).flatten();
@@ -43,8 +43,9 @@ fn places(plan: &Ended) -> Result<BTreeSet<String>> {
         .collect())
 }
 
-fn manifest(world: &OperatorCluster, destination: &str) -> Result<PathBuf> {
-    let file = world.control_plane.folder().join("sync.yaml");
+/// Writes a file with a Namespace, which `plan` ignores, and the ConfigMapSync `central/sync`.
+fn write_manifest(cluster: &OperatorCluster, destination: &str) -> Result<PathBuf> {
+    let file = cluster.control_plane.folder().join("sync.yaml");
     let text = format!(
         "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: ignored\n---\n\
          apiVersion: apps.nishaf.info/v1\nkind: ConfigMapSync\n\
@@ -57,65 +58,67 @@ fn manifest(world: &OperatorCluster, destination: &str) -> Result<PathBuf> {
 }
 
 #[tokio::test]
-async fn the_exit_code_tells_changes_from_none_and_from_failure() -> Result<()> {
-    let mut world = OperatorCluster::start(0).await?;
-    let fixture = world.fixture();
+async fn the_exit_code_shows_changes_no_changes_or_failure() -> Result<()> {
+    let mut cluster = OperatorCluster::start(0).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&NAMESPACES).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-    let file = manifest(&world, "app")?;
-    let file = file.to_str().context("a path that is no text")?;
+    let file = write_manifest(&cluster, "app")?;
+    let file = file.to_str().context("the path is not UTF-8")?;
 
-    let before = plan(&world, &["-f", file]).await?;
+    let before = plan(&cluster, &["-f", file]).await?;
     ensure!(before.code == 2, "{before:?}");
     ensure!(before.printed.contains("not created yet"), "{before:?}");
     ensure!(before.printed.contains("create   app/shared"), "{before:?}");
-    ensure!(fixture.sync("central", "sync").await?.is_none(), "it only tells");
+    ensure!(fixture.sync("central", "sync").await?.is_none(), "plan has written");
 
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
-    let waiting = plan(&world, &["central/sync"]).await?;
+    let waiting = plan(&cluster, &["central/sync"]).await?;
     ensure!(waiting.code == 2 && waiting.printed.contains("1 to create"), "{waiting:?}");
-    ensure!(fixture.config_map("app", "shared").await?.is_none(), "it only tells");
+    ensure!(fixture.config_map("app", "shared").await?.is_none(), "plan has written");
 
-    world.add_replicas(1).await?;
+    cluster.add_replicas(1).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     for arguments in [&[][..], &["central/sync"], &["-f", file], &["-o", "json"]] {
-        let nothing = plan(&world, arguments).await?;
+        let nothing = plan(&cluster, arguments).await?;
         ensure!(nothing.code == 0, "{arguments:?}: {nothing:?}");
     }
-    let moved = manifest(&world, "other")?;
-    let moved = plan(&world, &["-f", moved.to_str().context("a path that is no text")?]).await?;
-    let told = moved.printed.contains("delete   app/shared     it is no longer desired, once");
-    ensure!(moved.code == 2 && told, "{moved:?}");
+    let moved = write_manifest(&cluster, "other")?;
+    let moved = plan(&cluster, &["-f", moved.to_str().context("the path is not UTF-8")?]).await?;
+    let lists_deletion =
+        moved.printed.contains("delete   app/shared     it is no longer desired, once");
+    ensure!(moved.code == 2 && lists_deletion, "{moved:?}");
     ensure!(moved.printed.contains("create   other/shared"), "{moved:?}");
     for (arguments, words) in [
         (&["central/none"][..], "does not exist"),
         (&["-f", "/dev/null"], "it contains no ConfigMapSync"),
         (&["-f", "/nowhere/at/all"], "cannot plan /nowhere/at/all"),
     ] {
-        let failed = plan(&world, arguments).await?;
+        let failed = plan(&cluster, arguments).await?;
         ensure!(failed.code == 1 && failed.complained.contains(words), "{failed:?}");
     }
-    let both = plan(&world, &["central/sync", "-f", file]).await?;
+    let both = plan(&cluster, &["central/sync", "-f", file]).await?;
     ensure!(both.code == 1 && both.complained.contains("Usage:"), "{both:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn who_may_not_read_gets_no_plan() -> Result<()> {
-    let world = OperatorCluster::start(0).await?;
-    let cluster = &world.control_plane;
-    let nobody = cluster.authority().issue_client("nobody", "nobody", &[])?;
-    let kubeconfig = cluster.folder().join("nobody.kubeconfig");
-    fs::write(&kubeconfig, cluster.kubeconfig_for(&Credential::Certificate(nobody))?)?;
+async fn plan_without_read_permission_fails() -> Result<()> {
+    let cluster = OperatorCluster::start(0).await?;
+    let control_plane = &cluster.control_plane;
+    let guest = control_plane.authority().issue_client("guest", "guest", &[])?;
+    let kubeconfig = control_plane.folder().join("guest.kubeconfig");
+    fs::write(&kubeconfig, control_plane.kubeconfig_for(&Credential::Certificate(guest))?)?;
     let refused = configmapsync(&kubeconfig, &["plan"]).await?;
     let words = ["cannot list ConfigMapSyncs", "forbidden"];
-    let told = words.iter().all(|word| refused.complained.contains(word));
-    ensure!(refused.code == 1 && told && refused.printed.is_empty(), "{refused:?}");
+    let is_reported = words.iter().all(|word| refused.complained.contains(word));
+    ensure!(refused.code == 1 && is_reported && refused.printed.is_empty(), "{refused:?}");
     Ok(())
 }
 
-/// Six syncs, each with something to do, left undone by an operator that has stopped.
-async fn leave_undone(world: &mut OperatorCluster, fixture: &Fixture) -> Result<()> {
+/// Creates ConfigMapSyncs, stops the operator, and makes changes that it will act on: all but one have
+/// a pending step.
+async fn create_pending_steps(cluster: &mut OperatorCluster, fixture: &Fixture) -> Result<()> {
     fixture.create_namespaces(&NAMESPACES).await?;
     for name in ["edited", "deleted", "moved", "retained", "taken", "restored", "fine"] {
         fixture.create_config_map("central", name, &[("a", "1")]).await?;
@@ -130,7 +133,7 @@ async fn leave_undone(world: &mut OperatorCluster, fixture: &Fixture) -> Result<
         let reason = if ["taken", "restored"].contains(&name) { "Suspended" } else { "Synced" };
         fixture.wait_reason("central", name, reason, SOON).await?;
     }
-    world.replica()?.terminate_and_wait().await?;
+    cluster.replica()?.terminate_and_wait().await?;
     fixture.patch_config_map("app", "edited", &json!({"data": {"a": "2"}})).await?;
     fixture.delete_config_map("app", "deleted").await?;
     let elsewhere = json!({"spec": {"destinationNamespace": "other"}});
@@ -145,20 +148,23 @@ async fn leave_undone(world: &mut OperatorCluster, fixture: &Fixture) -> Result<
 }
 
 #[tokio::test]
-async fn what_it_says_is_what_the_operator_then_does() -> Result<()> {
-    let mut world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
-    leave_undone(&mut world, &fixture).await?;
+async fn plan_lists_exactly_what_the_operator_then_does() -> Result<()> {
+    let mut cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
+    create_pending_steps(&mut cluster, &fixture).await?;
 
-    let mark = world.audit().mark().await?;
-    let planned = plan(&world, &["-o", "json"]).await?;
+    let mark = cluster.audit().mark().await?;
+    let planned = plan(&cluster, &["-o", "json"]).await?;
     ensure!(planned.code == 2, "{planned:?}");
-    ensure!(!planned.printed.contains("theirs"), "no value of a ConfigMap: {planned:?}");
-    let written = world.audit().since(mark).await?;
+    ensure!(
+        !planned.printed.contains("theirs"),
+        "the plan shows a value of a ConfigMap: {planned:?}"
+    );
+    let written = cluster.audit().since(mark).await?;
     let written: Vec<_> = written.iter().filter(|event| event.is_write()).collect();
-    let by_person = written.iter().any(|event| event.user.username == "admin");
-    ensure!(!by_person, "a plan writes nothing: {written:?}");
-    let said = places(&planned)?;
+    let by_plan = written.iter().any(|event| event.user.username == "admin");
+    ensure!(!by_plan, "plan has written: {written:?}");
+    let planned = steps(&planned)?;
     let expected = [
         "update app/edited",
         "create app/deleted",
@@ -169,31 +175,31 @@ async fn what_it_says_is_what_the_operator_then_does() -> Result<()> {
         "update app/restored",
         "keep app/fine",
     ];
-    ensure!(said == expected.map(ToOwned::to_owned).into(), "{said:?}");
+    ensure!(planned == expected.map(ToOwned::to_owned).into(), "{planned:?}");
 
-    let mark = world.audit().mark().await?;
-    world.replica()?.restart()?;
-    until("the operator has done it", SOON, || async {
-        let left = plan(&world, &[]).await?;
+    let mark = cluster.audit().mark().await?;
+    cluster.replica()?.restart()?;
+    until("the operator has no pending step", SOON, || async {
+        let left = plan(&cluster, &[]).await?;
         Ok(Seen::from_bool(left.code == 0, || left.printed))
     })
     .await?;
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     let writes = writes_by_operator(&events);
     let copies = writes.iter().filter(|event| event.resource() == "configmaps");
     let done: BTreeSet<_> = copies
         .map(|event| format!("{} {}/{}", event.verb, event.namespace(), event.name()))
         .collect();
     let as_verb = |step: &String| {
-        let (action, place) = step.split_once(' ')?;
+        let (action, object) = step.split_once(' ')?;
         let verb = match action {
             "update" | "restamp" | "release" => "patch",
             "create" | "delete" => action,
             _ => return None,
         };
-        Some(format!("{verb} {place}"))
+        Some(format!("{verb} {object}"))
     };
-    let announced: BTreeSet<_> = said.iter().filter_map(as_verb).collect();
-    ensure!(done == announced, "announced {announced:?}\ndone {done:?}");
+    let planned: BTreeSet<_> = planned.iter().filter_map(as_verb).collect();
+    ensure!(done == planned, "planned {planned:?}\ndone {done:?}");
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! Promise: protected namespaces are never written into: those of the cluster, or those that the
-//! operator is told, and always its own. A sync that names one says so, and only a person can help;
-//! a selector passes them over.
+//! Protected namespaces are never written: by default those of Kubernetes, or those of
+//! `--protected-namespaces`, and always the operator's own. A ConfigMapSync that names one is Stalled;
+//! a selector skips them.
 
 use anyhow::Result;
 use anyhow::ensure;
@@ -19,15 +19,20 @@ use testbed::audit::lines;
 use crate::support::audit::copy_writes;
 use crate::support::conditions::message;
 
-/// Each of `protected` is refused as a destination, on create and on update; `open` is not.
-async fn are_protected(world: &OperatorCluster, protected: &[&str], open: &str) -> Result<()> {
-    let fixture = world.fixture();
+/// Fails unless each namespace of `protected` is refused as a destination, both for a new ConfigMapSync
+/// and for a changed one, and `unprotected` is not.
+async fn ensure_protected(
+    cluster: &OperatorCluster,
+    protected: &[&str],
+    unprotected: &str,
+) -> Result<()> {
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
     fixture.create_sync("central", "moved", one_to_one("central", "shared", "app")).await?;
     fixture.wait_reason("central", "moved", "Synced", SOON).await?;
 
-    let mark = world.audit().mark().await?;
+    let mark = cluster.audit().mark().await?;
     for namespace in protected {
         fixture
             .create_sync("central", namespace, one_to_one("central", "shared", namespace))
@@ -40,7 +45,7 @@ async fn are_protected(world: &OperatorCluster, protected: &[&str], open: &str) 
             ensure!(message.contains(&format!("namespace {namespace} is protected")), "{message}");
             let conditions = sync.status.map(|status| status.conditions).unwrap_or_default();
             let stalled = conditions.iter().any(|it| it.type_ == "Stalled" && it.status == "True");
-            ensure!(stalled, "only a person can help: {conditions:?}");
+            ensure!(stalled, "the ConfigMapSync is not Stalled: {conditions:?}");
         }
     }
     fixture.wait_data("app", "shared", &[("a", "1")], SOON).await?;
@@ -49,48 +54,49 @@ async fn are_protected(world: &OperatorCluster, protected: &[&str], open: &str) 
         fixture.delete_sync("central", namespace).await?;
         fixture.wait_no_sync("central", namespace, SOON).await?;
     }
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     let writes = copy_writes(&events);
     ensure!(writes.is_empty(), "{}", lines(&writes));
 
-    let elsewhere = json!({"spec": {"destinationNamespace": open}});
+    let elsewhere = json!({"spec": {"destinationNamespace": unprotected}});
     fixture.patch_sync("central", "moved", &elsewhere).await?;
     fixture.wait_reason("central", "moved", "Synced", SOON).await?;
-    fixture.wait_data(open, "shared", &[("a", "2")], SOON).await?;
+    fixture.wait_data(unprotected, "shared", &[("a", "2")], SOON).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn those_of_the_cluster_and_our_own() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
+async fn default_protected_namespaces_are_not_written() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
     let protected = ["kube-system", "kube-public", "kube-node-lease", OPERATOR];
-    are_protected(&world, &protected, "default").await
+    ensure_protected(&cluster, &protected, "default").await
 }
 
 #[tokio::test]
-async fn those_that_the_operator_is_told_and_our_own() -> Result<()> {
+async fn configured_protected_namespaces_are_not_written() -> Result<()> {
     let arguments = ["--protected-namespaces", "vault,kube-system"].map(str::to_owned).to_vec();
-    let world = OperatorCluster::start_with(1, Options { arguments, ..Options::default() }).await?;
-    world.fixture().create_namespaces(&["vault"]).await?;
-    // The policy has the same list: what the operator takes for open, the API server would refuse.
+    let cluster =
+        OperatorCluster::start_with(1, Options { arguments, ..Options::default() }).await?;
+    cluster.fixture().create_namespaces(&["vault"]).await?;
+    // The policy must have the same list: by default, it would refuse writes to kube-public.
     let protected_namespaces = format!("vault,kube-system,{OPERATOR}");
-    let told = Operator { protected_namespaces, ..Operator::default() };
-    world.control_plane.apply(serde_json::to_value(bounds(&told).policy)?).await?;
-    are_protected(&world, &["vault", "kube-system", OPERATOR], "kube-public").await
+    let operator = Operator { protected_namespaces, ..Operator::default() };
+    cluster.control_plane.apply(serde_json::to_value(bounds(&operator).policy)?).await?;
+    ensure_protected(&cluster, &["vault", "kube-system", OPERATOR], "kube-public").await
 }
 
 #[tokio::test]
-async fn a_selector_that_selects_all_passes_them_over() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn a_selector_skips_protected_namespaces() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-    let mark = world.audit().mark().await?;
+    let mark = cluster.audit().mark().await?;
     let mut spec = one_to_one("central", "shared", "app");
     spec.destination_namespace = None;
     spec.destination_namespace_selector = Some(LabelSelector::default());
     fixture.create_sync("central", "sync", spec).await?;
-    // Of a namespace that was created before its sync, the operator may hear after it.
+    // The operator may receive the event of a namespace after that of a later ConfigMapSync.
     let has_both = |sync: &ConfigMapSync| {
         let copies = sync.status.as_ref().and_then(|status| status.copies.as_ref());
         copies.is_some_and(|it| (it.desired, it.ready, it.failed) == (2, 2, 0))
@@ -103,7 +109,7 @@ async fn a_selector_that_selects_all_passes_them_over() -> Result<()> {
     }
     fixture.delete_sync("central", "sync").await?;
     fixture.wait_no_sync("central", "sync", SOON).await?;
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     let mut writes = copy_writes(&events);
     writes.retain(|event| !["app", "default"].contains(&event.namespace()));
     ensure!(writes.is_empty(), "{}", lines(&writes));

@@ -1,4 +1,5 @@
-//! Promise: a copy is never a source. Chains, rings, and copies that feed themselves cannot form.
+//! A copy is never a source: no chain or ring of copies can form, and no copy can become its own
+//! source.
 
 use std::collections::BTreeMap;
 
@@ -24,47 +25,50 @@ const RING: [&str; 4] = ["a", "b", "c", "d"];
 
 /// Waits until the syncs of `central` have these reasons.
 async fn wait_reasons(fixture: &Fixture, wanted: &[(&str, &str)]) -> Result<()> {
-    let what = format!("the reasons are {wanted:?}");
-    let look = |syncs: &BTreeMap<String, ConfigMapSync>| {
+    let what = format!("the reasons in the namespace central are {wanted:?}");
+    let check = |syncs: &BTreeMap<String, ConfigMapSync>| {
         let seen = syncs.iter().map(|(name, sync)| (name.clone(), reason(sync)));
         let seen: BTreeMap<_, _> = seen.collect();
         let fits =
             wanted.iter().all(|(name, reason)| seen.get(*name).is_some_and(|it| it == reason));
         Seen::from_bool(fits, || format!("{seen:?}"))
     };
-    wait_syncs(fixture, "central", &what, SOON, look).await
+    wait_syncs(fixture, "central", &what, SOON, check).await
 }
 
 #[tokio::test]
-async fn there_and_back_again_ends_at_the_first_copy() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn a_copy_is_not_copied_back_to_its_source() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "a", "b"]).await?;
     let source = fixture.create_config_map("a", "shared", &[("a", "1")]).await?;
     fixture.create_sync("central", "there", one_to_one("a", "shared", "b")).await?;
     fixture.wait_reason("central", "there", "Synced", SOON).await?;
 
-    let mark = world.audit().mark().await?;
+    let mark = cluster.audit().mark().await?;
     fixture.create_sync("central", "back", one_to_one("b", "shared", "a")).await?;
     let back = fixture.wait_reason("central", "back", "SourceIsCopy", SOON).await?;
     let message = message(&back);
     ensure!(message.contains("b/shared is itself a copy"), "{message}");
     let stalled = back.status.iter().flat_map(|status| &status.conditions);
     let stalled = stalled.filter(|it| it.type_ == "Stalled" && it.status == "True");
-    ensure!(stalled.count() == 1, "only a person can help: {:?}", back.status);
-    let events = world.audit().since(mark).await?;
+    ensure!(stalled.count() == 1, "the ConfigMapSync is not Stalled: {:?}", back.status);
+    let events = cluster.audit().since(mark).await?;
     let writes = copy_writes(&events);
     ensure!(writes.is_empty(), "{}", lines(&writes));
-    // What goes in goes through once.
+    // An edit reaches the copy and nothing else.
     fixture.patch_config_map("a", "shared", &json!({"data": {"a": "2"}})).await?;
     fixture.wait_data("b", "shared", &[("a", "2")], SOON).await?;
     wait_reasons(&fixture, &[("there", "Synced"), ("back", "SourceIsCopy")]).await?;
     let now = fixture.config_map("a", "shared").await?.context("the source is gone")?;
-    ensure!(now.metadata.uid == source.metadata.uid && now.metadata.labels.is_none(), "{now:#?}");
+    ensure!(
+        now.metadata.uid == source.metadata.uid && now.metadata.labels.is_none(),
+        "the source was replaced or marked: {now:#?}"
+    );
     Ok(())
 }
 
-/// One sync from each namespace to the next, and from the last to the first.
+/// Creates a ConfigMapSync from each namespace to the next, and from the last to the first.
 async fn create_ring(fixture: &Fixture) -> Result<()> {
     for (at, from) in RING.iter().enumerate() {
         let to = RING[(at + 1) % RING.len()];
@@ -74,15 +78,15 @@ async fn create_ring(fixture: &Fixture) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_ring_is_cut_after_the_first_copy_whoever_comes_first() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn a_ring_of_syncs_stops_after_the_first_copy() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central"]).await?;
     fixture.create_namespaces(&RING).await?;
     create_ring(&fixture).await?;
     wait_reasons(&fixture, &RING.map(|name| (name, "SourceNotFound"))).await?;
 
-    let mark = world.audit().mark().await?;
+    let mark = cluster.audit().mark().await?;
     fixture.create_config_map("a", "shared", &[("a", "1")]).await?;
     let cut = [("a", "Synced"), ("b", "SourceIsCopy"), ("c", "SourceNotFound")];
     wait_reasons(&fixture, &cut).await?;
@@ -93,7 +97,7 @@ async fn a_ring_is_cut_after_the_first_copy_whoever_comes_first() -> Result<()> 
     wait_reasons(&fixture, &cut).await?;
     ensure!(fixture.config_map("c", "shared").await?.is_none(), "the copy was copied");
     ensure!(fixture.config_map("d", "shared").await?.is_none(), "the copy was copied");
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     let writes = copy_writes(&events);
     let only_b = writes.iter().all(|event| event.namespace() == "b");
     ensure!(writes.len() == 3 && only_b, "{}", lines(&writes));
@@ -101,9 +105,9 @@ async fn a_ring_is_cut_after_the_first_copy_whoever_comes_first() -> Result<()> 
 }
 
 #[tokio::test]
-async fn a_source_that_becomes_a_copy_is_copied_no_more() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn a_source_that_becomes_a_copy_is_no_longer_copied() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "a", "b", "c"]).await?;
     fixture.create_config_map("b", "shared", &[("a", "b's own")]).await?;
     fixture.create_sync("central", "later", one_to_one("b", "shared", "c")).await?;
@@ -116,34 +120,38 @@ async fn a_source_that_becomes_a_copy_is_copied_no_more() -> Result<()> {
     fixture.delete_config_map("b", "shared").await?;
     wait_reasons(&fixture, &[("first", "Synced"), ("later", "SourceIsCopy")]).await?;
     let kept = fixture.wait_data("c", "shared", &[("a", "b's own")], SOON).await?;
-    ensure!(kept.metadata.resource_version == copy.metadata.resource_version, "it was written");
+    ensure!(
+        kept.metadata.resource_version == copy.metadata.resource_version,
+        "the copy c/shared was written"
+    );
     Ok(())
 }
 
 #[tokio::test]
-async fn a_copy_that_its_sync_has_left_behind_feeds_nobody() -> Result<()> {
-    let mut world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn an_orphaned_copy_is_not_copied() -> Result<()> {
+    let mut cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "a", "b"]).await?;
     fixture.create_config_map("a", "shared", &[("a", "1")]).await?;
     fixture.create_sync("central", "there", one_to_one("a", "shared", "b")).await?;
     fixture.wait_reason("central", "there", "Synced", SOON).await?;
-    // Its sync goes by force while nobody looks, its source goes too, and it is to feed that.
-    world.replica()?.terminate_and_wait().await?;
+    // While the operator is down, the ConfigMapSync and the source are deleted, and the orphaned copy
+    // becomes the source of two others, one of them for the namespace of the old source.
+    cluster.replica()?.terminate_and_wait().await?;
     fixture.patch_sync("central", "there", &json!({"metadata": {"finalizers": null}})).await?;
     fixture.delete_sync("central", "there").await?;
     fixture.delete_config_map("a", "shared").await?;
     fixture.create_sync("central", "back", one_to_one("b", "shared", "a")).await?;
     fixture.create_sync("central", "on", one_to_one("b", "shared", "central")).await?;
-    let mark = world.audit().mark().await?;
-    world.replica()?.restart()?;
+    let mark = cluster.audit().mark().await?;
+    cluster.replica()?.restart()?;
     wait_reasons(&fixture, &[("back", "SourceIsCopy"), ("on", "SourceIsCopy")]).await?;
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     let mut writes = copy_writes(&events);
     writes.retain(|event| event.verb != "delete");
     ensure!(writes.is_empty(), "{}", lines(&writes));
 
-    // Taken over by a person, it is a ConfigMap like any other.
+    // Once a user has removed the markers, it is an ordinary ConfigMap.
     let released = json!({"metadata": {
         "labels": {names::LABEL_SYNC_UID: null},
         "annotations": {names::ANNOTATION_SYNC: null, names::ANNOTATION_COPY: null},

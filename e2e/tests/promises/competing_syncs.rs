@@ -1,8 +1,9 @@
-//! Promise: of two ConfigMapSyncs that want one copy, the first to create it has it. The other
-//! says whose it is, writes nothing, and follows when it becomes free.
+//! Of two ConfigMapSyncs with the same destination, the one that creates the copy first owns it. The
+//! other reports the owner as a conflict, writes nothing, and creates its copy when the destination
+//! becomes free.
 //!
-//! `E2E_FULL=1` watches the loser for an hour instead of 20 seconds, and lets 1,000 pairs race
-//! instead of 50.
+//! `E2E_FULL=1` observes the loser for an hour instead of 20 seconds, and creates 1,000 concurrent
+//! pairs instead of 50.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,60 +34,61 @@ use crate::support::scale::propagation;
 use crate::support::scale::quick_or_full;
 use crate::support::syncs::wait_syncs;
 
-/// "The loser creates within 60 seconds."
+/// The loser creates its copy within a minute after the destination becomes free.
 const INHERITED: Duration = Duration::from_mins(1);
-/// Often enough to meet each order of an answer and its echo in the watch.
+/// Enough for either order of a response and its watch event.
 const MOVES: usize = 10;
-/// Many requests at a time, so that they race.
-const AT_ONCE: usize = 32;
+/// Concurrent requests.
+const CONCURRENT: usize = 32;
 
-fn rival(destination: &str, source: &str) -> ConfigMapSyncSpec {
+/// Copies `central/SOURCE` to `app/DESTINATION`.
+fn competing_spec(destination: &str, source: &str) -> ConfigMapSyncSpec {
     let mut spec = one_to_one("central", source, "app");
     spec.destination_name = Some(destination.to_owned());
     spec
 }
 
 #[tokio::test]
-async fn the_first_has_it_and_the_other_waits_in_silence_until_it_is_free() -> Result<()> {
-    // Live data are looked at again and again, as they would be over many hours.
+async fn the_first_sync_owns_the_copy_until_it_is_deleted() -> Result<()> {
+    // Frequent verifications, as many as there would be in hours.
     let arguments = ["--resync-period", "4s"].map(str::to_owned).to_vec();
     let options = Options { arguments, ..Options::default() };
-    let world = OperatorCluster::start_with(1, options).await?;
-    let fixture = world.fixture();
-    begin(&fixture).await?;
-    fixture.create_sync("central", "first", rival("shared", "one")).await?;
+    let cluster = OperatorCluster::start_with(1, options).await?;
+    let fixture = cluster.fixture();
+    create_sources(&fixture).await?;
+    fixture.create_sync("central", "first", competing_spec("shared", "one")).await?;
     fixture.wait_reason("central", "first", "Synced", SOON).await?;
-    fixture.create_sync("central", "second", rival("shared", "two")).await?;
+    fixture.create_sync("central", "second", competing_spec("shared", "two")).await?;
     let second = fixture.wait_reason("central", "second", "Conflict", SOON).await?;
     let message = message(&second);
     ensure!(message.contains("app/shared") && message.contains("central/first"), "{message}");
 
-    let mark = world.audit().mark().await?;
-    // The promise is about time.
+    let mark = cluster.audit().mark().await?;
+    // Nothing may happen in this time.
     tokio::time::sleep(quick_or_full(Duration::from_secs(20), Duration::from_hours(1))).await;
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     let writes = writes_by_operator(&events);
     ensure!(writes.is_empty(), "{}", lines(&writes));
-    let mark = world.audit().mark().await?;
+    let mark = cluster.audit().mark().await?;
     fixture.patch_config_map("central", "two", &json!({"data": {"a": "two, edited"}})).await?;
     fixture.patch_config_map("app", "shared", &json!({"data": {"a": "by hand"}})).await?;
     fixture.wait_data("app", "shared", &[("a", "one")], SOON).await?;
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     let writes = copy_writes(&events);
-    ensure!(writes.len() == 1, "only the winner repairs:\n{}", lines(&writes));
+    ensure!(writes.len() == 1, "the copy was not repaired exactly once:\n{}", lines(&writes));
 
     fixture.delete_sync("central", "first").await?;
     fixture.wait_data("app", "shared", &[("a", "two, edited")], INHERITED).await?;
     fixture.wait_reason("central", "second", "Synced", SOON).await?;
     fixture.wait_no_sync("central", "first", SOON).await?;
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     let verbs: Vec<_> = copy_writes(&events).iter().map(|it| it.verb.as_str()).collect();
     ensure!(verbs == ["patch", "delete", "create"], "{verbs:?}");
     Ok(())
 }
 
 /// Two sources, and a namespace for copies.
-async fn begin(fixture: &Fixture) -> Result<()> {
+async fn create_sources(fixture: &Fixture) -> Result<()> {
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "one", &[("a", "one")]).await?;
     fixture.create_config_map("central", "two", &[("a", "two")]).await?;
@@ -97,14 +99,15 @@ fn reason_and_message(sync: &ConfigMapSync) -> (&str, &str) {
     (reason(sync), message(sync))
 }
 
-/// The winner of each pair; what is wrong, if there is not exactly one, and one who says so.
+/// The winner of each pair. `NotYet` unless each pair has exactly one, which the message of the loser
+/// names.
 fn winners(syncs: &BTreeMap<String, ConfigMapSync>, pairs: usize) -> Seen<Vec<String>> {
     let mut winners = Vec::new();
     for pair in 0..pairs {
         let names = [format!("one-{pair}"), format!("two-{pair}")];
         let [one, two] = names.each_ref().map(|name| syncs.get(name).map(reason_and_message));
         let (Some(one), Some(two)) = (one, two) else {
-            return Seen::NotYet(format!("pair {pair} is not there"));
+            return Seen::NotYet(format!("pair {pair} does not exist"));
         };
         let (winner, loser) = match (one.0, two.0) {
             ("Synced", "Conflict") => (&names[0], two),
@@ -112,7 +115,7 @@ fn winners(syncs: &BTreeMap<String, ConfigMapSync>, pairs: usize) -> Seen<Vec<St
             _ => return Seen::NotYet(format!("pair {pair}: {one:?} and {two:?}")),
         };
         if !loser.1.contains(&format!("the copy of ConfigMapSync central/{winner}")) {
-            return Seen::NotYet(format!("the loser to {winner} says {}", loser.1));
+            return Seen::NotYet(format!("the message of the loser to {winner} is {}", loser.1));
         }
         winners.push(winner.clone());
     }
@@ -120,21 +123,21 @@ fn winners(syncs: &BTreeMap<String, ConfigMapSync>, pairs: usize) -> Seen<Vec<St
 }
 
 #[tokio::test]
-async fn what_the_first_moves_away_from_the_other_has_at_once() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
-    begin(&fixture).await?;
+async fn the_second_sync_gets_a_destination_the_first_leaves() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
+    create_sources(&fixture).await?;
     fixture.create_namespaces(&["elsewhere"]).await?;
     for pair in 0..MOVES {
-        let place = pair.to_string();
+        let name = pair.to_string();
         let (first, second) = (format!("first-{pair}"), format!("second-{pair}"));
-        fixture.create_sync("central", &first, rival(&place, "one")).await?;
+        fixture.create_sync("central", &first, competing_spec(&name, "one")).await?;
         fixture.wait_reason("central", &first, "Synced", SOON).await?;
-        fixture.create_sync("central", &second, rival(&place, "two")).await?;
+        fixture.create_sync("central", &second, competing_spec(&name, "two")).await?;
         fixture.wait_reason("central", &second, "Conflict", SOON).await?;
-        let away = json!({"spec": {"destinationNamespace": "elsewhere"}});
-        fixture.patch_sync("central", &first, &away).await?;
-        fixture.wait_data("app", &place, &[("a", "two")], propagation()).await?;
+        let elsewhere = json!({"spec": {"destinationNamespace": "elsewhere"}});
+        fixture.patch_sync("central", &first, &elsewhere).await?;
+        fixture.wait_data("app", &name, &[("a", "two")], propagation()).await?;
         fixture.wait_reason("central", &second, "Synced", SOON).await?;
         fixture.wait_reason("central", &first, "Synced", SOON).await?;
     }
@@ -142,20 +145,21 @@ async fn what_the_first_moves_away_from_the_other_has_at_once() -> Result<()> {
 }
 
 #[tokio::test]
-async fn of_pairs_that_are_created_at_once_one_wins_each() -> Result<()> {
+async fn exactly_one_of_two_concurrent_syncs_owns_the_copy() -> Result<()> {
     let pairs = quick_or_full(50, 1_000);
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
-    begin(&fixture).await?;
-    let mark = world.audit().mark().await?;
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
+    create_sources(&fixture).await?;
+    let mark = cluster.audit().mark().await?;
     let both = |pair: usize| ["one", "two"].map(|source| (pair, source));
     stream::iter((0..pairs).flat_map(both))
         .map(|(pair, source)| {
-            let (name, spec) = (format!("{source}-{pair}"), rival(&format!("{pair}"), source));
+            let (name, spec) =
+                (format!("{source}-{pair}"), competing_spec(&format!("{pair}"), source));
             let fixture = fixture.clone();
             async move { fixture.create_sync("central", &name, spec).await }
         })
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(CONCURRENT)
         .try_for_each(async |_| Ok(()))
         .await?;
     let deadline = SOON + Duration::from_millis(200) * u32::try_from(pairs)?;
@@ -172,12 +176,18 @@ async fn of_pairs_that_are_created_at_once_one_wins_each() -> Result<()> {
         let marked = annotations.get(names::ANNOTATION_SYNC);
         ensure!(marked == Some(&format!("central/{winner}")), "{winner}: {marked:?}");
     }
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     let mut writes = copy_writes(&events);
-    let tried = writes.len();
+    let attempts = writes.len();
     writes.retain(|event| event.succeeded());
-    ensure!(writes.len() == pairs, "one create for each copy:\n{}", lines(&writes));
-    let seconds = winners.iter().filter(|winner| winner.starts_with("two")).count();
-    eprintln!("{pairs} pairs: {tried} creates sent, {pairs} took effect, {seconds} by the second");
+    ensure!(
+        writes.len() == pairs,
+        "expected one create for each of {pairs} copies:\n{}",
+        lines(&writes)
+    );
+    let second = winners.iter().filter(|winner| winner.starts_with("two")).count();
+    eprintln!(
+        "{pairs} pairs: {attempts} creates sent, {pairs} succeeded, {second} of them by two-N"
+    );
     Ok(())
 }

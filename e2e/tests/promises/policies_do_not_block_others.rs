@@ -1,6 +1,6 @@
-//! Promise: the policies hold up nobody whose work is none of ours: namespaces with copies in them
-//! are deleted, what belongs to a deleted owner is collected, people delete and label copies, and a
-//! tool that restores backups brings copies and ConfigMapSyncs back.
+//! The admission policies do not block other users and controllers: namespaces with copies can be
+//! deleted, copies with a deleted owner are garbage-collected, users label and delete copies, and a
+//! backup tool restores copies and ConfigMapSyncs.
 
 use std::time::Duration;
 
@@ -22,12 +22,12 @@ use testbed::users::Right;
 use crate::support::attempt_table::AttemptTable;
 use crate::support::attempt_table::Expected::Passes;
 
-/// Controllers of the cluster work in turns, on a machine under load.
+/// The controllers of the cluster take a while on a machine under load.
 const COLLECTED: Duration = Duration::from_mins(1);
 
-/// Nobody was refused by one of ours, the operator included.
-async fn ensure_no_refusal(world: &OperatorCluster, since: Mark) -> Result<()> {
-    let events = world.audit().since(since).await?;
+/// Fails if one of the admission policies has refused a request of any user, the operator included.
+async fn ensure_no_refusal(cluster: &OperatorCluster, since: Mark) -> Result<()> {
+    let events = cluster.audit().since(since).await?;
     let refused = |message: &str| message.contains("ValidatingAdmissionPolicy 'configmapsync-");
     let refused: Vec<_> =
         events.iter().filter(|event| refused(&event.response_status.message)).collect();
@@ -36,43 +36,47 @@ async fn ensure_no_refusal(world: &OperatorCluster, since: Mark) -> Result<()> {
 }
 
 #[tokio::test]
-async fn namespaces_with_copies_are_deleted() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn a_namespace_with_copies_can_be_deleted() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
-    fixture.restore_copy("app", "of-nobody", "central/none", "1-2").await?;
-    let mark = world.audit().mark().await?;
+    fixture.restore_copy("app", "orphan", "central/none", "1-2").await?;
+    let mark = cluster.audit().mark().await?;
     fixture.delete_namespace("app").await?;
     fixture.wait_no_namespace("app", COLLECTED).await?;
-    // The namespace of the source and the sync, too.
+    // The namespace of the source and the ConfigMapSync can be deleted, too.
     fixture.delete_namespace("central").await?;
     fixture.wait_no_namespace("central", COLLECTED).await?;
-    ensure_no_refusal(&world, mark).await
+    ensure_no_refusal(&cluster, mark).await
 }
 
 #[tokio::test]
-async fn what_belongs_to_a_deleted_owner_is_collected() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn a_copy_with_a_deleted_owner_is_garbage_collected() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
     let owner = fixture.create_config_map("app", "owner", &[("a", "1")]).await?;
     let uid = owner.metadata.uid.context("no uid")?;
     let reference = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid}]);
-    let mark = world.audit().mark().await?;
-    let belongs = json!({"metadata": {"ownerReferences": reference}});
-    let before = fixture.patch_config_map("app", "shared", &belongs).await?;
+    let mark = cluster.audit().mark().await?;
+    let owned = json!({"metadata": {"ownerReferences": reference}});
+    let before = fixture.patch_config_map("app", "shared", &owned).await?;
     fixture.delete_config_map("app", "owner").await?;
-    // Collected, then made again by the operator: another object of that name.
+    // Collected, then recreated by the operator.
     fixture
-        .wait_config_map("app", "shared", "the copy is another one", COLLECTED, |found| {
-            found.metadata.uid != before.metadata.uid
-        })
+        .wait_config_map(
+            "app",
+            "shared",
+            "the copy app/shared was collected and recreated",
+            COLLECTED,
+            |found| found.metadata.uid != before.metadata.uid,
+        )
         .await?;
-    ensure_no_refusal(&world, mark).await
+    ensure_no_refusal(&cluster, mark).await
 }
 
-/// Deletes and labels the copy `app/shared`, and releases it, as a person with a role in `app`.
-async fn handle(fixture: &Fixture, editor: &Client) -> Result<()> {
+/// Labels the copy `app/shared` for a Helm release, and deletes it, as a user with a role in `app`.
+async fn label_and_delete(fixture: &Fixture, editor: &Client) -> Result<()> {
     let editor = ("editor of the namespace", editor);
     let at = format!("{}/shared", config_maps("app"));
     let helm = json!({"metadata": {
@@ -90,27 +94,27 @@ async fn handle(fixture: &Fixture, editor: &Client) -> Result<()> {
 }
 
 #[tokio::test]
-async fn people_handle_copies_as_they_may_handle_config_maps() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn an_editor_can_label_and_delete_copies() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
-    let editor = world.control_plane.person("editor").await?;
+    let editor = cluster.control_plane.person("editor").await?;
     let last = Right { namespace: Some("app"), group: "", resource: "configmaps", verb: "delete" };
-    world.control_plane.bind("editor", Some("app"), "ClusterRole", "edit", last).await?;
-    let mark = world.audit().mark().await?;
-    handle(&fixture, &editor).await?;
-    ensure_no_refusal(&world, mark).await
+    cluster.control_plane.bind("editor", Some("app"), "ClusterRole", "edit", last).await?;
+    let mark = cluster.audit().mark().await?;
+    label_and_delete(&fixture, &editor).await?;
+    ensure_no_refusal(&cluster, mark).await
 }
 
 #[tokio::test]
-async fn a_tool_with_all_rights_restores_copies_and_syncs() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn a_backup_tool_can_restore_copies_and_syncs() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.one_copy(&[("a", "1")]).await?;
-    let backup = world.control_plane.person("backup").await?;
+    let backup = cluster.control_plane.person("backup").await?;
     let rules = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]);
     let last = Right { namespace: None, group: "", resource: "configmaps", verb: "create" };
-    world.control_plane.grant("backup", None, rules, last).await?;
+    cluster.control_plane.grant("backup", None, rules, last).await?;
 
     let copy = fixture.config_map("app", "shared").await?.context("no copy")?;
     let sync = fixture.sync("central", "sync").await?.context("no sync")?;
@@ -118,7 +122,7 @@ async fn a_tool_with_all_rights_restores_copies_and_syncs() -> Result<()> {
     fixture.wait_no_sync("central", "sync", SOON).await?;
     fixture.wait_no_config_map("app", "shared", SOON).await?;
 
-    let mark = world.audit().mark().await?;
+    let mark = cluster.audit().mark().await?;
     let restored = json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -145,5 +149,5 @@ async fn a_tool_with_all_rights_restores_copies_and_syncs() -> Result<()> {
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
     fixture.wait_data("app", "shared", &[("a", "2")], SOON).await?;
-    ensure_no_refusal(&world, mark).await
+    ensure_no_refusal(&cluster, mark).await
 }
