@@ -16,6 +16,7 @@ mod report;
 mod retries;
 mod startup;
 mod state;
+mod sync_patch;
 mod trigger;
 mod verification;
 mod watch;

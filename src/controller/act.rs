@@ -29,6 +29,7 @@ pub use writer::Writer;
 use crate::access::rule;
 use crate::api::namespaced_name::NamespacedName;
 use crate::controller::act::copies::send_all;
+use crate::controller::sync_patch::SyncPatch;
 use crate::decide::Action;
 use crate::decide::ContentHash;
 use crate::decide::Plan;
@@ -38,8 +39,6 @@ use crate::decide::reason::Reason;
 use crate::decide::status::ready_reason;
 use crate::election::Lead;
 use crate::kubernetes::calls;
-use crate::kubernetes::error::ApiFailure;
-use crate::kubernetes::error::CallError;
 use crate::kubernetes::error::NotLeading;
 use crate::kubernetes::requests;
 use crate::names;
@@ -48,22 +47,10 @@ use crate::names;
 pub struct Outcome {
     /// What happened at each destination that was to be written.
     pub results: BTreeMap<NamespacedName, DestinationOutcome>,
-    pub finalizer: FinalizerOutcome,
+    /// If it failed or conflicted, no copy was written.
+    pub finalizer: SyncPatch,
     /// The writes in flight.
     pub late: Late,
-}
-
-/// What happened to the finalizer of a sync.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FinalizerOutcome {
-    /// Nothing was to be done.
-    Unchanged,
-    /// It was added or removed; the sync now has this resourceVersion.
-    Patched { resource_version: String },
-    /// The sync was not as observed: observe again. No copy was written.
-    Conflict,
-    /// The API server rejected the patch, or did not respond. No copy was written.
-    Failed(ApiFailure),
 }
 
 /// Carries out `plan`: first the finalizer, then, if that succeeded, the copies.
@@ -77,12 +64,10 @@ pub async fn act(
 ) -> Result<Outcome, NotLeading> {
     let finalizer = patch_finalizer(&writer.client, lead, sync, plan.finalizer).await?;
     let (results, late) = match finalizer {
-        FinalizerOutcome::Unchanged | FinalizerOutcome::Patched { .. } => {
+        SyncPatch::Unchanged | SyncPatch::Patched { .. } => {
             send_all(writer, lead, writes(sync, plan)).await?
         }
-        FinalizerOutcome::Conflict | FinalizerOutcome::Failed(_) => {
-            (BTreeMap::new(), Late::default())
-        }
+        SyncPatch::Conflict | SyncPatch::Failed(_) => (BTreeMap::new(), Late::default()),
     };
     Ok(Outcome { results, finalizer, late })
 }
@@ -105,26 +90,16 @@ async fn patch_finalizer(
     lead: &Lead,
     sync: &ObservedSync,
     step: FinalizerStep,
-) -> Result<FinalizerOutcome, NotLeading> {
+) -> Result<SyncPatch, NotLeading> {
     let patch = match step {
-        FinalizerStep::Keep => return Ok(FinalizerOutcome::Unchanged),
+        FinalizerStep::Keep => return Ok(SyncPatch::Unchanged),
         FinalizerStep::Add => requests::add_finalizer(&sync.version, &sync.finalizers),
         FinalizerStep::Remove => requests::remove_finalizer(&sync.version, &sync.finalizers),
     };
     lead.remaining()?;
     let name = &sync.name;
     let span = tracing::info_span!("patch finalizer", sync = %name, ?step);
-    match calls::patch_finalizers(client, name, patch).instrument(span).await {
-        Ok(patched) => {
-            let resource_version = patched.resource_version.unwrap_or_default();
-            Ok(FinalizerOutcome::Patched { resource_version })
-        }
-        Err(CallError::Conflict) => Ok(FinalizerOutcome::Conflict),
-        Err(CallError::Failed(failure) | CallError::Fenced(failure)) => {
-            Ok(FinalizerOutcome::Failed(failure))
-        }
-        Err(CallError::NotLeading(error)) => Err(error),
-    }
+    SyncPatch::of(calls::patch_finalizers(client, name, patch).instrument(span).await)
 }
 
 fn writes(sync: &ObservedSync, plan: &Plan) -> impl Iterator<Item = Write> {

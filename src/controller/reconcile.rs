@@ -10,7 +10,7 @@
 //! If something is left to do, the sync is requeued after the delay of its earliest retry.
 //!
 //! # Guarantees
-//! * Level-triggered: the reason of the request is unknown.
+//! * Level-triggered: no step knows why the reconcile was requested.
 //! * Nothing is written without a [`Lead`].
 //!
 //! # Assumptions
@@ -32,7 +32,6 @@ use crate::api::ConfigMapSyncStatus;
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
 use crate::cache::Reader;
-use crate::controller::act::FinalizerOutcome;
 use crate::controller::act::Writer;
 use crate::controller::act::act;
 use crate::controller::observe::Observation;
@@ -43,10 +42,10 @@ use crate::controller::reconcile::error::Error;
 use crate::controller::record::record_failed_patch;
 use crate::controller::record::record_outcome;
 use crate::controller::record::record_reads;
-use crate::controller::report::Reported;
 use crate::controller::report::Reporter;
 use crate::controller::report::report;
 use crate::controller::state::State;
+use crate::controller::sync_patch::SyncPatch;
 use crate::decide::Observed;
 use crate::decide::Plan;
 use crate::decide::desired;
@@ -167,7 +166,7 @@ impl Reconciler {
             }
             if !has_reported_progress && self.first_attempts(&uid, &plan) > MANY_WRITES {
                 has_reported_progress = true;
-                if self.report_progress(&observed, &plan, &mut sync).await? == Reported::Conflict {
+                if self.report_progress(&observed, &plan, &mut sync).await? == SyncPatch::Conflict {
                     return Ok(Ended::success(Some(WATCH_LAG)));
                 }
             }
@@ -177,14 +176,14 @@ impl Reconciler {
             let (queue, name) = (Arc::clone(&self.queue), sync.name.clone());
             record_outcome(&self.state, &uid, outcome, move || queue.wake([name.clone()]));
             match finalizer {
-                FinalizerOutcome::Unchanged => {}
-                FinalizerOutcome::Patched { resource_version } => {
+                SyncPatch::Unchanged => {}
+                SyncPatch::Patched { resource_version } => {
                     if self.finalizer_patched(&mut sync, &plan, resource_version) {
                         return Ok(Ended::success(None));
                     }
                 }
-                FinalizerOutcome::Conflict => return Ok(Ended::success(Some(WATCH_LAG))),
-                FinalizerOutcome::Failed(failure) => {
+                SyncPatch::Conflict => return Ok(Ended::success(Some(WATCH_LAG))),
+                SyncPatch::Failed(failure) => {
                     return Err(Error::PatchFinalizer { sync: sync.name, failure });
                 }
             }
@@ -273,9 +272,9 @@ impl Reconciler {
         observed: &Observed,
         plan: &Plan,
         sync: &mut ObservedSync,
-    ) -> Result<Reported, Error> {
+    ) -> Result<SyncPatch, Error> {
         let (reported, status) = self.report(observed, &Settled::of(plan.clone()), 0).await?;
-        if let Reported::Written { resource_version } = &reported {
+        if let SyncPatch::Patched { resource_version } = &reported {
             sync.version.resource_version.clone_from(resource_version);
             sync.status = status;
         }
@@ -292,7 +291,7 @@ impl Reconciler {
     ) -> Result<Ended, Error> {
         let uid = &observed.sync.version.uid;
         let settled = Settled::of(plan);
-        if self.report(observed, &settled, copies_written).await?.0 == Reported::Conflict {
+        if self.report(observed, &settled, copies_written).await?.0 == SyncPatch::Conflict {
             return Ok(Ended::success(Some(WATCH_LAG)));
         }
         self.state.retries.reconciled(uid, |at| settled.is_left(at), began);
@@ -313,7 +312,7 @@ impl Reconciler {
         observed: &Observed,
         settled: &Settled,
         copies_written: usize,
-    ) -> Result<(Reported, ConfigMapSyncStatus), Error> {
+    ) -> Result<(SyncPatch, ConfigMapSyncStatus), Error> {
         let sync = &observed.sync;
         let desired = desired(observed);
         let summary = summary(observed, &desired, settled);
@@ -324,15 +323,15 @@ impl Reconciler {
         let status = status(observed, &desired, settled, &now, wrote.as_ref());
         let reported = report(&self.reporter, &self.lead, sync, &status, &summary).await?;
         match &reported {
-            Reported::Written { resource_version } => {
+            SyncPatch::Patched { resource_version } => {
                 let own_writes = &self.state.own_writes;
                 own_writes.wrote(&sync.version.uid, resource_version.clone(), Instant::now());
             }
-            Reported::Failed(failure) => {
+            SyncPatch::Failed(failure) => {
                 let (sync, summary) = (sync.name.clone(), Box::new(summary));
                 return Err(Error::PatchStatus { sync, summary, failure: failure.clone() });
             }
-            Reported::Unchanged | Reported::Conflict => {}
+            SyncPatch::Unchanged | SyncPatch::Conflict => {}
         }
         Ok((reported, status))
     }

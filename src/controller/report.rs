@@ -13,6 +13,7 @@ use tracing::Instrument as _;
 use crate::access::rule;
 use crate::api::ConfigMapSync;
 use crate::api::ConfigMapSyncStatus;
+use crate::controller::sync_patch::SyncPatch;
 use crate::decide::Failure;
 use crate::decide::observed::ObservedSync;
 use crate::decide::reason::Reason;
@@ -20,8 +21,6 @@ use crate::decide::status::is_worth_writing;
 use crate::decide::status::ready_reason;
 use crate::election::Lead;
 use crate::kubernetes::calls;
-use crate::kubernetes::error::ApiFailure;
-use crate::kubernetes::error::CallError;
 use crate::kubernetes::error::NotLeading;
 use crate::kubernetes::events::Events;
 use crate::metrics::Metrics;
@@ -34,19 +33,6 @@ pub struct Reporter {
     pub metrics: Arc<Metrics>,
 }
 
-/// The result of a report.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reported {
-    /// Nothing had changed, and nothing was written.
-    Unchanged,
-    /// The status was written; the sync now has this resourceVersion.
-    Written { resource_version: String },
-    /// The sync was not as observed: observe again.
-    Conflict,
-    /// The API server rejected the patch, or did not respond.
-    Failed(ApiFailure),
-}
-
 /// Writes `status` if it differs from the observed one, and an Event if its reason differs. Fails
 /// if this process no longer leads. An Event that cannot be written is logged and dropped.
 pub async fn report(
@@ -55,15 +41,16 @@ pub async fn report(
     sync: &ObservedSync,
     status: &ConfigMapSyncStatus,
     summary: &Failure,
-) -> Result<Reported, NotLeading> {
+) -> Result<SyncPatch, NotLeading> {
     if !is_worth_writing(&sync.status, status) {
-        return Ok(Reported::Unchanged);
+        return Ok(SyncPatch::Unchanged);
     }
     lead.remaining()?;
     let span = tracing::info_span!("report", reason = %summary.reason);
-    let outcome = patch_status(&reporter.client, sync, status).instrument(span.clone()).await?;
+    let patch = calls::patch_status(&reporter.client, &sync.name, &sync.version, status);
+    let outcome = SyncPatch::of(patch.instrument(span.clone()).await)?;
     let is_transition = ready_reason(&sync.status) != Some(summary.reason.as_str());
-    if is_transition && matches!(outcome, Reported::Written { .. }) {
+    if is_transition && matches!(outcome, SyncPatch::Patched { .. }) {
         reporter.metrics.reconciles.count_transition(summary.reason);
         if lead.remaining().is_ok() {
             let (event, regarding) = event(sync, summary);
@@ -71,24 +58,6 @@ pub async fn report(
         }
     }
     Ok(outcome)
-}
-
-async fn patch_status(
-    client: &Client,
-    sync: &ObservedSync,
-    status: &ConfigMapSyncStatus,
-) -> Result<Reported, NotLeading> {
-    match calls::patch_status(client, &sync.name, &sync.version, status).await {
-        Ok(patched) => {
-            let resource_version = patched.resource_version.unwrap_or_default();
-            Ok(Reported::Written { resource_version })
-        }
-        Err(CallError::Conflict) => Ok(Reported::Conflict),
-        Err(CallError::NotLeading(error)) => Err(error),
-        Err(CallError::Failed(failure) | CallError::Fenced(failure)) => {
-            Ok(Reported::Failed(failure))
-        }
-    }
 }
 
 fn event(sync: &ObservedSync, summary: &Failure) -> (Event, ObjectReference) {

@@ -139,9 +139,9 @@ impl Retries {
         });
     }
 
-    /// Records the end of a reconcile that started at `began`. `is_left` tells which destinations
-    /// still need a write. Forgets the failures whose delay was over, as they were retried or are
-    /// obsolete, and those that wait for a change at destinations that need no write any more.
+    /// Records the end of a reconcile that started at `began`. `is_left` returns whether a
+    /// destination still needs a write. Forgets failures whose delay was over, as they were
+    /// retried or are obsolete, and those that wait for a change where no write is needed.
     pub fn reconciled(
         &self,
         sync_uid: &str,

@@ -75,6 +75,7 @@ pub const ROOMS: Table = &[
 /// The files of `src/controller`.
 pub const CONTROLLER: Table = &[
     ("startup", &[]),
+    ("sync_patch", &[]),
     ("trigger", &[]),
     ("retries", &[]),
     ("own_writes", &[]),
@@ -83,10 +84,10 @@ pub const CONTROLLER: Table = &[
     ("state", &["retries", "own_writes", "excerpts", "verification"]),
     ("queue", &["startup"]),
     ("observe", &["retries", "excerpts"]),
-    ("act", &[]),
-    ("report", &[]),
+    ("act", &["sync_patch"]),
+    ("report", &["sync_patch"]),
     ("record", &["retries", "state", "observe", "act"]),
-    ("reconcile", &["state", "queue", "observe", "act", "report", "record"]),
+    ("reconcile", &["sync_patch", "state", "queue", "observe", "act", "report", "record"]),
     ("collect", &["startup", "retries", "state", "observe", "act", "record"]),
     ("watch", &["startup", "trigger", "state", "queue"]),
 ];
