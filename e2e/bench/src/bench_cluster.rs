@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use anyhow::Result;
-use harness::audit_queries::by_operator;
 use harness::audit_queries::is_about_leadership;
+use harness::audit_queries::requests_by_operator;
 use harness::fixture::Fixture;
 use harness::installation;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -213,7 +213,8 @@ impl BenchCluster {
             let mark = self.audit().mark().await?;
             tokio::time::sleep(MOMENT).await;
             let events = self.audit().since(mark).await?;
-            let busy = by_operator(&events).filter(|event| !is_about_leadership(event)).count();
+            let busy =
+                requests_by_operator(&events).filter(|event| !is_about_leadership(event)).count();
             let waiting = operator.metric("workqueue_depth").await?;
             let rounds = operator.metric("controller_runtime_active_workers").await?;
             let is_at_rest = busy == 0 && waiting + rounds < 1.0;

@@ -27,7 +27,7 @@ pub async fn binary(screen: &Screen, options: &Options) -> Result<PathBuf> {
         return operator.canonicalize().with_context(|| format!("finding {}", operator.display()));
     }
     let work = async {
-        let binary = replica::build(PROFILE).await?;
+        let binary = replica::build_operator(PROFILE).await?;
         Ok(Done::new(binary, format!("profile {PROFILE}")))
     };
     screen.step("operator compiled", work).await

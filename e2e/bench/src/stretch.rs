@@ -4,8 +4,8 @@ use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::Result;
-use harness::audit_queries::by_operator;
 use harness::audit_queries::is_about_leadership;
+use harness::audit_queries::requests_by_operator;
 use k8s_openapi::jiff::Timestamp;
 use testbed::audit::Event;
 
@@ -54,13 +54,13 @@ impl BenchCluster {
 
 impl Stretch {
     /// The operator's requests, those for leases left out.
-    pub fn by_operator(&self) -> impl Iterator<Item = &Event> {
-        by_operator(&self.events).filter(|event| !is_about_leadership(event))
+    pub fn requests_by_operator(&self) -> impl Iterator<Item = &Event> {
+        requests_by_operator(&self.events).filter(|event| !is_about_leadership(event))
     }
 
     /// The operator's requests, counted.
     pub fn calls(&self) -> Calls {
-        Calls::of(self.by_operator())
+        Calls::of(self.requests_by_operator())
     }
 
     /// What it has cost.
@@ -81,7 +81,7 @@ impl Stretch {
     /// When the last of the operator's requests with this verb for this resource was answered.
     pub fn last(&self, verb: &str, resource: &str) -> Option<Timestamp> {
         let fits = |event: &&Event| event.verb == verb && event.resource() == resource;
-        self.by_operator().filter(fits).map(|event| event.stage_timestamp.0).max()
+        self.requests_by_operator().filter(fits).map(|event| event.stage_timestamp.0).max()
     }
 
     /// When the harness was answered its request with this verb for this resource: what follows

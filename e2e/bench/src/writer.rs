@@ -40,11 +40,11 @@ impl Writer {
     pub async fn announced(control_plane: &ControlPlane) -> Result<Self> {
         let name = format!("{NAME}-{:08x}", fastrand::u32(..));
         let pod = Pod::create(control_plane, &name, None).await?;
-        replica::announce(control_plane, &pod.uid, 1).await?;
+        replica::publish_leader_record(control_plane, &pod.uid, 1).await?;
         let client = pod.client().await?;
         until("the raw writer is let through", LET_THROUGH, || async {
-            let answer = fence_probe().by(&client).await?;
-            Ok(Seen::from_bool(answer.passed(), || answer.to_string()))
+            let answer = fence_probe().send_as(&client).await?;
+            Ok(Seen::from_bool(answer.is_allowed(), || answer.to_string()))
         })
         .await?;
         Self::of(&pod).await

@@ -23,7 +23,7 @@ pub struct Attempt {
 
 /// How it was answered.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Answer {
+pub struct AttemptResult {
     /// The HTTP status; of every success, 200.
     pub code: u16,
     /// The sentence of a failure.
@@ -109,7 +109,7 @@ impl Attempt {
     }
 
     /// Tries it as whoever `client` is.
-    pub async fn by(&self, client: &Client) -> Result<Answer> {
+    pub async fn send_as(&self, client: &Client) -> Result<AttemptResult> {
         let body = self.body.as_ref().map(ToString::to_string).unwrap_or_default();
         let request = Request::builder()
             .method(self.method)
@@ -117,19 +117,19 @@ impl Attempt {
             .header("Content-Type", self.media_type)
             .body(body.into_bytes())?;
         match client.request_text(request).await {
-            Ok(_) => Ok(Answer { code: 200, message: String::new() }),
+            Ok(_) => Ok(AttemptResult { code: 200, message: String::new() }),
             Err(kube::Error::Api(status)) => {
-                Ok(Answer { code: status.code, message: status.message.clone() })
+                Ok(AttemptResult { code: status.code, message: status.message.clone() })
             }
             Err(error) => bail!("{}: {error}", self.what),
         }
     }
 }
 
-impl Answer {
+impl AttemptResult {
     /// Whether it was let through.
     #[must_use]
-    pub const fn passed(&self) -> bool {
+    pub const fn is_allowed(&self) -> bool {
         self.code == 200
     }
 
@@ -141,9 +141,9 @@ impl Answer {
 }
 
 /// As a cell of a table.
-impl fmt::Display for Answer {
+impl fmt::Display for AttemptResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.passed() {
+        if self.is_allowed() {
             return f.write_str("passed");
         }
         let said = self.message.split_once("denied request: ").map_or(&*self.message, |it| it.1);

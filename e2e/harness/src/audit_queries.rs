@@ -11,7 +11,7 @@ use testbed::audit::lines;
 #[must_use]
 pub fn writes_by_operator(events: &[Event]) -> Vec<&Event> {
     let resources = ["configmaps", "configmapsyncs"];
-    by_operator(events)
+    requests_by_operator(events)
         .filter(|event| event.is_write() && resources.contains(&event.resource()))
         .collect()
 }
@@ -19,11 +19,11 @@ pub fn writes_by_operator(events: &[Event]) -> Vec<&Event> {
 /// Where the operator was answered with the data of `ConfigMap`s, one or many.
 #[must_use]
 pub fn data_reads_by_operator(events: &[Event]) -> Vec<&Event> {
-    by_operator(events).filter(|event| event.reads_data()).collect()
+    requests_by_operator(events).filter(|event| event.reads_data()).collect()
 }
 
 /// All requests of the operator that have ended, of whatever pod.
-pub fn by_operator(events: &[Event]) -> impl Iterator<Item = &Event> {
+pub fn requests_by_operator(events: &[Event]) -> impl Iterator<Item = &Event> {
     events.iter().filter(|event| event.is_final() && event.user.username == OPERATOR_USER)
 }
 
@@ -37,7 +37,7 @@ pub fn is_about_leadership(event: &Event) -> bool {
 /// Those of `tries` that succeeded, where nothing else befell the others than this HTTP status: an
 /// API server that does not know yet who is announced refuses (403), and a version that has
 /// changed meanwhile is looked at anew (409); then it is asked again.
-pub fn succeeded_but_for<'a>(tries: &[&'a Event], status: u16) -> Result<Vec<&'a Event>> {
+pub fn succeeded_after_retries<'a>(tries: &[&'a Event], status: u16) -> Result<Vec<&'a Event>> {
     let (succeeded, failed): (Vec<&Event>, Vec<&Event>) =
         tries.iter().copied().partition(|event| event.succeeded());
     let as_said = failed.iter().all(|event| event.response_status.code == status);

@@ -11,25 +11,25 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::replica::built;
+use crate::replica::operator_binary;
 
 /// How long one command may take.
 const COMMAND: Duration = Duration::from_mins(1);
 
 /// How a command ended.
 #[derive(Clone, Debug)]
-pub struct Ended {
+pub struct CommandResult {
     /// Its exit code.
     pub code: i32,
     /// What it printed.
-    pub printed: String,
+    pub stdout: String,
     /// What it complained of.
-    pub complained: String,
+    pub stderr: String,
 }
 
 /// Runs `configmapsync` with `arguments`, as who `kubeconfig` says, where nobody can be asked.
-pub async fn configmapsync(kubeconfig: &Path, arguments: &[&str]) -> Result<Ended> {
-    let mut command = Command::new(built().await?);
+pub async fn configmapsync(kubeconfig: &Path, arguments: &[&str]) -> Result<CommandResult> {
+    let mut command = Command::new(operator_binary().await?);
     command.args(arguments).arg("--kubeconfig").arg(kubeconfig);
     command.stdin(Stdio::null()).kill_on_drop(true);
     let output = timeout(COMMAND, command.output()).await;
@@ -37,12 +37,12 @@ pub async fn configmapsync(kubeconfig: &Path, arguments: &[&str]) -> Result<Ende
 }
 
 /// As [`configmapsync`], on a terminal at which a person types `answer`.
-pub async fn configmapsync_answered(
+pub async fn configmapsync_with_input(
     kubeconfig: &Path,
     arguments: &[&str],
     answer: &str,
-) -> Result<Ended> {
-    let program = built().await?;
+) -> Result<CommandResult> {
+    let program = operator_binary().await?;
     let typed = arguments.join(" ");
     let line = format!("{} {typed} --kubeconfig {}", program.display(), kubeconfig.display());
     let mut command = Command::new("script");
@@ -55,10 +55,10 @@ pub async fn configmapsync_answered(
     ended(&output.with_context(|| format!("configmapsync {typed}"))??)
 }
 
-fn ended(output: &Output) -> Result<Ended> {
-    Ok(Ended {
+fn ended(output: &Output) -> Result<CommandResult> {
+    Ok(CommandResult {
         code: output.status.code().with_context(|| format!("it ended by {}", output.status))?,
-        printed: String::from_utf8_lossy(&output.stdout).into_owned(),
-        complained: String::from_utf8_lossy(&output.stderr).into_owned(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     })
 }

@@ -25,26 +25,26 @@
 //!
 //! It has a thread of its own: a test that blocks does not make the operator lose its Lease.
 
-mod body;
 mod exchange;
+mod fault_rule;
 mod hold;
 mod listener;
 mod lock;
-mod request;
-mod rule;
-mod shared;
-mod stream;
+mod network;
+mod observed_request;
+mod proxy_state;
+mod response_body;
 mod upstream;
-mod watches;
-mod wire;
+mod watch_control;
+mod watch_stream;
 
+pub use crate::fault_proxy::fault_rule::CannedResponse;
+pub use crate::fault_proxy::fault_rule::Fault;
+pub use crate::fault_proxy::fault_rule::Rule;
 pub use crate::fault_proxy::hold::Hold;
-pub use crate::fault_proxy::request::Request;
-pub use crate::fault_proxy::rule::Answer;
-pub use crate::fault_proxy::rule::Fault;
-pub use crate::fault_proxy::rule::Rule;
-pub use crate::fault_proxy::watches::WatchEvent;
-pub use crate::fault_proxy::wire::Direction;
+pub use crate::fault_proxy::network::Direction;
+pub use crate::fault_proxy::observed_request::Request;
+pub use crate::fault_proxy::watch_control::WatchEvent;
 
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
@@ -62,7 +62,7 @@ use tokio::sync::oneshot;
 
 use crate::fault_proxy::listener::Listener;
 use crate::fault_proxy::lock::lock;
-use crate::fault_proxy::shared::Shared;
+use crate::fault_proxy::proxy_state::Shared;
 use crate::fault_proxy::upstream::Upstream;
 use crate::replica::Options;
 use crate::replica::Replica;
@@ -78,11 +78,11 @@ pub struct FaultProxy {
 impl FaultProxy {
     /// Starts one before the API server of `control_plane`.
     pub fn start(control_plane: &ControlPlane) -> Result<Self> {
-        Self::before(&control_plane.server(), control_plane.authority())
+        Self::start_for(&control_plane.server(), control_plane.authority())
     }
 
     /// Starts one before the API server at a URL, which `authority` vouches for.
-    pub fn before(server: &str, authority: &Authority) -> Result<Self> {
+    pub fn start_for(server: &str, authority: &Authority) -> Result<Self> {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("a port for the proxy")?;
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;

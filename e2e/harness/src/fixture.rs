@@ -1,12 +1,12 @@
 //! What a person does in a cluster, in the words of the tests.
 
-mod namespace;
-mod one_copy;
-mod orphans;
-mod spec;
-mod syncs;
+mod namespace_objects;
+mod one_to_one;
+mod orphaned_copies;
+mod sync_objects;
+mod synced_copy;
 
-pub use crate::fixture::spec::one_to_one;
+pub use crate::fixture::one_to_one::one_to_one;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

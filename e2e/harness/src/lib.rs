@@ -5,7 +5,7 @@
 //! | [`audit_queries`] | what the operator asked of the API server |
 //! | [`installation`], [`permissions`] | what the operator needs in a cluster, and what it may do |
 //! | [`replica`], [`cli`] | the operator as a process with the identity of a pod, and as a command |
-//! | [`careless`] | an operator without all that makes a leader safe |
+//! | [`unprotected`] | an operator without all that makes a leader safe |
 //! | [`attempt`] | a request made by hand, and how it is answered |
 //! | [`fault_proxy`] | an API server that fails on demand |
 //! | [`fixture`], [`load`] | what tests do in a cluster |
@@ -14,7 +14,6 @@
 
 pub mod attempt;
 pub mod audit_queries;
-pub mod careless;
 pub mod cli;
 pub mod fault_proxy;
 pub mod fixture;
@@ -24,3 +23,4 @@ pub mod operator_cluster;
 pub mod oracle;
 pub mod permissions;
 pub mod replica;
+pub mod unprotected;

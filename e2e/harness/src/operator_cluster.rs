@@ -49,11 +49,11 @@ impl OperatorCluster {
     pub async fn start_with(count: usize, options: Options) -> Result<Self> {
         // The operator is compiled before the cluster starts: the two would only slow each other.
         if options.binary.is_none() {
-            replica::built().await?;
+            replica::operator_binary().await?;
         }
         let control_plane = ControlPlane::start().await?;
         installation::install(&control_plane).await?;
-        Self::of(control_plane, count, options).await
+        Self::start_in(control_plane, count, options).await
     }
 
     /// A cluster with one replica that is ready, and the proxy through which that reaches the API
@@ -66,7 +66,11 @@ impl OperatorCluster {
     }
 
     /// As [`OperatorCluster::start_with`], with a cluster that has the operator installed.
-    pub async fn of(control_plane: ControlPlane, count: usize, options: Options) -> Result<Self> {
+    pub async fn start_in(
+        control_plane: ControlPlane,
+        count: usize,
+        options: Options,
+    ) -> Result<Self> {
         let mut world = Self { replicas: Vec::new(), control_plane, options, started: 0 };
         world.add_replicas(count).await?;
         if count > 0 {
@@ -108,7 +112,7 @@ impl OperatorCluster {
     }
 
     /// Waits until another replica than the one at `index` writes copies, and says which.
-    pub async fn wait_follower(&self, index: usize, deadline: Duration) -> Result<usize> {
+    pub async fn wait_next_writer(&self, index: usize, deadline: Duration) -> Result<usize> {
         let mark = self.audit().mark().await?;
         until(format!("another replica than {index} writes copies"), deadline, || async {
             let events = self.audit().since(mark).await?;
@@ -130,7 +134,7 @@ impl OperatorCluster {
         let name = format!("stranger-{:08x}", fastrand::u32(..));
         let stranger = Pod::create(&self.control_plane, &name, None).await?.client().await?;
         until(format!("the fence holds: {wanted}"), FENCED, || async {
-            let answer = fence_probe().by(&stranger).await?;
+            let answer = fence_probe().send_as(&stranger).await?;
             let is_held = answer.is_refused_by(names::POLICY_FENCE);
             Ok(Seen::from_bool(is_held == wanted, || answer.to_string()))
         })

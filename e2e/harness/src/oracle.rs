@@ -9,7 +9,7 @@
 //! | [`one_writer`] | one pod writes at a time, and it is the one that leads |
 //! | [`none_lost`] | the copies of a sync that is Ready equal the source; none was absent while wanted |
 //! | [`no_orphan`] | every marked copy has a living sync |
-//! | [`no_foreign_harm`] | only what carries our identity was changed, only what we created deleted |
+//! | [`foreign_objects`] | only what carries our identity was changed, only what we created deleted |
 //! | [`stable`] | no write changed nothing; in a quiet time there was none |
 //! | [`live`] | all is in order again soon after the last fault, and a leader is soon followed by another |
 //!
@@ -23,30 +23,30 @@
 //! oracle::ensure_all(&history, &events)?;
 //! ```
 //! [`no_orphan`] is a question about the end: where a sweep has time to come, ask it again until
-//! then; [`live::converged`] does, for this and the others that are about the end.
-//! [`live::late`] is about how long it took. [`stable::ensure_quiet`] takes the events of a time in which nothing should have happened.
+//! then; [`liveness::converged`] does, for this and the others that are about the end.
+//! [`liveness::late_handovers`] is about how long it took. [`stability::ensure_quiet`] takes the events of a time in which nothing should have happened.
 
-mod desired;
+mod accepted_write;
+mod copy_identity;
+mod desired_copies;
+pub mod foreign_objects;
 mod history;
-pub mod live;
-mod markers;
-pub mod no_foreign_harm;
-pub mod no_orphan;
-pub mod none_lost;
+pub mod leader_terms;
+pub mod liveness;
+pub mod no_copy_lost;
+pub mod no_orphans;
 pub mod one_writer;
 mod recorder;
-pub mod stable;
-pub mod terms;
 #[cfg(test)]
-mod testing;
-mod write;
+mod sample_history;
+pub mod stability;
 
+pub use crate::oracle::accepted_write::Write;
+pub use crate::oracle::copy_identity::Identity;
 pub use crate::oracle::history::Change;
 pub use crate::oracle::history::History;
 pub use crate::oracle::history::Kind;
-pub use crate::oracle::markers::Identity;
 pub use crate::oracle::recorder::Recorder;
-pub use crate::oracle::write::Write;
 
 use anyhow::Result;
 use anyhow::ensure;
@@ -55,7 +55,7 @@ use testbed::audit::Event;
 /// The operator's successful writes of `ConfigMap`s and `ConfigMapSync`s.
 #[must_use]
 pub fn writes<'a>(history: &History, events: &'a [Event]) -> Vec<Write<'a>> {
-    write::successes(history, events)
+    accepted_write::successes(history, events)
 }
 
 /// All that is wrong, in the order of the oracles, each in one sentence.
@@ -64,10 +64,10 @@ pub fn violations(history: &History, events: &[Event]) -> Vec<String> {
     let writes = writes(history, events);
     [
         ("O1 one writer", one_writer::violations(history, &writes)),
-        ("O2 none lost", none_lost::violations(history, &writes)),
-        ("O3 no orphan", no_orphan::violations(history)),
-        ("O4 no foreign harm", no_foreign_harm::violations(history, &writes)),
-        ("O5 stable", stable::violations(history, &writes)),
+        ("O2 none lost", no_copy_lost::violations(history, &writes)),
+        ("O3 no orphan", no_orphans::violations(history)),
+        ("O4 no foreign harm", foreign_objects::violations(history, &writes)),
+        ("O5 stable", stability::violations(history, &writes)),
     ]
     .into_iter()
     .flat_map(|(oracle, found)| found.into_iter().map(move |it| format!("{oracle}: {it}")))

@@ -17,12 +17,12 @@ use testbed::wait::until;
 
 use crate::fixture::SOON;
 
-/// Name of the Role and its binding that [`permit_in`] creates.
+/// Name of the Role and its binding that [`grant_in`] creates.
 const IN_ONE_NAMESPACE: &str = "configmapsync-e2e";
 
 /// Takes rights to a resource, such as `configmaps` or `configmapsyncs/status`, from the
 /// operator, and waits until they are gone. What it is watching already, it goes on watching.
-pub async fn forbid(control_plane: &ControlPlane, resource: &str, verbs: &[&str]) -> Result<()> {
+pub async fn revoke(control_plane: &ControlPlane, resource: &str, verbs: &[&str]) -> Result<()> {
     let mut role = Api::<ClusterRole>::all(control_plane.client()).get(OPERATOR).await?;
     for rule in role.rules.iter_mut().flatten() {
         if rule.resources.iter().flatten().any(|it| it == resource) {
@@ -33,26 +33,22 @@ pub async fn forbid(control_plane: &ControlPlane, resource: &str, verbs: &[&str]
     role.metadata = ObjectMeta { name: role.metadata.name, ..ObjectMeta::default() };
     control_plane.apply(serde_json::to_value(&role)?).await?;
     for verb in verbs {
-        wait_right(control_plane, "default", resource, verb, false).await?;
+        wait_permission(control_plane, "default", resource, verb, false).await?;
     }
     Ok(())
 }
 
 /// Gives the operator all its rights back, and waits until it has these.
-pub async fn permit(control_plane: &ControlPlane, resource: &str, verbs: &[&str]) -> Result<()> {
+pub async fn restore(control_plane: &ControlPlane, resource: &str, verbs: &[&str]) -> Result<()> {
     control_plane.apply_file(&manifest("rbac.yaml")).await?;
     for verb in verbs {
-        wait_right(control_plane, "default", resource, verb, true).await?;
+        wait_permission(control_plane, "default", resource, verb, true).await?;
     }
     Ok(())
 }
 
 /// Gives the operator rights to `ConfigMap`s in one namespace, and waits until it has them.
-pub async fn permit_in(
-    control_plane: &ControlPlane,
-    namespace: &str,
-    verbs: &[&str],
-) -> Result<()> {
+pub async fn grant_in(control_plane: &ControlPlane, namespace: &str, verbs: &[&str]) -> Result<()> {
     let metadata = json!({"name": IN_ONE_NAMESPACE, "namespace": namespace});
     let (group, version) = ("rbac.authorization.k8s.io", "rbac.authorization.k8s.io/v1");
     control_plane
@@ -73,12 +69,12 @@ pub async fn permit_in(
         }))
         .await?;
     for verb in verbs {
-        wait_right(control_plane, namespace, "configmaps", verb, true).await?;
+        wait_permission(control_plane, namespace, "configmaps", verb, true).await?;
     }
     Ok(())
 }
 
-async fn wait_right(
+async fn wait_permission(
     control_plane: &ControlPlane,
     namespace: &str,
     resource: &str,
@@ -96,16 +92,16 @@ async fn wait_right(
 }
 
 /// Cuts the operator's watch of a resource, such as `namespaces`, and keeps it from watching
-/// again: what it knows of it stays as it is. Undone by [`permit`].
+/// again: what it knows of it stays as it is. Undone by [`restore`].
 ///
 /// The API server is restarted for it: replicas need a patient leader election.
-pub async fn blind(control_plane: &mut ControlPlane, resource: &str) -> Result<()> {
-    forbid(control_plane, resource, &["list", "watch"]).await?;
+pub async fn stop_watch(control_plane: &mut ControlPlane, resource: &str) -> Result<()> {
+    revoke(control_plane, resource, &["list", "watch"]).await?;
     let mark = control_plane.audit().mark().await?;
     control_plane.restart_api_server().await?;
     // The rights of a new API server come from its own watches, which may take a moment.
-    wait_right(control_plane, "default", resource, "watch", false).await?;
-    wait_right(control_plane, "default", "configmapsyncs/status", "patch", true).await?;
+    wait_permission(control_plane, "default", resource, "watch", false).await?;
+    wait_permission(control_plane, "default", "configmapsyncs/status", "patch", true).await?;
     let others = ["configmaps", "configmapsyncs", "namespaces"];
     for other in others.into_iter().filter(|other| *other != resource) {
         let what = format!("the operator watches {other} again");

@@ -3,16 +3,16 @@
 //! To the API server it is what it would be in a cluster with pods: the same account, a token
 //! bound to a pod of its own. But it can be frozen and killed, and needs no root.
 
-mod binary;
 mod lifecycle;
-mod pod;
+mod operator_binary;
+mod pod_identity;
 
-pub use crate::replica::binary::build;
-pub use crate::replica::binary::built;
-pub use crate::replica::binary::built_careless;
-pub use crate::replica::pod::Pod;
-pub use crate::replica::pod::announce;
-pub use crate::replica::pod::unbound_operator;
+pub use crate::replica::operator_binary::build_operator;
+pub use crate::replica::operator_binary::operator_binary;
+pub use crate::replica::operator_binary::unprotected_binary;
+pub use crate::replica::pod_identity::Pod;
+pub use crate::replica::pod_identity::publish_leader_record;
+pub use crate::replica::pod_identity::unbound_operator;
 
 use std::ffi::OsString;
 use std::fs;
@@ -94,7 +94,7 @@ impl Replica {
     ) -> Result<Self> {
         let binary = match &options.binary {
             Some(binary) => binary,
-            None => built().await?,
+            None => operator_binary().await?,
         };
         let pod = Pod::create(control_plane, name, options.server.as_deref()).await?;
         let log = control_plane.folder().join(format!("{name}.log"));

@@ -8,7 +8,7 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::uninstall::access_to_delete;
-use harness::audit_queries::succeeded_but_for;
+use harness::audit_queries::succeeded_after_retries;
 use harness::audit_queries::writes_by_operator;
 use harness::cli::configmapsync;
 use k8s_openapi::api::rbac::v1::PolicyRule;
@@ -101,7 +101,7 @@ async fn reinstalling_writes_no_data(cluster: &HelmCluster) -> Result<()> {
     let writes = writes_by_operator(&events);
     let of_copies: Vec<_> =
         writes.iter().copied().filter(|event| event.resource() == "configmaps").collect();
-    let written = succeeded_but_for(&of_copies, 403)?;
+    let written = succeeded_after_retries(&of_copies, 403)?;
     ensure!(written.len() == SYNCS, "one mark each: {}", lines(&of_copies));
     for event in of_copies {
         let sent = event.request_object.clone().unwrap_or_default().to_string();

@@ -23,7 +23,7 @@ const MAX_SIZE: usize = 1024 * 1024;
 
 async fn create_copy(cluster: &OperatorCluster) -> Result<Fixture> {
     let fixture = cluster.fixture();
-    fixture.one_copy(&[("a", "1"), ("b", "2")]).await?;
+    fixture.create_synced_copy(&[("a", "1"), ("b", "2")]).await?;
     Ok(fixture)
 }
 

@@ -8,7 +8,7 @@ use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::leader::ConfigMapSyncLeader;
 use configmapsync::names;
-use harness::cli::Ended;
+use harness::cli::CommandResult;
 use harness::cli::configmapsync;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
@@ -77,15 +77,14 @@ async fn set_ready_replicas(cluster: &OperatorCluster, replicas: i32) -> Result<
     Ok(())
 }
 
-async fn check(cluster: &OperatorCluster) -> Result<(Ended, Findings)> {
+async fn check(cluster: &OperatorCluster) -> Result<(CommandResult, Findings)> {
     let ended = configmapsync(cluster.control_plane.kubeconfig(), &["check", "-o", "json"]).await?;
     let findings = findings(&ended)?;
     Ok((ended, findings))
 }
 
-fn findings(ended: &Ended) -> Result<Findings> {
-    let found: Value =
-        serde_json::from_str(&ended.printed).with_context(|| format!("{ended:?}"))?;
+fn findings(ended: &CommandResult) -> Result<Findings> {
+    let found: Value = serde_json::from_str(&ended.stdout).with_context(|| format!("{ended:?}"))?;
     let checks = found["checks"].as_array().cloned().unwrap_or_default();
     let text = |check: &Value, field: &str| check[field].as_str().unwrap_or_default().to_owned();
     let found = checks
@@ -108,21 +107,21 @@ async fn ensure_wrong(cluster: &OperatorCluster, subject: &str, words: &str) -> 
 async fn check_reports_each_fault_and_no_other() -> Result<()> {
     let cluster = installed_cluster().await?;
     let fixture = cluster.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     let kubeconfig = cluster.control_plane.kubeconfig();
     let output = configmapsync(kubeconfig, &["check"]).await?;
-    ensure!(output.code == 0 && output.printed.contains("All checks passed."), "{output:?}");
+    ensure!(output.code == 0 && output.stdout.contains("All checks passed."), "{output:?}");
     for words in ["configmapsync-fence", "configmapsyncleaders", "1 of 1 replicas", "leads"] {
-        ensure!(output.printed.contains(words), "{words}: {output:?}");
+        ensure!(output.stdout.contains(words), "{words}: {output:?}");
     }
 
     set_ready_replicas(&cluster, 0).await?;
     ensure_wrong(&cluster, "Deployment configmapsync/configmapsync", "0 of 1 replicas").await?;
     set_ready_replicas(&cluster, 1).await?;
 
-    permissions::forbid(&cluster.control_plane, "configmaps", &["delete"]).await?;
+    permissions::revoke(&cluster.control_plane, "configmaps", &["delete"]).await?;
     ensure_wrong(&cluster, "configmaps in the cluster", "lacks delete").await?;
-    permissions::permit(&cluster.control_plane, "configmaps", &["delete"]).await?;
+    permissions::restore(&cluster.control_plane, "configmaps", &["delete"]).await?;
 
     let leaders = Api::<ConfigMapSyncLeader>::namespaced(fixture.client(), OPERATOR);
     let leader = leaders.get(OPERATOR).await?.spec.holder;

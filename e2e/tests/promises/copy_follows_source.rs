@@ -12,7 +12,7 @@ use crate::support::scale::propagation;
 
 async fn create_copy(cluster: &OperatorCluster) -> Result<Fixture> {
     let fixture = cluster.fixture();
-    fixture.one_copy(&[("a", "1"), ("b", "2")]).await?;
+    fixture.create_synced_copy(&[("a", "1"), ("b", "2")]).await?;
     fixture.wait_data("app", "shared", &[("a", "1"), ("b", "2")], propagation()).await?;
     Ok(fixture)
 }

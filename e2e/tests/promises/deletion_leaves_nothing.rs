@@ -35,7 +35,7 @@ async fn create_copy(
     let fixture = cluster.fixture();
     let mut spec = one_to_one("central", "shared", "app");
     spec.deletion_policy = deletion_policy;
-    fixture.one_copy_by(spec, &[("a", "1")]).await?;
+    fixture.create_synced_copy_with(spec, &[("a", "1")]).await?;
     Ok(fixture)
 }
 

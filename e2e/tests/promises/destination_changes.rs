@@ -33,7 +33,7 @@ const AFTER_CRASH: Duration = Duration::from_mins(1);
 async fn create_copy(cluster: &OperatorCluster) -> Result<(Fixture, String)> {
     let fixture = cluster.fixture();
     fixture.create_namespaces(&["elsewhere"]).await?;
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     let uid = fixture
         .sync("central", "sync")
         .await?
@@ -48,7 +48,8 @@ async fn create_copy(cluster: &OperatorCluster) -> Result<(Fixture, String)> {
 async fn ensure_always_a_copy(recorder: &Recorder, uid: &str, last: &str) -> Result<()> {
     let history = recorder.history().await?;
     let is_copy = |it: &Change| it.object["metadata"]["labels"][names::LABEL_SYNC_UID] == uid;
-    let fewest = history.fewest(Kind::ConfigMap, is_copy).context("no copy in any revision")?;
+    let fewest =
+        history.fewest_present(Kind::ConfigMap, is_copy).context("no copy in any revision")?;
     ensure!(fewest > 0, "no copy at some revision: {history:#?}");
     let present = history.present(Kind::ConfigMap, history.end()).into_iter();
     let copies: Vec<_> = present.filter(|it| is_copy(it)).map(|it| it.at.to_string()).collect();

@@ -62,7 +62,7 @@ async fn create_labelled_copy(
         labels: map(&[("team", "a"), ("tier", "web")]),
         annotations: map(&[("example.com/note", "by us")]),
     });
-    fixture.one_copy_by(spec, &[("a", "1")]).await?;
+    fixture.create_synced_copy_with(spec, &[("a", "1")]).await?;
     wait_metadata(&fixture, &[("team", "a"), ("tier", "web")], &[("example.com/note", "by us")])
         .await?;
     Ok(fixture)

@@ -18,7 +18,7 @@ const DATA: [(&str, &str); 2] = [("a", "1"), ("b", "2")];
 
 async fn create_copy(cluster: &OperatorCluster) -> Result<Fixture> {
     let fixture = cluster.fixture();
-    fixture.one_copy(&DATA).await?;
+    fixture.create_synced_copy(&DATA).await?;
     Ok(fixture)
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use anyhow::ensure;
-use harness::audit_queries::by_operator;
 use harness::audit_queries::copy_writes_in;
+use harness::audit_queries::requests_by_operator;
 use harness::audit_queries::writes_by_operator;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
@@ -26,7 +26,9 @@ const RETRIED: Duration = Duration::from_secs(40);
 
 /// The operator's writes of Events: new ones, and repetitions of a series.
 fn event_writes(events: &[Event]) -> Vec<&Event> {
-    by_operator(events).filter(|event| event.resource() == "events" && event.is_write()).collect()
+    requests_by_operator(events)
+        .filter(|event| event.resource() == "events" && event.is_write())
+        .collect()
 }
 
 /// The reasons of the recorded Events, in order.
@@ -62,7 +64,7 @@ async fn only_changes_of_the_reason_are_recorded_as_events() -> Result<()> {
     let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-    permissions::forbid(&cluster.control_plane, "configmaps", &["create"]).await?;
+    permissions::revoke(&cluster.control_plane, "configmaps", &["create"]).await?;
     let mark = cluster.audit().mark().await?;
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
     fixture.wait_reason("central", "sync", "Forbidden", SOON).await?;
@@ -79,7 +81,7 @@ async fn only_changes_of_the_reason_are_recorded_as_events() -> Result<()> {
     status.retain(|event| event.object_ref.subresource == "status");
     ensure!(status.len() == 1 || write_outlived_reconcile(&cluster), "{}", lines(&status));
 
-    permissions::permit(&cluster.control_plane, "configmaps", &["create"]).await?;
+    permissions::restore(&cluster.control_plane, "configmaps", &["create"]).await?;
     fixture.wait_reason("central", "sync", "Synced", RETRIED).await?;
     let mut wanted = vec!["Forbidden", "Synced"];
     ensure_events(&cluster, mark, &wanted).await?;

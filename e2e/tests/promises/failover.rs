@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use anyhow::ensure;
-use harness::audit_queries::succeeded_but_for;
+use harness::audit_queries::succeeded_after_retries;
 use harness::audit_queries::writes_by_operator;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
@@ -26,7 +26,7 @@ fn after_sigterm() -> Duration {
 
 async fn create_copy(cluster: &OperatorCluster) -> Result<Fixture> {
     let fixture = cluster.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     Ok(fixture)
 }
 
@@ -67,7 +67,7 @@ async fn another_replica_leads_at_once_after_sigterm() -> Result<()> {
 async fn a_leader_without_lease_exits_and_writes_nothing() -> Result<()> {
     let mut cluster = OperatorCluster::start(1).await?;
     let fixture = create_copy(&cluster).await?;
-    fixture.take_lease("another").await?;
+    fixture.set_lease_holder("another").await?;
     let mark = cluster.audit().mark().await?;
     let status = cluster.replica()?.process().wait_exit(SOON).await?;
     ensure!(status.code() == Some(1), "the leader exited with {status} after it lost the Lease");
@@ -80,7 +80,7 @@ async fn a_leader_without_lease_exits_and_writes_nothing() -> Result<()> {
 
 /// Fails unless the copy was written exactly once; writes refused by the fence are allowed.
 fn ensure_one_write(events: &[Event]) -> Result<()> {
-    let written = succeeded_but_for(&copy_writes(events), 403)?;
+    let written = succeeded_after_retries(&copy_writes(events), 403)?;
     ensure!(written.len() == 1, "expected one write for one edit:\n{}", lines(&written));
     Ok(())
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConfigMapSync;
-use harness::audit_queries::by_operator;
 use harness::audit_queries::copy_writes_in;
+use harness::audit_queries::requests_by_operator;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
@@ -42,7 +42,7 @@ fn namespaces() -> Vec<String> {
 
 /// The operator's requests for ConfigMaps in the namespaces that admit copies, in order.
 fn calls(events: &[Event]) -> Vec<String> {
-    by_operator(events)
+    requests_by_operator(events)
         .filter(|event| event.resource() == "configmaps")
         .filter(|event| event.namespace().starts_with("team-") && event.namespace() != BAD)
         .map(|event| {
@@ -122,12 +122,12 @@ async fn a_refusing_namespace_does_not_affect_other_namespaces() -> Result<()> {
     for namespace in namespaces() {
         fixture.create_labelled_namespace(&namespace, &[("fan-out", "yes")]).await?;
         if namespace != BAD {
-            permissions::permit_in(&cluster.control_plane, &namespace, &WRITES).await?;
+            permissions::grant_in(&cluster.control_plane, &namespace, &WRITES).await?;
         }
     }
-    permissions::forbid(&cluster.control_plane, "configmaps", &WRITES).await?;
+    permissions::revoke(&cluster.control_plane, "configmaps", &WRITES).await?;
     let with_bad = fan_out(&cluster, "degraded", true).await?;
-    permissions::permit_in(&cluster.control_plane, BAD, &WRITES).await?;
+    permissions::grant_in(&cluster.control_plane, BAD, &WRITES).await?;
     fixture.wait_reason("central", "degraded", "Synced", RESTORED).await?;
     fixture.wait_data(BAD, "shared", &[("a", "2")], SOON).await?;
 
@@ -157,7 +157,7 @@ async fn calls_of_new_sync(cluster: &OperatorCluster, name: &str) -> Result<Vec<
         format!("{} {}/{} -> {code}", event.verb, reference.resource, reference.subresource)
     };
     // Up to the write of the copy: the status is written later, at a time that varies.
-    let calls: Vec<_> = by_operator(&events).map(describe).collect();
+    let calls: Vec<_> = requests_by_operator(&events).map(describe).collect();
     let end = calls.iter().rposition(|call| call.starts_with("patch configmaps/"));
     Ok(calls[..=end.unwrap_or_default()].to_vec())
 }

@@ -7,8 +7,8 @@ use anyhow::Context;
 use anyhow::Result;
 use configmapsync::names::LABEL_SYNC_UID;
 use configmapsync::names::POLICY_FENCE;
-use harness::attempt::Answer;
 use harness::attempt::Attempt;
+use harness::attempt::AttemptResult;
 use harness::attempt::config_maps;
 use harness::attempt::copy;
 use harness::attempt::fence_probe;
@@ -63,23 +63,24 @@ impl TwoPods {
 
     /// Publishes the leader record of a pod, as the pod itself does after its election.
     async fn publish(&self, pod: &Pod, term: i64) -> Result<()> {
-        replica::announce(self.control_plane(), &pod.uid, term).await
+        replica::publish_leader_record(self.control_plane(), &pod.uid, term).await
     }
 
     /// Waits until the API server admits one pod and refuses the other.
     async fn wait_fenced(&self, leader: &Client, other: &Client) -> Result<()> {
         until("only the recorded leader to be admitted", ENFORCED, || async {
-            let responses = (fence_probe().by(leader).await?, fence_probe().by(other).await?);
-            let fenced = responses.0.passed() && responses.1.is_refused_by(POLICY_FENCE);
+            let responses =
+                (fence_probe().send_as(leader).await?, fence_probe().send_as(other).await?);
+            let fenced = responses.0.is_allowed() && responses.1.is_refused_by(POLICY_FENCE);
             Ok(Seen::from_bool(fenced, || format!("{responses:?}")))
         })
         .await
     }
 
-    async fn wait_admitted(&self, client: &Client) -> Result<Answer> {
+    async fn wait_admitted(&self, client: &Client) -> Result<AttemptResult> {
         until("the pod to be admitted", ENFORCED, || async {
-            let response = fence_probe().by(client).await?;
-            let passed = response.passed().then_some(response.clone());
+            let response = fence_probe().send_as(client).await?;
+            let passed = response.is_allowed().then_some(response.clone());
             Ok(Seen::from_option(passed, || response.to_string()))
         })
         .await
@@ -114,8 +115,8 @@ async fn only_the_recorded_leader_writes_copies() -> Result<()> {
 
     let unbound = replica::unbound_operator(pods.control_plane()).await?;
     for name in ["a", "a-old"] {
-        let made = Attempt::create(name, config_maps("app"), copy(name)).by(&admin).await?;
-        anyhow::ensure!(made.passed(), "{made}");
+        let made = Attempt::create(name, config_maps("app"), copy(name)).send_as(&admin).await?;
+        anyhow::ensure!(made.is_allowed(), "{made}");
     }
     pods.cluster.fixture().create_config_map("app", "a-foreign", &[("key", "theirs")]).await?;
     let mut table = AttemptTable::default();
@@ -151,8 +152,8 @@ async fn without_its_kind_every_pod_is_admitted() -> Result<()> {
     let (fixture, client) = (pods.cluster.fixture(), pods.control_plane().client());
     pods.publish(&pods.first.0, 1).await?;
     pods.wait_fenced(&pods.first.1, &pods.second.1).await?;
-    let made = Attempt::create("a copy", config_maps("app"), copy("a")).by(&client).await?;
-    anyhow::ensure!(made.passed(), "{made}");
+    let made = Attempt::create("a copy", config_maps("app"), copy("a")).send_as(&client).await?;
+    anyhow::ensure!(made.is_allowed(), "{made}");
 
     let definitions = Api::<CustomResourceDefinition>::all(client.clone());
     definitions.delete(KIND, &DeleteParams::default()).await.context("deleting the kind")?;
@@ -164,11 +165,11 @@ async fn without_its_kind_every_pod_is_admitted() -> Result<()> {
     // Writes are admitted at once, and after the API server has noticed the deletion.
     let edit =
         Attempt::merge("edit", format!("{}/a", config_maps("app")), json!({"data": {"a": "b"}}));
-    let response = edit.by(&client).await?;
-    anyhow::ensure!(response.passed(), "{response}");
+    let response = edit.send_as(&client).await?;
+    anyhow::ensure!(response.is_allowed(), "{response}");
     pods.wait_admitted(&pods.second.1).await?;
-    let response = edit.by(&client).await?;
-    anyhow::ensure!(response.passed(), "{response}");
+    let response = edit.send_as(&client).await?;
+    anyhow::ensure!(response.is_allowed(), "{response}");
     fixture.delete_namespace("app").await?;
     fixture.wait_no_namespace("app", ENFORCED).await
 }

@@ -9,7 +9,7 @@ use anyhow::ensure;
 use configmapsync::names::LABEL_SYNC_UID;
 use configmapsync::names::POLICY_FENCE;
 use harness::attempt::Attempt;
-use harness::audit_queries::by_operator;
+use harness::audit_queries::requests_by_operator;
 use harness::cli::configmapsync;
 use harness::fixture::SOON;
 use harness::installation;
@@ -72,8 +72,8 @@ async fn publish_leader_record(cluster: &OperatorCluster) -> Result<()> {
         },
     });
     let publish = Attempt::create("publish the leader record", path, object);
-    let response = publish.by(&cluster.control_plane.client()).await?;
-    ensure!(response.passed() || response.code == 409, "{response}");
+    let response = publish.send_as(&cluster.control_plane.client()).await?;
+    ensure!(response.is_allowed() || response.code == 409, "{response}");
     Ok(())
 }
 
@@ -91,7 +91,7 @@ async fn standby_reports_enforced_and_leader_admitted() -> Result<()> {
     ensure!(all.list(&marked).await?.items.is_empty(), "a dry run stored a copy");
     let events = cluster.audit().since(Mark::default()).await?;
     let mut probes =
-        by_operator(&events).filter(|event| event.verb == "create" && event.is_dry_run());
+        requests_by_operator(&events).filter(|event| event.verb == "create" && event.is_dry_run());
     ensure!(
         probes.all(|event| event.namespace() == "default"),
         "dry runs in another namespace than default"
@@ -112,7 +112,7 @@ async fn a_missing_fence_is_reported_and_copies_are_written() -> Result<()> {
     wait_state(leader, "admitted").await?;
     wait_state(standby, "absent").await?;
     let fixture = cluster.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     fixture.wait_data("app", "shared", &[("a", "1")], SOON).await?;
     Ok(())
 }
@@ -124,14 +124,14 @@ async fn without_policies_in_the_api_server_copies_are_written() -> Result<()> {
     let listed = policies.list(&ListParams::default()).await;
     ensure!(listed.is_err(), "this cluster serves admission policies");
     installation::install_without_policies(&control_plane).await?;
-    let mut cluster = OperatorCluster::of(control_plane, 2, Options::default()).await?;
+    let mut cluster = OperatorCluster::start_in(control_plane, 2, Options::default()).await?;
     let fixture = cluster.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     let (leader, standby) = leader_and_standby(&cluster).await?;
     wait_state(leader, "admitted").await?;
     wait_state(standby, "absent").await?;
     let ended = configmapsync(cluster.control_plane.kubeconfig(), &["check"]).await?;
-    ensure!(ended.code == 1 && ended.printed.contains(POLICY_FENCE), "{ended:?}");
+    ensure!(ended.code == 1 && ended.stdout.contains(POLICY_FENCE), "{ended:?}");
 
     cluster.take_leader().await?.terminate_and_wait().await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;

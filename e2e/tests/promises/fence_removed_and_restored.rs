@@ -68,7 +68,7 @@ impl FencedCluster {
         };
         let mut cluster = Self { second, operator, started: 0, edits: 0 };
         cluster.add_replicas().await?;
-        cluster.operator.fixture().one_copy(&[("a", "0")]).await?;
+        cluster.operator.fixture().create_synced_copy(&[("a", "0")]).await?;
         Ok(cluster)
     }
 
@@ -166,9 +166,12 @@ impl FencedCluster {
             let client = pod.client_of(&server).await?;
             let what = if wanted { "refuse" } else { "admit" };
             until(format!("{server} to {what} pod {}", pod.name), RESTORED, || async {
-                let response = fence_probe().by(&client).await?;
-                let as_wanted =
-                    if wanted { response.is_refused_by(POLICY_FENCE) } else { response.passed() };
+                let response = fence_probe().send_as(&client).await?;
+                let as_wanted = if wanted {
+                    response.is_refused_by(POLICY_FENCE)
+                } else {
+                    response.is_allowed()
+                };
                 Ok(Seen::from_bool(as_wanted, || response.to_string()))
             })
             .await?;

@@ -135,15 +135,15 @@ async fn foreign_survives_a_retry() -> Result<()> {
     let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "ours")]).await?;
-    permissions::forbid(&cluster.control_plane, "configmaps", &["create"]).await?;
+    permissions::revoke(&cluster.control_plane, "configmaps", &["create"]).await?;
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
     fixture.wait_reason("central", "sync", "Forbidden", SOON).await?;
 
     // The watch cannot deliver the foreign ConfigMap: the retry must find it.
-    permissions::blind(&mut cluster.control_plane, "configmaps").await?;
+    permissions::stop_watch(&mut cluster.control_plane, "configmaps").await?;
     let foreign = fixture.create_config_map("app", "shared", &[("a", "theirs")]).await?;
     let mark = cluster.audit().mark().await?;
-    permissions::permit_in(&cluster.control_plane, "app", &["create"]).await?;
+    permissions::grant_in(&cluster.control_plane, "app", &["create"]).await?;
     fixture.wait_reason("central", "sync", "Conflict", RETRIED).await?;
     let now = destination(&fixture).await?;
     ensure!(now.metadata.resource_version == foreign.metadata.resource_version, "{now:#?}");
@@ -235,7 +235,7 @@ async fn a_clone_of_a_copy_is_not_deleted() -> Result<()> {
     let cluster = OperatorCluster::start(1).await?;
     let fixture = cluster.fixture();
     fixture.create_namespaces(&["other"]).await?;
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
 
     let original = destination(&fixture).await?;
     let clone = fixture.create_config_map("other", "clone", &[("a", "mine")]).await?;

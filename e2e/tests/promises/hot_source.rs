@@ -14,8 +14,8 @@ use configmapsync::api::ConfigMapSync;
 use futures::StreamExt as _;
 use futures::TryStreamExt as _;
 use futures::stream;
-use harness::audit_queries::by_operator;
 use harness::audit_queries::data_reads_by_operator;
+use harness::audit_queries::requests_by_operator;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
@@ -109,7 +109,7 @@ async fn copies_keep_up_with_ten_edits_a_second() -> Result<()> {
     let writes = copy_writes(&events);
     let failed: Vec<_> = writes.iter().copied().filter(|event| !event.succeeded()).collect();
     let reads = data_reads_by_operator(&events);
-    let calls = by_operator(&events).count();
+    let calls = requests_by_operator(&events).count();
     eprintln!(
         "{edits} edits of the source of {syncs} syncs: {} writes, {} failed, {} reads of data, \
          {calls} calls; the last value was on every copy {:.1} s after the last edit",

@@ -84,7 +84,7 @@ async fn a_restart_with_fifty_synced_copies_costs_nothing() -> Result<()> {
 async fn labelling_the_source_costs_one_read_and_no_write() -> Result<()> {
     let cluster = OperatorCluster::start(1).await?;
     let fixture = cluster.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
 
     let mark = cluster.audit().mark().await?;
     // Reconciles of one ConfigMapSync are sequential: at the second read, the first has ended.

@@ -36,7 +36,7 @@ const MAX_ATTEMPTS: usize = 6;
 /// Creates an immutable source and its immutable copy.
 async fn create_immutable_copy(cluster: &OperatorCluster) -> Result<(Fixture, ConfigMap)> {
     let fixture = cluster.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     fixture.patch_config_map("central", "shared", &json!({"immutable": true})).await?;
     let copy = wait_immutable(&fixture, Some(true)).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
@@ -115,7 +115,7 @@ async fn a_crash_between_delete_and_create_is_recovered() -> Result<()> {
 async fn a_refused_update_is_retried_with_backoff() -> Result<()> {
     let cluster = OperatorCluster::start(1).await?;
     let fixture = cluster.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     let deny = DenyPolicy::install(&cluster.control_plane, "app", "UPDATE").await?;
     let mark = cluster.audit().mark().await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
@@ -136,7 +136,7 @@ async fn a_refused_update_is_retried_with_backoff() -> Result<()> {
 async fn immutable_set_on_a_copy_is_repaired() -> Result<()> {
     let cluster = OperatorCluster::start(1).await?;
     let fixture = cluster.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     for edit in [
         json!({"immutable": true}),
         json!({"immutable": true, "data": {"a": "by hand"}, "binaryData": {"b": "AAE="}}),
@@ -166,7 +166,7 @@ async fn immutable_set_on_a_copy_is_repaired() -> Result<()> {
 async fn an_immutable_copy_without_created_is_a_conflict() -> Result<()> {
     let cluster = OperatorCluster::start(1).await?;
     let fixture = cluster.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     let edit = json!({
         "metadata": {"annotations": {names::ANNOTATION_CREATED: null}},
         "immutable": true,

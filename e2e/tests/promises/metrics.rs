@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use anyhow::ensure;
-use harness::audit_queries::by_operator;
+use harness::audit_queries::requests_by_operator;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
@@ -107,7 +107,7 @@ async fn create_source_and_sync(fixture: &Fixture, name: &str) -> Result<()> {
 
 /// The number of the operator's requests that fit.
 fn count(events: &[Event], fits: impl Fn(&Event) -> bool) -> f64 {
-    by_operator(events).filter(|event| fits(event)).fold(0.0, |sum, _| sum + 1.0)
+    requests_by_operator(events).filter(|event| fits(event)).fold(0.0, |sum, _| sum + 1.0)
 }
 
 /// Waits until the counters agree with each other, with the audit log, and with the number of copies.
@@ -167,10 +167,10 @@ async fn success_refusal_and_failed_reconcile_are_counted() -> Result<()> {
     ensure!(same(metrics.writes("create", "success")?, 1.0), "{}", metrics.0);
     ensure!(same(metrics.transitions("Synced")?, 1.0), "{}", metrics.0);
 
-    permissions::forbid(&cluster.control_plane, "configmaps", &["create"]).await?;
+    permissions::revoke(&cluster.control_plane, "configmaps", &["create"]).await?;
     create_source_and_sync(&fixture, "refused").await?;
     fixture.wait_reason("central", "refused", "Forbidden", SOON).await?;
-    permissions::permit(&cluster.control_plane, "configmaps", &["create"]).await?;
+    permissions::restore(&cluster.control_plane, "configmaps", &["create"]).await?;
     fixture.wait_reason("central", "refused", "Synced", SOON).await?;
     ensure_agreement(&cluster, start, 2.0).await?;
     let metrics = Metrics::of(&cluster.replicas[0]).await?;
@@ -186,14 +186,14 @@ async fn success_refusal_and_failed_reconcile_are_counted() -> Result<()> {
     let errors = metrics.value("controller_runtime_reconcile_errors_total", &[])?;
     ensure!(same(errors, 0.0), "a refused copy counts as {errors} failed reconciles");
 
-    permissions::forbid(&cluster.control_plane, "configmapsyncs/status", &["patch"]).await?;
+    permissions::revoke(&cluster.control_plane, "configmapsyncs/status", &["patch"]).await?;
     create_source_and_sync(&fixture, "failed").await?;
     until("a reconcile has failed", SOON, || async {
         let metrics = Metrics::of(&cluster.replicas[0]).await?;
         Ok(Seen::from_bool(metrics.reconciles("error")? >= 1.0, || metrics.0.clone()))
     })
     .await?;
-    permissions::permit(&cluster.control_plane, "configmapsyncs/status", &["patch"]).await?;
+    permissions::restore(&cluster.control_plane, "configmapsyncs/status", &["patch"]).await?;
     fixture.wait_reason("central", "failed", "Synced", SOON).await?;
     ensure_agreement(&cluster, start, 3.0).await?;
     let metrics = Metrics::of(&cluster.replicas[0]).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use anyhow::ensure;
-use harness::audit_queries::by_operator;
+use harness::audit_queries::requests_by_operator;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
@@ -24,7 +24,7 @@ const ABSENT: Duration = Duration::from_secs(18);
 
 /// The operator's requests in `namespace`.
 fn requests_in<'a>(events: &'a [Event], namespace: &str) -> Vec<&'a Event> {
-    by_operator(events).filter(|event| event.namespace() == namespace).collect()
+    requests_by_operator(events).filter(|event| event.namespace() == namespace).collect()
 }
 
 #[tokio::test]
@@ -54,7 +54,8 @@ async fn a_missing_namespace_is_watched_for_and_not_created() -> Result<()> {
     let requests = requests_in(&events, "later");
     let verbs: Vec<_> = requests.iter().map(|event| event.verb.as_str()).collect();
     ensure!(verbs == ["create"], "expected one create that succeeds: {}", lines(&requests));
-    let of_namespaces = by_operator(&events).filter(|event| event.resource() == "namespaces");
+    let of_namespaces =
+        requests_by_operator(&events).filter(|event| event.resource() == "namespaces");
     let written: Vec<_> = of_namespaces.filter(|event| event.is_write()).collect();
     ensure!(written.is_empty(), "namespaces were written: {}", lines(&written));
     Ok(())

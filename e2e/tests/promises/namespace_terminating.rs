@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use harness::audit_queries::by_operator;
 use harness::audit_queries::copy_writes_in;
+use harness::audit_queries::requests_by_operator;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
@@ -105,7 +105,7 @@ async fn a_refusal_by_a_terminating_namespace_is_not_retried() -> Result<()> {
     let fixture = cluster.fixture();
     create_copies(&fixture, &["shared"]).await?;
     let mark = cluster.audit().mark().await?;
-    permissions::blind(&mut cluster.control_plane, "namespaces").await?;
+    permissions::stop_watch(&mut cluster.control_plane, "namespaces").await?;
     cluster.control_plane.controller_manager().freeze()?;
     fixture.delete_namespace("app").await?;
     fixture.delete_config_map("app", "shared").await?;
@@ -122,7 +122,7 @@ async fn a_refusal_by_a_terminating_namespace_is_not_retried() -> Result<()> {
     fixture.wait_no_sync("central", "shared", SOON).await?;
     fixture.create_sync("central", "shared", one_to_one("central", "shared", "app")).await?;
     fixture.wait_reason("central", "shared", "NamespaceTerminating", SOON).await?;
-    permissions::permit(&cluster.control_plane, "namespaces", &["list", "watch"]).await?;
+    permissions::restore(&cluster.control_plane, "namespaces", &["list", "watch"]).await?;
     cluster.control_plane.controller_manager().thaw()?;
     fixture.wait_no_namespace("app", SOON).await?;
     let missing = "DestinationNamespaceNotFound";
@@ -139,7 +139,7 @@ async fn recreate(fixture: &Fixture, with_copy: bool) -> Result<()> {
         fixture.delete_namespace("app").await?;
         fixture.delete_config_map("app", "shared").await?;
     }
-    fixture.end_namespace("app").await?;
+    fixture.finalize_namespace("app").await?;
     fixture.create_namespaces(&["app"]).await
 }
 
@@ -172,7 +172,7 @@ async fn a_recreated_namespace_gets_its_copy_again() -> Result<()> {
     }
     let events = cluster.audit().since(mark).await?;
     let contended =
-        by_operator(&events).filter(|event| event.is_write() && reports_contended(event));
+        requests_by_operator(&events).filter(|event| event.is_write() && reports_contended(event));
     let contended: Vec<_> = contended.collect();
     ensure!(contended.is_empty(), "deletions of a namespace were reported: {}", lines(&contended));
     // A leader that is frozen meanwhile receives all events at once; a stopped one lists the result.

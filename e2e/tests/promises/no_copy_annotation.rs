@@ -33,7 +33,7 @@ async fn annotate(fixture: &Fixture, value: Option<&str>) -> Result<()> {
 async fn no_copy_stops_copying_until_it_is_removed() -> Result<()> {
     let cluster = OperatorCluster::start(1).await?;
     let fixture = cluster.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     annotate(&fixture, Some("true")).await?;
     let sync = fixture.wait_reason("central", "sync", "SourceRefused", propagation()).await?;
     ensure!(message(&sync).contains("central/shared"), "{}", message(&sync));
@@ -72,7 +72,7 @@ async fn no_copy_deletes_copies_with_policy_delete() -> Result<()> {
     let fixture = cluster.fixture();
     let mut spec = one_to_one("central", "shared", "app");
     spec.source_deletion_policy = SourceDeletionPolicy::Delete;
-    fixture.one_copy_by(spec, &[("a", "1")]).await?;
+    fixture.create_synced_copy_with(spec, &[("a", "1")]).await?;
     annotate(&fixture, Some("true")).await?;
     fixture.wait_no_config_map("app", "shared", propagation()).await?;
     fixture.wait_reason("central", "sync", "SourceRefused", SOON).await?;

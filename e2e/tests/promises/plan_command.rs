@@ -9,7 +9,7 @@ use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::DeletionPolicy;
 use harness::audit_queries::writes_by_operator;
-use harness::cli::Ended;
+use harness::cli::CommandResult;
 use harness::cli::configmapsync;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
@@ -23,14 +23,14 @@ use testbed::wait::until;
 
 const NAMESPACES: [&str; 4] = ["central", "app", "other", "third"];
 
-async fn plan(cluster: &OperatorCluster, arguments: &[&str]) -> Result<Ended> {
+async fn plan(cluster: &OperatorCluster, arguments: &[&str]) -> Result<CommandResult> {
     let arguments = [&["plan"], arguments].concat();
     configmapsync(cluster.control_plane.kubeconfig(), &arguments).await
 }
 
 /// The steps of a plan in JSON, such as `create app/shared`.
-fn steps(plan: &Ended) -> Result<BTreeSet<String>> {
-    let plan: Value = serde_json::from_str(&plan.printed).with_context(|| format!("{plan:?}"))?;
+fn steps(plan: &CommandResult) -> Result<BTreeSet<String>> {
+    let plan: Value = serde_json::from_str(&plan.stdout).with_context(|| format!("{plan:?}"))?;
     let syncs = plan["configMapSyncs"].as_array().cloned().unwrap_or_default();
     let steps = syncs.iter().filter_map(|sync| sync["steps"].as_array()).flatten();
     let text = |step: &Value, field: &str| step[field].as_str().unwrap_or_default().to_owned();
@@ -68,13 +68,13 @@ async fn the_exit_code_shows_changes_no_changes_or_failure() -> Result<()> {
 
     let before = plan(&cluster, &["-f", file]).await?;
     ensure!(before.code == 2, "{before:?}");
-    ensure!(before.printed.contains("not created yet"), "{before:?}");
-    ensure!(before.printed.contains("create   app/shared"), "{before:?}");
+    ensure!(before.stdout.contains("not created yet"), "{before:?}");
+    ensure!(before.stdout.contains("create   app/shared"), "{before:?}");
     ensure!(fixture.sync("central", "sync").await?.is_none(), "plan has written");
 
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
     let waiting = plan(&cluster, &["central/sync"]).await?;
-    ensure!(waiting.code == 2 && waiting.printed.contains("1 to create"), "{waiting:?}");
+    ensure!(waiting.code == 2 && waiting.stdout.contains("1 to create"), "{waiting:?}");
     ensure!(fixture.config_map("app", "shared").await?.is_none(), "plan has written");
 
     cluster.add_replicas(1).await?;
@@ -86,19 +86,19 @@ async fn the_exit_code_shows_changes_no_changes_or_failure() -> Result<()> {
     let moved = write_manifest(&cluster, "other")?;
     let moved = plan(&cluster, &["-f", moved.to_str().context("the path is not UTF-8")?]).await?;
     let lists_deletion =
-        moved.printed.contains("delete   app/shared     it is no longer desired, once");
+        moved.stdout.contains("delete   app/shared     it is no longer desired, once");
     ensure!(moved.code == 2 && lists_deletion, "{moved:?}");
-    ensure!(moved.printed.contains("create   other/shared"), "{moved:?}");
+    ensure!(moved.stdout.contains("create   other/shared"), "{moved:?}");
     for (arguments, words) in [
         (&["central/none"][..], "does not exist"),
         (&["-f", "/dev/null"], "it contains no ConfigMapSync"),
         (&["-f", "/nowhere/at/all"], "cannot plan /nowhere/at/all"),
     ] {
         let failed = plan(&cluster, arguments).await?;
-        ensure!(failed.code == 1 && failed.complained.contains(words), "{failed:?}");
+        ensure!(failed.code == 1 && failed.stderr.contains(words), "{failed:?}");
     }
     let both = plan(&cluster, &["central/sync", "-f", file]).await?;
-    ensure!(both.code == 1 && both.complained.contains("Usage:"), "{both:?}");
+    ensure!(both.code == 1 && both.stderr.contains("Usage:"), "{both:?}");
     Ok(())
 }
 
@@ -111,8 +111,8 @@ async fn plan_without_read_permission_fails() -> Result<()> {
     fs::write(&kubeconfig, control_plane.kubeconfig_for(&Credential::Certificate(guest))?)?;
     let refused = configmapsync(&kubeconfig, &["plan"]).await?;
     let words = ["cannot list ConfigMapSyncs", "forbidden"];
-    let is_reported = words.iter().all(|word| refused.complained.contains(word));
-    ensure!(refused.code == 1 && is_reported && refused.printed.is_empty(), "{refused:?}");
+    let is_reported = words.iter().all(|word| refused.stderr.contains(word));
+    ensure!(refused.code == 1 && is_reported && refused.stdout.is_empty(), "{refused:?}");
     Ok(())
 }
 
@@ -157,7 +157,7 @@ async fn plan_lists_exactly_what_the_operator_then_does() -> Result<()> {
     let planned = plan(&cluster, &["-o", "json"]).await?;
     ensure!(planned.code == 2, "{planned:?}");
     ensure!(
-        !planned.printed.contains("theirs"),
+        !planned.stdout.contains("theirs"),
         "the plan shows a value of a ConfigMap: {planned:?}"
     );
     let written = cluster.audit().since(mark).await?;
@@ -181,7 +181,7 @@ async fn plan_lists_exactly_what_the_operator_then_does() -> Result<()> {
     cluster.replica()?.restart()?;
     until("the operator has no pending step", SOON, || async {
         let left = plan(&cluster, &[]).await?;
-        Ok(Seen::from_bool(left.code == 0, || left.printed))
+        Ok(Seen::from_bool(left.code == 0, || left.stdout))
     })
     .await?;
     let events = cluster.audit().since(mark).await?;

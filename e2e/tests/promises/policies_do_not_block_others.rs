@@ -39,7 +39,7 @@ async fn ensure_no_refusal(cluster: &OperatorCluster, since: Mark) -> Result<()>
 async fn a_namespace_with_copies_can_be_deleted() -> Result<()> {
     let cluster = OperatorCluster::start(1).await?;
     let fixture = cluster.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     fixture.restore_copy("app", "orphan", "central/none", "1-2").await?;
     let mark = cluster.audit().mark().await?;
     fixture.delete_namespace("app").await?;
@@ -54,7 +54,7 @@ async fn a_namespace_with_copies_can_be_deleted() -> Result<()> {
 async fn a_copy_with_a_deleted_owner_is_garbage_collected() -> Result<()> {
     let cluster = OperatorCluster::start(1).await?;
     let fixture = cluster.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     let owner = fixture.create_config_map("app", "owner", &[("a", "1")]).await?;
     let uid = owner.metadata.uid.context("no uid")?;
     let reference = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid}]);
@@ -97,7 +97,7 @@ async fn label_and_delete(fixture: &Fixture, editor: &Client) -> Result<()> {
 async fn an_editor_can_label_and_delete_copies() -> Result<()> {
     let cluster = OperatorCluster::start(1).await?;
     let fixture = cluster.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     let editor = cluster.control_plane.person("editor").await?;
     let last = Right { namespace: Some("app"), group: "", resource: "configmaps", verb: "delete" };
     cluster.control_plane.bind("editor", Some("app"), "ClusterRole", "edit", last).await?;
@@ -110,7 +110,7 @@ async fn an_editor_can_label_and_delete_copies() -> Result<()> {
 async fn a_backup_tool_can_restore_copies_and_syncs() -> Result<()> {
     let cluster = OperatorCluster::start(1).await?;
     let fixture = cluster.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     let backup = cluster.control_plane.person("backup").await?;
     let rules = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]);
     let last = Right { namespace: None, group: "", resource: "configmaps", verb: "create" };

@@ -70,7 +70,7 @@ async fn delayed_requests_of_the_old_one_are_refused() -> Result<()> {
     let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     let mark = world.audit().mark().await?;
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     let edit = json!({"data": {"a": "2"}});
     let source = fixture.patch_config_map("central", "shared", &edit).await?;
     fixture.wait_source_version("central", "sync", &source, SOON).await?;
@@ -90,7 +90,7 @@ async fn delayed_requests_are_refused_too_if_the_new_one_took_the_old_copy_over(
     let mut world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
     let mark = world.audit().mark().await?;
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     let edit = json!({"data": {"a": "2"}});
     let source = fixture.patch_config_map("central", "shared", &edit).await?;
     let left = fixture.wait_data("app", "shared", &[("a", "2")], SOON).await?;

@@ -7,7 +7,7 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConfigMapSync;
-use harness::audit_queries::by_operator;
+use harness::audit_queries::requests_by_operator;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
@@ -141,7 +141,7 @@ fn is_silent(sync: &ConfigMapSync) -> Result<()> {
 /// Neither Events nor logs hold any data.
 async fn nothing_leaks(world: &OperatorCluster, since: testbed::audit::Mark) -> Result<()> {
     let events = world.audit().since(since).await?;
-    let told = by_operator(&events).filter(|event| event.resource() == "events");
+    let told = requests_by_operator(&events).filter(|event| event.resource() == "events");
     let told: Vec<_> = told.filter_map(|event| event.request_object.clone()).collect();
     ensure!(!told.is_empty(), "no Event was written");
     ensure!(!json!(told).to_string().contains(SECRET), "{told:#?}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use anyhow::ensure;
-use harness::fault_proxy::Answer;
+use harness::fault_proxy::CannedResponse;
 use harness::fault_proxy::Fault;
 use harness::fault_proxy::FaultProxy;
 use harness::fault_proxy::Rule;
@@ -30,9 +30,9 @@ async fn an_api_server_that_asks_for_time_gets_it() -> Result<()> {
     fixture.create_namespaces(&["central"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
     let seconds = u32::try_from(ASKED.as_secs())?;
-    let overloaded = Answer::too_many_requests(seconds);
+    let overloaded = CannedResponse::too_many_requests(seconds);
     obeys(&fixture, &proxy, "asked-in-a-header", overloaded).await?;
-    let refused = Answer::failure(429).retry_after(seconds);
+    let refused = CannedResponse::failure(429).retry_after(seconds);
     obeys(&fixture, &proxy, "asked-in-a-status", refused).await
 }
 
@@ -41,10 +41,10 @@ async fn obeys(
     fixture: &Fixture,
     proxy: &FaultProxy,
     namespace: &str,
-    answer: Answer,
+    answer: CannedResponse,
 ) -> Result<()> {
     fixture.create_namespaces(&[namespace]).await?;
-    let rule = Rule::new(Fault::Answer(answer)).method(Method::POST).resource("configmaps");
+    let rule = Rule::new(Fault::Respond(answer)).method(Method::POST).resource("configmaps");
     let of = namespace.to_owned();
     proxy.add(rule.when(move |request| request.namespace() == of));
     let attempts = || {

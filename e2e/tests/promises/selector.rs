@@ -141,7 +141,7 @@ async fn namespaces_being_deleted_are_skipped_and_new_ones_of_their_name_are_not
     writes.retain(|event| event.verb != "delete");
     ensure!(writes.is_empty(), "{}", lines(&writes));
 
-    fixture.end_namespace("two").await?;
+    fixture.finalize_namespace("two").await?;
     fixture.create_labelled_namespace("two", &[("team", "a")]).await?;
     wait_copies_in(&fixture, "sync", &["one", "two"], propagation() * 2).await?;
     fixture.wait_data("two", "shared", &[("a", "2")], SOON).await?;

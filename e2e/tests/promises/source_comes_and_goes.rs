@@ -27,7 +27,7 @@ use crate::support::scale::propagation;
 
 async fn synced(world: &OperatorCluster) -> Result<Fixture> {
     let fixture = world.fixture();
-    fixture.one_copy(&[("a", "1"), ("b", "2")]).await?;
+    fixture.create_synced_copy(&[("a", "1"), ("b", "2")]).await?;
     Ok(fixture)
 }
 

@@ -16,7 +16,7 @@ use configmapsync::api::ConfigMapSyncStatus;
 use futures::StreamExt as _;
 use futures::TryStreamExt as _;
 use futures::stream;
-use harness::audit_queries::by_operator;
+use harness::audit_queries::requests_by_operator;
 use harness::audit_queries::writes_by_operator;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
@@ -153,7 +153,8 @@ fn ensure_told_once(world: &OperatorCluster, events: &[Event]) -> Result<()> {
     // Progressing, where there is enough to do. More only where the API server has answered so
     // late that a round ended without the answers.
     ensure!(under_way.len() <= 1 || write_outlived_reconcile(world), "{said:#?}");
-    let told: Vec<_> = by_operator(events).filter(|event| event.resource() == "events").collect();
+    let told: Vec<_> =
+        requests_by_operator(events).filter(|event| event.resource() == "events").collect();
     ensure!(told.len() <= said.len(), "{}\nof\n{said:#?}", lines(&told));
     Ok(())
 }
@@ -194,7 +195,7 @@ async fn half_of_the_namespaces_fail_and_ten_are_listed() -> Result<()> {
     let tries = count() / 2 * 3;
     until(format!("{tries} creates were refused"), FANNED_OUT, || async {
         let events = world.audit().since(mark).await?;
-        let refused = by_operator(&events).filter(|event| {
+        let refused = requests_by_operator(&events).filter(|event| {
             event.resource() == "configmaps" && event.verb == "create" && !event.succeeded()
         });
         let refused = refused.count();

@@ -8,7 +8,7 @@ use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::names;
 use harness::audit_queries::copy_writes_in;
-use harness::audit_queries::succeeded_but_for;
+use harness::audit_queries::succeeded_after_retries;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
@@ -98,7 +98,7 @@ async fn a_sync_that_is_deleted_waits_for_it_too() -> Result<()> {
     // The two watches tell in any order that it is held and that it is to go: a deletion that has
     // not heard of the hold is of an earlier version, and is asked for again.
     let are_deletions = writes.iter().all(|it| it.verb == "delete");
-    let done = succeeded_but_for(&writes, 409)?;
+    let done = succeeded_after_retries(&writes, 409)?;
     ensure!(are_deletions && done.len() == 1, "{}", lines(&writes));
     let sync = fixture.sync("central", "shared").await?.context("it waits for its copy")?;
     let finalizers = sync.metadata.finalizers.unwrap_or_default();

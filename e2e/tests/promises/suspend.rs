@@ -13,7 +13,7 @@ use testbed::audit::lines;
 async fn nothing_is_written_until_it_goes_on() -> Result<()> {
     let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     fixture.patch_sync("central", "sync", &json!({"spec": {"suspend": true}})).await?;
     fixture.wait_reason("central", "sync", "Suspended", SOON).await?;
 
@@ -41,7 +41,7 @@ async fn nothing_is_written_until_it_goes_on() -> Result<()> {
 async fn a_suspended_sync_that_is_deleted_cleans_up() -> Result<()> {
     let world = OperatorCluster::start(1).await?;
     let fixture = world.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     fixture.patch_sync("central", "sync", &json!({"spec": {"suspend": true}})).await?;
     fixture.wait_reason("central", "sync", "Suspended", SOON).await?;
 

@@ -27,7 +27,7 @@ async fn what_a_sync_removed_by_force_leaves_is_swept_and_nothing_else() -> Resu
     let fixture = world.fixture();
     let recorder = Recorder::start(fixture.client()).await?;
     let mark = world.audit().mark().await?;
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     let copy = fixture.config_map("app", "shared").await?.context("the copy is there")?;
     let mut clone = copy.clone();
     clone.metadata.name = Some("clone".to_owned());
@@ -36,7 +36,7 @@ async fn what_a_sync_removed_by_force_leaves_is_swept_and_nothing_else() -> Resu
 
     let replica = world.replica()?;
     replica.process().freeze()?;
-    fixture.delete_sync_by_force("central", "sync").await?;
+    fixture.delete_sync_without_finalizers("central", "sync").await?;
     replica.process().thaw()?;
     fixture.wait_no_config_map("app", "shared", SWEPT).await?;
     for bystander in [clone, others] {
@@ -49,10 +49,10 @@ async fn what_a_sync_removed_by_force_leaves_is_swept_and_nothing_else() -> Resu
 async fn what_was_left_while_no_operator_ran_is_swept_after_the_grace() -> Result<()> {
     let mut world = OperatorCluster::start_with(1, impatient("15s")).await?;
     let fixture = world.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     world.replica()?.terminate_and_wait().await?;
     let copy = fixture.config_map("app", "shared").await?.context("the copy is there")?;
-    fixture.delete_sync_by_force("central", "sync").await?;
+    fixture.delete_sync_without_finalizers("central", "sync").await?;
 
     world.replica()?.restart()?;
     untouched(&fixture, &copy, Duration::from_secs(6)).await?;
@@ -83,7 +83,7 @@ async fn what_we_did_not_create_or_were_to_retain_is_released() -> Result<()> {
     let mut before = Vec::new();
     for name in ["retained", "adopted"] {
         before.push(fixture.config_map("app", name).await?.context("the copy is there")?);
-        fixture.delete_sync_by_force("central", name).await?;
+        fixture.delete_sync_without_finalizers("central", name).await?;
     }
     world.replica()?.restart()?;
     for (name, before) in ["retained", "adopted"].into_iter().zip(before) {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use harness::audit_queries::by_operator;
 use harness::audit_queries::is_about_leadership;
+use harness::audit_queries::requests_by_operator;
 use harness::cli::configmapsync;
-use harness::cli::configmapsync_answered;
+use harness::cli::configmapsync_with_input;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::operator_cluster::OperatorCluster;
@@ -94,14 +94,14 @@ async fn too_many_are_held_and_told_until_a_person_sweeps_them() -> Result<()> {
     })
     .await?;
     let events = world.audit().since(mark).await?;
-    let asked = by_operator(&events).filter(|event| event.verb != "watch");
+    let asked = requests_by_operator(&events).filter(|event| event.verb != "watch");
     let asked: Vec<_> = asked.filter(|event| !is_about_leadership(event)).collect();
     ensure!(asked.is_empty(), "what is held costs nothing: {asked:?}");
 
     let kubeconfig = world.control_plane.kubeconfig();
     let shown = configmapsync(kubeconfig, &["sweep"]).await?;
-    ensure!(shown.code == 2 && shown.complained.contains("--yes"), "{shown:?}");
-    let rows = shown.printed.lines().filter(|line| line.contains("central/lost"));
+    ensure!(shown.code == 2 && shown.stderr.contains("--yes"), "{shown:?}");
+    let rows = shown.stdout.lines().filter(|line| line.contains("central/lost"));
     ensure!(rows.filter(|row| row.contains("delete")).count() == ORPHANS, "{shown:?}");
     ensure!(left(&fixture, ORPHANS).await? == ORPHANS, "it was only asked");
 
@@ -113,7 +113,7 @@ async fn too_many_are_held_and_told_until_a_person_sweeps_them() -> Result<()> {
     ensure!(left(&fixture, ORPHANS).await? == 0, "{swept:?}");
     wait_held(&world, 0.0).await?;
     let nothing = configmapsync(kubeconfig, &["sweep"]).await?;
-    ensure!(nothing.code == 0 && nothing.printed.contains("no orphans"), "{nothing:?}");
+    ensure!(nothing.code == 0 && nothing.stdout.contains("no orphans"), "{nothing:?}");
     Ok(())
 }
 
@@ -123,11 +123,11 @@ async fn a_person_is_asked_and_obeyed() -> Result<()> {
     let fixture = world.fixture();
     restore(&fixture, 1).await?;
     let kubeconfig = world.control_plane.kubeconfig();
-    let no = configmapsync_answered(kubeconfig, &["sweep"], "n").await?;
-    ensure!(no.code == 1 && no.printed.contains("Nothing was done"), "{no:?}");
+    let no = configmapsync_with_input(kubeconfig, &["sweep"], "n").await?;
+    ensure!(no.code == 1 && no.stdout.contains("Nothing was done"), "{no:?}");
     ensure!(left(&fixture, 1).await? == 1, "declined");
-    let yes = configmapsync_answered(kubeconfig, &["sweep"], "y").await?;
-    ensure!(yes.code == 0 && yes.printed.contains("app/copy-0: deleted"), "{yes:?}");
+    let yes = configmapsync_with_input(kubeconfig, &["sweep"], "y").await?;
+    ensure!(yes.code == 0 && yes.stdout.contains("app/copy-0: deleted"), "{yes:?}");
     ensure!(left(&fixture, 1).await? == 0, "{yes:?}");
     Ok(())
 }
@@ -142,8 +142,8 @@ async fn who_may_not_look_is_told_what_is_missing() -> Result<()> {
     fs::write(&kubeconfig, text)?;
     let refused = configmapsync(&kubeconfig, &["sweep", "--yes"]).await?;
     ensure!(refused.code == 1, "{refused:?}");
-    ensure!(refused.complained.contains("customresourcedefinitions"), "{refused:?}");
+    ensure!(refused.stderr.contains("customresourcedefinitions"), "{refused:?}");
     let lost = configmapsync(&kubeconfig.with_extension("lost"), &["sweep"]).await?;
-    ensure!(lost.code == 1 && lost.complained.contains("correct the file"), "{lost:?}");
+    ensure!(lost.code == 1 && lost.stderr.contains("correct the file"), "{lost:?}");
     Ok(())
 }

@@ -250,7 +250,7 @@ async fn when_switched_off_nothing_names_a_trace() -> Result<()> {
 #[tokio::test]
 async fn a_protocol_that_does_not_exist_is_one_clear_line() -> Result<()> {
     let folder = RunFolder::create()?;
-    let process = Program::new(replica::built().await?, folder.path().join("log"))
+    let process = Program::new(replica::operator_binary().await?, folder.path().join("log"))
         .arguments(["run", "--namespace", "a", "--pod-name", "b", "--pod-uid", "c"])
         .environment("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
         .environment("OTEL_EXPORTER_OTLP_PROTOCOL", "pigeon")

@@ -6,9 +6,9 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::names;
-use harness::audit_queries::succeeded_but_for;
+use harness::audit_queries::succeeded_after_retries;
 use harness::audit_queries::writes_by_operator;
-use harness::cli::configmapsync_answered;
+use harness::cli::configmapsync_with_input;
 use harness::fixture::SOON;
 use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::api::core::v1::Pod;
@@ -50,7 +50,7 @@ async fn copies_stay_syncs_are_free_and_a_new_operator_goes_on() -> Result<()> {
 
     let mark = world.audit().mark().await?;
     let done = uninstall(&world, &["--yes"]).await?;
-    ensure!(done.code == 0 && done.printed.contains("2 copies kept"), "{done:?}");
+    ensure!(done.code == 0 && done.stdout.contains("2 copies kept"), "{done:?}");
     let events = world.audit().since(mark).await?;
     let writes = writes_by_person(&events);
     // made, adopted: their policy is Delete; retained: it asks for nothing.
@@ -67,7 +67,7 @@ async fn copies_stay_syncs_are_free_and_a_new_operator_goes_on() -> Result<()> {
 
     let mark = world.audit().mark().await?;
     let again = uninstall(&world, &["--yes"]).await?;
-    ensure!(again.code == 0 && again.printed.contains("nothing left to undo"), "{again:?}");
+    ensure!(again.code == 0 && again.stdout.contains("nothing left to undo"), "{again:?}");
     let events = world.audit().since(mark).await?;
     ensure!(writes_by_person(&events).is_empty(), "{}", lines(&writes_by_person(&events)));
 
@@ -97,7 +97,7 @@ async fn copies_stay_syncs_are_free_and_a_new_operator_goes_on() -> Result<()> {
 /// Each copy was written once, and its data not at all.
 fn ensure_marks_written_once(events: &[Event]) -> Result<()> {
     let tried = copy_writes(events);
-    let written = succeeded_but_for(&tried, 403)?;
+    let written = succeeded_after_retries(&tried, 403)?;
     ensure!(written.len() == 3, "one each, and one released: {}", lines(&tried));
     let no_data = |event: &&Event| {
         let sent = event.request_object.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -120,7 +120,7 @@ async fn copies_are_deleted_where_that_is_asked_for_and_others_are_released() ->
     ensure!(uninstall(&world, &["--yes"]).await?.code == 0);
     let done = uninstall(&world, &["--yes", "--delete-copies"]).await?;
     ensure!(done.code == 0, "{done:?}");
-    ensure!(done.printed.contains("1 deleted, 2 released"), "{done:?}");
+    ensure!(done.stdout.contains("1 deleted, 2 released"), "{done:?}");
     ensure!(fixture.config_map("app", "made").await?.is_none(), "{done:?}");
     for name in ["retained", "adopted"] {
         let left = fixture.config_map("app", name).await?.context("released, not deleted")?;
@@ -144,12 +144,12 @@ async fn while_somebody_leads_nothing_is_undone() -> Result<()> {
     let refused = uninstall(&world, &["--yes", "--timeout", "3s"]).await?;
     let told = ["have not terminated", "configmapsync-0", "Nothing is lost", "kubectl"];
     ensure!(refused.code == 1, "{refused:?}");
-    ensure!(told.iter().all(|word| refused.complained.contains(word)), "{refused:?}");
+    ensure!(told.iter().all(|word| refused.stderr.contains(word)), "{refused:?}");
     // As somebody does who wants to look at it: the pod is no longer one of the Deployment's.
     let apart = Patch::Merge(json!({"metadata": {"labels": {"app.kubernetes.io/name": "apart"}}}));
     pods.patch(&world.replica()?.pod().name, &PatchParams::default(), &apart).await?;
     let refused = uninstall(&world, &["--yes"]).await?;
-    ensure!(refused.code == 1 && refused.complained.contains("keeps renewing"), "{refused:?}");
+    ensure!(refused.code == 1 && refused.stderr.contains("keeps renewing"), "{refused:?}");
     let events = world.audit().since(mark).await?;
     ensure!(writes_by_person(&events).is_empty(), "{}", lines(&writes_by_person(&events)));
     Ok(())
@@ -180,7 +180,7 @@ async fn the_deployment_is_scaled_down_and_its_pods_are_waited_for() -> Result<(
     let done = running.ended().await?;
     ensure!(done.code == 0, "{done:?}");
     let told = ["scaled from 3 to 0", "configmapsync-0", "2 copies kept"];
-    ensure!(told.iter().all(|word| done.printed.contains(word)), "{done:?}");
+    ensure!(told.iter().all(|word| done.stdout.contains(word)), "{done:?}");
     Ok(())
 }
 
@@ -195,7 +195,7 @@ async fn what_is_refused_keeps_every_finalizer_and_the_next_run_goes_on() -> Res
     let failed = uninstall(&world, &["--yes"]).await?;
     let told = ["1 ConfigMaps", "other/copy-0", "refused by a policy", "Nothing is lost"];
     ensure!(failed.code == 1, "{failed:?}");
-    ensure!(told.iter().all(|word| failed.complained.contains(word)), "{failed:?}");
+    ensure!(told.iter().all(|word| failed.stderr.contains(word)), "{failed:?}");
     for name in ["made", "retained", "adopted"] {
         let held = finalizers(&fixture, name).await?;
         ensure!(held.contains(&names::FINALIZER.to_owned()), "{name}: {held:?}");
@@ -204,7 +204,7 @@ async fn what_is_refused_keeps_every_finalizer_and_the_next_run_goes_on() -> Res
     ensure!(!asks_for_deletion(&made), "one that is refused does not keep the others");
     deny.remove().await?;
     let done = uninstall(&world, &["--yes"]).await?;
-    ensure!(done.code == 0 && done.printed.contains("1 copies kept"), "{done:?}");
+    ensure!(done.code == 0 && done.stdout.contains("1 copies kept"), "{done:?}");
     ensure!(finalizers(&fixture, "made").await? == [HELD]);
     Ok(())
 }
@@ -221,7 +221,7 @@ async fn however_many_there_are_and_without_the_kind() -> Result<()> {
     let told = format!(
         "{count} copies kept, 0 deleted, 0 released; our finalizer removed from {count} ConfigMapSyncs"
     );
-    ensure!(done.code == 0 && done.printed.contains(&told), "{done:?}");
+    ensure!(done.code == 0 && done.stdout.contains(&told), "{done:?}");
     ensure!(!copies(&fixture).await?.values().any(asks_for_deletion));
     for name in ["sync-0".to_owned(), format!("sync-{}", count - 1)] {
         ensure!(finalizers(&fixture, &name).await?.is_empty(), "{name}");
@@ -230,7 +230,7 @@ async fn however_many_there_are_and_without_the_kind() -> Result<()> {
     let asks = json!({"metadata": {"annotations": {names::ANNOTATION_DELETION_POLICY: "Delete"}}});
     fixture.patch_config_map("app", "copy-0", &asks).await?;
     let done = uninstall(&world, &["--yes"]).await?;
-    ensure!(done.code == 0 && done.printed.contains("1 copies kept"), "{done:?}");
+    ensure!(done.code == 0 && done.stdout.contains("1 copies kept"), "{done:?}");
     Ok(())
 }
 
@@ -243,13 +243,13 @@ async fn a_person_is_asked_and_who_cannot_be_asked_is_told() -> Result<()> {
     let kubeconfig = world.control_plane.kubeconfig();
     let mark = world.audit().mark().await?;
     let unasked = uninstall(&world, &[]).await?;
-    ensure!(unasked.code == 2 && unasked.complained.contains("--yes"), "{unasked:?}");
-    ensure!(unasked.printed.contains("2 are kept"), "{unasked:?}");
-    let no = configmapsync_answered(kubeconfig, &["uninstall"], "n").await?;
-    ensure!(no.code == 1 && no.printed.contains("Nothing was done"), "{no:?}");
+    ensure!(unasked.code == 2 && unasked.stderr.contains("--yes"), "{unasked:?}");
+    ensure!(unasked.stdout.contains("2 are kept"), "{unasked:?}");
+    let no = configmapsync_with_input(kubeconfig, &["uninstall"], "n").await?;
+    ensure!(no.code == 1 && no.stdout.contains("Nothing was done"), "{no:?}");
     let events = world.audit().since(mark).await?;
     ensure!(writes_by_person(&events).is_empty(), "{}", lines(&writes_by_person(&events)));
-    let yes = configmapsync_answered(kubeconfig, &["uninstall"], "y").await?;
-    ensure!(yes.code == 0 && yes.printed.contains("2 copies kept"), "{yes:?}");
+    let yes = configmapsync_with_input(kubeconfig, &["uninstall"], "y").await?;
+    ensure!(yes.code == 0 && yes.stdout.contains("2 copies kept"), "{yes:?}");
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use anyhow::ensure;
-use harness::fault_proxy::Answer;
+use harness::fault_proxy::CannedResponse;
 use harness::fault_proxy::Fault;
 use harness::fault_proxy::FaultProxy;
 use harness::fault_proxy::Request;
@@ -23,7 +23,7 @@ async fn a_watch_that_was_refused_once_is_trusted_again_in_silence() -> Result<(
     let world = OperatorCluster::start(0).await?;
     let proxy = FaultProxy::start(&world.control_plane)?;
     // As an API server answers that has yet to prepare the storage of a kind.
-    let refused = Fault::Answer(Answer::too_many_requests(1));
+    let refused = Fault::Respond(CannedResponse::too_many_requests(1));
     proxy.add(Rule::new(refused).resource("configmapsyncs").when(Request::is_watch));
     let replica = proxy.replica(&world.control_plane).await?;
     until("the watch was refused", SOON, || async {

@@ -11,8 +11,8 @@ use harness::load::Load;
 use harness::operator_cluster::OperatorCluster;
 use harness::oracle;
 use harness::oracle::Recorder;
-use harness::oracle::live;
-use harness::oracle::live::Handover;
+use harness::oracle::liveness;
+use harness::oracle::liveness::Handover;
 use harness::oracle::one_writer;
 use harness::replica::Options;
 use testbed::terminal::Done;
@@ -80,7 +80,7 @@ async fn handovers(options: &Options, end: End, times: u32) -> Result<(Vec<Hando
             End::Asked => process.terminate()?,
             End::Killed => process.kill()?,
         }
-        let next = world.wait_follower(leader, FOLLOWED).await?;
+        let next = world.wait_next_writer(leader, FOLLOWED).await?;
         world.replicas[leader].process().wait_exit(ENDED).await?;
         world.restart_ended().await?;
         leader = next;
@@ -90,7 +90,7 @@ async fn handovers(options: &Options, end: End, times: u32) -> Result<(Vec<Hando
     let events = world.audit().since(mark).await?;
     let writes = oracle::writes(&history, &events);
     let doubles = one_writer::violations(&history, &writes).len();
-    let handovers = live::handovers(&events);
+    let handovers = liveness::handovers(&events);
     let wanted = usize::try_from(times)?;
     ensure!(handovers.len() == wanted, "{} handovers, and not {wanted}", handovers.len());
     Ok((handovers, doubles))

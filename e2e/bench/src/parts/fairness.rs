@@ -73,7 +73,7 @@ fn tell(ledger: &mut Ledger, stretch: &Stretch, count: u32) {
 
 /// When the status of the sync was written last.
 fn status_written(stretch: &Stretch, name: &str) -> Option<Timestamp> {
-    let written = stretch.by_operator().filter(|event| {
+    let written = stretch.requests_by_operator().filter(|event| {
         event.resource() == "configmapsyncs"
             && event.object_ref.subresource == "status"
             && event.name() == name

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use anyhow::Result;
 use configmapsync::api::namespaced_name::NamespacedName;
-use harness::audit_queries::by_operator;
+use harness::audit_queries::requests_by_operator;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::DeleteParams;
@@ -65,7 +65,7 @@ async fn round(cluster: &mut BenchCluster, count: u32) -> Result<Round> {
     let limit = write_limit::measure(cluster, IN_FLIGHT, count).await?;
     let raw = cluster.audit().since(mark).await?;
     // No operator has run meanwhile.
-    let raw = Calls::of(by_operator(&raw).filter(|event| !event.is_dry_run()));
+    let raw = Calls::of(requests_by_operator(&raw).filter(|event| !event.is_dry_run()));
     cluster.start_operator().await?;
 
     let (synced, stretch) = cluster

@@ -121,7 +121,7 @@ impl Scene {
         let control_plane = &cluster.control_plane;
         let pod = Pod::create(control_plane, "fence-leader", None).await?;
         let other = Pod::create(control_plane, "fence-other", None).await?;
-        replica::announce(control_plane, &pod.uid, 1).await?;
+        replica::publish_leader_record(control_plane, &pod.uid, 1).await?;
         let leader = Writer::of(&pod).await?;
         let at = NamespacedName::new(BenchCluster::namespace(0), "fence");
         let seen = leader.create(&at, &four_kibibytes(0)).await.context("creating the copy")?;
@@ -179,8 +179,8 @@ impl Scene {
         let client = self.other.client().await?;
         let (fenced, bound) = (installed != Installed::None, installed == Installed::All);
         until(format!("what is enforced is {}", installed.name()), ENFORCED, || async {
-            let marked = fence_probe().by(&client).await?;
-            let unmarked = bounds_probe().by(&client).await?;
+            let marked = fence_probe().send_as(&client).await?;
+            let unmarked = bounds_probe().send_as(&client).await?;
             let is_so = marked.is_refused_by(names::POLICY_FENCE) == fenced
                 && unmarked.is_refused_by(names::POLICY_BOUNDS) == bound;
             Ok(Seen::from_bool(is_so, || format!("marked: {marked}, unmarked: {unmarked}")))

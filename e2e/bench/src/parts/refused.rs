@@ -94,7 +94,7 @@ async fn written(
 fn promise(ledger: &mut Ledger, stretch: &Stretch, verb: &str, others: u32) {
     let mut requests = BTreeMap::<&str, u32>::new();
     let mut of_refusing = Vec::new();
-    for event in stretch.by_operator().filter(|event| event.resource() == "configmaps") {
+    for event in stretch.requests_by_operator().filter(|event| event.resource() == "configmaps") {
         if event.namespace() == BenchCluster::namespace(REFUSING) && event.is_write() {
             of_refusing.push(event.request_received_timestamp.0);
         } else if event.verb == verb {
@@ -121,7 +121,7 @@ fn promise(ledger: &mut Ledger, stretch: &Stretch, verb: &str, others: u32) {
 }
 
 fn last_of_others(stretch: &Stretch, verb: &str) -> Option<k8s_openapi::jiff::Timestamp> {
-    let of_others = stretch.by_operator().filter(|event| {
+    let of_others = stretch.requests_by_operator().filter(|event| {
         event.resource() == "configmaps"
             && event.verb == verb
             && event.namespace() != BenchCluster::namespace(REFUSING)

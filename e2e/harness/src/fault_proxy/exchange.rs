@@ -15,16 +15,16 @@ use hyper::body::Bytes;
 use hyper::body::Incoming;
 use tokio::sync::Mutex;
 
-use crate::fault_proxy::body::Body;
-use crate::fault_proxy::body::whole;
+use crate::fault_proxy::fault_rule::CannedResponse;
+use crate::fault_proxy::fault_rule::Fault;
 use crate::fault_proxy::hold::Hold;
-use crate::fault_proxy::request::Request;
-use crate::fault_proxy::rule::Answer;
-use crate::fault_proxy::rule::Fault;
-use crate::fault_proxy::shared::Shared;
-use crate::fault_proxy::stream;
+use crate::fault_proxy::observed_request::Request;
+use crate::fault_proxy::proxy_state::Shared;
+use crate::fault_proxy::response_body::Body;
+use crate::fault_proxy::response_body::whole;
 use crate::fault_proxy::upstream::Connection;
 use crate::fault_proxy::upstream::Upstream;
+use crate::fault_proxy::watch_stream;
 
 /// The requests of one connection of the replica, which follow each other.
 ///
@@ -47,7 +47,7 @@ impl Exchange {
         let fault = self.shared.fault(&request);
         match &fault {
             Some(Fault::Cut) => bail!("cut before it was sent"),
-            Some(Fault::Answer(answer)) => return instead(answer),
+            Some(Fault::Respond(answer)) => return instead(answer),
             Some(Fault::Delay(delay)) => tokio::time::sleep(*delay).await,
             Some(Fault::HoldBefore(hold)) => pass(hold, &request).await?,
             _ => {}
@@ -88,9 +88,9 @@ impl Exchange {
         let mut body = body.collect().await?.to_bytes();
         request.status = Some(head.status.as_u16());
         match fault {
-            Some(Fault::LoseAnswer) => bail!("the answer was lost"),
+            Some(Fault::LoseResponse) => bail!("the answer was lost"),
             Some(Fault::HoldAfter(hold)) => pass(&hold, &request).await?,
-            Some(Fault::TruncateAnswer) => body.truncate(body.len() / 2),
+            Some(Fault::TruncateResponse) => body.truncate(body.len() / 2),
             _ => {}
         }
         // The length is that of what is sent now, and sent at once.
@@ -106,12 +106,13 @@ impl Exchange {
         fault: Option<&Fault>,
     ) -> Result<Response<Body>> {
         match fault {
-            Some(Fault::LoseAnswer | Fault::TruncateAnswer) => bail!("the watch was cut"),
+            Some(Fault::LoseResponse | Fault::TruncateResponse) => bail!("the watch was cut"),
             Some(Fault::HoldAfter(hold)) => pass(hold, request).await?,
             _ => {}
         }
         let (head, body) = answer.into_parts();
-        let lines = stream::lines(Arc::clone(&self.shared), request.resource().to_owned(), body);
+        let lines =
+            watch_stream::lines(Arc::clone(&self.shared), request.resource().to_owned(), body);
         Ok(Response::from_parts(head, lines))
     }
 }
@@ -136,7 +137,7 @@ async fn pass(hold: &Hold, request: &Request) -> Result<()> {
     Ok(())
 }
 
-fn instead(answer: &Answer) -> Result<Response<Body>> {
+fn instead(answer: &CannedResponse) -> Result<Response<Body>> {
     let mut response = Response::builder()
         .status(answer.status)
         .header(header::CONTENT_TYPE, "application/json")

@@ -8,7 +8,7 @@ use anyhow::Result;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::fault_proxy::request::Request;
+use crate::fault_proxy::observed_request::Request;
 
 /// What the test has decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,9 +24,9 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
 use crate::fault_proxy::exchange::Exchange;
-use crate::fault_proxy::shared::Shared;
+use crate::fault_proxy::network::Wire;
+use crate::fault_proxy::proxy_state::Shared;
 use crate::fault_proxy::upstream::Upstream;
-use crate::fault_proxy::wire::Wire;
 
 /// A socket, and what to prove by who we are.
 pub(super) struct Listener {

@@ -134,7 +134,7 @@ impl History {
 
     /// How few of those that `count` there were right after any revision since there was one.
     #[must_use]
-    pub fn fewest(&self, kind: Kind, count: impl Fn(&Change) -> bool) -> Option<usize> {
+    pub fn fewest_present(&self, kind: Kind, count: impl Fn(&Change) -> bool) -> Option<usize> {
         let mut present = BTreeSet::new();
         let mut fewest: Option<usize> = None;
         for change in self.changes(kind) {
@@ -186,7 +186,7 @@ mod tests {
             listed: false,
         };
         let history = History::new((1..).zip(changes).map(change).collect());
-        history.fewest(Kind::ConfigMap, |change| change.at.name != "other")
+        history.fewest_present(Kind::ConfigMap, |change| change.at.name != "other")
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! O1: at every revision one pod writes, and it is the one that leads.
 
+use crate::oracle::accepted_write::Write;
 use crate::oracle::history::History;
 use crate::oracle::history::Kind;
-use crate::oracle::terms;
-use crate::oracle::write::Write;
+use crate::oracle::leader_terms;
 
 /// The writes of `ConfigMap`s by a pod that did not lead.
 ///
@@ -13,7 +13,7 @@ use crate::oracle::write::Write;
 /// announces anything, the Lease decides, and there is no such moment.
 #[must_use]
 pub fn violations(history: &History, writes: &[Write<'_>]) -> Vec<String> {
-    let terms = terms::terms(history);
+    let terms = leader_terms::terms(history);
     let lags = history.changes(Kind::Leader).next().is_some();
     let mut writes: Vec<_> = writes
         .iter()
@@ -28,7 +28,7 @@ pub fn violations(history: &History, writes: &[Write<'_>]) -> Vec<String> {
             found.push(format!("{write}: at no known revision"));
             continue;
         };
-        let Some(now) = terms::at(&terms, revision) else {
+        let Some(now) = leader_terms::at(&terms, revision) else {
             found.push(format!("{write} by {pod}: nobody leads yet"));
             continue;
         };
@@ -46,7 +46,7 @@ pub fn violations(history: &History, writes: &[Write<'_>]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::testing::Story;
+    use crate::oracle::sample_history::Story;
 
     fn found(story: &Story) -> usize {
         story.violations(violations).len()
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn the_leader_before_may_write_until_the_next_has() {
         let mut story = Story::led_by("a");
-        story.announce("b", 2);
+        story.publish_leader("b", 2);
         write(&mut story, "a");
         assert_eq!(found(&story), 0, "the API server may not have heard of it");
         write(&mut story, "b");
@@ -92,8 +92,8 @@ mod tests {
     #[test]
     fn a_leader_of_long_ago_may_not_write() {
         let mut story = Story::led_by("a");
-        story.announce("b", 2);
-        story.announce("c", 3);
+        story.publish_leader("b", 2);
+        story.publish_leader("c", 3);
         write(&mut story, "a");
         assert_eq!(found(&story), 1);
     }
@@ -101,9 +101,9 @@ mod tests {
     #[test]
     fn a_leader_that_leads_again_may_write() {
         let mut story = Story::led_by("a");
-        story.announce("b", 2);
+        story.publish_leader("b", 2);
         write(&mut story, "b");
-        story.announce("a", 3);
+        story.publish_leader("a", 3);
         write(&mut story, "a");
         assert_eq!(found(&story), 0);
     }
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn a_late_deletion_and_a_late_creation_are_writes_too() {
         let mut story = Story::led_by("a");
-        story.announce("b", 2);
+        story.publish_leader("b", 2);
         write(&mut story, "b");
         story.delete_copy();
         story.by_pod("a");
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn a_late_request_that_is_refused_is_in_order() {
         let mut story = Story::led_by("a");
-        story.announce("b", 2);
+        story.publish_leader("b", 2);
         write(&mut story, "b");
         story.refused_patch();
         story.by_pod("a");

@@ -9,7 +9,7 @@ use anyhow::ensure;
 use configmapsync::names;
 use futures::Stream;
 use futures::StreamExt as _;
-use harness::fault_proxy::Answer;
+use harness::fault_proxy::CannedResponse;
 use harness::fault_proxy::Direction;
 use harness::fault_proxy::Fault;
 use harness::fault_proxy::FaultProxy;
@@ -72,11 +72,11 @@ async fn a_fault_befalls_the_request_that_its_rule_says() -> Result<()> {
     ensure!(create("cut").await.is_err() && !exists("cut").await?);
     create("third").await?;
 
-    proxy.add(creates(Fault::LoseAnswer));
+    proxy.add(creates(Fault::LoseResponse));
     ensure!(create("lost").await.is_err() && exists("lost").await?);
-    proxy.add(creates(Fault::TruncateAnswer));
+    proxy.add(creates(Fault::TruncateResponse));
     ensure!(create("truncated").await.is_err() && exists("truncated").await?);
-    proxy.add(creates(Fault::Answer(Answer::failure(409))));
+    proxy.add(creates(Fault::Respond(CannedResponse::failure(409))));
     let error = format!("{:#}", create("conflict").await.err().context("no 409")?);
     ensure!(error.contains("409") && !exists("conflict").await?, "{error}");
     proxy.add(creates(Fault::Delay(Duration::from_millis(1))));

@@ -61,7 +61,7 @@ async fn tenants_cannot_change_fields_of_an_administrators_sync() -> Result<()> 
     let fixture = cluster.fixture();
     let admin = cluster.control_plane.client();
     let create = Attempt::create("create", syncs("tenant"), manifest("gift", &gift()));
-    ensure!(create.by(&admin).await?.passed());
+    ensure!(create.send_as(&admin).await?.is_allowed());
     fixture.wait_reason("tenant", "gift", "Synced", SOON).await?;
 
     let tenant = ("tenant", &tenant);

@@ -7,7 +7,7 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::names;
-use harness::audit_queries::by_operator;
+use harness::audit_queries::requests_by_operator;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
@@ -69,7 +69,7 @@ async fn only_our_finalizer_is_removed_in_any_order() -> Result<()> {
 async fn a_foreign_finalizer_may_be_removed_first() -> Result<()> {
     let cluster = OperatorCluster::start(1).await?;
     let fixture = cluster.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     fixture.patch_config_map("app", "shared", &finalizers(&[FOREIGN])).await?;
     fixture.patch_sync("central", "sync", &finalizers(&[names::FINALIZER, FOREIGN])).await?;
     fixture.delete_sync("central", "sync").await?;
@@ -94,7 +94,7 @@ async fn edits_while_deleting_change_no_copy() -> Result<()> {
     let mut cluster = OperatorCluster::start(1).await?;
     let fixture = cluster.fixture();
     fixture.create_namespaces(&["elsewhere"]).await?;
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     // `sync`, held by its copy, is edited while the operator runs; `other` while it is down.
     fixture.create_config_map("central", "other", &[("a", "1")]).await?;
     fixture.create_sync("central", "other", one_to_one("central", "other", "app")).await?;
@@ -153,7 +153,7 @@ async fn refused_events_block_no_deletion() -> Result<()> {
     until("an Event to be refused in the terminating namespace", SOON, || async {
         let events = cluster.audit().since(mark).await?;
         let recorded: Vec<_> =
-            by_operator(&events).filter(|it| it.resource() == "events").collect();
+            requests_by_operator(&events).filter(|it| it.resource() == "events").collect();
         let refused = recorded.iter().any(|event| event.response_status.code == 403);
         Ok(Seen::from_bool(refused, || testbed::audit::lines(&recorded)))
     })

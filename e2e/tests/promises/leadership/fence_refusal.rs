@@ -94,7 +94,7 @@ fn refused(events: &[Event]) -> Vec<&Event> {
 async fn a_refused_leader_exits_if_replaced_in_the_record() -> Result<()> {
     let mut cluster = OperatorCluster::start_with(1, short_lease()).await?;
     let fixture = cluster.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     edit_and_wait(&fixture, "2", SOON).await?;
     cluster.wait_fenced(true).await?;
     let leaders = Api::<ConfigMapSyncLeader>::namespaced(fixture.client(), OPERATOR);
@@ -132,7 +132,7 @@ async fn a_refused_leader_exits_if_replaced_in_the_record() -> Result<()> {
 async fn a_refused_leader_in_the_record_retries_then_reports() -> Result<()> {
     let mut cluster = OperatorCluster::start_with(1, short_lease()).await?;
     let fixture = cluster.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     cluster.wait_fenced(true).await?;
     let mark = cluster.audit().mark().await?;
     replace_fence(&cluster, "params.spec.podUID == 'none'").await?;

@@ -40,7 +40,7 @@ fn written_by<'a>(events: &'a [Event], pod: &str) -> Vec<&'a Event> {
 async fn sigterm_under_load_hands_over_without_late_writes() -> Result<()> {
     let mut cluster = OperatorCluster::start(3).await?;
     let fixture = cluster.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     let mark = cluster.audit().mark().await?;
     let load = tokio::spawn({
         let fixture = fixture.clone();

@@ -7,7 +7,7 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConfigMapSyncLeader;
-use harness::audit_queries::by_operator;
+use harness::audit_queries::requests_by_operator;
 use harness::fault_proxy::Fault;
 use harness::fault_proxy::FaultProxy;
 use harness::fault_proxy::Request;
@@ -55,7 +55,7 @@ async fn replace_leader(cluster: &mut OperatorCluster, value: &str) -> Result<()
 #[tokio::test]
 async fn leaders_publish_then_list_then_write() -> Result<()> {
     let mut cluster = OperatorCluster::start(3).await?;
-    cluster.fixture().one_copy(&[("a", "1")]).await?;
+    cluster.fixture().create_synced_copy(&[("a", "1")]).await?;
     replace_leader(&mut cluster, "2").await?;
     replace_leader(&mut cluster, "3").await?;
 
@@ -73,7 +73,7 @@ async fn leaders_publish_then_list_then_write() -> Result<()> {
         let pod = record.pod_uid();
         ensure!(spec["term"] == term && spec["podUID"] == pod, "{spec} of {pod}");
         let at = |found: &dyn Fn(&Event) -> bool| {
-            let mine = by_operator(&events).filter(|it| it.pod_uid() == pod);
+            let mine = requests_by_operator(&events).filter(|it| it.pod_uid() == pod);
             mine.enumerate().find(|(_, it)| found(it)).map(|(index, _)| index)
         };
         let published = at(&|it| it.resource() == "configmapsyncleaders" && it.is_write());
@@ -88,7 +88,7 @@ async fn leaders_publish_then_list_then_write() -> Result<()> {
                 "{resource}: published {published}, listed {listed}, written {written}"
             );
         }
-        let stale = by_operator(&events)
+        let stale = requests_by_operator(&events)
             .filter(|it| it.verb == "list" && it.request_uri.contains("resourceVersion="));
         let stale: Vec<_> = stale.collect();
         ensure!(stale.is_empty(), "lists that may be served from a cache:\n{}", lines(&stale));
@@ -99,14 +99,15 @@ async fn leaders_publish_then_list_then_write() -> Result<()> {
 #[tokio::test]
 async fn a_standby_reads_only_the_lease() -> Result<()> {
     let mut cluster = OperatorCluster::start(3).await?;
-    cluster.fixture().one_copy(&[("a", "1")]).await?;
+    cluster.fixture().create_synced_copy(&[("a", "1")]).await?;
     edit_and_wait(&cluster.fixture(), "2", SOON).await?;
     cluster.take_leader().await?;
     let events = cluster.audit().since(Mark::default()).await?;
     for standby in &cluster.replicas {
         let uid = &standby.pod().uid;
-        let requests: Vec<_> =
-            by_operator(&events).filter(|it| it.pod_uid() == uid && !it.is_dry_run()).collect();
+        let requests: Vec<_> = requests_by_operator(&events)
+            .filter(|it| it.pod_uid() == uid && !it.is_dry_run())
+            .collect();
         let others: Vec<_> =
             requests.iter().copied().filter(|it| it.resource() != "leases").collect();
         ensure!(others.is_empty(), "{}", lines(&others));
@@ -127,7 +128,7 @@ async fn without_the_kind_copies_are_written_and_it_is_logged() -> Result<()> {
     })
     .await?;
     cluster.add_replicas(1).await?;
-    cluster.fixture().one_copy(&[("a", "1")]).await?;
+    cluster.fixture().create_synced_copy(&[("a", "1")]).await?;
     let is_logged = |words: &str| {
         let logs = cluster.replicas[0].logs();
         logs.iter().any(|line| line.to_string().contains(words))
@@ -155,7 +156,7 @@ async fn a_late_response_about_the_record_keeps_the_lease() -> Result<()> {
     proxy.add(slow.resource("configmapsyncleaders"));
     let options = Options { server: Some(proxy.url()), ..Options::quick(9) };
     let replica = Replica::start(&cluster.control_plane, OPERATOR, &options).await?;
-    cluster.fixture().one_copy(&[("a", "1")]).await?;
+    cluster.fixture().create_synced_copy(&[("a", "1")]).await?;
     replica.process().expect_running().context("the leader lost the Lease")?;
 
     let requests = proxy.requests();
@@ -178,7 +179,7 @@ async fn a_late_response_about_the_record_keeps_the_lease() -> Result<()> {
 #[tokio::test]
 async fn a_leader_replaced_in_the_record_exits() -> Result<()> {
     let mut cluster = OperatorCluster::start_with(1, short_lease()).await?;
-    cluster.fixture().one_copy(&[("a", "1")]).await?;
+    cluster.fixture().create_synced_copy(&[("a", "1")]).await?;
     let before = leaders(&cluster).get(OPERATOR).await?.spec.term;
     let patch = Patch::Merge(json!({"spec": {"podUID": "another", "holder": "another"}}));
     leaders(&cluster).patch(OPERATOR, &PatchParams::default(), &patch).await?;

@@ -46,7 +46,7 @@ async fn set_patch_permission(fixture: &Fixture, granted: bool) -> Result<()> {
 async fn a_forbidden_lease_stops_the_leader_and_is_reported() -> Result<()> {
     let mut cluster = OperatorCluster::start_with(2, short_lease()).await?;
     let fixture = cluster.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     let leader = cluster.take_leader().await?;
     set_patch_permission(&fixture, false).await?;
     let exits = RENEW_DEADLINE + 2 * RETRY_PERIOD + Duration::from_secs(10);

@@ -109,7 +109,7 @@ async fn wait_holder_recorded(cluster: &OperatorCluster, mark: Mark) -> Result<(
 async fn after_any_change_of_the_lease_one_replica_leads() -> Result<()> {
     let begin = Mark::default();
     let mut cluster = OperatorCluster::start_with(2, short_lease()).await?;
-    cluster.fixture().one_copy(&[("a", "1")]).await?;
+    cluster.fixture().create_synced_copy(&[("a", "1")]).await?;
     let changes = [
         ("left without a holder", json!({"holderIdentity": null})),
         ("left without a duration", json!({"leaseDurationSeconds": null})),
@@ -139,7 +139,7 @@ async fn after_any_change_of_the_lease_one_replica_leads() -> Result<()> {
 async fn a_deleted_lease_is_created_after_its_duration() -> Result<()> {
     let begin = Mark::default();
     let mut cluster = OperatorCluster::start_with(2, short_lease()).await?;
-    cluster.fixture().one_copy(&[("a", "1")]).await?;
+    cluster.fixture().create_synced_copy(&[("a", "1")]).await?;
     let before = cluster.wait_leader().await?;
     delete(&cluster).await?;
     wait_recovery(&mut cluster, before, "deleted", "2").await?;
@@ -171,7 +171,7 @@ async fn a_deleted_lease_is_created_after_its_duration() -> Result<()> {
 #[tokio::test]
 async fn the_declared_lease_duration_is_awaited_up_to_a_minute() -> Result<()> {
     let mut cluster = OperatorCluster::start_with(1, short_lease()).await?;
-    cluster.fixture().one_copy(&[("a", "1")]).await?;
+    cluster.fixture().create_synced_copy(&[("a", "1")]).await?;
     let (declared, capped) = quick_or_full((12, 12), (1_000_000, 60));
     let mark = cluster.audit().mark().await?;
     patch(&cluster, &json!({"holderIdentity": "another", "leaseDurationSeconds": declared}))

@@ -78,7 +78,7 @@ async fn two_api_servers_agree_on_the_leader() -> Result<()> {
     cluster.add(&Options::quick(LEASE)).await?;
     ensure!(cluster.leader().await? == 0);
     let authority = cluster.operator.control_plane.authority();
-    let proxy = FaultProxy::before(second.server(), authority)?;
+    let proxy = FaultProxy::start_for(second.server(), authority)?;
     cluster.add_behind(proxy, &Options::quick(LEASE)).await?;
     cluster.start_edits().await?;
 
@@ -100,7 +100,7 @@ async fn two_api_servers_agree_on_the_leader() -> Result<()> {
         cluster.operator.restart_ended().await?;
     }
     cluster.stop_edits().await?;
-    oracle::live::converged(&recorder, CONVERGED).await?;
+    oracle::liveness::converged(&recorder, CONVERGED).await?;
     let history = recorder.history().await?;
     let mut events = cluster.operator.audit().since(first_mark).await?;
     events.extend(second.audit().since(second_mark).await?);

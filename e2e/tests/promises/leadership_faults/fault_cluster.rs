@@ -16,9 +16,9 @@ use harness::oracle;
 use harness::oracle::History;
 use harness::oracle::Kind;
 use harness::oracle::Recorder;
-use harness::oracle::live;
-use harness::oracle::live::Handover;
-use harness::oracle::terms;
+use harness::oracle::leader_terms;
+use harness::oracle::liveness;
+use harness::oracle::liveness::Handover;
 use harness::replica;
 use harness::replica::Options;
 use harness::replica::Replica;
@@ -74,7 +74,7 @@ impl FaultCluster {
 
     /// Starts a cluster without replicas and edits.
     pub async fn without_replicas() -> Result<Self> {
-        replica::built().await?;
+        replica::operator_binary().await?;
         let operator = OperatorCluster::start(0).await?;
         let recorder = Recorder::start(operator.fixture().client()).await?;
         let mark = operator.audit().mark().await?;
@@ -129,7 +129,7 @@ impl FaultCluster {
 
     /// Waits until another replica than `index` writes copies. Returns its index.
     pub async fn wait_takeover(&self, index: usize, deadline: Duration) -> Result<usize> {
-        self.operator.wait_follower(index, deadline).await
+        self.operator.wait_next_writer(index, deadline).await
     }
 
     /// Waits until a replica exits with code 1, as it does when it has lost the lead.
@@ -161,7 +161,7 @@ impl FaultCluster {
     /// Stops the edits, waits until all copies are in sync, and runs the oracles.
     pub async fn finish(&mut self) -> Result<Outcome> {
         self.stop_edits().await?;
-        live::converged(&self.recorder, CONVERGED).await?;
+        liveness::converged(&self.recorder, CONVERGED).await?;
         self.judge().await
     }
 
@@ -184,7 +184,7 @@ impl FaultCluster {
 impl Outcome {
     /// The only handover. Fails unless there was exactly one.
     pub fn handover(&self) -> Result<Handover> {
-        let handovers = live::handovers(&self.events);
+        let handovers = liveness::handovers(&self.events);
         ensure!(handovers.len() == 1, "{handovers:#?}");
         handovers.into_iter().next().context("no handover")
     }
@@ -205,7 +205,7 @@ impl Outcome {
 
     /// Fails unless the Lease had the same holder all the time.
     pub fn ensure_no_transition(&self) -> Result<()> {
-        let transitions = terms::transitions(&self.history);
+        let transitions = leader_terms::transitions(&self.history);
         ensure!(transitions == 0, "the holder of the Lease changed {transitions} times");
         Ok(())
     }

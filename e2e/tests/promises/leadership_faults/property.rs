@@ -20,8 +20,8 @@ use anyhow::ensure;
 use futures::StreamExt as _;
 use futures::TryStreamExt as _;
 use futures::stream;
-use harness::oracle::live;
-use harness::oracle::terms;
+use harness::oracle::leader_terms;
+use harness::oracle::liveness;
 use harness::replica;
 use harness::replica::Options;
 
@@ -66,7 +66,7 @@ async fn run(seed: u64, protection: Protection, until: impl Fn(usize) -> bool) -
     let mut options = Options::quick(LEASE);
     options.arguments.push("--sweep-period=2s".to_owned());
     if protection == Protection::BareCrate {
-        options.binary = Some(replica::built_careless().await?.to_owned());
+        options.binary = Some(replica::unprotected_binary().await?.to_owned());
     }
     let mut cluster = FaultCluster::start(REPLICAS, &options).await?;
     match protection {
@@ -99,8 +99,9 @@ impl Run {
         let found = &outcome.violations;
         ensure!(found.is_empty(), "{}\n{}\n{failed:?}", again(), found.join("\n"));
         failed.with_context(again)?;
-        let terms = terms::terms(&outcome.history).len();
-        let longest = live::handovers(&outcome.events).iter().map(live::Handover::gap).max();
+        let terms = leader_terms::terms(&outcome.history).len();
+        let longest =
+            liveness::handovers(&outcome.events).iter().map(liveness::Handover::gap).max();
         eprintln!(
             "seed {seed}: {forced} failovers, {terms} terms without overlap; at most {:.1} s without \
              a write",

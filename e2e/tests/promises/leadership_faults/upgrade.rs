@@ -23,8 +23,8 @@ use harness::fixture::one_to_one;
 use harness::load;
 use harness::oracle;
 use harness::oracle::Kind;
-use harness::oracle::live;
-use harness::oracle::live::Handover;
+use harness::oracle::liveness;
+use harness::oracle::liveness::Handover;
 use harness::replica;
 use harness::replica::Options;
 use kube::Api;
@@ -128,7 +128,7 @@ async fn find_authority(cluster: &FaultCluster) -> Result<Authority> {
     }
     ensure!(env::var_os(PREVIOUS).is_some(), "this version published no leader record");
     // With a record, the removal of the fence can be observed.
-    replica::announce(&cluster.operator.control_plane, "none", 1).await?;
+    replica::publish_leader_record(&cluster.operator.control_plane, "none", 1).await?;
     cluster.remove_fence().await?;
     Ok(Authority::Lease)
 }
@@ -189,9 +189,9 @@ fn ensure_outcome(authority: Authority, outcome: Outcome) -> Result<()> {
             oracle::ensure_all(&history.only(|it| it.kind != Kind::Leader), &events)?;
         }
     }
-    let handovers = live::handovers(&events);
+    let handovers = liveness::handovers(&events);
     ensure!(handovers.len() >= 2, "expected at least two handovers: {handovers:?}");
-    let late = live::late(&handovers, MAX_GAP);
+    let late = liveness::late_handovers(&handovers, MAX_GAP);
     ensure!(late.is_empty(), "{}", late.join("\n"));
     let longest = handovers.iter().map(Handover::gap).max().unwrap_or_default();
     eprintln!(

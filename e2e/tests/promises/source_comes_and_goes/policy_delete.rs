@@ -4,7 +4,7 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::SourceDeletionPolicy;
-use harness::audit_queries::by_operator;
+use harness::audit_queries::requests_by_operator;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
@@ -38,8 +38,9 @@ fn ensure_looked_first(events: &[Event]) -> Result<()> {
         event.verb == "get" && of_source && event.response_status.code == 404
     };
     let asked = &delete.request_received_timestamp.0;
-    let looked = by_operator(events).filter(is_look).any(|event| event.stage_timestamp.0 < *asked);
-    let all: Vec<_> = by_operator(events).collect();
+    let looked =
+        requests_by_operator(events).filter(is_look).any(|event| event.stage_timestamp.0 < *asked);
+    let all: Vec<_> = requests_by_operator(events).collect();
     ensure!(looked, "no live look at the source before the deletion:\n{}", lines(&all));
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use anyhow::ensure;
-use harness::attempt::Answer;
 use harness::attempt::Attempt;
+use harness::attempt::AttemptResult;
 use kube::Client;
 
 /// The expected response.
@@ -35,10 +35,10 @@ impl AttemptTable {
         (who, client): (&str, &Client),
         attempt: &Attempt,
         expected: Expected<'_>,
-    ) -> Result<Answer> {
-        let response = attempt.by(client).await?;
+    ) -> Result<AttemptResult> {
+        let response = attempt.send_as(client).await?;
         let as_expected = match expected {
-            Passes => response.passed(),
+            Passes => response.is_allowed(),
             RefusedBy(policy) => response.is_refused_by(policy),
             Code(code) => response.code == code && !response.message.contains("AdmissionPolicy"),
         };

@@ -12,7 +12,7 @@ use configmapsync::names;
 use futures::StreamExt as _;
 use futures::TryStreamExt as _;
 use futures::stream;
-use harness::cli::Ended;
+use harness::cli::CommandResult;
 use harness::cli::configmapsync;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
@@ -40,17 +40,17 @@ pub const HELD: &str = "example.test/held";
 const CONCURRENT: usize = 16;
 
 /// Runs `uninstall` as an administrator, where nobody can be asked.
-pub async fn uninstall(world: &OperatorCluster, arguments: &[&str]) -> Result<Ended> {
+pub async fn uninstall(world: &OperatorCluster, arguments: &[&str]) -> Result<CommandResult> {
     let arguments = [&["uninstall"], arguments].concat();
     configmapsync(world.control_plane.kubeconfig(), &arguments).await
 }
 
 /// A command that is still running.
-pub struct Running(JoinHandle<Result<Ended>>);
+pub struct Running(JoinHandle<Result<CommandResult>>);
 
 /// Starts `uninstall`, and goes on.
 pub async fn in_background(world: &OperatorCluster, arguments: &[&str]) -> Result<Running> {
-    harness::replica::built().await?;
+    harness::replica::operator_binary().await?;
     let kubeconfig = world.control_plane.kubeconfig().to_owned();
     let arguments = [&["uninstall"], arguments].concat();
     let arguments: Vec<_> = arguments.into_iter().map(ToOwned::to_owned).collect();
@@ -62,7 +62,7 @@ pub async fn in_background(world: &OperatorCluster, arguments: &[&str]) -> Resul
 
 impl Running {
     /// Waits until it has ended.
-    pub async fn ended(self) -> Result<Ended> {
+    pub async fn ended(self) -> Result<CommandResult> {
         self.0.await.context("waiting for uninstall")?
     }
 }

@@ -24,7 +24,7 @@ use crate::support::orphan_collection::untouched;
 async fn without_the_kind_nothing_is_swept_and_with_it_all_goes_on() -> Result<()> {
     let world = OperatorCluster::start_with(1, impatient("1s")).await?;
     let fixture = world.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     let definitions: Api<CustomResourceDefinition> = Api::all(fixture.client());
     let name = names::CUSTOM_RESOURCE_DEFINITION;
     definitions.delete(name, &DeleteParams::default()).await.context("deleting the CRD")?;

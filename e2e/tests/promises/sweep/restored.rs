@@ -29,7 +29,7 @@ async fn taken_over(fixture: &Fixture, before: &ConfigMap) -> Result<()> {
 async fn a_copy_restored_long_before_its_sync_is_taken_over() -> Result<()> {
     let world = OperatorCluster::start_with(1, impatient("10m")).await?;
     let fixture = world.fixture();
-    fixture.one_copy(&[("a", "1")]).await?;
+    fixture.create_synced_copy(&[("a", "1")]).await?;
     let lost = fixture.sync("central", "sync").await?.context("the sync is there")?;
     let lost = lost.metadata.uid.context("with a uid")?;
     fixture.delete_sync("central", "sync").await?;

@@ -17,7 +17,7 @@ const IDENTITY: [&str; 7] = ["run", "--namespace", "a", "--pod-name", "b", "--po
 /// Runs the operator to its end: its exit code, and all that it wrote.
 async fn outcome(folder: &RunFolder, arguments: &[&str]) -> Result<(Option<i32>, String)> {
     let log = folder.path().join(format!("{:016x}.log", fastrand::u64(..)));
-    let program = Program::new(replica::built().await?, &log).arguments(arguments);
+    let program = Program::new(replica::operator_binary().await?, &log).arguments(arguments);
     let status = program.start()?.wait_exit(SHORT).await?;
     Ok((status.code(), fs::read_to_string(&log)?))
 }

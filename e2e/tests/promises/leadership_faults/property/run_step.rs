@@ -35,7 +35,7 @@ impl Step {
         let late_create = self.inject_side_fault(cluster, leader, number, &hold).await?;
         self.inject_leader_fault(cluster, leader, &hold)?;
         if self.freed {
-            cluster.fixture().take_lease("").await?;
+            cluster.fixture().set_lease_holder("").await?;
         }
         cluster.wait_takeover(leader, TAKEOVER).await?;
         if let Some(late_create) = late_create {
@@ -94,7 +94,7 @@ impl Step {
             }
             SideFault::LostResponses => {
                 let is_write = |it: &Request| it.is_mutating() && !it.is_lease();
-                let rule = Rule::new(Fault::LoseAnswer).when(is_write).times(LOST);
+                let rule = Rule::new(Fault::LoseResponse).when(is_write).times(LOST);
                 cluster.proxies[leader].add(rule);
             }
             SideFault::BrokenConnections => cluster.proxies[standby].break_connections(),

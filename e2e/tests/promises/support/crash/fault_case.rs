@@ -25,7 +25,7 @@ pub struct Plain {
 pub enum Blow {
     KillBefore,
     KillAfter,
-    LoseAnswer,
+    LoseResponse,
     Freeze,
 }
 
@@ -50,7 +50,7 @@ pub struct Which {
 
 /// All of them.
 pub fn all(plain: &Plain) -> Vec<Case> {
-    let blows = [Blow::KillBefore, Blow::KillAfter, Blow::LoseAnswer, Blow::Freeze];
+    let blows = [Blow::KillBefore, Blow::KillAfter, Blow::LoseResponse, Blow::Freeze];
     let requests = (0..plain.requests.len()).flat_map(|n| {
         let which = Which::of(plain, n);
         blows.map(|blow| Case::Request { which: which.clone(), blow })
@@ -101,7 +101,7 @@ impl fmt::Display for Blow {
         f.write_str(match self {
             Self::KillBefore => "killed before it was sent",
             Self::KillAfter => "killed after it was committed",
-            Self::LoseAnswer => "answer lost",
+            Self::LoseResponse => "answer lost",
             Self::Freeze => "frozen until another has done it",
         })
     }

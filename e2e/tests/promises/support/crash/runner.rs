@@ -70,7 +70,7 @@ pub enum Struck {
 
 impl Runner {
     pub async fn start() -> Result<Self> {
-        harness::replica::built().await?;
+        harness::replica::operator_binary().await?;
         let mut world = OperatorCluster::start(0).await?;
         let proxy = FaultProxy::start(&world.control_plane)?;
         let arguments = ["--leader-election-retry-period=500ms".to_owned()].to_vec();
@@ -197,7 +197,7 @@ impl Runner {
             hold.release();
             return Ok(false);
         };
-        if blow != Blow::LoseAnswer {
+        if blow != Blow::LoseResponse {
             self.world.replicas[leader].process().kill()?;
             self.free_lease().await?;
         }

@@ -167,7 +167,7 @@ impl RunNamespaces {
     }
 
     /// Source, sync and copy, in order.
-    pub async fn one_copy(&self) -> Result<()> {
+    pub async fn create_synced_copy(&self) -> Result<()> {
         self.create_namespaces(&["central", "app", "elsewhere"]).await?;
         self.create_config_map("central", "shared", "1").await?;
         self.create_sync(self.spec()).await?;
@@ -175,10 +175,10 @@ impl RunNamespaces {
         self.wait_next_second().await
     }
 
-    /// As [`Place::one_copy`], with a sync that does nothing: so the operator makes the same of
+    /// As [`Place::create_synced_copy`], with a sync that does nothing: so the operator makes the same of
     /// two changes, in however many looks it comes to know of them.
     pub async fn one_suspended_copy(&self) -> Result<()> {
-        self.one_copy().await?;
+        self.create_synced_copy().await?;
         self.patch_sync(&json!({"spec": {"suspend": true}})).await?;
         let namespace = self.namespace("central");
         self.fixture.wait_reason(&namespace, "sync", "Suspended", SOON).await?;

@@ -42,7 +42,7 @@ impl Scenario for Update {
     }
 
     async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
-        place.one_copy().await
+        place.create_synced_copy().await
     }
 
     async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
@@ -66,7 +66,7 @@ impl Scenario for Drift {
     }
 
     async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
-        place.one_copy().await
+        place.create_synced_copy().await
     }
 
     async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
@@ -90,7 +90,7 @@ impl Scenario for Move {
     }
 
     async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
-        place.one_copy().await
+        place.create_synced_copy().await
     }
 
     async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
@@ -114,7 +114,7 @@ impl Scenario for Delete {
     }
 
     async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
-        place.one_copy().await
+        place.create_synced_copy().await
     }
 
     async fn trigger(&self, place: &RunNamespaces) -> Result<()> {

@@ -34,17 +34,17 @@ struct Target {
 }
 
 /// The operator, built from this checkout: once per process, and only what has changed.
-pub async fn built() -> Result<&'static Path> {
+pub async fn operator_binary() -> Result<&'static Path> {
     built_program(OPERATOR).await
 }
 
-/// The operator of [`crate::careless`], built as [`built`] builds the other.
-pub async fn built_careless() -> Result<&'static Path> {
-    built_program("careless").await
+/// The operator of [`crate::unprotected`], built as [`operator_binary`] builds the other.
+pub async fn unprotected_binary() -> Result<&'static Path> {
+    built_program("unprotected").await
 }
 
 /// The operator, built from this checkout with a cargo profile: only what has changed.
-pub async fn build(profile: &str) -> Result<PathBuf> {
+pub async fn build_operator(profile: &str) -> Result<PathBuf> {
     Ok(program(&build_all(profile).await?, OPERATOR)?.to_owned())
 }
 

@@ -1,14 +1,14 @@
-//! The careless operator, as a program.
+//! The unprotected operator, as a program.
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use harness::careless;
-use harness::careless::Flags;
+use harness::unprotected;
+use harness::unprotected::Flags;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match careless::run(Flags::parse()).await {
+    match unprotected::run(Flags::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");

@@ -11,10 +11,10 @@ use kube::core::SelectorExt as _;
 use serde_json::Value;
 use testbed::accounts::OPERATOR;
 
+use crate::oracle::copy_identity::annotation;
 use crate::oracle::history::Change;
 use crate::oracle::history::History;
 use crate::oracle::history::Kind;
-use crate::oracle::markers::annotation;
 
 /// Namespaces that a selector never reaches.
 const PROTECTED: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", OPERATOR];

@@ -3,12 +3,12 @@
 use configmapsync::names;
 use serde_json::Value;
 
+use crate::oracle::accepted_write::Write;
+use crate::oracle::copy_identity::Identity;
+use crate::oracle::copy_identity::is_created;
+use crate::oracle::copy_identity::label;
 use crate::oracle::history::History;
 use crate::oracle::history::Kind;
-use crate::oracle::markers::Identity;
-use crate::oracle::markers::is_created;
-use crate::oracle::markers::label;
-use crate::oracle::write::Write;
 
 /// The writes that changed or deleted what was not ours to change or delete.
 #[must_use]
@@ -95,8 +95,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::oracle::testing::Story;
-    use crate::oracle::testing::strip_identity;
+    use crate::oracle::sample_history::Story;
+    use crate::oracle::sample_history::strip_identity;
 
     #[test]
     fn ours_may_be_changed_and_deleted() {

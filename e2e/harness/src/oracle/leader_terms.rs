@@ -65,7 +65,7 @@ fn pod(change: &Change, holder: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::testing::Story;
+    use crate::oracle::sample_history::Story;
 
     #[test]
     fn a_renewal_begins_no_term() {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::fault_proxy::hold::Hold;
-use crate::fault_proxy::request::Request;
+use crate::fault_proxy::observed_request::Request;
 
 /// What befalls a request.
 #[derive(Clone, Debug)]
@@ -15,13 +15,13 @@ pub enum Fault {
     /// The connection is closed, and the API server never sees the request.
     Cut,
     /// The API server answers; then the connection is closed, and the answer is lost.
-    LoseAnswer,
+    LoseResponse,
     /// The API server answers, and half of what it sent arrives, as if that were all.
-    TruncateAnswer,
+    TruncateResponse,
     /// It reaches the API server later.
     Delay(Duration),
     /// This is answered, and the API server never sees the request.
-    Answer(Answer),
+    Respond(CannedResponse),
     /// It waits before the API server has seen it.
     HoldBefore(Hold),
     /// It waits after the API server has answered.
@@ -30,7 +30,7 @@ pub enum Fault {
 
 /// An answer that does not come from the API server.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct CannedResponse {
     /// The HTTP status.
     pub status: u16,
     /// The header `Retry-After`, in seconds.
@@ -55,17 +55,17 @@ impl Fault {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Cut => "cut before it was sent",
-            Self::LoseAnswer => "answer lost",
-            Self::TruncateAnswer => "answer truncated",
+            Self::LoseResponse => "answer lost",
+            Self::TruncateResponse => "answer truncated",
             Self::Delay(_) => "delayed",
-            Self::Answer(_) => "answered by the proxy",
+            Self::Respond(_) => "answered by the proxy",
             Self::HoldBefore(_) => "held before it was sent",
             Self::HoldAfter(_) => "held after it was answered",
         }
     }
 }
 
-impl Answer {
+impl CannedResponse {
     /// A failure as the API server words it: 409 `Conflict`, 429 `TooManyRequests`, 500, 503, 504.
     #[must_use]
     pub fn failure(status: u16) -> Self {

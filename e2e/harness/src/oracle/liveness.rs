@@ -11,8 +11,8 @@ use testbed::wait::until_every;
 use crate::audit_queries::writes_by_operator;
 use crate::oracle::history::History;
 use crate::oracle::history::Kind;
-use crate::oracle::no_orphan;
-use crate::oracle::none_lost;
+use crate::oracle::no_copy_lost;
+use crate::oracle::no_orphans;
 use crate::oracle::recorder::Recorder;
 
 /// How long to rest between two looks at a whole history.
@@ -60,8 +60,8 @@ pub async fn converged(recorder: &Recorder, deadline: Duration) -> Result<()> {
             Err(error) => return Ok(Seen::NotYet(format!("{error:#}"))),
         };
         let mut wrong = violations(&history);
-        wrong.extend(none_lost::violations(&history, &[]));
-        wrong.extend(no_orphan::violations(&history));
+        wrong.extend(no_copy_lost::violations(&history, &[]));
+        wrong.extend(no_orphans::violations(&history));
         Ok(Seen::from_bool(wrong.is_empty(), || wrong.join("\n")))
     })
     .await
@@ -87,7 +87,7 @@ pub fn handovers(events: &[Event]) -> Vec<Handover> {
 /// The handovers that took longer than `limit`; they tell something where there is always
 /// something to write.
 #[must_use]
-pub fn late(handovers: &[Handover], limit: Duration) -> Vec<String> {
+pub fn late_handovers(handovers: &[Handover], limit: Duration) -> Vec<String> {
     let late = handovers.iter().filter(|handover| handover.gap() > limit);
     late.map(|it| {
         let Handover { from, to, .. } = it;
@@ -109,7 +109,7 @@ impl Handover {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::testing::Story;
+    use crate::oracle::sample_history::Story;
 
     #[test]
     fn a_sync_that_does_not_get_ready_is_late() {
@@ -143,7 +143,7 @@ mod tests {
         let handovers = handovers(&story.events);
         let gaps: Vec<_> = handovers.iter().map(|it| it.gap().as_secs()).collect();
         assert_eq!(gaps, [3, 0]);
-        assert_eq!(late(&handovers, Duration::from_secs(3)).len(), 0);
-        assert_eq!(late(&handovers, Duration::from_secs(2)).len(), 1);
+        assert_eq!(late_handovers(&handovers, Duration::from_secs(3)).len(), 0);
+        assert_eq!(late_handovers(&handovers, Duration::from_secs(2)).len(), 1);
     }
 }

@@ -1,8 +1,8 @@
 //! O3: every marked copy has a living sync.
 
+use crate::oracle::copy_identity::Identity;
 use crate::oracle::history::History;
 use crate::oracle::history::Kind;
-use crate::oracle::markers::Identity;
 
 /// The marked copies at the end of the history whose sync is dead, or has another name than they
 /// say.
@@ -24,7 +24,7 @@ pub fn violations(history: &History) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::testing::Story;
+    use crate::oracle::sample_history::Story;
 
     #[test]
     fn a_copy_that_outlives_its_sync_is_an_orphan() {

@@ -10,11 +10,11 @@ use testbed::accounts::OPERATOR;
 use testbed::accounts::OPERATOR_USER;
 use testbed::audit::Event;
 
+use crate::oracle::accepted_write;
+use crate::oracle::accepted_write::Write;
 use crate::oracle::history::Change;
 use crate::oracle::history::History;
 use crate::oracle::history::Kind;
-use crate::oracle::write;
-use crate::oracle::write::Write;
 
 /// A history as it is written.
 #[derive(Default)]
@@ -60,14 +60,14 @@ impl Story {
     /// As [`Story::with_copy`], made by a leader that is announced.
     pub fn led_by(pod: &str) -> Self {
         let mut story = Self::default();
-        story.announce(pod, 1);
+        story.publish_leader(pod, 1);
         story.begin();
         story.by_pod(pod);
         story
     }
 
     /// Another pod leads from now on.
-    pub fn announce(&mut self, pod: &str, term: u64) {
+    pub fn publish_leader(&mut self, pod: &str, term: u64) {
         let spec = json!({"podUID": pod, "holder": format!("{term}_{pod}"), "term": term});
         let leader = json!({"metadata": {"uid": "leader"}, "spec": spec});
         self.put(Kind::Leader, &leadership_at(), leader);
@@ -209,7 +209,7 @@ impl Story {
         oracle: impl Fn(&History, &[Write<'_>]) -> Vec<String>,
     ) -> Vec<String> {
         let history = self.history();
-        oracle(&history, &write::successes(&history, &self.events))
+        oracle(&history, &accepted_write::successes(&history, &self.events))
     }
 
     fn edit(&mut self, kind: Kind, at: &NamespacedName, edit: impl Fn(&mut Value)) {

@@ -110,7 +110,11 @@ async fn token(client: Client, pod: Option<(&str, &str)>) -> Result<String> {
 }
 
 /// Announces a pod as the leader, as it does itself when it has won.
-pub async fn announce(control_plane: &ControlPlane, pod_uid: &str, term: i64) -> Result<()> {
+pub async fn publish_leader_record(
+    control_plane: &ControlPlane,
+    pod_uid: &str,
+    term: i64,
+) -> Result<()> {
     let object = json!({
         "apiVersion": "apps.nishaf.info/v1",
         "kind": "ConfigMapSyncLeader",

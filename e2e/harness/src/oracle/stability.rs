@@ -7,8 +7,8 @@ use testbed::audit::Event;
 use testbed::audit::lines;
 
 use crate::audit_queries::writes_by_operator;
+use crate::oracle::accepted_write::Write;
 use crate::oracle::history::History;
-use crate::oracle::write::Write;
 
 /// The writes that left the object as it was, but for its version and who manages its fields.
 #[must_use]
@@ -43,7 +43,7 @@ fn content(object: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::testing::Story;
+    use crate::oracle::sample_history::Story;
 
     #[test]
     fn a_patch_that_answers_the_version_it_was_sent_with_changed_nothing() {

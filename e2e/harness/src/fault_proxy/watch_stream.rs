@@ -14,9 +14,9 @@ use hyper::body::Frame;
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
-use crate::fault_proxy::body::Body;
-use crate::fault_proxy::shared::Shared;
-use crate::fault_proxy::watches::Treatment;
+use crate::fault_proxy::proxy_state::Shared;
+use crate::fault_proxy::response_body::Body;
+use crate::fault_proxy::watch_control::Treatment;
 
 type Sender = mpsc::Sender<Result<Frame<Bytes>, Error>>;
 

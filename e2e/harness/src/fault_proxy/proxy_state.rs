@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 
+use crate::fault_proxy::fault_rule::Fault;
+use crate::fault_proxy::fault_rule::Rule;
 use crate::fault_proxy::lock::lock;
-use crate::fault_proxy::request::Request;
-use crate::fault_proxy::rule::Fault;
-use crate::fault_proxy::rule::Rule;
-use crate::fault_proxy::watches::Watches;
-use crate::fault_proxy::wire::Wires;
+use crate::fault_proxy::network::Wires;
+use crate::fault_proxy::observed_request::Request;
+use crate::fault_proxy::watch_control::Watches;
 
 /// What the test and the connections both know.
 #[derive(Default)]

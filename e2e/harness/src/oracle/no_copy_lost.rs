@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use crate::oracle::desired;
+use crate::oracle::accepted_write::Write;
+use crate::oracle::copy_identity::Identity;
+use crate::oracle::desired_copies;
 use crate::oracle::history::Change;
 use crate::oracle::history::History;
 use crate::oracle::history::Kind;
-use crate::oracle::markers::Identity;
-use crate::oracle::write::Write;
 
 /// The copies that are missing or wrong at the end of the history, and those that the operator
 /// deleted although they were wanted, or before there was another.
@@ -22,21 +22,21 @@ fn unequal(history: &History) -> Vec<String> {
     let end = history.end();
     let mut found = Vec::new();
     for sync in history.present(Kind::Sync, end) {
-        if !is_ready(&sync.object) || desired::wants_nothing(history, &sync.object, end) {
+        if !is_ready(&sync.object) || desired_copies::wants_nothing(history, &sync.object, end) {
             continue;
         }
-        let at = desired::source(&sync.object);
+        let at = desired_copies::source(&sync.object);
         let Some(source) = history.at(Kind::ConfigMap, &at, end) else {
             found.push(format!("{} is Ready, and its source {at} is not there", sync.at));
             continue;
         };
-        let wanted = desired::content(&sync.object, source);
-        for at in desired::destinations(history, &sync.object, end) {
+        let wanted = desired_copies::content(&sync.object, source);
+        for at in desired_copies::destinations(history, &sync.object, end) {
             let copy = history.at(Kind::ConfigMap, &at, end);
             let ours = copy.filter(|copy| is_of(copy, &at, sync));
             match ours {
                 None => found.push(format!("{} is Ready, and has no copy at {at}", sync.at)),
-                Some(copy) if desired::contents(copy) != wanted => {
+                Some(copy) if desired_copies::contents(copy) != wanted => {
                     found.push(format!("{} is Ready, and its copy at {at} differs", sync.at));
                 }
                 Some(_) => {}
@@ -52,10 +52,10 @@ fn too_early(history: &History, write: &Write<'_>) -> Option<String> {
     let copy = history.before(Kind::ConfigMap, &write.at, revision)?;
     let identity = Identity::of(copy, &write.at)?;
     let sync = history.sync(&identity.uid, revision)?;
-    if desired::wants_nothing(history, &sync.object, revision) {
+    if desired_copies::wants_nothing(history, &sync.object, revision) {
         return None;
     }
-    let wanted = desired::destinations(history, &sync.object, revision);
+    let wanted = desired_copies::destinations(history, &sync.object, revision);
     if wanted.contains(&write.at) {
         let replaced = copy["immutable"] == true && !is_equal(history, sync, copy, revision);
         return (!replaced).then(|| format!("{write}: {} wants it", sync.at));
@@ -72,9 +72,9 @@ fn too_early(history: &History, write: &Write<'_>) -> Option<String> {
 
 /// Whether an immutable copy is as it should be, so that there is no need to replace it.
 fn is_equal(history: &History, sync: &Change, copy: &Value, revision: u64) -> bool {
-    let source = history.at(Kind::ConfigMap, &desired::source(&sync.object), revision);
+    let source = history.at(Kind::ConfigMap, &desired_copies::source(&sync.object), revision);
     source.is_none_or(|source| {
-        desired::contents(copy) == desired::content(&sync.object, source)
+        desired_copies::contents(copy) == desired_copies::content(&sync.object, source)
             && source["immutable"] == true
     })
 }
@@ -98,7 +98,7 @@ fn is_ready(sync: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::testing::Story;
+    use crate::oracle::sample_history::Story;
 
     #[test]
     fn a_sync_that_is_ready_has_its_copy_and_it_is_equal() {
