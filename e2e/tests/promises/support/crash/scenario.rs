@@ -177,8 +177,8 @@ impl RunNamespaces {
         self.wait_next_second().await
     }
 
-    /// As [`RunNamespaces::create_synced_copy`], with a suspended ConfigMapSync: whether the operator
-    /// observes two changes together or one by one, it reacts in the same way.
+    /// As [`RunNamespaces::create_synced_copy`], with a suspended ConfigMapSync: whether the
+    /// operator observes two changes together or one by one, it reacts in the same way.
     pub async fn one_suspended_copy(&self) -> Result<()> {
         self.create_synced_copy().await?;
         self.patch_sync(&json!({"spec": {"suspend": true}})).await?;
