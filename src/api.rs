@@ -8,11 +8,8 @@
 //! violation in a field that has not changed, but never an error such as a missing field. That is
 //! why the rules use `has` even for required fields.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
-use kube::ResourceExt as _;
-
 mod config_map_sync;
+mod installed_definition;
 pub mod leader;
 pub mod namespaced_name;
 mod stored;
@@ -31,21 +28,3 @@ pub use config_map_sync::custom_resource_definition;
 pub use leader::ConfigMapSyncLeader;
 pub use leader::ConfigMapSyncLeaderSpec;
 pub use stored::StoredConfigMapSync;
-
-/// Adapts a generated definition for installation.
-///
-/// No field is nullable, so that the API server prunes a `null` instead of storing it. Helm keeps the
-/// definition on uninstall, because deleting it would delete all objects of the kind.
-fn as_installed(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {
-    definition.annotations_mut().insert("helm.sh/resource-policy".to_owned(), "keep".to_owned());
-    for version in &mut definition.spec.versions {
-        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
-        schema.map(without_nulls);
-    }
-    definition
-}
-
-fn without_nulls(schema: &mut JSONSchemaProps) {
-    schema.nullable = None;
-    schema.properties.iter_mut().flatten().for_each(|(_, property)| without_nulls(property));
-}

@@ -15,8 +15,8 @@ mod uninstall;
 
 pub use check::check;
 pub use error::Error;
+pub use error::InputError;
 pub use exit::Exit;
-pub use plan::InputError;
 pub use plan::plan;
 pub use sweep::sweep;
 pub use terminal::print;

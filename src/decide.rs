@@ -28,6 +28,7 @@ pub mod desired;
 pub mod destinations;
 pub mod drift;
 pub mod excerpt;
+mod failure;
 pub mod markers;
 pub mod observed;
 pub mod orphans;
@@ -48,6 +49,7 @@ pub use content::Content;
 pub use content::ContentHash;
 pub use desired::Desired;
 pub use desired::desired;
+pub use failure::Failure;
 pub use markers::Markers;
 pub use observed::Observed;
 pub use ownership::Ownership;
@@ -59,23 +61,3 @@ pub use reads::RequiredReads;
 pub use reads::required_reads;
 pub use retire::retire;
 pub use status::status;
-
-use crate::decide::reason::Reason;
-
-/// A reason and a message, as a status reports them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The machine-readable reason.
-    pub reason: Reason,
-    /// What is wrong, on which object, and what to do. Never contains a value of a `ConfigMap`.
-    pub message: String,
-}
-
-// === impl Failure ===
-
-impl Failure {
-    /// Combines a reason and a message.
-    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
-    }
-}

@@ -24,124 +24,14 @@ mod bounds;
 mod consent;
 mod fence;
 mod marks;
-
-use k8s_openapi::api::admissionregistration::v1::MatchCondition;
-use k8s_openapi::api::admissionregistration::v1::MatchResources;
-use k8s_openapi::api::admissionregistration::v1::NamedRuleWithOperations;
-use k8s_openapi::api::admissionregistration::v1::ParamRef;
-use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
-use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
-use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBindingSpec;
-use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicySpec;
-use k8s_openapi::api::admissionregistration::v1::Validation;
-use k8s_openapi::api::admissionregistration::v1::Variable;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-
-use crate::names;
+mod policy;
 
 pub use bounds::bounds;
 pub use consent::consent;
 pub use fence::fence;
 pub use marks::marks;
-
-/// A policy and the binding that enforces it in the whole cluster.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Policy {
-    /// The rule.
-    pub policy: ValidatingAdmissionPolicy,
-    /// Its enforcement: `Deny`, in every namespace.
-    pub binding: ValidatingAdmissionPolicyBinding,
-}
-
-/// The properties of an installation that the policies depend on.
-///
-/// Each field is inserted into a string literal of a CEL expression. In the chart, it is a Helm
-/// template.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Operator {
-    /// The operator's namespace.
-    pub namespace: String,
-    /// The name of the operator's ServiceAccount.
-    pub service_account: String,
-    /// The namespaces that the operator must not write to, including its own: a comma-separated
-    /// list.
-    pub protected_namespaces: String,
-}
-
-/// Whether a request is denied if the policy cannot be evaluated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Failure {
-    /// It is denied.
-    Closed,
-    /// It is admitted.
-    Open,
-}
-
-// === impl Operator ===
-
-impl Default for Operator {
-    /// An installation under the default names.
-    fn default() -> Self {
-        Self {
-            namespace: names::INSTALLATION.to_owned(),
-            service_account: names::INSTALLATION.to_owned(),
-            protected_namespaces: format!(
-                "{},{}",
-                names::PROTECTED_NAMESPACES,
-                names::INSTALLATION
-            ),
-        }
-    }
-}
-
-impl Operator {
-    /// Matches requests that are sent under the operator's ServiceAccount.
-    fn is_client(&self) -> MatchCondition {
-        let Self { namespace, service_account, .. } = self;
-        condition(
-            "request-from-operator",
-            format!(
-                "request.userInfo.username == 'system:serviceaccount:{namespace}:{service_account}'"
-            ),
-        )
-    }
-}
-
-// === impl Policy ===
-
-impl Policy {
-    fn new(name: &str, failure: Failure, spec: ValidatingAdmissionPolicySpec) -> Self {
-        let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
-        let failure_policy = match failure {
-            Failure::Closed => "Fail",
-            Failure::Open => "Ignore",
-        };
-        let spec = ValidatingAdmissionPolicySpec {
-            failure_policy: Some(failure_policy.to_owned()),
-            ..spec
-        };
-        let binding = ValidatingAdmissionPolicyBindingSpec {
-            policy_name: Some(name.to_owned()),
-            validation_actions: Some(vec!["Deny".to_owned()]),
-            ..ValidatingAdmissionPolicyBindingSpec::default()
-        };
-        Self {
-            policy: ValidatingAdmissionPolicy {
-                metadata: metadata.clone(),
-                spec: Some(spec),
-                status: None,
-            },
-            binding: ValidatingAdmissionPolicyBinding { metadata, spec: Some(binding) },
-        }
-    }
-
-    fn with_parameter(mut self, parameter: ParamRef) -> Self {
-        if let Some(spec) = &mut self.binding.spec {
-            spec.param_ref = Some(parameter);
-        }
-        self
-    }
-}
+pub use policy::Operator;
+pub use policy::Policy;
 
 /// All four policies, for this installation.
 #[must_use]
@@ -149,42 +39,12 @@ pub fn all(operator: &Operator) -> [Policy; 4] {
     [fence(operator), consent(), marks(), bounds(operator)]
 }
 
-/// Matches these operations on `resource`, excluding its subresources.
-fn requests(group: &str, resource: &str, operations: &[&str]) -> MatchResources {
-    let list = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect());
-    MatchResources {
-        resource_rules: Some(vec![NamedRuleWithOperations {
-            api_groups: list(&[group]),
-            api_versions: list(&["v1"]),
-            operations: list(operations),
-            resources: list(&[resource]),
-            ..NamedRuleWithOperations::default()
-        }]),
-        ..MatchResources::default()
-    }
-}
-
-fn condition(name: &str, expression: String) -> MatchCondition {
-    MatchCondition { name: name.to_owned(), expression }
-}
-
-fn variable(name: &str, expression: String) -> Variable {
-    Variable { name: name.to_owned(), expression }
-}
-
-/// Denies requests for which `expression` is not true, with this message.
-fn require(expression: String, message: &str) -> Validation {
-    Validation {
-        expression,
-        message: Some(message.to_owned()),
-        reason: Some("Forbidden".to_owned()),
-        ..Validation::default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicySpec;
+
     use super::*;
+    use crate::names;
 
     fn specs() -> impl Iterator<Item = (String, ValidatingAdmissionPolicySpec)> {
         all(&Operator::default())

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::api::as_installed;
+use crate::api::installed_definition::as_installed;
 
 /// The desired copies: which ConfigMap to copy, and where to.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]

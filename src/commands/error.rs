@@ -1,7 +1,6 @@
 //! Why a command cannot be carried out.
 
 use crate::api::namespaced_name::NamespacedName;
-use crate::commands::plan::input::InputError;
 use crate::kubernetes::config;
 use crate::kubernetes::error::ApiFailure;
 use crate::orphans::DefinitionError;
@@ -50,4 +49,20 @@ pub enum Error {
     /// The terminal failed.
     #[error("cannot read from or write to the terminal")]
     Terminal(#[from] std::io::Error),
+}
+
+/// The arguments name nothing that can be planned.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// The file cannot be read, or contains no valid `ConfigMapSync`.
+    #[error("cannot plan {path}: {why}")]
+    File {
+        /// Path of the file.
+        path: String,
+        /// The cause.
+        why: String,
+    },
+    /// The sync does not exist.
+    #[error("ConfigMapSync {0} does not exist: plan a file with --filename, or name another")]
+    NoSuchSync(NamespacedName),
 }

@@ -7,8 +7,6 @@ mod format_plan;
 pub(super) mod input;
 mod planned_sync;
 
-pub use input::InputError;
-
 use std::sync::Arc;
 
 use kube::Client;

@@ -8,19 +8,16 @@
 //! copies may have been restored from a backup shortly before their `ConfigMapSync`: they are kept
 //! for a grace period, and if there are too many of them, the brake keeps them all.
 
+mod collection_plan;
 mod explain;
+mod observed_orphans;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::api::namespaced_name::NamespacedName;
-use crate::decide::Action;
-use crate::decide::Failure;
 use crate::decide::Markers;
 use crate::decide::Ownership;
-use crate::decide::observed::ManagedBy;
 use crate::decide::observed::NamespaceState;
-use crate::decide::observed::Version;
 use crate::decide::ownership;
 use crate::decide::retire::RetireCause;
 use crate::decide::retire::RetiredCopy;
@@ -28,160 +25,19 @@ use crate::decide::retire::retire;
 use crate::decide::validity::is_dns_label;
 use crate::decide::validity::is_dns_subdomain;
 
+pub use collection_plan::Brake;
+pub use collection_plan::CollectionPlan;
+pub use collection_plan::KeepReason;
+pub use collection_plan::OrphanStep;
+pub use observed_orphans::CollectionMode;
+pub use observed_orphans::ObservedOrphans;
+pub use observed_orphans::OrphanCandidate;
+pub use observed_orphans::OwnerState;
+
 /// The brake never applies to this many orphans or fewer.
 const MIN_BRAKE_LIMIT: usize = 10;
 /// The brake applies to more orphans than this fraction of all copies: one in five.
 const BRAKE_FRACTION: usize = 5;
-
-/// The input of orphan collection.
-#[derive(Clone, Debug)]
-pub struct ObservedOrphans {
-    /// Every copy whose `ConfigMapSync` is not in the cache.
-    pub candidates: BTreeMap<NamespacedName, OrphanCandidate>,
-    /// The number of objects with the uid label, orphans or not.
-    pub marked_copies: usize,
-    /// Who requested the collection.
-    pub mode: CollectionMode,
-}
-
-/// Who requested a collection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CollectionMode {
-    /// The operator: with this grace period, and with the brake.
-    Automatic(Duration),
-    /// A user who has reviewed the list: without grace period or brake.
-    Requested,
-}
-
-/// A copy whose `ConfigMapSync` is not in the cache.
-#[derive(Clone, Debug)]
-pub struct OrphanCandidate {
-    /// Its version.
-    pub version: Version,
-    /// Whether it is being deleted and waits for its finalizers.
-    pub deleting: bool,
-    /// Its ownership markers.
-    pub markers: Markers,
-    /// Its label `app.kubernetes.io/managed-by`.
-    pub managed_by: ManagedBy,
-    /// The state of its namespace.
-    pub namespace: NamespaceState,
-    /// An existing `ConfigMapSync` with the name in the markers has a destination here.
-    pub adoptable: bool,
-    /// Its `ConfigMapSync` was seen in this term, and left this copy behind.
-    pub seen_alive: bool,
-    /// How long it has been known as an orphan in this term.
-    pub known_for: Duration,
-    /// The result of a live read of its `ConfigMapSync`.
-    pub owner: OwnerState,
-    /// The failure of the previous write, while its backoff lasts.
-    pub pending_retry: Option<Failure>,
-}
-
-/// The result of a live read of the `ConfigMapSync` named in the markers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OwnerState {
-    /// Not read yet.
-    Unchecked,
-    /// The API server answered 404 for this object, not for its kind.
-    Deleted,
-    /// A `ConfigMapSync` of this name exists, with another uid.
-    Replaced,
-    /// It exists.
-    Exists,
-    /// The read failed, with this message.
-    Unknown(String),
-}
-
-/// What happens to all orphans.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CollectionPlan {
-    /// Set if there are too many orphans whose `ConfigMapSync` was never seen: all of those are kept.
-    pub brake: Option<Brake>,
-    /// What happens to each candidate.
-    pub steps: BTreeMap<NamespacedName, OrphanStep>,
-}
-
-/// Why the brake applies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Brake {
-    /// The number of orphans whose `ConfigMapSync` was never seen in this term.
-    pub orphans: usize,
-    /// The maximum number that is collected automatically.
-    pub limit: usize,
-}
-
-/// What happens to one candidate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OrphanStep {
-    /// Its grace period has not elapsed.
-    Wait {
-        /// The rest of the grace period.
-        remaining: Duration,
-    },
-    /// It is due, once a live read confirms that its `ConfigMapSync` no longer exists.
-    ConfirmOwner,
-    /// It is deleted or released.
-    Retire(Action),
-    /// It is kept.
-    Keep(KeepReason),
-}
-
-/// Why a candidate is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeepReason {
-    /// The identity in its markers is inconsistent, as on a clone of a copy.
-    NotOurs,
-    /// It is already being deleted.
-    BeingDeleted,
-    /// Its namespace is protected.
-    NamespaceProtected,
-    /// Its namespace is being deleted, and it with it.
-    NamespaceTerminating,
-    /// An existing `ConfigMapSync` will adopt it.
-    Adoptable,
-    /// Its `ConfigMapSync` exists.
-    OwnerExists,
-    /// Whether its `ConfigMapSync` exists is unknown.
-    OwnerUnknown(String),
-    /// The brake applies.
-    Held(Brake),
-    /// The previous write failed, and its backoff has not elapsed.
-    Failed(Failure),
-}
-
-// === impl OrphanStep ===
-
-impl OrphanStep {
-    /// The write of this step, if any.
-    #[must_use]
-    pub fn action(&self) -> Option<Action> {
-        match self {
-            Self::Retire(action) => Some(action.clone()),
-            Self::Wait { .. } | Self::ConfirmOwner | Self::Keep(_) => None,
-        }
-    }
-}
-
-// === impl CollectionPlan ===
-
-impl CollectionPlan {
-    /// The candidates whose `ConfigMapSync` has to be read.
-    pub fn unconfirmed(&self) -> impl Iterator<Item = &NamespacedName> {
-        let is_unconfirmed = |step: &OrphanStep| *step == OrphanStep::ConfirmOwner;
-        self.steps.iter().filter(move |(_, step)| is_unconfirmed(step)).map(|(at, _)| at)
-    }
-
-    /// The shortest rest of a grace period, if any candidate waits.
-    #[must_use]
-    pub fn next_due(&self) -> Option<Duration> {
-        let waits = self.steps.values().filter_map(|step| match step {
-            OrphanStep::Wait { remaining } => Some(*remaining),
-            _ => None,
-        });
-        waits.min()
-    }
-}
 
 /// Decides what happens to `orphans`.
 ///

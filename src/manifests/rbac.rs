@@ -9,9 +9,9 @@ use k8s_openapi::api::rbac::v1::RoleRef;
 use k8s_openapi::api::rbac::v1::Subject;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::manifests::Error;
-use crate::manifests::Manifest;
 use crate::manifests::aggregated_roles::aggregated_roles;
+use crate::manifests::manifest::Error;
+use crate::manifests::manifest::Manifest;
 use crate::manifests::yaml::yaml;
 use crate::names;
 

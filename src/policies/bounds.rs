@@ -3,11 +3,11 @@
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicySpec;
 
 use crate::names;
-use crate::policies::Failure;
-use crate::policies::Operator;
-use crate::policies::Policy;
-use crate::policies::requests;
-use crate::policies::require;
+use crate::policies::policy::Failure;
+use crate::policies::policy::Operator;
+use crate::policies::policy::Policy;
+use crate::policies::policy::requests;
+use crate::policies::policy::require;
 
 /// Denies writes by the operator's ServiceAccount to `ConfigMap`s without the uid label, and to all
 /// `ConfigMap`s in protected namespaces.

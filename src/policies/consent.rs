@@ -4,12 +4,12 @@ use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicySpec;
 use k8s_openapi::api::admissionregistration::v1::Validation;
 
 use crate::names;
-use crate::policies::Failure;
-use crate::policies::Policy;
-use crate::policies::condition;
-use crate::policies::requests;
-use crate::policies::require;
-use crate::policies::variable;
+use crate::policies::policy::Failure;
+use crate::policies::policy::Policy;
+use crate::policies::policy::condition;
+use crate::policies::policy::requests;
+use crate::policies::policy::require;
+use crate::policies::policy::variable;
 
 /// Denies a `ConfigMapSync`, or a change of its spec, unless its author is allowed to get the source
 /// and to create, update and delete the copies. With a selector, the latter three are required in

@@ -10,12 +10,12 @@ use kube::Resource as _;
 
 use crate::api::ConfigMapSyncLeader;
 use crate::names;
-use crate::policies::Failure;
-use crate::policies::Operator;
-use crate::policies::Policy;
-use crate::policies::requests;
-use crate::policies::require;
-use crate::policies::variable;
+use crate::policies::policy::Failure;
+use crate::policies::policy::Operator;
+use crate::policies::policy::Policy;
+use crate::policies::policy::requests;
+use crate::policies::policy::require;
+use crate::policies::policy::variable;
 
 /// Denies writes of copies by pods of the operator other than the one in the leader record, the
 /// `ConfigMapSyncLeader`. A former leader that resumes after a suspension cannot write.

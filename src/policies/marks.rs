@@ -4,11 +4,11 @@ use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicySpec;
 
 use crate::decide::Markers;
 use crate::names;
-use crate::policies::Failure;
-use crate::policies::Policy;
-use crate::policies::condition;
-use crate::policies::requests;
-use crate::policies::require;
+use crate::policies::policy::Failure;
+use crate::policies::policy::Policy;
+use crate::policies::policy::condition;
+use crate::policies::policy::requests;
+use crate::policies::policy::require;
 
 /// Denies a `ConfigMap` with added or changed ownership markers, unless its author is allowed the
 /// verb `stamp` on `configmapsyncs` cluster-wide. The operator has that permission; cluster

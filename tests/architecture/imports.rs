@@ -109,7 +109,9 @@ fn collect_files(
 /// The text of a file up to its unit tests, which may import from anywhere.
 fn production_code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("a source can be read");
-    let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
+    let starts =
+        ["mod tests {", "pub(crate) mod tests {"].map(|module| format!("#[cfg(test)]\n{module}"));
+    let end = starts.iter().find_map(|start| text.find(start)).unwrap_or(text.len());
     text[..end].to_owned()
 }
 

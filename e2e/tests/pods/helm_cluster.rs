@@ -1,4 +1,4 @@
-//! A cluster with real pods, the chart installed in it by Helm, and queries of its state.
+//! A cluster with the chart installed, and what a person looks at in it.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -49,18 +49,18 @@ use testbed::tools::Tools;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-/// The namespace of the source and the ConfigMapSyncs.
+/// Where sources and syncs are.
 const SYNCS: &str = "central";
-/// The namespace of the copies.
+/// Where copies are.
 const COPIES: &str = "app";
-/// How long an installation, a start or a deletion may take on a machine under load.
-const TIMEOUT: Duration = Duration::from_mins(2);
-/// The name of the admission policy that denies a copy, and of its binding.
-const DENY_POLICY: &str = "e2e-deny";
+/// How long installing, starting, ending may take on a machine under load.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// The name of what refuses a copy, and of its binding.
+const REFUSAL: &str = "e2e-refusal";
 
-/// The cluster and the Helm release in it.
+/// The cluster, and what is installed into it.
 pub struct HelmCluster {
-    /// Installs, upgrades, rolls back and uninstalls the release.
+    /// Installs and uninstalls.
     pub helm: Helm,
     cluster: Cluster,
     fixture: Fixture,
@@ -69,8 +69,8 @@ pub struct HelmCluster {
 }
 
 impl HelmCluster {
-    /// Starts a cluster, loads the image, and creates two namespaces and the source.
-    pub async fn start() -> Result<Self> {
+    /// Brings one up, with the image loaded, and two namespaces with one source.
+    pub async fn prepare() -> Result<Self> {
         let tools = Tools::ensure(&Set::ALL).await?;
         let cluster = Cluster::start(&tools).await?;
         let binary = image::compile(|_| {}).await?;
@@ -89,8 +89,8 @@ impl HelmCluster {
         Ok(Self { helm, cluster, fixture, values, _folder: folder })
     }
 
-    /// Installs or upgrades the chart with these additional values, in a namespace with the Pod
-    /// Security Standard `restricted`, and waits until all replicas are up to date and ready.
+    /// Installs the chart, or upgrades it, with these values besides, in a namespace as strict as
+    /// Kubernetes knows; and waits until all replicas are up to date and ready.
     pub async fn install(&self, values: &[(&'static str, &str)]) -> Result<()> {
         let namespace = json!({
             "apiVersion": "v1",
@@ -110,7 +110,7 @@ impl HelmCluster {
     /// Waits until all replicas are up to date and ready.
     pub async fn wait_ready(&self) -> Result<()> {
         let deployments = Api::<Deployment>::namespaced(self.fixture.client(), RELEASE);
-        until("all replicas are ready", TIMEOUT, || async {
+        until("all replicas are ready", PATIENCE, || async {
             let found = deployments.get(RELEASE).await?;
             let (wanted, status) = (found.spec.context("no spec")?.replicas, found.status);
             let status = status.unwrap_or_default();
@@ -122,13 +122,13 @@ impl HelmCluster {
         .await
     }
 
-    /// Creates `count` ConfigMapSyncs, each with its own destination.
+    /// Creates so many syncs, each with a copy of its own.
     pub async fn create_syncs(&self, count: usize) -> Result<()> {
         for number in 0..count {
             let mut spec = one_to_one(SYNCS, "shared", COPIES);
             spec.destination_name = Some(format!("copy-{number}"));
             until("a ConfigMapSync can be created", SOON, || async {
-                // The CustomResourceDefinition may not be served yet.
+                // The kind may have been installed a moment ago.
                 let created = self.fixture.create_sync(SYNCS, &sync(number), spec.clone()).await;
                 Ok(Seen::from_option(created.as_ref().ok().map(drop), || format!("{created:?}")))
             })
@@ -137,44 +137,38 @@ impl HelmCluster {
         Ok(())
     }
 
-    /// Waits until `count` ConfigMapSyncs have the operator's finalizer, and `count` copies the
-    /// deletion policy.
-    pub async fn wait_synced(&self, count: usize) -> Result<()> {
-        until(
-            format!("{count} ConfigMapSyncs have a finalizer and {count} copies a deletion policy"),
-            TIMEOUT,
-            || async {
-                let held = self.held_syncs().await?;
-                let copies = self.copies().await?;
-                let deletable = copies.values().filter(|copy| is_deletable(copy)).count();
-                let is_done = (held, deletable) == (count, count);
-                Ok(Seen::from_bool(is_done, || format!("{held} and {deletable}")))
-            },
-        )
+    /// Waits until so many syncs are held by our finalizer, and so many copies ask for deletion.
+    pub async fn wait_in_order(&self, count: usize) -> Result<()> {
+        until(format!("{count} syncs are in order"), PATIENCE, || async {
+            let held = self.held_syncs().await?;
+            let copies = self.copies().await?;
+            let asking = copies.values().filter(|copy| asks_for_deletion(copy)).count();
+            Ok(Seen::from_bool((held, asking) == (count, count), || format!("{held}, {asking}")))
+        })
         .await
     }
 
-    /// How many ConfigMapSyncs have the operator's finalizer.
+    /// How many syncs carry our finalizer.
     pub async fn held_syncs(&self) -> Result<usize> {
         let syncs = self.syncs().list(&ListParams::default()).await?;
         let is_held = |sync: &ConfigMapSync| sync.finalizers().contains(&names::FINALIZER.into());
         Ok(syncs.items.iter().filter(|sync| is_held(sync)).count())
     }
 
-    /// The copies by name, with or without markers.
+    /// The copies, marked or not.
     pub async fn copies(&self) -> Result<BTreeMap<String, ConfigMap>> {
         let listed = self.config_maps().list(&ListParams::default()).await?;
         let named = listed.items.into_iter().map(|it| (it.name_any(), it));
         Ok(named.filter(|(name, _)| name.starts_with("copy-")).collect())
     }
 
-    /// Uid and data of the copies, by name.
+    /// What is in the copies, and whether they are still the same.
     pub async fn data(&self) -> Result<BTreeMap<String, impl PartialEq + std::fmt::Debug + use<>>> {
         let copies = self.copies().await?.into_iter();
         Ok(copies.map(|(name, it)| (name, (it.metadata.uid, it.data, it.binary_data))).collect())
     }
 
-    /// Deletes these ConfigMapSyncs, and waits until they are gone.
+    /// Deletes these syncs, and waits until they are gone.
     pub async fn delete_syncs(&self, numbers: Range<usize>) -> Result<()> {
         for number in numbers.clone() {
             self.fixture.delete_sync(SYNCS, &sync(number)).await?;
@@ -185,12 +179,12 @@ impl HelmCluster {
         Ok(())
     }
 
-    /// Deletes a ConfigMapSync, without waiting for its finalizer.
-    pub async fn start_deletion(&self, number: usize) -> Result<()> {
+    /// Deletes a sync, and does not wait.
+    pub async fn ask_for_deletion(&self, number: usize) -> Result<()> {
         self.fixture.delete_sync(SYNCS, &sync(number)).await
     }
 
-    /// Waits until a ConfigMapSync is gone.
+    /// Waits until a sync is gone.
     pub async fn wait_gone(&self, number: usize, deadline: Duration) -> Result<()> {
         self.fixture.wait_no_sync(SYNCS, &sync(number), deadline).await
     }
@@ -203,11 +197,11 @@ impl HelmCluster {
         Ok(())
     }
 
-    /// Deletes the CustomResourceDefinition, and waits until it is gone.
-    pub async fn delete_crd(&self) -> Result<()> {
+    /// Deletes the kind, and waits until it is gone.
+    pub async fn delete_kind(&self) -> Result<()> {
         let api = Api::<CustomResourceDefinition>::all(self.fixture.client());
         api.delete(names::CUSTOM_RESOURCE_DEFINITION, &DeleteParams::default()).await?;
-        until("the CustomResourceDefinition is gone", TIMEOUT, || async {
+        until("the kind is gone", PATIENCE, || async {
             let found = api.get_opt(names::CUSTOM_RESOURCE_DEFINITION).await?;
             Ok(Seen::from_bool(found.is_none(), || format!("{:?}", found.map(|it| it.status))))
         })
@@ -217,13 +211,13 @@ impl HelmCluster {
     /// Deletes the operator's namespace, and waits until it is gone.
     pub async fn delete_namespace(&self) -> Result<()> {
         self.fixture.delete_namespace(RELEASE).await?;
-        self.fixture.wait_no_namespace(RELEASE, TIMEOUT).await
+        self.fixture.wait_no_namespace(RELEASE, PATIENCE).await
     }
 
-    /// Denies updates of one copy to every user. Returns when the policy is enforced.
-    pub async fn deny_updates(&self, copy: &str) -> Result<()> {
+    /// Refuses to change one copy, to anybody. Returns when it does.
+    pub async fn refuse_updates(&self, copy: &str) -> Result<()> {
         let version = "admissionregistration.k8s.io/v1";
-        let metadata = json!({"name": DENY_POLICY});
+        let metadata = json!({"name": REFUSAL});
         let rule = json!({
             "apiGroups": [""],
             "apiVersions": ["v1"],
@@ -238,31 +232,31 @@ impl HelmCluster {
         }});
         self.cluster.control_plane().apply(policy).await?;
         let kind = "ValidatingAdmissionPolicyBinding";
-        let spec = json!({"policyName": DENY_POLICY, "validationActions": ["Deny"]});
+        let spec = json!({"policyName": REFUSAL, "validationActions": ["Deny"]});
         let binding =
             json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec});
         self.cluster.control_plane().apply(binding).await?;
-        let dry_run = PatchParams { dry_run: true, ..PatchParams::default() };
+        let only_to_see = PatchParams { dry_run: true, ..PatchParams::default() };
         let patch = Patch::Merge(json!({"metadata": {"labels": {"probe": "1"}}}));
-        until(format!("updates of {copy} are refused"), SOON, || async {
-            let response = self.config_maps().patch(copy, &dry_run, &patch).await;
-            Ok(Seen::from_bool(response.is_err(), || "admitted".to_owned()))
+        until("changes are refused", SOON, || async {
+            let tried = self.config_maps().patch(copy, &only_to_see, &patch).await;
+            Ok(Seen::from_bool(tried.is_err(), || "not yet".to_owned()))
         })
         .await
     }
 
-    /// Removes the policy, without waiting until the API server no longer enforces it.
-    pub async fn remove_deny_policy(&self) -> Result<()> {
+    /// Lets everything pass again. What was refused is tried again by whoever is refused.
+    pub async fn refuse_no_more(&self) -> Result<()> {
         let client = self.fixture.client();
         let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(client.clone());
-        bindings.delete(DENY_POLICY, &DeleteParams::default()).await?;
+        bindings.delete(REFUSAL, &DeleteParams::default()).await?;
         let policies = Api::<ValidatingAdmissionPolicy>::all(client);
-        policies.delete(DENY_POLICY, &DeleteParams::default()).await?;
+        policies.delete(REFUSAL, &DeleteParams::default()).await?;
         Ok(())
     }
 
-    /// The log of the failed pod of the hook.
-    pub async fn log_of_failed_hook(&self) -> Result<String> {
+    /// What a pod of the hook that failed has said.
+    pub async fn log_of_hook(&self) -> Result<String> {
         let of_hook = ListParams::default().labels("app.kubernetes.io/component=uninstall");
         let pods = self.pods().list(&of_hook).await?;
         let has_failed =
@@ -271,7 +265,7 @@ impl HelmCluster {
         Ok(self.pods().logs(&pod.name_any(), &LogParams::default()).await?)
     }
 
-    /// Whether the Deployment, ServiceAccount, ClusterRole and its binding exist.
+    /// Whether all that makes the operator is there.
     pub async fn is_installed(&self) -> Result<bool> {
         let client = self.fixture.client();
         let roles = Api::<ClusterRole>::all(client.clone()).get_opt(RELEASE).await?;
@@ -284,25 +278,23 @@ impl HelmCluster {
             && deployments.get_opt(RELEASE).await?.is_some())
     }
 
-    /// Fails unless every object of the release and of the hook is gone, and neither ConfigMapSyncs
-    /// nor copies are terminating.
-    pub async fn ensure_nothing_remains(&self) -> Result<()> {
-        // The pod of a Job is deleted shortly after the Job.
-        until("every object of the release is gone", SOON, || async {
+    /// Makes sure that nothing of operator and hook is left, and that nothing waits to go.
+    pub async fn nothing_remains(&self) -> Result<()> {
+        // The pod of a Job goes a moment after it.
+        until("nothing of the operator is left", SOON, || async {
             let left = self.installed().await?;
             Ok(Seen::from_bool(left.is_empty(), || format!("left: {left:?}")))
         })
         .await?;
-        let is_terminating = |meta: &ObjectMeta| meta.deletion_timestamp.is_some();
+        let is_going = |meta: &ObjectMeta| meta.deletion_timestamp.is_some();
         let syncs = self.syncs().list_metadata(&ListParams::default()).await?;
         let copies = self.config_maps().list_metadata(&ListParams::default()).await?;
-        let terminating = syncs.items.iter().filter(|it| is_terminating(&it.metadata)).count()
-            + copies.items.iter().filter(|it| is_terminating(&it.metadata)).count();
-        ensure!(terminating == 0, "{terminating} objects are terminating");
+        let going = syncs.items.iter().filter(|it| is_going(&it.metadata)).count()
+            + copies.items.iter().filter(|it| is_going(&it.metadata)).count();
+        ensure!(going == 0, "{going} objects wait to go");
         Ok(())
     }
 
-    /// The names of all objects of the release and of the hook.
     async fn installed(&self) -> Result<Vec<String>> {
         let client = self.fixture.client();
         let roles = Api::<ClusterRole>::all(client.clone()).list(&ListParams::default()).await?;
@@ -320,7 +312,7 @@ impl HelmCluster {
         Ok(found)
     }
 
-    /// The existing admission policies of the release, and their bindings.
+    /// Our admission policies and their bindings that there are.
     pub async fn policies(&self) -> Result<Vec<String>> {
         let (client, all) = (self.fixture.client(), ListParams::default());
         let policies = Api::<ValidatingAdmissionPolicy>::all(client.clone()).list(&all).await?;
@@ -330,20 +322,20 @@ impl HelmCluster {
         Ok(names.filter(|name| name.starts_with(RELEASE)).collect())
     }
 
-    /// Edits the source, and waits until `count` copies are updated.
-    pub async fn edit_and_wait(&self, value: &str, count: usize) -> Result<()> {
+    /// Edits the source, and waits until so many copies have followed.
+    pub async fn edit_is_followed(&self, value: &str, count: usize) -> Result<()> {
         let patch = json!({"data": {"a": value}});
         self.fixture.patch_config_map(SYNCS, "shared", &patch).await?;
-        until(format!("{count} copies are updated"), SOON, || async {
+        until(format!("{count} copies have followed"), SOON, || async {
             let copies = self.copies().await?;
             let has = |copy: &&ConfigMap| copy.data.iter().flatten().any(|(_, it)| it == value);
-            let updated = copies.values().filter(has).count();
-            Ok(Seen::from_bool(updated == count, || format!("{updated} are updated")))
+            let followed = copies.values().filter(has).count();
+            Ok(Seen::from_bool(followed == count, || format!("{followed} have")))
         })
         .await
     }
 
-    /// The names of objects of this kind in the operator's namespace, without `default`.
+    /// What of this kind is in the operator's namespace, but for what every namespace has.
     async fn named<K>(&self) -> Result<Vec<String>>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -354,12 +346,12 @@ impl HelmCluster {
         Ok(named.map(|it| it.name_any()).filter(|name| name != "default").collect())
     }
 
-    /// The audit log of the API server.
+    /// What was asked of the API server.
     pub fn audit(&self) -> AuditLog {
         self.cluster.control_plane().audit()
     }
 
-    /// The kubeconfig of the cluster administrator.
+    /// The file that lets anybody do everything.
     pub fn kubeconfig(&self) -> &Path {
         self.cluster.kubeconfig()
     }
@@ -381,12 +373,12 @@ fn sync(number: usize) -> String {
     format!("sync-{number}")
 }
 
-/// Whether orphan collection may delete the copy.
-pub fn is_deletable(copy: &ConfigMap) -> bool {
+/// Whether a later sweep may delete it.
+pub fn asks_for_deletion(copy: &ConfigMap) -> bool {
     copy.annotations().contains_key(names::ANNOTATION_DELETION_POLICY)
 }
 
-/// Whether the copy has the label of the ownership markers.
+/// Whether it carries the label that makes it ours.
 pub fn is_marked(copy: &ConfigMap) -> bool {
     copy.labels().contains_key(names::LABEL_SYNC_UID)
 }

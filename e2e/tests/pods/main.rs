@@ -1,4 +1,4 @@
-//! Guarantees that need real pods: installation, removal and reinstallation with Helm.
+//! The operator in real pods.
 
 mod helm_cluster;
 mod removal;
@@ -7,8 +7,8 @@ mod removal_policies;
 use testbed::pod_tests;
 
 #[tokio::test]
-async fn removal_and_reinstallation_keep_data_and_block_nothing() {
+async fn the_operator_goes_and_comes_back_without_losing_or_wedging_anything() {
     if !pod_tests::are_skipped() {
-        removal::remove_and_reinstall().await.unwrap();
+        removal::the_operator_goes_and_comes_back().await.unwrap();
     }
 }

@@ -14,26 +14,11 @@ use crate::api::ConfigMapSyncStatus;
 use crate::api::StoredConfigMapSync;
 use crate::api::namespaced_name::NamespacedName;
 use crate::args::Plan;
+use crate::commands::error::InputError;
 use crate::commands::snapshot::Snapshot;
 
 /// The uid of a sync that does not exist yet. It is not a valid label value, so no copy has it.
 const NO_UID: &str = "(not created yet)";
-
-/// The arguments name nothing that can be planned.
-#[derive(Debug, thiserror::Error)]
-pub enum InputError {
-    /// The file cannot be read, or contains no valid `ConfigMapSync`.
-    #[error("cannot plan {path}: {why}")]
-    File {
-        /// Path of the file.
-        path: String,
-        /// The cause.
-        why: String,
-    },
-    /// The sync does not exist.
-    #[error("ConfigMapSync {0} does not exist: plan a file with --filename, or name another")]
-    NoSuchSync(NamespacedName),
-}
 
 /// A sync to plan for.
 pub struct PlanInput {

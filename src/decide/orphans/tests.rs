@@ -1,7 +1,13 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::decide::Action;
 use crate::decide::ContentHash;
+use crate::decide::Failure;
+use crate::decide::observed::ManagedBy;
+use crate::decide::observed::Version;
 use crate::decide::reason::Reason;
 
 const GRACE: Duration = Duration::from_mins(10);

@@ -7,7 +7,7 @@ use anyhow::Result;
 use kube::Client;
 
 use crate::audit::AuditLog;
-use crate::control_plane::ControlPlane;
+use crate::control_plane::running::ControlPlane;
 use crate::control_plane::startup::start_api_server;
 use crate::control_plane::startup::wait_ready;
 use crate::kubeconfig;

@@ -17,7 +17,7 @@ use kube::api::Patch;
 use kube::api::PatchParams;
 use serde_json::Value;
 
-use crate::control_plane::ControlPlane;
+use crate::control_plane::running::ControlPlane;
 
 const FIELD_MANAGER: &str = "e2e";
 

@@ -1,4 +1,4 @@
-//! The faults that a scenario is run with, derived from its run without faults.
+//! Every fault that a scenario is run with, made from the run without faults.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,80 +8,71 @@ use harness::fault_proxy::Request;
 use harness::fault_proxy::Rule;
 use http::Method;
 
-/// The record of a run without faults.
-pub struct Faultless {
-    /// The prefix of its namespaces.
+/// What the run without faults was like.
+pub struct Plain {
+    /// How the names of its namespaces began.
     pub prefix: String,
-    /// The operator's requests, in order.
+    /// What the operator asked, in order.
     pub requests: Vec<Request>,
-    /// The number of watch events, by resource.
+    /// How many events it was told, by resource.
     pub events: BTreeMap<String, usize>,
-    /// The final state.
+    /// How it ended.
     pub state: String,
 }
 
-/// A fault at one request.
+/// What happens to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestFault {
-    /// The leader is killed before the request is sent.
+pub enum Blow {
     KillBefore,
-    /// The leader is killed after the request was committed.
     KillAfter,
-    /// The response is lost.
     LoseResponse,
-    /// The leader is frozen before the request is sent, until another replica has finished.
     Freeze,
 }
 
 /// One run with a fault.
 pub enum Case {
-    /// A fault at one request.
-    Request { which: Which, fault: RequestFault },
-    /// The watch of `resource` is late by `events` events.
+    /// To one request.
+    Request { which: Which, blow: Blow },
+    /// The watch of this resource lags behind by so many events.
     Lag { resource: String, events: usize },
 }
 
-/// Identifies a request across runs. The position among all requests would not, since concurrent
-/// requests arrive in any order.
+/// A request as it can be told in every run: requests that are sent at the same time come in any
+/// order, so its place among all of them does not tell it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Which {
     method: Method,
-    /// The path, without the prefix of the namespaces.
+    /// Without the prefix of the place.
     path: String,
-    /// The number of earlier requests with this method and path.
+    /// How many with this method and path came before it.
     earlier: usize,
 }
 
-/// All cases for the requests and events of the run without faults.
-pub fn all(faultless: &Faultless) -> Vec<Case> {
-    let faults = [
-        RequestFault::KillBefore,
-        RequestFault::KillAfter,
-        RequestFault::LoseResponse,
-        RequestFault::Freeze,
-    ];
-    let requests = (0..faultless.requests.len()).flat_map(|n| {
-        let which = Which::of(faultless, n);
-        faults.map(|fault| Case::Request { which: which.clone(), fault })
+/// All of them.
+pub fn all(plain: &Plain) -> Vec<Case> {
+    let blows = [Blow::KillBefore, Blow::KillAfter, Blow::LoseResponse, Blow::Freeze];
+    let requests = (0..plain.requests.len()).flat_map(|n| {
+        let which = Which::of(plain, n);
+        blows.map(|blow| Case::Request { which: which.clone(), blow })
     });
-    let lags = faultless.events.iter().flat_map(|(resource, count)| {
+    let lags = plain.events.iter().flat_map(|(resource, count)| {
         (1..=*count).map(|events| Case::Lag { resource: resource.clone(), events })
     });
     requests.chain(lags).collect()
 }
 
 impl Which {
-    fn of(faultless: &Faultless, n: usize) -> Self {
-        let request = &faultless.requests[n];
+    fn of(plain: &Plain, n: usize) -> Self {
+        let request = &plain.requests[n];
         let is_like_it = |it: &&Request| it.method == request.method && it.path == request.path;
         Self {
             method: request.method.clone(),
-            path: request.path.replace(&faultless.prefix, ""),
-            earlier: faultless.requests[..n].iter().filter(is_like_it).count(),
+            path: request.path.replace(&plain.prefix, ""),
+            earlier: plain.requests[..n].iter().filter(is_like_it).count(),
         }
     }
 
-    /// A rule of the fault proxy that injects `fault` at this request, in namespaces with `prefix`.
+    /// The rule that strikes it in the place with this prefix.
     pub fn rule(&self, fault: Fault, prefix: &str) -> Rule {
         let (path, prefix) = (self.path.clone(), prefix.to_owned());
         let is_it =
@@ -90,7 +81,7 @@ impl Which {
     }
 }
 
-/// Whether the request is in a namespace with `prefix`, and not a watch.
+/// Whether the operator asked it about the place with this prefix, and not as a watch.
 pub fn is_about(request: &Request, prefix: &str) -> bool {
     request.namespace().starts_with(prefix) && !request.is_watch()
 }
@@ -99,19 +90,19 @@ impl fmt::Display for Which {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method, self.path)?;
         if self.earlier > 0 {
-            write!(f, " (after {} equal ones)", self.earlier)?;
+            write!(f, " (after {} like it)", self.earlier)?;
         }
         Ok(())
     }
 }
 
-impl fmt::Display for RequestFault {
+impl fmt::Display for Blow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::KillBefore => "leader killed before the request was sent",
-            Self::KillAfter => "leader killed after the request was committed",
-            Self::LoseResponse => "response lost",
-            Self::Freeze => "leader frozen until another replica has finished",
+            Self::KillBefore => "killed before it was sent",
+            Self::KillAfter => "killed after it was committed",
+            Self::LoseResponse => "answer lost",
+            Self::Freeze => "frozen until another has done it",
         })
     }
 }
@@ -119,8 +110,8 @@ impl fmt::Display for RequestFault {
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Request { which, fault } => write!(f, "{which} | {fault}"),
-            Self::Lag { resource, events } => write!(f, "watch {resource} | {events} events late"),
+            Self::Request { which, blow } => write!(f, "{which} | {blow}"),
+            Self::Lag { resource, events } => write!(f, "watch {resource} | lags by {events}"),
         }
     }
 }

@@ -1,0 +1,71 @@
+//! What orphan collection decides on.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::api::namespaced_name::NamespacedName;
+use crate::decide::Failure;
+use crate::decide::Markers;
+use crate::decide::observed::ManagedBy;
+use crate::decide::observed::NamespaceState;
+use crate::decide::observed::Version;
+
+/// The input of orphan collection.
+#[derive(Clone, Debug)]
+pub struct ObservedOrphans {
+    /// Every copy whose `ConfigMapSync` is not in the cache.
+    pub candidates: BTreeMap<NamespacedName, OrphanCandidate>,
+    /// The number of objects with the uid label, orphans or not.
+    pub marked_copies: usize,
+    /// Who requested the collection.
+    pub mode: CollectionMode,
+}
+
+/// Who requested a collection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CollectionMode {
+    /// The operator: with this grace period, and with the brake.
+    Automatic(Duration),
+    /// A user who has reviewed the list: without grace period or brake.
+    Requested,
+}
+
+/// A copy whose `ConfigMapSync` is not in the cache.
+#[derive(Clone, Debug)]
+pub struct OrphanCandidate {
+    /// Its version.
+    pub version: Version,
+    /// Whether it is being deleted and waits for its finalizers.
+    pub deleting: bool,
+    /// Its ownership markers.
+    pub markers: Markers,
+    /// Its label `app.kubernetes.io/managed-by`.
+    pub managed_by: ManagedBy,
+    /// The state of its namespace.
+    pub namespace: NamespaceState,
+    /// An existing `ConfigMapSync` with the name in the markers has a destination here.
+    pub adoptable: bool,
+    /// Its `ConfigMapSync` was seen in this term, and left this copy behind.
+    pub seen_alive: bool,
+    /// How long it has been known as an orphan in this term.
+    pub known_for: Duration,
+    /// The result of a live read of its `ConfigMapSync`.
+    pub owner: OwnerState,
+    /// The failure of the previous write, while its backoff lasts.
+    pub pending_retry: Option<Failure>,
+}
+
+/// The result of a live read of the `ConfigMapSync` named in the markers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnerState {
+    /// Not read yet.
+    Unchecked,
+    /// The API server answered 404 for this object, not for its kind.
+    Deleted,
+    /// A `ConfigMapSync` of this name exists, with another uid.
+    Replaced,
+    /// It exists.
+    Exists,
+    /// The read failed, with this message.
+    Unknown(String),
+}
