@@ -1,4 +1,4 @@
-//! A cluster with the chart installed, and what a person looks at in it.
+//! A cluster with real pods, the chart installed in it by Helm, and queries of its state.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -49,18 +49,18 @@ use testbed::tools::Tools;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-/// Where sources and syncs are.
+/// The namespace of the source and the ConfigMapSyncs.
 const SYNCS: &str = "central";
-/// Where copies are.
+/// The namespace of the copies.
 const COPIES: &str = "app";
-/// How long installing, starting, ending may take on a machine under load.
-const PATIENCE: Duration = Duration::from_mins(2);
-/// The name of what refuses a copy, and of its binding.
-const REFUSAL: &str = "e2e-refusal";
+/// How long an installation, a start or a deletion may take on a machine under load.
+const TIMEOUT: Duration = Duration::from_mins(2);
+/// The name of the admission policy that denies a copy, and of its binding.
+const DENY_POLICY: &str = "e2e-deny";
 
-/// The cluster, and what is installed into it.
+/// The cluster and the Helm release in it.
 pub struct HelmCluster {
-    /// Installs and uninstalls.
+    /// Installs, upgrades, rolls back and uninstalls the release.
     pub helm: Helm,
     cluster: Cluster,
     fixture: Fixture,
@@ -69,8 +69,8 @@ pub struct HelmCluster {
 }
 
 impl HelmCluster {
-    /// Brings one up, with the image loaded, and two namespaces with one source.
-    pub async fn prepare() -> Result<Self> {
+    /// Starts a cluster, loads the image, and creates two namespaces and the source.
+    pub async fn start() -> Result<Self> {
         let tools = Tools::ensure(&Set::ALL).await?;
         let cluster = Cluster::start(&tools).await?;
         let binary = image::compile(|_| {}).await?;
@@ -89,8 +89,8 @@ impl HelmCluster {
         Ok(Self { helm, cluster, fixture, values, _folder: folder })
     }
 
-    /// Installs the chart, or upgrades it, with these values besides, in a namespace as strict as
-    /// Kubernetes knows; and waits until all replicas are up to date and ready.
+    /// Installs or upgrades the chart with these additional values, in a namespace with the Pod
+    /// Security Standard `restricted`, and waits until all replicas are up to date and ready.
     pub async fn install(&self, values: &[(&'static str, &str)]) -> Result<()> {
         let namespace = json!({
             "apiVersion": "v1",
@@ -110,7 +110,7 @@ impl HelmCluster {
     /// Waits until all replicas are up to date and ready.
     pub async fn wait_ready(&self) -> Result<()> {
         let deployments = Api::<Deployment>::namespaced(self.fixture.client(), RELEASE);
-        until("all replicas are ready", PATIENCE, || async {
+        until("all replicas are ready", TIMEOUT, || async {
             let found = deployments.get(RELEASE).await?;
             let (wanted, status) = (found.spec.context("no spec")?.replicas, found.status);
             let status = status.unwrap_or_default();
@@ -122,13 +122,13 @@ impl HelmCluster {
         .await
     }
 
-    /// Creates so many syncs, each with a copy of its own.
+    /// Creates `count` ConfigMapSyncs, each with its own destination.
     pub async fn create_syncs(&self, count: usize) -> Result<()> {
         for number in 0..count {
             let mut spec = one_to_one(SYNCS, "shared", COPIES);
             spec.destination_name = Some(format!("copy-{number}"));
             until("a ConfigMapSync can be created", SOON, || async {
-                // The kind may have been installed a moment ago.
+                // The CustomResourceDefinition may not be served yet.
                 let created = self.fixture.create_sync(SYNCS, &sync(number), spec.clone()).await;
                 Ok(Seen::from_option(created.as_ref().ok().map(drop), || format!("{created:?}")))
             })
@@ -137,38 +137,44 @@ impl HelmCluster {
         Ok(())
     }
 
-    /// Waits until so many syncs are held by our finalizer, and so many copies ask for deletion.
-    pub async fn wait_in_order(&self, count: usize) -> Result<()> {
-        until(format!("{count} syncs are in order"), PATIENCE, || async {
-            let held = self.held_syncs().await?;
-            let copies = self.copies().await?;
-            let asking = copies.values().filter(|copy| asks_for_deletion(copy)).count();
-            Ok(Seen::from_bool((held, asking) == (count, count), || format!("{held}, {asking}")))
-        })
+    /// Waits until `count` ConfigMapSyncs have the operator's finalizer, and `count` copies the
+    /// deletion policy.
+    pub async fn wait_synced(&self, count: usize) -> Result<()> {
+        until(
+            format!("{count} ConfigMapSyncs have a finalizer and {count} copies a deletion policy"),
+            TIMEOUT,
+            || async {
+                let held = self.held_syncs().await?;
+                let copies = self.copies().await?;
+                let deletable = copies.values().filter(|copy| is_deletable(copy)).count();
+                let is_done = (held, deletable) == (count, count);
+                Ok(Seen::from_bool(is_done, || format!("{held} and {deletable}")))
+            },
+        )
         .await
     }
 
-    /// How many syncs carry our finalizer.
+    /// How many ConfigMapSyncs have the operator's finalizer.
     pub async fn held_syncs(&self) -> Result<usize> {
         let syncs = self.syncs().list(&ListParams::default()).await?;
         let is_held = |sync: &ConfigMapSync| sync.finalizers().contains(&names::FINALIZER.into());
         Ok(syncs.items.iter().filter(|sync| is_held(sync)).count())
     }
 
-    /// The copies, marked or not.
+    /// The copies by name, with or without markers.
     pub async fn copies(&self) -> Result<BTreeMap<String, ConfigMap>> {
         let listed = self.config_maps().list(&ListParams::default()).await?;
         let named = listed.items.into_iter().map(|it| (it.name_any(), it));
         Ok(named.filter(|(name, _)| name.starts_with("copy-")).collect())
     }
 
-    /// What is in the copies, and whether they are still the same.
+    /// Uid and data of the copies, by name.
     pub async fn data(&self) -> Result<BTreeMap<String, impl PartialEq + std::fmt::Debug + use<>>> {
         let copies = self.copies().await?.into_iter();
         Ok(copies.map(|(name, it)| (name, (it.metadata.uid, it.data, it.binary_data))).collect())
     }
 
-    /// Deletes these syncs, and waits until they are gone.
+    /// Deletes these ConfigMapSyncs, and waits until they are gone.
     pub async fn delete_syncs(&self, numbers: Range<usize>) -> Result<()> {
         for number in numbers.clone() {
             self.fixture.delete_sync(SYNCS, &sync(number)).await?;
@@ -179,12 +185,12 @@ impl HelmCluster {
         Ok(())
     }
 
-    /// Deletes a sync, and does not wait.
-    pub async fn ask_for_deletion(&self, number: usize) -> Result<()> {
+    /// Deletes a ConfigMapSync, without waiting for its finalizer.
+    pub async fn start_deletion(&self, number: usize) -> Result<()> {
         self.fixture.delete_sync(SYNCS, &sync(number)).await
     }
 
-    /// Waits until a sync is gone.
+    /// Waits until a ConfigMapSync is gone.
     pub async fn wait_gone(&self, number: usize, deadline: Duration) -> Result<()> {
         self.fixture.wait_no_sync(SYNCS, &sync(number), deadline).await
     }
@@ -197,11 +203,11 @@ impl HelmCluster {
         Ok(())
     }
 
-    /// Deletes the kind, and waits until it is gone.
-    pub async fn delete_kind(&self) -> Result<()> {
+    /// Deletes the CustomResourceDefinition, and waits until it is gone.
+    pub async fn delete_crd(&self) -> Result<()> {
         let api = Api::<CustomResourceDefinition>::all(self.fixture.client());
         api.delete(names::CUSTOM_RESOURCE_DEFINITION, &DeleteParams::default()).await?;
-        until("the kind is gone", PATIENCE, || async {
+        until("the CustomResourceDefinition is gone", TIMEOUT, || async {
             let found = api.get_opt(names::CUSTOM_RESOURCE_DEFINITION).await?;
             Ok(Seen::from_bool(found.is_none(), || format!("{:?}", found.map(|it| it.status))))
         })
@@ -211,13 +217,13 @@ impl HelmCluster {
     /// Deletes the operator's namespace, and waits until it is gone.
     pub async fn delete_namespace(&self) -> Result<()> {
         self.fixture.delete_namespace(RELEASE).await?;
-        self.fixture.wait_no_namespace(RELEASE, PATIENCE).await
+        self.fixture.wait_no_namespace(RELEASE, TIMEOUT).await
     }
 
-    /// Refuses to change one copy, to anybody. Returns when it does.
-    pub async fn refuse_updates(&self, copy: &str) -> Result<()> {
+    /// Denies updates of one copy to every user. Returns when the policy is enforced.
+    pub async fn deny_updates(&self, copy: &str) -> Result<()> {
         let version = "admissionregistration.k8s.io/v1";
-        let metadata = json!({"name": REFUSAL});
+        let metadata = json!({"name": DENY_POLICY});
         let rule = json!({
             "apiGroups": [""],
             "apiVersions": ["v1"],
@@ -232,31 +238,31 @@ impl HelmCluster {
         }});
         self.cluster.control_plane().apply(policy).await?;
         let kind = "ValidatingAdmissionPolicyBinding";
-        let spec = json!({"policyName": REFUSAL, "validationActions": ["Deny"]});
+        let spec = json!({"policyName": DENY_POLICY, "validationActions": ["Deny"]});
         let binding =
             json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec});
         self.cluster.control_plane().apply(binding).await?;
-        let only_to_see = PatchParams { dry_run: true, ..PatchParams::default() };
+        let dry_run = PatchParams { dry_run: true, ..PatchParams::default() };
         let patch = Patch::Merge(json!({"metadata": {"labels": {"probe": "1"}}}));
-        until("changes are refused", SOON, || async {
-            let tried = self.config_maps().patch(copy, &only_to_see, &patch).await;
-            Ok(Seen::from_bool(tried.is_err(), || "not yet".to_owned()))
+        until(format!("updates of {copy} are refused"), SOON, || async {
+            let response = self.config_maps().patch(copy, &dry_run, &patch).await;
+            Ok(Seen::from_bool(response.is_err(), || "admitted".to_owned()))
         })
         .await
     }
 
-    /// Lets everything pass again. What was refused is tried again by whoever is refused.
-    pub async fn refuse_no_more(&self) -> Result<()> {
+    /// Removes the policy, without waiting until the API server no longer enforces it.
+    pub async fn remove_deny_policy(&self) -> Result<()> {
         let client = self.fixture.client();
         let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(client.clone());
-        bindings.delete(REFUSAL, &DeleteParams::default()).await?;
+        bindings.delete(DENY_POLICY, &DeleteParams::default()).await?;
         let policies = Api::<ValidatingAdmissionPolicy>::all(client);
-        policies.delete(REFUSAL, &DeleteParams::default()).await?;
+        policies.delete(DENY_POLICY, &DeleteParams::default()).await?;
         Ok(())
     }
 
-    /// What a pod of the hook that failed has said.
-    pub async fn log_of_hook(&self) -> Result<String> {
+    /// The log of the failed pod of the hook.
+    pub async fn log_of_failed_hook(&self) -> Result<String> {
         let of_hook = ListParams::default().labels("app.kubernetes.io/component=uninstall");
         let pods = self.pods().list(&of_hook).await?;
         let has_failed =
@@ -265,7 +271,7 @@ impl HelmCluster {
         Ok(self.pods().logs(&pod.name_any(), &LogParams::default()).await?)
     }
 
-    /// Whether all that makes the operator is there.
+    /// Whether the Deployment, ServiceAccount, ClusterRole and its binding exist.
     pub async fn is_installed(&self) -> Result<bool> {
         let client = self.fixture.client();
         let roles = Api::<ClusterRole>::all(client.clone()).get_opt(RELEASE).await?;
@@ -278,23 +284,25 @@ impl HelmCluster {
             && deployments.get_opt(RELEASE).await?.is_some())
     }
 
-    /// Makes sure that nothing of operator and hook is left, and that nothing waits to go.
-    pub async fn nothing_remains(&self) -> Result<()> {
-        // The pod of a Job goes a moment after it.
-        until("nothing of the operator is left", SOON, || async {
+    /// Fails unless every object of the release and of the hook is gone, and neither ConfigMapSyncs
+    /// nor copies are terminating.
+    pub async fn ensure_nothing_remains(&self) -> Result<()> {
+        // The pod of a Job is deleted shortly after the Job.
+        until("every object of the release is gone", SOON, || async {
             let left = self.installed().await?;
             Ok(Seen::from_bool(left.is_empty(), || format!("left: {left:?}")))
         })
         .await?;
-        let is_going = |meta: &ObjectMeta| meta.deletion_timestamp.is_some();
+        let is_terminating = |meta: &ObjectMeta| meta.deletion_timestamp.is_some();
         let syncs = self.syncs().list_metadata(&ListParams::default()).await?;
         let copies = self.config_maps().list_metadata(&ListParams::default()).await?;
-        let going = syncs.items.iter().filter(|it| is_going(&it.metadata)).count()
-            + copies.items.iter().filter(|it| is_going(&it.metadata)).count();
-        ensure!(going == 0, "{going} objects wait to go");
+        let terminating = syncs.items.iter().filter(|it| is_terminating(&it.metadata)).count()
+            + copies.items.iter().filter(|it| is_terminating(&it.metadata)).count();
+        ensure!(terminating == 0, "{terminating} objects are terminating");
         Ok(())
     }
 
+    /// The names of all objects of the release and of the hook.
     async fn installed(&self) -> Result<Vec<String>> {
         let client = self.fixture.client();
         let roles = Api::<ClusterRole>::all(client.clone()).list(&ListParams::default()).await?;
@@ -312,7 +320,7 @@ impl HelmCluster {
         Ok(found)
     }
 
-    /// Our admission policies and their bindings that there are.
+    /// The existing admission policies of the release, and their bindings.
     pub async fn policies(&self) -> Result<Vec<String>> {
         let (client, all) = (self.fixture.client(), ListParams::default());
         let policies = Api::<ValidatingAdmissionPolicy>::all(client.clone()).list(&all).await?;
@@ -322,20 +330,20 @@ impl HelmCluster {
         Ok(names.filter(|name| name.starts_with(RELEASE)).collect())
     }
 
-    /// Edits the source, and waits until so many copies have followed.
-    pub async fn edit_is_followed(&self, value: &str, count: usize) -> Result<()> {
+    /// Edits the source, and waits until `count` copies are updated.
+    pub async fn edit_and_wait(&self, value: &str, count: usize) -> Result<()> {
         let patch = json!({"data": {"a": value}});
         self.fixture.patch_config_map(SYNCS, "shared", &patch).await?;
-        until(format!("{count} copies have followed"), SOON, || async {
+        until(format!("{count} copies are updated"), SOON, || async {
             let copies = self.copies().await?;
             let has = |copy: &&ConfigMap| copy.data.iter().flatten().any(|(_, it)| it == value);
-            let followed = copies.values().filter(has).count();
-            Ok(Seen::from_bool(followed == count, || format!("{followed} have")))
+            let updated = copies.values().filter(has).count();
+            Ok(Seen::from_bool(updated == count, || format!("{updated} are updated")))
         })
         .await
     }
 
-    /// What of this kind is in the operator's namespace, but for what every namespace has.
+    /// The names of objects of this kind in the operator's namespace, without `default`.
     async fn named<K>(&self) -> Result<Vec<String>>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -346,12 +354,12 @@ impl HelmCluster {
         Ok(named.map(|it| it.name_any()).filter(|name| name != "default").collect())
     }
 
-    /// What was asked of the API server.
+    /// The audit log of the API server.
     pub fn audit(&self) -> AuditLog {
         self.cluster.control_plane().audit()
     }
 
-    /// The file that lets anybody do everything.
+    /// The kubeconfig of the cluster administrator.
     pub fn kubeconfig(&self) -> &Path {
         self.cluster.kubeconfig()
     }
@@ -373,12 +381,12 @@ fn sync(number: usize) -> String {
     format!("sync-{number}")
 }
 
-/// Whether a later sweep may delete it.
-pub fn asks_for_deletion(copy: &ConfigMap) -> bool {
+/// Whether orphan collection may delete the copy.
+pub fn is_deletable(copy: &ConfigMap) -> bool {
     copy.annotations().contains_key(names::ANNOTATION_DELETION_POLICY)
 }
 
-/// Whether it carries the label that makes it ours.
+/// Whether the copy has the label of the ownership markers.
 pub fn is_marked(copy: &ConfigMap) -> bool {
     copy.labels().contains_key(names::LABEL_SYNC_UID)
 }

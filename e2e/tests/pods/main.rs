@@ -1,4 +1,4 @@
-//! The operator in real pods.
+//! Guarantees that need real pods: installation, removal and reinstallation with Helm.
 
 mod helm_cluster;
 mod removal;
@@ -7,8 +7,8 @@ mod removal_policies;
 use testbed::pod_tests;
 
 #[tokio::test]
-async fn the_operator_goes_and_comes_back_without_losing_or_wedging_anything() {
+async fn removal_and_reinstallation_keep_data_and_block_nothing() {
     if !pod_tests::are_skipped() {
-        removal::the_operator_goes_and_comes_back().await.unwrap();
+        removal::remove_and_reinstall().await.unwrap();
     }
 }

@@ -102,12 +102,12 @@ async fn adopted_copy_is_released_when_no_longer_desired() -> Result<()> {
     fixture.create_sync("central", "sync", spec).await?;
     // `Synced` is also the reason while the selector matches no namespace.
     let is_adopted = |copy: &ConfigMap| copy.metadata.annotations.is_some();
-    fixture.wait_config_map("app", "shared", "app/shared to be adopted", SOON, is_adopted).await?;
+    fixture.wait_config_map("app", "shared", "app/shared is adopted", SOON, is_adopted).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     fixture.label_namespace("app", &json!({"team": "b"})).await?;
     let is_released = |copy: &ConfigMap| copy.metadata.annotations.is_none();
     let left = fixture
-        .wait_config_map("app", "shared", "app/shared to be released", propagation(), is_released)
+        .wait_config_map("app", "shared", "app/shared is released", propagation(), is_released)
         .await?;
     ensure_released(&before, &left)?;
 
@@ -116,17 +116,11 @@ async fn adopted_copy_is_released_when_no_longer_desired() -> Result<()> {
     fixture.patch_sync("central", "sync", &wanted).await?;
     fixture.label_namespace("app", &json!({"team": "a"})).await?;
     fixture
-        .wait_config_map(
-            "app",
-            "shared",
-            "app/shared to be adopted again",
-            propagation(),
-            is_adopted,
-        )
+        .wait_config_map("app", "shared", "app/shared is adopted again", propagation(), is_adopted)
         .await?;
     fixture.delete_config_map("central", "shared").await?;
     let left = fixture
-        .wait_config_map("app", "shared", "app/shared to be released", propagation(), is_released)
+        .wait_config_map("app", "shared", "app/shared is released", propagation(), is_released)
         .await?;
     ensure_released(&before, &left)
 }

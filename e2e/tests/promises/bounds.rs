@@ -53,7 +53,7 @@ async fn operator_token_writes_only_copies() -> Result<()> {
     }
     let published = |_: &ConfigMap| true;
     fixture
-        .wait_config_map("app", "kube-root-ca.crt", "app/kube-root-ca.crt", SOON, published)
+        .wait_config_map("app", "kube-root-ca.crt", "app/kube-root-ca.crt exists", SOON, published)
         .await?;
     let pod = Pod::create(&cluster.control_plane, "thief", None).await?;
     let thief = pod.client().await?;
@@ -112,7 +112,7 @@ async fn operator_token_expires_with_its_pod() -> Result<()> {
     maps.list(&all).await.context("listing ConfigMaps with the token of an existing pod")?;
     let pods = Api::<PodObject>::namespaced(cluster.control_plane.client(), OPERATOR);
     pods.delete(&pod.name, &DeleteParams::default().grace_period(0)).await?;
-    until("the token of a deleted pod to be refused", TOKEN_CACHE_EXPIRY, || async {
+    until("the token of a deleted pod is refused", TOKEN_CACHE_EXPIRY, || async {
         let response = maps.list(&all).await.map(|list| list.items.len());
         let is_refused = matches!(&response, Err(kube::Error::Api(status)) if status.code == 401);
         Ok(Seen::from_bool(is_refused, || format!("{response:?}")))

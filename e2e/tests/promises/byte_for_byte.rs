@@ -36,7 +36,7 @@ async fn patch_and_wait(fixture: &Fixture, edit: &Value) -> Result<ConfigMap> {
             && copy.binary_data.clone().unwrap_or_default()
                 == source.binary_data.clone().unwrap_or_default()
     };
-    fixture.wait_config_map("app", "shared", "app/shared to match its source", SOON, is_equal).await
+    fixture.wait_config_map("app", "shared", "app/shared matches its source", SOON, is_equal).await
 }
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn reordered_content_is_not_written() -> Result<()> {
     let same =
         |copy: &ConfigMap| copy.data == source.data && copy.binary_data == source.binary_data;
     let copy = fixture
-        .wait_config_map("app", "shared", "app/shared to equal its source", SOON, same)
+        .wait_config_map("app", "shared", "app/shared equals its source", SOON, same)
         .await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
 

@@ -1,5 +1,5 @@
-//! A response that is older than the latest watch event is not taken for the current state: a change
-//! that the watch delivers during a read is copied, even if the response arrives later.
+//! A response that is older than the latest watch event is not taken for the current state: a
+//! change that the watch delivers during a read is copied, even if the response arrives later.
 
 use anyhow::Result;
 use anyhow::ensure;

@@ -184,7 +184,7 @@ async fn check_lists_syncs_older_than_the_policy() -> Result<()> {
     policy.metadata.uid = None;
     policies.create(&PostParams::default(), &policy).await?;
     // Timestamps have a resolution of one second: the change must fall into a later second.
-    until("check to report one change since the policy was installed", SOON, || async {
+    until("check reports one change since the policy was installed", SOON, || async {
         let rename = json!({"spec": {"destinationName": format!("n{}", fastrand::u32(..))}});
         fixture.patch_sync("central", "changed", &rename).await?;
         let (_, found) = check(&cluster).await?;

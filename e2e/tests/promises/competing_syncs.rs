@@ -1,6 +1,6 @@
-//! Of two ConfigMapSyncs with the same destination, the one that creates the copy first owns it. The
-//! other reports the owner as a conflict, writes nothing, and creates its copy when the destination
-//! becomes free.
+//! Of two ConfigMapSyncs with the same destination, the one that creates the copy first owns it.
+//! The other reports the owner as a conflict, writes nothing, and creates its copy when the
+//! destination becomes free.
 //!
 //! `E2E_FULL=1` observes the loser for an hour instead of 20 seconds, and creates 1,000 concurrent
 //! pairs instead of 50.
@@ -99,8 +99,8 @@ fn reason_and_message(sync: &ConfigMapSync) -> (&str, &str) {
     (reason(sync), message(sync))
 }
 
-/// The winner of each pair. `NotYet` unless each pair has exactly one, which the message of the loser
-/// names.
+/// The winner of each pair. `NotYet` unless each pair has exactly one, which the message of the
+/// loser names.
 fn winners(syncs: &BTreeMap<String, ConfigMapSync>, pairs: usize) -> Seen<Vec<String>> {
     let mut winners = Vec::new();
     for pair in 0..pairs {

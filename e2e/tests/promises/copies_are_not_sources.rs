@@ -135,8 +135,8 @@ async fn an_orphaned_copy_is_not_copied() -> Result<()> {
     fixture.create_config_map("a", "shared", &[("a", "1")]).await?;
     fixture.create_sync("central", "there", one_to_one("a", "shared", "b")).await?;
     fixture.wait_reason("central", "there", "Synced", SOON).await?;
-    // While the operator is down, the ConfigMapSync and the source are deleted, and the orphaned copy
-    // becomes the source of two others, one of them for the namespace of the old source.
+    // While the operator is down, the ConfigMapSync and the source are deleted, and the orphaned
+    // copy becomes the source of two others, one of them for the namespace of the old source.
     cluster.replica()?.terminate_and_wait().await?;
     fixture.patch_sync("central", "there", &json!({"metadata": {"finalizers": null}})).await?;
     fixture.delete_sync("central", "there").await?;

@@ -141,7 +141,7 @@ async fn a_removed_finalizer_is_added_again() -> Result<()> {
     let before = fixture.config_map("app", "shared").await?.context("no copy app/shared")?;
     fixture.patch_sync("central", "sync", &json!({"metadata": {"finalizers": null}})).await?;
     let ours = Some(vec![names::FINALIZER.to_owned()]);
-    let what = "the finalizer of central/sync to be added again";
+    let what = "the finalizer of central/sync is added again";
     fixture
         .wait_sync("central", "sync", what, ADDED_AGAIN, |sync| sync.metadata.finalizers == ours)
         .await?;

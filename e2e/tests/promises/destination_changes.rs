@@ -118,7 +118,7 @@ async fn changing_back_at_once_ends_with_the_first_copy() -> Result<()> {
 
 /// Waits until the ConfigMapSync reports the refusal by the policy. Returns its status.
 async fn wait_refused(fixture: &Fixture, name: &str) -> Result<Value> {
-    let what = format!("{name} to report the refusal");
+    let what = format!("{name} reports the refusal");
     let refused = |sync: &_| message(sync).contains("refused by a policy");
     let sync = fixture.wait_sync("central", name, &what, SOON, refused).await?;
     Ok(json!(sync.status))
@@ -192,7 +192,7 @@ async fn old_copy_is_kept_while_the_new_one_cannot_be_written() -> Result<()> {
     }
     fixture.create_namespaces(&["missing"]).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
-    until("the old copy app/shared to be deleted", propagation(), || async {
+    until("the old copy app/shared is deleted", propagation(), || async {
         let found = fixture.config_map("app", "shared").await?;
         Ok(Seen::from_bool(found.is_none(), || format!("{found:?}")))
     })

@@ -41,7 +41,7 @@ async fn wait_metadata(
     labels: &[(&str, &str)],
     annotations: &[(&str, &str)],
 ) -> Result<ConfigMap> {
-    let what = format!("app/shared with the labels {labels:?} and the annotations {annotations:?}");
+    let what = format!("app/shared has the labels {labels:?} and the annotations {annotations:?}");
     fixture
         .wait_config_map("app", "shared", &what, propagation(), |copy| {
             without_markers(copy.metadata.labels.as_ref()) == map(labels)

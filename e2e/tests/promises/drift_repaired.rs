@@ -75,7 +75,7 @@ async fn each_state_marker_is_repaired() -> Result<()> {
     ] {
         let edit = json!({"metadata": {"annotations": {marker: value}}});
         fixture.patch_config_map("app", "shared", &edit).await?;
-        let what = format!("{marker} of app/shared to be restored");
+        let what = format!("{marker} of app/shared is restored");
         let repaired = |copy: &ConfigMap| copy.metadata.annotations == before;
         fixture.wait_config_map("app", "shared", &what, RESTORED, repaired).await?;
     }

@@ -47,7 +47,7 @@ fn reasons(cluster: &OperatorCluster, events: &[Event]) -> Vec<String> {
 /// Fails unless the Events since `mark` have exactly these reasons.
 async fn ensure_events(cluster: &OperatorCluster, mark: Mark, wanted: &[&str]) -> Result<()> {
     // The Event is recorded shortly after the status.
-    until(format!("Events with the reasons {wanted:?}"), SOON, || async {
+    until(format!("there are Events with the reasons {wanted:?}"), SOON, || async {
         let events = cluster.audit().since(mark).await?;
         let enough = reasons(cluster, &events).len() >= wanted.len();
         Ok(Seen::from_bool(enough, || lines(&event_writes(&events))))
@@ -68,7 +68,7 @@ async fn only_changes_of_the_reason_are_recorded_as_events() -> Result<()> {
     let mark = cluster.audit().mark().await?;
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
     fixture.wait_reason("central", "sync", "Forbidden", SOON).await?;
-    until(format!("{RETRIES} refusals of the copy"), RETRIED, || async {
+    until(format!("the copy was refused {RETRIES} times"), RETRIED, || async {
         let events = cluster.audit().since(mark).await?;
         let refused = copy_writes_in(&events, "app").len();
         Ok(Seen::from_bool(refused >= RETRIES, || format!("{refused} refusals")))

@@ -1,5 +1,6 @@
-//! A namespace that refuses copies, or a ConfigMapSync that cannot be processed, does not affect the
-//! others: they cost the same calls in the same order as without it, and none waits for its retries.
+//! A namespace that refuses copies, or a ConfigMapSync that cannot be processed, does not affect
+//! the others: they cost the same calls in the same order as without it, and none waits for its
+//! retries.
 
 use std::time::Duration;
 
@@ -70,7 +71,8 @@ async fn wait_attempts(cluster: &OperatorCluster, mark: Mark, count: usize) -> R
     .await
 }
 
-/// Creates a fan-out, then edits the source: the calls of either for the namespaces that admit copies.
+/// Creates a fan-out, then edits the source: the calls of either for the namespaces that admit
+/// copies.
 async fn fan_out(
     cluster: &OperatorCluster,
     name: &str,
@@ -170,8 +172,8 @@ async fn a_broken_sync_does_not_affect_other_syncs() -> Result<()> {
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
     let without = calls_of_new_sync(&cluster, "before").await?;
 
-    // One cannot be parsed; one more has a spec with which the API server rejects even a status; and
-    // one has a protected destination.
+    // One cannot be parsed; one more has a spec with which the API server rejects even a status;
+    // and one has a protected destination.
     set_validation(&cluster, false).await?;
     let unreadable = merged(minimal_spec(), &json!({"deletionPolicy": "Keep"}));
     store(&fixture.client(), "unreadable", &unreadable).await?;

@@ -68,7 +68,7 @@ impl TwoPods {
 
     /// Waits until the API server admits one pod and refuses the other.
     async fn wait_fenced(&self, leader: &Client, other: &Client) -> Result<()> {
-        until("only the recorded leader to be admitted", ENFORCED, || async {
+        until("only the recorded leader is admitted", ENFORCED, || async {
             let responses =
                 (fence_probe().send_as(leader).await?, fence_probe().send_as(other).await?);
             let fenced = responses.0.is_allowed() && responses.1.is_refused_by(POLICY_FENCE);
@@ -78,7 +78,7 @@ impl TwoPods {
     }
 
     async fn wait_admitted(&self, client: &Client) -> Result<AttemptResult> {
-        until("the pod to be admitted", ENFORCED, || async {
+        until("the pod is admitted", ENFORCED, || async {
             let response = fence_probe().send_as(client).await?;
             let passed = response.is_allowed().then_some(response.clone());
             Ok(Seen::from_option(passed, || response.to_string()))
@@ -157,7 +157,7 @@ async fn without_its_kind_every_pod_is_admitted() -> Result<()> {
 
     let definitions = Api::<CustomResourceDefinition>::all(client.clone());
     definitions.delete(KIND, &DeleteParams::default()).await.context("deleting the kind")?;
-    until("the CustomResourceDefinition to be deleted", SOON, || async {
+    until("the CustomResourceDefinition is deleted", SOON, || async {
         let found = definitions.get_opt(KIND).await?;
         Ok(Seen::from_bool(found.is_none(), || "still there".to_owned()))
     })

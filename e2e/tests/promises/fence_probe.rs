@@ -38,7 +38,7 @@ const PROBED: Duration = Duration::from_mins(1);
 /// Waits until the metric and the log of a replica report this state of the fence.
 async fn wait_state(replica: &Replica, state: &str) -> Result<()> {
     let name = &replica.pod().name;
-    until(format!("{name} to report the fence as {state}"), PROBED, || async {
+    until(format!("{name} reports the fence as {state}"), PROBED, || async {
         let metrics = Metrics::of(replica).await?;
         let found = metrics.value("configmapsync_fence", &[("state", state)])?;
         let is_logged = replica.logs().iter().any(|line| line["fence"] == state);

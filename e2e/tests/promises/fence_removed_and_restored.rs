@@ -120,7 +120,7 @@ impl FencedCluster {
     async fn hand_over(&mut self) -> Result<(Pod, Pod)> {
         let former = self.operator.wait_leader().await?;
         self.operator.replicas[former].terminate_and_wait().await?;
-        let next = until("another replica to lead", NEXT_LEADER, || async {
+        let next = until("another replica leads", NEXT_LEADER, || async {
             let leader = self.operator.wait_leader().await?;
             let next = (leader != former).then_some(leader);
             Ok(Seen::from_option(next, || "the former leader leads".to_owned()))
@@ -164,8 +164,8 @@ impl FencedCluster {
     async fn wait_fenced(&self, pod: &Pod, wanted: bool) -> Result<()> {
         for server in self.servers() {
             let client = pod.client_of(&server).await?;
-            let what = if wanted { "refuse" } else { "admit" };
-            until(format!("{server} to {what} pod {}", pod.name), RESTORED, || async {
+            let what = if wanted { "refuses" } else { "admits" };
+            until(format!("{server} {what} pod {}", pod.name), RESTORED, || async {
                 let response = fence_probe().send_as(&client).await?;
                 let as_wanted = if wanted {
                     response.is_refused_by(POLICY_FENCE)

@@ -66,14 +66,14 @@ async fn wait_all_synced(fixture: &Fixture, syncs: usize) -> Result<()> {
         let synced = found.values().filter(|sync| reason(sync) == "Synced").count();
         Seen::from_bool(synced == syncs, || format!("{synced} of {syncs}"))
     };
-    wait_syncs(fixture, "central", "all ConfigMapSyncs to be Synced", deadline, check).await
+    wait_syncs(fixture, "central", "all ConfigMapSyncs are Synced", deadline, check).await
 }
 
 /// Waits until every copy has this value.
 async fn wait_value(fixture: &Fixture, copies: usize, value: &str) -> Result<()> {
     let deadline = SOON + Duration::from_millis(100) * u32::try_from(copies)?;
     let maps = Api::<ConfigMap>::namespaced(fixture.client(), "app");
-    until(format!("{copies} copies with the value {value}"), deadline, || async {
+    until(format!("{copies} copies have the value {value}"), deadline, || async {
         let found = maps.list(&ListParams::default()).await?.items;
         let has = |copy: &ConfigMap| {
             copy.data

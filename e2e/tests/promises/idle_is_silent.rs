@@ -44,7 +44,7 @@ async fn reconciles(cluster: &OperatorCluster) -> Result<f64> {
 }
 
 async fn wait_reconciles(cluster: &OperatorCluster, count: f64) -> Result<()> {
-    until(format!("{count} successful reconciles"), SOON, || async {
+    until(format!("{count} reconciles have succeeded"), SOON, || async {
         let ended = reconciles(cluster).await?;
         Ok(Seen::from_bool(ended >= count, || format!("{ended} reconciles")))
     })
@@ -91,7 +91,7 @@ async fn labelling_the_source_costs_one_read_and_no_write() -> Result<()> {
     for edit in 1..=2 {
         let label = json!({"metadata": {"labels": {"edit": edit.to_string()}}});
         fixture.patch_config_map("central", "shared", &label).await?;
-        until(format!("a read of the source after edit {edit}"), SOON, || async {
+        until(format!("the source is read after edit {edit}"), SOON, || async {
             let reads = data_reads_by_operator(&cluster.audit().since(mark).await?).len();
             Ok(Seen::from_bool(reads >= edit, || format!("{reads} reads")))
         })

@@ -44,7 +44,7 @@ async fn create_immutable_copy(cluster: &OperatorCluster) -> Result<(Fixture, Co
 }
 
 async fn wait_immutable(fixture: &Fixture, wanted: Option<bool>) -> Result<ConfigMap> {
-    let what = format!("app/shared with immutable = {wanted:?}");
+    let what = format!("app/shared has immutable = {wanted:?}");
     let fits = |copy: &ConfigMap| copy.immutable == wanted;
     fixture.wait_config_map("app", "shared", &what, propagation(), fits).await
 }
@@ -88,7 +88,7 @@ async fn a_crash_between_delete_and_create_is_recovered() -> Result<()> {
     recreate_source(&fixture, "2").await?;
     fixture.wait_no_config_map("app", "shared", SOON).await?;
     let refused = |sync: &_| message(sync).contains("refused by a policy");
-    fixture.wait_sync("central", "sync", "the refusal in the status", SOON, refused).await?;
+    fixture.wait_sync("central", "sync", "the status reports the refusal", SOON, refused).await?;
     // After a 422 of the policy, each delay is longer than the one before.
     let counted = cluster.audit().mark().await?;
     tokio::time::sleep(REFUSED_FOR).await;
@@ -120,7 +120,7 @@ async fn a_refused_update_is_retried_with_backoff() -> Result<()> {
     let mark = cluster.audit().mark().await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
     let refused = |sync: &_| message(sync).contains("refused by a policy");
-    fixture.wait_sync("central", "sync", "the refusal in the status", SOON, refused).await?;
+    fixture.wait_sync("central", "sync", "the status reports the refusal", SOON, refused).await?;
     tokio::time::sleep(REFUSED_FOR).await;
     let events = cluster.audit().since(mark).await?;
     let attempts = copy_writes(&events);
@@ -179,7 +179,7 @@ async fn an_immutable_copy_without_created_is_a_conflict() -> Result<()> {
     ensure!(message.contains("app/shared is immutable"), "{message}");
 
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
-    until("a read of the edited source", SOON, || async {
+    until("the edited source is read", SOON, || async {
         let events = cluster.audit().since(mark).await?;
         let reads = harness::audit_queries::data_reads_by_operator(&events);
         let seen = reads.iter().any(|event| event.namespace() == "central");

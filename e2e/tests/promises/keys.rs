@@ -53,7 +53,7 @@ async fn only_listed_keys_are_copied() -> Result<()> {
         .wait_config_map(
             "app",
             "shared",
-            "c in the binaryData of app/shared",
+            "c is in the binaryData of app/shared",
             propagation(),
             |copy| {
                 let binary = copy.binary_data.clone().unwrap_or_default();
@@ -67,13 +67,7 @@ async fn only_listed_keys_are_copied() -> Result<()> {
         copy.data.as_ref().is_some_and(|data| !data.contains_key("b"))
     };
     fixture
-        .wait_config_map(
-            "app",
-            "shared",
-            "b to be removed from app/shared",
-            propagation(),
-            restored,
-        )
+        .wait_config_map("app", "shared", "b is removed from app/shared", propagation(), restored)
         .await?;
     Ok(())
 }

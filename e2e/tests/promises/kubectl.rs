@@ -65,7 +65,7 @@ async fn explain_describes_every_field() -> Result<()> {
     let control_plane = &cluster.control_plane;
     let definition = serde_json::to_value(custom_resource_definition())?;
     let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-    until("the API server to serve the descriptions of the fields", SOON, || async {
+    until("the API server serves the descriptions of the fields", SOON, || async {
         let stdout = kubectl(control_plane, &["explain", "configmapsync.spec"]).await;
         Ok(stdout.map_or_else(|error| Seen::NotYet(format!("{error:#}")), |_| Seen::Done(())))
     })

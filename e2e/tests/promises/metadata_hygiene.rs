@@ -1,5 +1,5 @@
-//! No metadata of a source is copied: no owner reference, finalizer, label or annotation. A copy has
-//! the ownership markers and the metadata of `spec.destinationMetadata`, and nothing else.
+//! No metadata of a source is copied: no owner reference, finalizer, label or annotation. A copy
+//! has the ownership markers and the metadata of `spec.destinationMetadata`, and nothing else.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -84,8 +84,8 @@ fn keys(map: Option<&BTreeMap<String, String>>) -> BTreeSet<&str> {
     map.into_iter().flatten().map(|(key, _)| key.as_str()).collect()
 }
 
-/// Fails unless the metadata of `copy` are exactly the ownership markers, and the operator is its only
-/// field manager.
+/// Fails unless the metadata of `copy` are exactly the ownership markers, and the operator is its
+/// only field manager.
 fn ensure_only_markers(copy: &ConfigMap) -> Result<()> {
     let metadata = &copy.metadata;
     ensure!(metadata.owner_references.is_none(), "{metadata:#?}");
@@ -121,8 +121,8 @@ async fn source_metadata_is_not_copied() -> Result<()> {
     let created = fixture.wait_data("app", "shared", &[("a", "1")], propagation()).await?;
     ensure_only_markers(&created).context("created")?;
 
-    // More metadata with an edit of the source; then a copy that is made immutable, and replaced; then
-    // a copy that is deleted, and restored.
+    // More metadata with an edit of the source; then a copy that is made immutable, and replaced;
+    // then a copy that is deleted, and restored.
     let more = json!({
         "metadata": {
             "labels": {"argocd.argoproj.io/secret-type": "repository"},

@@ -1,5 +1,5 @@
-//! The metrics have the names of the documentation and agree with the audit log; the health endpoints
-//! of leader and standby respond with 200.
+//! The metrics have the names of the documentation and agree with the audit log; the health
+//! endpoints of leader and standby respond with 200.
 
 use anyhow::Result;
 use anyhow::ensure;
@@ -110,7 +110,8 @@ fn count(events: &[Event], fits: impl Fn(&Event) -> bool) -> f64 {
     requests_by_operator(events).filter(|event| fits(event)).fold(0.0, |sum, _| sum + 1.0)
 }
 
-/// Waits until the counters agree with each other, with the audit log, and with the number of copies.
+/// Waits until the counters agree with each other, with the audit log, and with the number of
+/// copies.
 async fn ensure_agreement(cluster: &OperatorCluster, since: Mark, copies: f64) -> Result<()> {
     let replica = &cluster.replicas[0];
     let what = "the operator is idle and its counters agree with the audit log";

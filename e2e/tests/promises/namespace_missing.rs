@@ -1,5 +1,5 @@
-//! A missing destination namespace is never created. The operator watches for it instead of trying to
-//! write, and copies when it appears.
+//! A missing destination namespace is never created. The operator watches for it instead of trying
+//! to write, and copies when it appears.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use testbed::wait::stays;
 
 use crate::support::conditions::message;
 
-/// The copy is written within 5 seconds after the namespace appears; twice that, since other tests run
-/// in parallel.
+/// The copy is written within 5 seconds after the namespace appears; twice that, since other tests
+/// run in parallel.
 const FOLLOWED: Duration = Duration::from_secs(10);
 /// By then, the backoff of an operator that retries instead of watching would exceed [`FOLLOWED`].
 const ABSENT: Duration = Duration::from_secs(18);

@@ -1,5 +1,5 @@
-//! Nothing is written to a terminating namespace. A new namespace of the same name gets its copy, also
-//! if the old one kept its copy until the end.
+//! Nothing is written to a terminating namespace. A new namespace of the same name gets its copy,
+//! also if the old one kept its copy until the end.
 
 use std::time::Duration;
 
@@ -132,8 +132,8 @@ async fn a_refusal_by_a_terminating_namespace_is_not_retried() -> Result<()> {
     Ok(())
 }
 
-/// Deletes the namespace and creates it again at once. With `with_copy`, the copy survives, as an object
-/// that a namespace controller has missed.
+/// Deletes the namespace and creates it again at once. With `with_copy`, the copy survives, as an
+/// object that a namespace controller has missed.
 async fn recreate(fixture: &Fixture, with_copy: bool) -> Result<()> {
     if !with_copy {
         fixture.delete_namespace("app").await?;
@@ -175,7 +175,8 @@ async fn a_recreated_namespace_gets_its_copy_again() -> Result<()> {
         requests_by_operator(&events).filter(|event| event.is_write() && reports_contended(event));
     let contended: Vec<_> = contended.collect();
     ensure!(contended.is_empty(), "deletions of a namespace were reported: {}", lines(&contended));
-    // A leader that is frozen meanwhile receives all events at once; a stopped one lists the result.
+    // A leader that is frozen meanwhile receives all events at once; a stopped one lists the
+    // result.
     cluster.replica()?.process().freeze()?;
     recreate(&fixture, false).await?;
     cluster.replica()?.process().thaw()?;

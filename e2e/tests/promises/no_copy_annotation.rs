@@ -1,5 +1,5 @@
-//! A source with the annotation `apps.nishaf.info/no-copy: "true"` is not copied. Existing copies are
-//! kept or deleted according to `sourceDeletionPolicy`.
+//! A source with the annotation `apps.nishaf.info/no-copy: "true"` is not copied. Existing copies
+//! are kept or deleted according to `sourceDeletionPolicy`.
 
 use std::time::Duration;
 

@@ -116,8 +116,8 @@ async fn plan_without_read_permission_fails() -> Result<()> {
     Ok(())
 }
 
-/// Creates ConfigMapSyncs, stops the operator, and makes changes that it will act on: all but one have
-/// a pending step.
+/// Creates ConfigMapSyncs, stops the operator, and makes changes that it will act on: all but one
+/// have a pending step.
 async fn create_pending_steps(cluster: &mut OperatorCluster, fixture: &Fixture) -> Result<()> {
     fixture.create_namespaces(&NAMESPACES).await?;
     for name in ["edited", "deleted", "moved", "retained", "taken", "restored", "fine"] {

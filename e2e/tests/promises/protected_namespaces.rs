@@ -19,8 +19,8 @@ use testbed::audit::lines;
 use crate::support::audit::copy_writes;
 use crate::support::conditions::message;
 
-/// Fails unless each namespace of `protected` is refused as a destination, both for a new ConfigMapSync
-/// and for a changed one, and `unprotected` is not.
+/// Fails unless each namespace of `protected` is refused as a destination, both for a new
+/// ConfigMapSync and for a changed one, and `unprotected` is not.
 async fn ensure_protected(
     cluster: &OperatorCluster,
     protected: &[&str],

@@ -1,4 +1,4 @@
-//! Promise: one namespace that answers late holds up no other.
+//! A namespace in which writes are slow delays no other namespace and no other ConfigMapSync.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,29 +25,30 @@ use testbed::wait::Seen;
 use testbed::wait::until;
 
 const NAMESPACES: usize = 20;
-/// Below what the operator's client waits for, and far above what everybody else takes:
-/// whoever waits for the slow one comes after it.
+/// The delay of the slow write: less than the timeout of the operator's client, and far more than
+/// any other write takes, so that what waits for the slow one comes after it.
 const DELAY: Duration = Duration::from_secs(10);
 
-struct Scene {
+/// A replica behind the fault proxy.
+struct ProxiedCluster {
     proxy: FaultProxy,
     fixture: Fixture,
-    _world: OperatorCluster,
+    _operators: OperatorCluster,
 }
 
-/// What was asked about each namespace, in order, without its name.
+/// The requests for each namespace, by its number, in order and without its name.
 type Calls = BTreeMap<usize, Vec<String>>;
 
-impl Scene {
+impl ProxiedCluster {
     async fn start() -> Result<Self> {
-        let (world, proxy) = OperatorCluster::behind_proxy().await?;
-        let fixture = world.fixture();
+        let (operators, proxy) = OperatorCluster::behind_proxy().await?;
+        let fixture = operators.fixture();
         fixture.create_namespaces(&["central", "other"]).await?;
         fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-        Ok(Self { proxy, fixture, _world: world })
+        Ok(Self { proxy, fixture, _operators: operators })
     }
 
-    /// Creates the namespaces of a team, and a sync that selects them.
+    /// Creates the namespaces of a team, and a ConfigMapSync that selects them.
     async fn fan_out(&self, team: &str) -> Result<()> {
         let labels = BTreeMap::from([("team".to_owned(), team.to_owned())]);
         let namespaces = Api::<Namespace>::all(self.fixture.client());
@@ -83,8 +84,9 @@ impl Scene {
         let prefix = format!("{team}-");
         until(format!("{count} copies of {team} have the value {value}"), SOON, || async {
             let is_there = |map: &&ConfigMap| {
-                let of = map.metadata.namespace.as_ref().is_some_and(|it| it.starts_with(&prefix));
-                of && map.data.as_ref().is_some_and(|data| data["a"] == value)
+                let namespace = map.metadata.namespace.as_deref().unwrap_or_default();
+                namespace.starts_with(&prefix)
+                    && map.data.as_ref().is_some_and(|data| data["a"] == value)
             };
             let found = maps.list(&only).await?.items.iter().filter(is_there).count();
             Ok(Seen::from_bool(found >= count, || format!("{found}")))
@@ -103,8 +105,8 @@ impl Scene {
         calls
     }
 
-    /// Whether the delayed creation is over.
-    fn is_slow_one_there(&self, team: &str) -> bool {
+    /// Whether the delayed create has a response.
+    fn is_delayed_create_done(&self, team: &str) -> bool {
         let slow = format!("{team}-0");
         let requests = self.proxy.requests();
         requests.iter().any(|it| it.namespace() == slow && it.status.is_some())
@@ -112,37 +114,40 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn a_slow_namespace_delays_no_other_and_no_other_sync() -> Result<()> {
-    let scene = Scene::start().await?;
-    scene.fan_out("plain").await?;
-    scene.fixture.wait_reason("central", "plain", "Synced", SOON).await?;
-    scene.slow_down("late");
-    scene.fan_out("late").await?;
-    scene.wait_copies("late", NAMESPACES - 1, "1").await?;
-    ensure!(!scene.is_slow_one_there("late"), "the other copies came after the slow one");
+async fn a_slow_namespace_delays_no_other_namespace_or_sync() -> Result<()> {
+    let cluster = ProxiedCluster::start().await?;
+    cluster.fan_out("plain").await?;
+    cluster.fixture.wait_reason("central", "plain", "Synced", SOON).await?;
+    cluster.slow_down("late");
+    cluster.fan_out("late").await?;
+    cluster.wait_copies("late", NAMESPACES - 1, "1").await?;
+    ensure!(!cluster.is_delayed_create_done("late"), "the other copies came after the slow one");
 
-    scene.fixture.create_sync("central", "one", one_to_one("central", "shared", "other")).await?;
-    scene.fixture.wait_reason("central", "one", "Synced", SOON).await?;
-    ensure!(!scene.is_slow_one_there("late"), "another sync was Ready after the slow one");
+    cluster.fixture.create_sync("central", "one", one_to_one("central", "shared", "other")).await?;
+    cluster.fixture.wait_reason("central", "one", "Synced", SOON).await?;
+    ensure!(!cluster.is_delayed_create_done("late"), "another sync was Ready after the slow one");
 
-    scene.fixture.wait_reason("central", "late", "Synced", SOON).await?;
-    let (plain, mut late) = (scene.calls("plain"), scene.calls("late"));
-    // The client counts what its connection was idle before as silence: it may give the slow one
-    // up before the delay is over, and ask for it again.
+    cluster.fixture.wait_reason("central", "late", "Synced", SOON).await?;
+    let (plain, mut late) = (cluster.calls("plain"), cluster.calls("late"));
+    // The client's timeout includes the time for which the connection was idle before, so the
+    // client may abandon the slow request before its delay is over, and send it again.
     late.entry(0).or_default().dedup();
-    ensure!(plain.len() == NAMESPACES && late == plain, "{late:?}\ninstead of\n{plain:?}");
+    ensure!(plain.len() == NAMESPACES && late == plain, "{late:?}\nexpected\n{plain:?}");
     Ok(())
 }
 
 #[tokio::test]
 async fn an_edit_of_the_source_does_not_wait_for_a_slow_namespace() -> Result<()> {
-    let scene = Scene::start().await?;
-    scene.slow_down("late");
-    scene.fan_out("late").await?;
-    scene.wait_copies("late", NAMESPACES - 1, "1").await?;
+    let cluster = ProxiedCluster::start().await?;
+    cluster.slow_down("late");
+    cluster.fan_out("late").await?;
+    cluster.wait_copies("late", NAMESPACES - 1, "1").await?;
     let edit = json!({"data": {"a": "2"}});
-    scene.fixture.patch_config_map("central", "shared", &edit).await?;
-    scene.wait_copies("late", NAMESPACES - 1, "2").await?;
-    ensure!(!scene.is_slow_one_there("late"), "the edit reached the others after the slow one");
+    cluster.fixture.patch_config_map("central", "shared", &edit).await?;
+    cluster.wait_copies("late", NAMESPACES - 1, "2").await?;
+    ensure!(
+        !cluster.is_delayed_create_done("late"),
+        "the edit reached the others after the slow one"
+    );
     Ok(())
 }

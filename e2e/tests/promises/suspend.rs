@@ -1,4 +1,5 @@
-//! Promise: a suspended ConfigMapSync writes nothing, keeps everything, and still cleans up.
+//! A suspended ConfigMapSync writes nothing and keeps its copies. When it is deleted, they are
+//! deleted.
 
 use anyhow::Result;
 use anyhow::ensure;
@@ -10,23 +11,23 @@ use serde_json::json;
 use testbed::audit::lines;
 
 #[tokio::test]
-async fn nothing_is_written_until_it_goes_on() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn a_suspended_sync_writes_nothing_until_resumed() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_synced_copy(&[("a", "1")]).await?;
     fixture.patch_sync("central", "sync", &json!({"spec": {"suspend": true}})).await?;
     fixture.wait_reason("central", "sync", "Suspended", SOON).await?;
 
-    let mark = world.audit().mark().await?;
+    let mark = cluster.audit().mark().await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
     fixture.patch_config_map("app", "shared", &json!({"data": {"a": "edited"}})).await?;
-    // Rounds of one process begin in the order of their events: a later sync in order means that
-    // the suspended one was looked at too.
+    // Reconciles start in the order of their events: once a later ConfigMapSync is Synced, the
+    // suspended one was reconciled too.
     fixture.create_config_map("central", "later", &[("b", "1")]).await?;
     fixture.create_sync("central", "later", one_to_one("central", "later", "app")).await?;
     fixture.wait_reason("central", "later", "Synced", SOON).await?;
     fixture.wait_data("app", "shared", &[("a", "edited")], SOON).await?;
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     let mut writes = writes_by_operator(&events);
     writes.retain(|event| event.name() == "shared" || event.name() == "sync");
     ensure!(writes.is_empty(), "{}", lines(&writes));
@@ -38,15 +39,15 @@ async fn nothing_is_written_until_it_goes_on() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_suspended_sync_that_is_deleted_cleans_up() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn deleting_a_suspended_sync_deletes_its_copy() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     fixture.create_synced_copy(&[("a", "1")]).await?;
     fixture.patch_sync("central", "sync", &json!({"spec": {"suspend": true}})).await?;
     fixture.wait_reason("central", "sync", "Suspended", SOON).await?;
 
     fixture.delete_sync("central", "sync").await?;
     fixture.wait_no_sync("central", "sync", SOON).await?;
-    ensure!(fixture.config_map("app", "shared").await?.is_none(), "the copy goes");
+    ensure!(fixture.config_map("app", "shared").await?.is_none(), "the copy was not deleted");
     Ok(())
 }

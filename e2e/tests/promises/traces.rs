@@ -1,5 +1,5 @@
-//! Promise: the trace of a copy shows what was done and how long it took, and no value of a
-//! `ConfigMap`; it is found by `status.lastTraceID`.
+//! `status.lastTraceID` names the trace of the last reconcile, which shows its steps and API calls. No
+//! value of a ConfigMap occurs in traces, logs, Events, status or metrics.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,24 +29,25 @@ use testbed::run_folder::RunFolder;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-/// Values as nobody would call a field.
+/// Values that occur nowhere else.
 const SECRETS: [&str; 4] =
     ["hunter2-first", "hunter2-second", "hunter2-by-hand", "hunter2-foreign"];
-/// `hunter2-in-bytes`, as it goes over the wire.
+/// `hunter2-in-bytes` in base64, as in `binaryData`.
 const SECRET_BYTES: &str = "aHVudGVyMi1pbi1ieXRlcw==";
-/// What all of them have in common, also in the middle of something longer.
-const MARKS_OF_SECRETS: [&str; 3] = ["hunter2", "aHVudGVyMi", "104, 117, 110, 116, 101, 114, 50"];
+/// Parts of every value: as text, in base64, and as a list of bytes.
+const PARTS_OF_SECRETS: [&str; 3] = ["hunter2", "aHVudGVyMi", "104, 117, 110, 116, 101, 114, 50"];
 
-fn environment(endpoint: &str, more: &[(&str, &str)]) -> Options {
-    let always = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_BSP_SCHEDULE_DELAY", "200")];
-    let pairs = always.iter().chain(more);
+/// Options with the OTLP endpoint and further environment variables.
+fn environment(endpoint: &str, further: &[(&str, &str)]) -> Options {
+    let common = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_BSP_SCHEDULE_DELAY", "200")];
+    let pairs = common.iter().chain(further);
     let environment = pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Options { environment: environment.collect(), ..Options::default() }
 }
 
-/// A sync whose copy was just created, in a source full of secrets.
-async fn synced(world: &OperatorCluster) -> Result<(Fixture, ConfigMapSync)> {
-    let fixture = world.fixture();
+/// Creates a source with values of [`SECRETS`], and a ConfigMapSync, and waits for the copy.
+async fn create_copy(cluster: &OperatorCluster) -> Result<(Fixture, ConfigMapSync)> {
+    let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("password", SECRETS[0])]).await?;
     let bytes = json!({"binaryData": {"key": SECRET_BYTES}});
@@ -60,20 +61,20 @@ fn last_trace_id(sync: &ConfigMapSync) -> Option<&str> {
     sync.status.as_ref()?.last_trace_id.as_deref()
 }
 
-/// The line about the copy that was created.
-fn line_of_the_write(replica: &Replica) -> Result<Value> {
-    let written = |line: &Value| line["message"] == "copy written" && line["action"] == "create";
-    replica.logs().into_iter().find(written).context("no line tells that a copy was created")
+/// The log line of the create of the copy.
+fn log_line_of_create(replica: &Replica) -> Result<Value> {
+    let is_create = |line: &Value| line["message"] == "copy written" && line["action"] == "create";
+    replica.logs().into_iter().find(is_create).context("no log line reports the create of a copy")
 }
 
-/// The trace, as soon as enough of it has arrived. Jaeger stores the spans that are sent at once in
-/// any order, so that none tells that the others are there.
+/// Waits until Jaeger has a trace that satisfies `is_enough`. Jaeger stores the spans of one batch
+/// in any order, so that the presence of one does not imply that of the others.
 async fn wait_trace(
     jaeger: &Jaeger,
     id: &str,
     is_enough: impl Fn(&Trace) -> bool,
 ) -> Result<Trace> {
-    until(format!("Jaeger has enough of the trace {id}"), SOON, || async {
+    until(format!("Jaeger has the expected spans of the trace {id}"), SOON, || async {
         let trace = jaeger.trace(id).await?;
         let drawn = trace.as_ref().map(draw);
         Ok(Seen::from_option(trace.filter(&is_enough), || format!("{drawn:?}")))
@@ -81,6 +82,7 @@ async fn wait_trace(
     .await
 }
 
+/// The tags of a span with these names. Fails if one is missing.
 fn tags(span: &Span, names: &[&str]) -> Result<BTreeMap<String, String>> {
     let tag = |name: &&str| {
         let value = span.tag(name).with_context(|| format!("no {name} on {span:#?}"))?;
@@ -98,6 +100,7 @@ fn is_call(span: &Span) -> bool {
     span.tag("http.method").is_some()
 }
 
+/// Fails unless the root span describes a successful reconcile of `sync`.
 fn ensure_root(root: &Span, sync: &ConfigMapSync) -> Result<()> {
     ensure!(root.name == "reconcile", "the root is {}", root.name);
     let names = ["sync", "uid", "generation", "outcome", "queue_delay_ms", "reason"];
@@ -111,28 +114,36 @@ fn ensure_root(root: &Span, sync: &ConfigMapSync) -> Result<()> {
     Ok(())
 }
 
-/// The span `create copy`, with the call below it.
-fn ensure_created<'a>(trace: &'a Trace, root: &Span, resource_version: &str) -> Result<&'a Span> {
+/// The span `create copy`. Fails unless it has the API call as its child.
+fn ensure_create_span<'a>(
+    trace: &'a Trace,
+    root: &Span,
+    resource_version: &str,
+) -> Result<&'a Span> {
     for name in ["observe", "plan"] {
-        ensure!(!children(trace, root, name).is_empty(), "no {name}");
+        ensure!(!children(trace, root, name).is_empty(), "no span {name} below the root");
     }
     let created = children(trace, root, "create copy");
-    ensure!(created.len() == 1, "{} spans create copy", created.len());
+    ensure!(created.len() == 1, "expected one span create copy, found {}", created.len());
     let tags_of_copy = tags(created[0], &["destination", "resource_version"])?;
     ensure!(tags_of_copy["destination"] == "app/shared", "{tags_of_copy:?}");
     ensure!(tags_of_copy["resource_version"] == resource_version, "{tags_of_copy:?}");
     let mut calls = trace.spans.iter().filter(|span| is_call(span));
-    let below = |span: &&Span| span.parent() == Some(&created[0].id);
-    let call = calls.clone().find(below).context("no API call below create copy")?;
+    let is_child = |span: &&Span| span.parent() == Some(&created[0].id);
+    let call = calls.clone().find(is_child).context("no API call below create copy")?;
     let tags = tags(call, &["http.method", "http.url", "http.status_code"])?;
     ensure!(tags["http.method"] == "POST" && tags["http.status_code"] == "201", "{tags:?}");
     ensure!(tags["http.url"].contains("/api/v1/namespaces/app/configmaps"), "{tags:?}");
-    ensure!(calls.all(|span| span.parent() != Some(&root.id)), "a call belongs to a step");
+    ensure!(
+        calls.all(|span| span.parent() != Some(&root.id)),
+        "an API call is a child of the root instead of a step"
+    );
     Ok(created[0])
 }
 
-async fn one_created_copy(world: &OperatorCluster, jaeger: &Jaeger) -> Result<Fixture> {
-    let (fixture, sync) = synced(world).await?;
+/// Creates a copy, and fails unless its trace, log line and status agree.
+async fn ensure_create_is_traced(cluster: &OperatorCluster, jaeger: &Jaeger) -> Result<Fixture> {
+    let (fixture, sync) = create_copy(cluster).await?;
     let id = last_trace_id(&sync).context("no lastTraceID")?;
     let trace = wait_trace(jaeger, id, Trace::shows_creation).await?;
     let drawn = draw(&trace).join("\n");
@@ -142,17 +153,17 @@ async fn one_created_copy(world: &OperatorCluster, jaeger: &Jaeger) -> Result<Fi
     ensure_root(root, &sync)?;
     let copy = fixture.config_map("app", "shared").await?.context("no copy")?;
     let version = copy.metadata.resource_version.context("no resourceVersion")?;
-    let created = ensure_created(&trace, root, &version).context(drawn)?;
+    let created = ensure_create_span(&trace, root, &version).context(drawn)?;
 
-    let line = line_of_the_write(&world.replicas[0])?;
+    let line = log_line_of_create(&cluster.replicas[0])?;
     ensure!(line["trace_id"] == id, "{line}, but status.lastTraceID is {id}");
     ensure!(line["span_id"] == created.id, "{line}, but the span is {}", created.id);
     ensure!(line["sync"] == "central/sync", "{line}");
     Ok(fixture)
 }
 
-/// Makes the operator handle every secret: in an edit, a repair, a conflict, a deletion.
-async fn handle_secrets(fixture: &Fixture) -> Result<()> {
+/// Makes the operator process every secret: by an edit, a repair, a conflict and a deletion.
+async fn process_secrets(fixture: &Fixture) -> Result<()> {
     let edit = json!({"data": {"password": SECRETS[1]}});
     fixture.patch_config_map("central", "shared", &edit).await?;
     let has = |value: &'static str| {
@@ -163,7 +174,7 @@ async fn handle_secrets(fixture: &Fixture) -> Result<()> {
     let wait = async |what: &str| {
         fixture.wait_config_map("app", "shared", what, SOON, has(SECRETS[1])).await
     };
-    wait("the copy has followed").await?;
+    wait("the copy is updated").await?;
     let by_hand = json!({"data": {"password": SECRETS[2]}});
     fixture.patch_config_map("app", "shared", &by_hand).await?;
     wait("the copy is repaired").await?;
@@ -176,8 +187,10 @@ async fn handle_secrets(fixture: &Fixture) -> Result<()> {
     fixture.wait_no_sync("central", "conflict", SOON).await
 }
 
-async fn ensure_no_secret_shows(
-    world: &OperatorCluster,
+/// Stops the operator, and fails if a secret occurs in anything that it has written besides
+/// ConfigMaps.
+async fn ensure_no_secret_is_exposed(
+    cluster: &OperatorCluster,
     jaeger: &Jaeger,
     fixture: &Fixture,
 ) -> Result<()> {
@@ -185,9 +198,9 @@ async fn ensure_no_secret_shows(
     let id = last_trace_id(&sync).context("no lastTraceID")?;
     wait_trace(jaeger, id, |trace| trace.root().is_some()).await?;
     let events = Api::<Event>::all(fixture.client()).list(&ListParams::default()).await?;
-    let replica = &world.replicas[0];
+    let replica = &cluster.replicas[0];
     let metrics = replica.metrics().await?;
-    // Its exit sends the spans that still wait.
+    // Pending spans are sent on exit.
     replica.terminate_and_wait().await?;
     for (place, text, expected) in [
         ("the traces", jaeger.everything("configmapsync").await?, id),
@@ -196,59 +209,63 @@ async fn ensure_no_secret_shows(
         ("the status", serde_json::to_string(&sync.status)?, "Synced"),
         ("the metrics", metrics, "configmapsync_writes_total"),
     ] {
-        ensure!(text.contains(expected), "{place} do not even tell {expected}: {text}");
-        for secret in MARKS_OF_SECRETS {
+        ensure!(
+            text.contains(expected),
+            "{place}: {expected} is missing, so nothing is shown by the absence of secrets: {text}"
+        );
+        for secret in PARTS_OF_SECRETS {
             let at = text.find(secret);
             let around = at.map(|at| text.get(at.saturating_sub(200)..at + 30));
-            ensure!(at.is_none(), "{place} tell a value: {around:?}");
+            ensure!(at.is_none(), "{place}: contains a secret: {around:?}");
         }
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_created_copy_is_shown_over_grpc_and_no_value_anywhere() -> Result<()> {
+async fn a_trace_over_grpc_shows_the_create_without_values() -> Result<()> {
     let folder = RunFolder::create()?;
     let jaeger = Jaeger::start_local(folder.path()).await?;
-    let world = OperatorCluster::start_with(1, environment(&jaeger.otlp_grpc(), &[])).await?;
-    let fixture = one_created_copy(&world, &jaeger).await?;
-    handle_secrets(&fixture).await?;
-    ensure_no_secret_shows(&world, &jaeger, &fixture).await
+    let cluster = OperatorCluster::start_with(1, environment(&jaeger.otlp_grpc(), &[])).await?;
+    let fixture = ensure_create_is_traced(&cluster, &jaeger).await?;
+    process_secrets(&fixture).await?;
+    ensure_no_secret_is_exposed(&cluster, &jaeger, &fixture).await
 }
 
 #[tokio::test]
-async fn a_created_copy_is_shown_over_http() -> Result<()> {
+async fn a_trace_over_http_shows_the_create() -> Result<()> {
     let folder = RunFolder::create()?;
     let jaeger = Jaeger::start_local(folder.path()).await?;
     let http = [("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")];
-    let world = OperatorCluster::start_with(1, environment(&jaeger.otlp_http(), &http)).await?;
-    one_created_copy(&world, &jaeger).await?;
+    let cluster = OperatorCluster::start_with(1, environment(&jaeger.otlp_http(), &http)).await?;
+    ensure_create_is_traced(&cluster, &jaeger).await?;
     Ok(())
 }
 
+/// Fails if status or log name a trace.
 async fn ensure_untraced(options: Options) -> Result<()> {
-    let world = OperatorCluster::start_with(1, options).await?;
-    let (_, sync) = synced(&world).await?;
+    let cluster = OperatorCluster::start_with(1, options).await?;
+    let (_, sync) = create_copy(&cluster).await?;
     ensure!(last_trace_id(&sync).is_none(), "{:?}", sync.status);
-    line_of_the_write(&world.replicas[0])?;
-    let logs = world.replicas[0].logs();
+    log_line_of_create(&cluster.replicas[0])?;
+    let logs = cluster.replicas[0].logs();
     let traced = logs.iter().find(|line| line.get("trace_id").is_some());
-    ensure!(traced.is_none(), "a line names a trace that nobody has: {traced:?}");
+    ensure!(traced.is_none(), "a log line names a trace that was not sent: {traced:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn without_an_endpoint_nothing_names_a_trace() -> Result<()> {
+async fn no_trace_id_is_recorded_without_an_endpoint() -> Result<()> {
     ensure_untraced(Options::default()).await
 }
 
 #[tokio::test]
-async fn when_switched_off_nothing_names_a_trace() -> Result<()> {
+async fn no_trace_id_is_recorded_when_the_sdk_is_disabled() -> Result<()> {
     ensure_untraced(environment("http://127.0.0.1:1", &[("OTEL_SDK_DISABLED", "true")])).await
 }
 
 #[tokio::test]
-async fn a_protocol_that_does_not_exist_is_one_clear_line() -> Result<()> {
+async fn an_unknown_protocol_is_reported_in_one_line() -> Result<()> {
     let folder = RunFolder::create()?;
     let process = Program::new(replica::operator_binary().await?, folder.path().join("log"))
         .arguments(["run", "--namespace", "a", "--pod-name", "b", "--pod-uid", "c"])
@@ -257,7 +274,7 @@ async fn a_protocol_that_does_not_exist_is_one_clear_line() -> Result<()> {
         .start()?;
     let status = process.wait_exit(Duration::from_secs(10)).await?;
     let text = std::fs::read_to_string(process.log())?;
-    ensure!(status.code() == Some(1), "it ended with {status}: {text}");
+    ensure!(status.code() == Some(1), "the operator exited with {status}: {text}");
     ensure!(text.lines().count() == 1, "{text}");
     for word in ["OTEL_EXPORTER_OTLP_PROTOCOL", "pigeon", "grpc", "http/protobuf"] {
         ensure!(text.contains(word), "no {word} in: {text}");

@@ -1,5 +1,5 @@
-//! Promise: a leader whose watch fails for a moment is not ready for a moment, even if nothing
-//! happens that the watch could tell.
+//! A leader whose watch failed is ready again as soon as the watch is re-established, even if no
+//! event arrives.
 
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ use harness::operator_cluster::OperatorCluster;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-/// The longest pause after a first error, and an attempt.
+/// The maximum delay after a first error, and one attempt.
 const RECOVERED: Duration = Duration::from_secs(40);
 
 #[tokio::test]
-async fn a_watch_that_was_refused_once_is_trusted_again_in_silence() -> Result<()> {
-    let world = OperatorCluster::start(0).await?;
-    let proxy = FaultProxy::start(&world.control_plane)?;
-    // As an API server answers that has yet to prepare the storage of a kind.
+async fn a_watch_refused_once_recovers_without_events() -> Result<()> {
+    let cluster = OperatorCluster::start(0).await?;
+    let proxy = FaultProxy::start(&cluster.control_plane)?;
+    // The response of an API server that is still initializing the storage of a kind.
     let refused = Fault::Respond(CannedResponse::too_many_requests(1));
     proxy.add(Rule::new(refused).resource("configmapsyncs").when(Request::is_watch));
-    let replica = proxy.replica(&world.control_plane).await?;
+    let replica = proxy.replica(&cluster.control_plane).await?;
     until("the watch was refused", SOON, || async {
         let refused =
             replica.logs().iter().any(|line| line.to_string().contains("configmapsyncs failed"));
@@ -33,13 +33,13 @@ async fn a_watch_that_was_refused_once_is_trusted_again_in_silence() -> Result<(
     })
     .await?;
     until("the leader is ready again", RECOVERED, || async {
-        Ok(Seen::from_bool(replica.is_ready().await?, || "it is not".to_owned()))
+        Ok(Seen::from_bool(replica.is_ready().await?, || "not ready".to_owned()))
     })
     .await?;
     let watches = proxy
         .requests()
         .into_iter()
         .filter(|request| request.is_watch() && request.resource() == "configmapsyncs");
-    ensure!(watches.count() == 2, "it was watched again once");
+    ensure!(watches.count() == 2, "expected exactly one further watch");
     Ok(())
 }

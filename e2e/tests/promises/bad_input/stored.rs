@@ -114,7 +114,7 @@ async fn invalid_stored_syncs_are_reported_and_affect_no_others() -> Result<()> 
 /// Waits until the operator has logged the error of the ConfigMapSync `central/NAME`.
 async fn wait_logged(replica: &Replica, name: &str) -> Result<()> {
     let sync = format!("central/{name}");
-    until(format!("a log line that {sync} is invalid"), SOON, || async {
+    until(format!("a log line reports that {sync} is invalid"), SOON, || async {
         let lines = replica.logs().iter().map(ToString::to_string).collect::<Vec<_>>();
         let words = ["InvalidSpec", "spec cannot be parsed", &*sync];
         let is_logged = lines.iter().any(|line| words.iter().all(|word| line.contains(word)));
@@ -128,7 +128,7 @@ async fn delete_and_wait(client: &Client, name: &str) -> Result<()> {
     let syncs: Api<StoredConfigMapSync> = Api::namespaced(client.clone(), "central");
     let deleted = syncs.delete(name, &DeleteParams::default()).await;
     deleted.with_context(|| format!("deleting {name}"))?;
-    until(format!("the ConfigMapSync central/{name} to be deleted"), SOON, || async {
+    until(format!("the ConfigMapSync central/{name} is deleted"), SOON, || async {
         let found = syncs.get_opt(name).await?;
         Ok(Seen::from_bool(found.is_none(), || format!("{found:?}")))
     })

@@ -74,7 +74,7 @@ pub async fn wait_stored(
     fits: impl Fn(&StoredConfigMapSync) -> bool,
 ) -> Result<()> {
     let syncs: Api<StoredConfigMapSync> = Api::namespaced(client.clone(), "central");
-    until(format!("ConfigMapSync central/{name} to have the expected status"), deadline, || async {
+    until(format!("ConfigMapSync central/{name} has the expected status"), deadline, || async {
         let sync = syncs.get(name).await?;
         Ok(Seen::from_bool(fits(&sync), || format!("{sync:?}")))
     })
@@ -120,8 +120,8 @@ pub async fn set_validation(cluster: &OperatorCluster, enabled: bool) -> Result<
         // The consent policy refuses specs that it cannot evaluate.
         bindings.delete(POLICY_CONSENT, &DeleteParams::default()).await?;
     }
-    let what = if enabled { "refuse" } else { "accept" };
-    until(format!("the API server to {what} an invalid spec"), SOON, || async {
+    let what = if enabled { "refuses" } else { "accepts" };
+    until(format!("the API server {what} an invalid spec"), SOON, || async {
         let refusal = refusal_of_spec(&client, &json!({"destinationNamespace": 7})).await?;
         Ok(Seen::from_bool(refusal.is_some() == enabled, || format!("{refusal:?}")))
     })

@@ -32,7 +32,7 @@ fn finalizers(finalizers: &[&str]) -> Value {
 /// Waits until the ConfigMapSync reports `Deleting`.
 async fn wait_deleting(fixture: &Fixture, namespace: &str, name: &str) -> Result<()> {
     let deleting = |sync: &_| reason(sync) == "Deleting";
-    fixture.wait_sync(namespace, name, "the reason Deleting", SOON, deleting).await?;
+    fixture.wait_sync(namespace, name, "the reason is Deleting", SOON, deleting).await?;
     Ok(())
 }
 
@@ -57,7 +57,7 @@ async fn only_our_finalizer_is_removed_in_any_order() -> Result<()> {
             sync.metadata.finalizers.iter().flatten().eq(&left)
         };
         fixture
-            .wait_sync("central", &name, "only foreign finalizers to be left", SOON, only_foreign)
+            .wait_sync("central", &name, "only foreign finalizers are left", SOON, only_foreign)
             .await?;
         fixture.patch_sync("central", &name, &finalizers(&[])).await?;
         fixture.wait_no_sync("central", &name, SOON).await?;
@@ -116,7 +116,7 @@ async fn edits_while_deleting_change_no_copy() -> Result<()> {
             generation >= edited.metadata.generation
         };
         fixture
-            .wait_sync("central", "sync", "the edited generation to be observed", SOON, seen)
+            .wait_sync("central", "sync", "the edited generation is observed", SOON, seen)
             .await?;
     }
     fixture.patch_config_map("app", "shared", &finalizers(&[])).await?;
@@ -150,7 +150,7 @@ async fn refused_events_block_no_deletion() -> Result<()> {
     let mark = cluster.audit().mark().await?;
     fixture.delete_namespace("team").await?;
     wait_deleting(&fixture, "team", "sync").await?;
-    until("an Event to be refused in the terminating namespace", SOON, || async {
+    until("an Event is refused in the terminating namespace", SOON, || async {
         let events = cluster.audit().since(mark).await?;
         let recorded: Vec<_> =
             requests_by_operator(&events).filter(|it| it.resource() == "events").collect();

@@ -34,7 +34,7 @@ pub async fn reconciles(cluster: &OperatorCluster) -> Result<(f64, bool)> {
 /// Waits until `count` reconciles are completed, the rows are `Synced`, and no further reconcile
 /// begins. Returns the number of completed reconciles.
 pub async fn settle(cluster: &OperatorCluster, count: f64, rows: &[Row]) -> Result<f64> {
-    until(format!("{count} completed reconciles"), SOON, || async {
+    until(format!("{count} reconciles have completed"), SOON, || async {
         let (ended, busy) = reconciles(cluster).await?;
         Ok(Seen::from_bool(ended >= count && !busy, || {
             format!("{ended} completed, more pending: {busy}")
@@ -45,7 +45,7 @@ pub async fn settle(cluster: &OperatorCluster, count: f64, rows: &[Row]) -> Resu
     for row in rows {
         fixture.wait_reason("central", row.name(), "Synced", SOON).await?;
     }
-    until("no further reconcile", SOON, || async {
+    until("no further reconcile starts", SOON, || async {
         let (before, _) = reconciles(cluster).await?;
         let quiet = stays("no reconcile begins", QUIET, || async {
             let (now, busy) = reconciles(cluster).await?;

@@ -105,7 +105,7 @@ async fn a_refused_leader_exits_if_replaced_in_the_record() -> Result<()> {
     // The API server needs a moment to receive the policy and the record.
     let (began, mut edit) = (Instant::now(), 0);
     let replica = cluster.replica()?;
-    let status = until("the leader to exit", EXITS, || {
+    let status = until("the leader exits", EXITS, || {
         edit += 1;
         let patch = json!({"data": {"a": format!("edit {edit}")}});
         let fixture = fixture.clone();
@@ -137,7 +137,7 @@ async fn a_refused_leader_in_the_record_retries_then_reports() -> Result<()> {
     let mark = cluster.audit().mark().await?;
     replace_fence(&cluster, "params.spec.podUID == 'none'").await?;
     let mut edit = 0;
-    until("a refused write", SOON, || {
+    until("a write is refused", SOON, || {
         edit += 1;
         let patch = json!({"data": {"a": format!("edit {edit}")}});
         let (fixture, audit) = (fixture.clone(), cluster.audit());

@@ -56,7 +56,7 @@ async fn sigterm_under_load_hands_over_without_late_writes() -> Result<()> {
     let leader = cluster.take_leader().await?;
     let old = leader.pod().uid.clone();
     let wrote = async |pods: &dyn Fn(&Event) -> bool| {
-        until("three writes of copies", SOON, || async {
+        until("three copies are written", SOON, || async {
             let events = cluster.audit().since(mark).await?;
             let count = copy_writes(&events).iter().filter(|it| pods(it)).count();
             Ok(Seen::from_bool(count >= 3, || format!("{count} writes")))

@@ -121,7 +121,7 @@ async fn without_the_kind_copies_are_written_and_it_is_logged() -> Result<()> {
     let mut cluster = OperatorCluster::start(0).await?;
     let kinds: Api<CustomResourceDefinition> = Api::all(cluster.fixture().client());
     kinds.delete(KIND, &DeleteParams::default()).await?;
-    until("the CustomResourceDefinition to be deleted", SOON, || async {
+    until("the CustomResourceDefinition is deleted", SOON, || async {
         let is_served = leaders(&cluster).get_opt(OPERATOR).await.is_ok();
         let defined = kinds.get_opt(KIND).await?.is_some();
         Ok(Seen::from_bool(!defined, || format!("still defined, served: {is_served}")))
@@ -137,7 +137,7 @@ async fn without_the_kind_copies_are_written_and_it_is_logged() -> Result<()> {
 
     let file = manifest("crds/configmapsyncleaders.yaml");
     cluster.control_plane.apply_file(&file).await?;
-    until("the leader record to be published", RECORD_READ, || async {
+    until("the leader record is published", RECORD_READ, || async {
         let found = leaders(&cluster).get_opt(OPERATOR).await.ok().flatten();
         Ok(Seen::from_option(found, || "no leader record".to_owned()))
     })

@@ -59,7 +59,7 @@ async fn a_forbidden_lease_stops_the_leader_and_is_reported() -> Result<()> {
     let mark = cluster.audit().mark().await?;
     fixture.patch_config_map("central", "shared", &serde_json::json!({"data": {"a": "2"}})).await?;
     let standby = &cluster.replicas[0];
-    until("the standby to report the missing permission", LEASE_DURATION + SOON, || async {
+    until("the standby reports the missing permission", LEASE_DURATION + SOON, || async {
         let counted = "configmapsync_lease_failures_total{reason=\"forbidden\"} ";
         let metrics = standby.metrics().await?;
         let count = metrics.lines().find_map(|line| line.strip_prefix(counted));

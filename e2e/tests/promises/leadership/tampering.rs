@@ -51,7 +51,7 @@ async fn patch(cluster: &OperatorCluster, spec: &Value) -> Result<Option<String>
 /// Waits until the Lease is changed after `version`, so that each case starts with a renewed Lease.
 async fn wait_renewed(cluster: &OperatorCluster, version: Option<&str>) -> Result<()> {
     let leases = leases(&cluster.fixture());
-    until("the Lease to be renewed", SOON, || async {
+    until("the Lease is renewed", SOON, || async {
         let now = leases.get_metadata(OPERATOR).await?.metadata.resource_version;
         Ok(Seen::from_bool(now.as_deref() != version, || format!("resourceVersion {now:?}")))
     })
@@ -93,7 +93,7 @@ async fn wait_recovery(
 
 /// Waits until the holder of the Lease is the pod of the newest leader record.
 async fn wait_holder_recorded(cluster: &OperatorCluster, mark: Mark) -> Result<()> {
-    until("a leader record of the holder of the Lease", SOON, || async {
+    until("the leader record names the holder of the Lease", SOON, || async {
         let leader = cluster.wait_leader().await?;
         let events = cluster.audit().since(mark).await?;
         let newest = leader_records(&events).last().map(|it| it.pod_uid().to_owned());

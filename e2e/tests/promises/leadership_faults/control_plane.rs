@@ -36,7 +36,7 @@ async fn a_leader_keeps_leading_after_a_restart_of_etcd() -> Result<()> {
         stays("etcd is down", DOWN, || async { Ok(Seen::Done(())) }).await?;
         cluster.operator.control_plane.restart_etcd().await?;
         let mark = cluster.operator.audit().mark().await?;
-        until("a write of the leader", SOON, || async {
+        until("the leader writes", SOON, || async {
             let pod = &cluster.replica(leader).pod().uid;
             let events = cluster.operator.audit().since(mark).await?;
             let wrote = |it: &Event| it.is_write() && it.succeeded() && it.pod_uid() == pod;
@@ -87,7 +87,7 @@ async fn two_api_servers_agree_on_the_leader() -> Result<()> {
         let process = cluster.replica(leader).process();
         process.freeze()?;
         let next = 1 - leader;
-        until("the other replica to lead", TAKEOVER, || async {
+        until("the other replica leads", TAKEOVER, || async {
             let now = cluster.leader().await?;
             Ok(Seen::from_bool(now == next, || format!("replica {now} leads")))
         })

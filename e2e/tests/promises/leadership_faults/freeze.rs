@@ -152,7 +152,7 @@ async fn deliver_late(cluster: &mut FaultCluster) -> Result<Vec<Request>> {
     let sent = || -> Vec<Request> {
         cluster.proxies[leader].requests().into_iter().filter(|it| it.fault.is_some()).collect()
     };
-    until("every write to be held back", SOON, || async {
+    until("every write is held back", SOON, || async {
         let sent = sent();
         let methods = methods(&sent);
         let all = BTreeMap::from([("DELETE", 1), ("PATCH", 1), ("POST", CREATED)]);
@@ -171,7 +171,7 @@ async fn deliver_late(cluster: &mut FaultCluster) -> Result<Vec<Request>> {
         fixture.wait_no_sync(SOURCES, name, SOON).await?;
     }
     hold.release();
-    until("responses to all writes", SOON, || async {
+    until("all writes have responses", SOON, || async {
         let waiting = sent().iter().filter(|it| it.status.is_none()).count();
         Ok(Seen::from_bool(waiting == 0, || format!("{waiting} pending")))
     })

@@ -85,7 +85,7 @@ async fn a_disconnected_standby_causes_no_takeover() -> Result<()> {
     .await?;
     let sent = cluster.proxies[standby].count();
     cluster.proxies[standby].unblock();
-    testbed::wait::until("responses to the standby", TAKEOVER, || async {
+    testbed::wait::until("the standby receives responses", TAKEOVER, || async {
         let since = cluster.proxies[standby].requests_since(sent);
         let answered = since.iter().filter(|it| it.status == Some(200)).count();
         Ok(testbed::wait::Seen::from_bool(answered >= 3, || format!("{answered} responses")))

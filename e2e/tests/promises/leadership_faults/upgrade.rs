@@ -105,7 +105,7 @@ async fn create_stable(cluster: &FaultCluster, count: usize) -> Result<()> {
         fixture.create_config_map(STABLE, &name, &[("a", "1")]).await?;
         fixture.create_sync(STABLE, &name, one_to_one(STABLE, &name, STABLE_COPIES)).await?;
     }
-    wait_syncs(&fixture, STABLE, "all ConfigMapSyncs to be Synced", CREATED, |syncs| {
+    wait_syncs(&fixture, STABLE, "all ConfigMapSyncs are Synced", CREATED, |syncs| {
         let synced = syncs.values().filter(|sync| reason(sync) == "Synced").count();
         Seen::from_bool(synced == count, || format!("{synced} of {count}"))
     })

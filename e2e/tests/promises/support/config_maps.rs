@@ -28,7 +28,7 @@ pub async fn create_in_recreated_namespace(
     name: &str,
     data: &[(&str, &str)],
 ) -> Result<ConfigMap> {
-    let what = format!("the API server to accept the ConfigMap {namespace}/{name}");
+    let what = format!("the ConfigMap {namespace}/{name} can be created");
     until(what, SOON, || async {
         match fixture.create_config_map(namespace, name, data).await {
             Ok(created) => Ok(Seen::Done(created)),

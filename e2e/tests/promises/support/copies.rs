@@ -51,7 +51,7 @@ pub async fn wait_copies_in(
     deadline: Duration,
 ) -> Result<()> {
     let wanted: BTreeSet<_> = wanted.iter().map(|name| (*name).to_owned()).collect();
-    until(format!("copies of central/{name} in exactly {wanted:?}"), deadline, || async {
+    until(format!("central/{name} has copies in exactly {wanted:?}"), deadline, || async {
         let found = copy_namespaces(fixture, name).await?;
         let sync = fixture.sync("central", name).await?.context("no such ConfigMapSync")?;
         let counted = sync.status.and_then(|status| status.copies).unwrap_or_default();

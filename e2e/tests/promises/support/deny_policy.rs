@@ -74,8 +74,8 @@ impl<'a> DenyPolicy<'a> {
     }
 
     async fn wait(&self, denied: bool) -> Result<()> {
-        let answer = if denied { "deny" } else { "admit" };
-        let what = format!("the API server to {answer} {} in {}", self.operation, self.namespace);
+        let reaction = if denied { "denies" } else { "admits" };
+        let what = format!("the API server {reaction} {} in {}", self.operation, self.namespace);
         until(what, SOON, || async {
             let response = self.dry_run().await;
             let is_denied =

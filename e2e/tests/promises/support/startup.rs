@@ -1,4 +1,4 @@
-//! What a replica that cannot start yet logs.
+//! The log of a replica that cannot work yet.
 
 use std::time::Duration;
 
@@ -10,57 +10,67 @@ use testbed::wait::Seen;
 use testbed::wait::stays;
 use testbed::wait::until;
 
-/// Several polls of the Lease, and several tries of a watch.
-pub const A_WHILE: Duration = Duration::from_secs(7);
-/// A Lease may have to expire first, or a watch's backoff to pass.
-pub const MENDED: Duration = Duration::from_secs(40);
+/// Several attempts to acquire the Lease, and several attempts of a watch.
+pub const SEVERAL_ATTEMPTS: Duration = Duration::from_secs(7);
+/// Time for a Lease to expire, or for the backoff of a watch.
+pub const RECOVERED: Duration = Duration::from_secs(40);
 
-/// The lines that ask for somebody's attention.
-pub fn complaints(replica: &Replica) -> Vec<String> {
-    replica.logs().iter().filter(|it| asks(it)).map(ToString::to_string).collect()
+/// The log lines above the level INFO.
+pub fn warnings(replica: &Replica) -> Vec<String> {
+    replica.logs().iter().filter(|it| is_warning(it)).map(ToString::to_string).collect()
 }
 
-pub fn asks(line: &Value) -> bool {
+/// Whether the level of a log line is above INFO.
+pub fn is_warning(line: &Value) -> bool {
     line["level"] != "INFO" && line["level"] != "DEBUG"
 }
 
-/// Waits until there is a complaint with all of `words`.
-pub async fn wait_complaint(replica: &Replica, words: &[&str]) -> Result<()> {
-    until(format!("{} complains of {words:?}", replica.pod().name), MENDED, || async {
-        replica.process().expect_running()?;
-        let complaints = complaints(replica);
-        let told = complaints.iter().any(|line| words.iter().all(|word| line.contains(word)));
-        Ok(Seen::from_bool(told, || complaints.join("\n")))
-    })
+/// Waits until the replica has logged a warning with all of `words`.
+pub async fn wait_warning(replica: &Replica, words: &[&str]) -> Result<()> {
+    until(
+        format!("{} has logged a warning with {words:?}", replica.pod().name),
+        RECOVERED,
+        || async {
+            replica.process().expect_running()?;
+            let warnings = warnings(replica);
+            let found = warnings.iter().any(|line| words.iter().all(|word| line.contains(word)));
+            Ok(Seen::from_bool(found, || warnings.join("\n")))
+        },
+    )
     .await
 }
 
-/// Makes sure that it goes on, not ready, and does not complain again and again.
-pub async fn stays_patient(replica: &Replica) -> Result<()> {
+/// Fails if the replica exits, becomes ready, or repeats a warning.
+pub async fn stays_unready(replica: &Replica) -> Result<()> {
     let name = &replica.pod().name;
-    stays(format!("{name} waits, not ready, and complains of nothing twice"), A_WHILE, || async {
-        replica.process().expect_running()?;
-        let ready = replica.is_ready().await?;
-        Ok(Seen::from_bool(!ready && !complains_twice(replica), || {
-            format!("ready: {ready}, complaints:\n{}", complaints(replica).join("\n"))
-        }))
-    })
+    stays(
+        format!("{name} runs, is not ready, and repeats no warning"),
+        SEVERAL_ATTEMPTS,
+        || async {
+            replica.process().expect_running()?;
+            let ready = replica.is_ready().await?;
+            Ok(Seen::from_bool(!ready && !repeats_warning(replica), || {
+                format!("ready: {ready}, warnings:\n{}", warnings(replica).join("\n"))
+            }))
+        },
+    )
     .await
 }
 
-pub fn complains_twice(replica: &Replica) -> bool {
+/// Whether two warnings have the same message.
+pub fn repeats_warning(replica: &Replica) -> bool {
     let logs = replica.logs();
     let mut messages: Vec<_> =
-        logs.iter().filter(|it| asks(it)).map(|line| line["message"].to_string()).collect();
+        logs.iter().filter(|it| is_warning(it)).map(|line| line["message"].to_string()).collect();
     let all = messages.len();
     messages.sort();
     messages.dedup();
     messages.len() < all
 }
 
-/// Makes sure that it never panicked.
-pub fn never_panicked(replica: &Replica) -> Result<()> {
-    let panics = replica.logs().iter().any(|line| line.to_string().contains("panicked"));
-    ensure!(!panics, "it panicked:\n{}", replica.process().tail(20));
+/// Fails if the replica has panicked or exited.
+pub fn ensure_not_panicked(replica: &Replica) -> Result<()> {
+    let has_panicked = replica.logs().iter().any(|line| line.to_string().contains("panicked"));
+    ensure!(!has_panicked, "the operator panicked:\n{}", replica.process().tail(20));
     replica.process().expect_running()
 }

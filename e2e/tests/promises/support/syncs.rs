@@ -12,7 +12,7 @@ use testbed::wait::Seen;
 use testbed::wait::until;
 
 /// Waits until `check` accepts the ConfigMapSyncs of a namespace, by name. `what` completes
-/// "waiting for".
+/// "waiting until ...".
 pub async fn wait_syncs<T>(
     fixture: &Fixture,
     namespace: &str,

@@ -1,4 +1,4 @@
-//! What is there to be undone.
+//! Steps of the tests of `uninstall`: objects to be uninstalled, and the command itself.
 
 use std::collections::BTreeMap;
 
@@ -33,25 +33,25 @@ use testbed::wait::Seen;
 use testbed::wait::until;
 use tokio::task::JoinHandle;
 
-/// Somebody else's finalizer.
-pub const HELD: &str = "example.test/held";
+/// The finalizer of another tool.
+pub const OTHER_FINALIZER: &str = "example.test/held";
 
-/// Creates at a time.
+/// Concurrent creates.
 const CONCURRENT: usize = 16;
 
-/// Runs `uninstall` as an administrator, where nobody can be asked.
-pub async fn uninstall(world: &OperatorCluster, arguments: &[&str]) -> Result<CommandResult> {
+/// Runs `uninstall` as a cluster administrator, without a terminal for questions.
+pub async fn uninstall(cluster: &OperatorCluster, arguments: &[&str]) -> Result<CommandResult> {
     let arguments = [&["uninstall"], arguments].concat();
-    configmapsync(world.control_plane.kubeconfig(), &arguments).await
+    configmapsync(cluster.control_plane.kubeconfig(), &arguments).await
 }
 
-/// A command that is still running.
+/// A running `uninstall`.
 pub struct Running(JoinHandle<Result<CommandResult>>);
 
-/// Starts `uninstall`, and goes on.
-pub async fn in_background(world: &OperatorCluster, arguments: &[&str]) -> Result<Running> {
+/// Starts `uninstall` in the background.
+pub async fn start_uninstall(cluster: &OperatorCluster, arguments: &[&str]) -> Result<Running> {
     harness::replica::operator_binary().await?;
-    let kubeconfig = world.control_plane.kubeconfig().to_owned();
+    let kubeconfig = cluster.control_plane.kubeconfig().to_owned();
     let arguments = [&["uninstall"], arguments].concat();
     let arguments: Vec<_> = arguments.into_iter().map(ToOwned::to_owned).collect();
     Ok(Running(tokio::spawn(async move {
@@ -61,15 +61,16 @@ pub async fn in_background(world: &OperatorCluster, arguments: &[&str]) -> Resul
 }
 
 impl Running {
-    /// Waits until it has ended.
-    pub async fn ended(self) -> Result<CommandResult> {
+    /// Waits until the command exits.
+    pub async fn wait(self) -> Result<CommandResult> {
         self.0.await.context("waiting for uninstall")?
     }
 }
 
-/// Three syncs, and their copies in `app`: one that we made, one to be retained, one that was
-/// taken over. Somebody else holds the first sync, too.
-pub async fn some_of_each(fixture: &Fixture) -> Result<()> {
+/// Creates three ConfigMapSyncs with copies in `app`: `made`, which the operator has created and
+/// whose ConfigMapSync has a second finalizer; `retained`, with `deletionPolicy: Retain`; and
+/// `adopted`.
+pub async fn create_copies_of_each_kind(fixture: &Fixture) -> Result<()> {
     fixture.create_namespaces(&["central", "app", "other"]).await?;
     fixture.create_config_map("app", "adopted", &[("a", "theirs")]).await?;
     for name in ["made", "retained", "adopted"] {
@@ -83,22 +84,23 @@ pub async fn some_of_each(fixture: &Fixture) -> Result<()> {
         fixture.create_sync("central", name, spec).await?;
         fixture.wait_reason("central", name, "Synced", SOON).await?;
     }
-    let held = json!({"metadata": {"finalizers": [names::FINALIZER, HELD]}});
+    let held = json!({"metadata": {"finalizers": [names::FINALIZER, OTHER_FINALIZER]}});
     fixture.patch_sync("central", "made", &held).await?;
     Ok(())
 }
 
-/// Ends the replica and its pod, as a kubelet does.
-pub async fn end_operator(world: &mut OperatorCluster) -> Result<()> {
-    let replica = world.take_leader().await?;
+/// Stops the replica and deletes its pod, as a kubelet does.
+pub async fn stop_operator(cluster: &mut OperatorCluster) -> Result<()> {
+    let replica = cluster.take_leader().await?;
     replica.terminate_and_wait().await?;
-    let pods = Api::<Pod>::namespaced(world.control_plane.client(), OPERATOR);
+    let pods = Api::<Pod>::namespaced(cluster.control_plane.client(), OPERATOR);
     pods.delete(&replica.pod().name, &DeleteParams::default().grace_period(0)).await?;
     Ok(())
 }
 
-/// A Deployment whose pods are those that run: no controller touches it here.
-pub async fn start_deployment(world: &OperatorCluster, name: &str, replicas: i32) -> Result<()> {
+/// Creates a Deployment whose selector matches the pods of the replicas. Its controller does not
+/// run.
+pub async fn start_deployment(cluster: &OperatorCluster, name: &str, replicas: i32) -> Result<()> {
     let labels = json!({"app.kubernetes.io/name": OPERATOR});
     let container = json!({"name": OPERATOR, "image": OPERATOR});
     let deployment = json!({
@@ -111,18 +113,27 @@ pub async fn start_deployment(world: &OperatorCluster, name: &str, replicas: i32
             "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
         },
     });
-    world.control_plane.apply(deployment).await?;
+    cluster.control_plane.apply(deployment).await?;
     Ok(())
 }
 
-/// How many replicas a Deployment asks for.
+/// The replicas in the spec of a Deployment.
 pub async fn replicas(fixture: &Fixture, name: &str) -> Result<i32> {
     let api = Api::<Deployment>::namespaced(fixture.client(), OPERATOR);
-    api.get(name).await?.spec.and_then(|spec| spec.replicas).context("a Deployment without a size")
+    api.get(name)
+        .await?
+        .spec
+        .and_then(|spec| spec.replicas)
+        .context("the Deployment has no replicas")
 }
 
-/// `count` copies that a `ConfigMapSync` which nobody has seen once made.
-pub async fn restored(fixture: &Fixture, namespace: &str, sync: &str, count: usize) -> Result<()> {
+/// Creates `count` copies of a ConfigMapSync that no longer exists.
+pub async fn create_orphans(
+    fixture: &Fixture,
+    namespace: &str,
+    sync: &str,
+    count: usize,
+) -> Result<()> {
     stream::iter(0..count)
         .map(Ok)
         .try_for_each_concurrent(CONCURRENT, async |number| {
@@ -132,8 +143,8 @@ pub async fn restored(fixture: &Fixture, namespace: &str, sync: &str, count: usi
         .await
 }
 
-/// `count` syncs that carry our finalizer, and that no operator has seen.
-pub async fn held_syncs(fixture: &Fixture, count: usize) -> Result<()> {
+/// Creates `count` ConfigMapSyncs with the operator's finalizer.
+pub async fn create_held_syncs(fixture: &Fixture, count: usize) -> Result<()> {
     let api = Api::<ConfigMapSync>::namespaced(fixture.client(), "central");
     stream::iter(0..count)
         .map(Ok)
@@ -147,25 +158,25 @@ pub async fn held_syncs(fixture: &Fixture, count: usize) -> Result<()> {
         .await
 }
 
-/// Takes the kind away.
-pub async fn delete_kind(fixture: &Fixture) -> Result<()> {
+/// Deletes the CustomResourceDefinition.
+pub async fn delete_crd(fixture: &Fixture) -> Result<()> {
     let api = Api::<CustomResourceDefinition>::all(fixture.client());
     let name = names::CUSTOM_RESOURCE_DEFINITION;
     api.delete(name, &DeleteParams::default()).await?;
-    until("the kind is gone", SOON, || async {
+    until("the CustomResourceDefinition is gone", SOON, || async {
         let found = api.get_opt(name).await?;
         Ok(Seen::from_bool(found.is_none(), || format!("{:?}", found.map(|it| it.status))))
     })
     .await
 }
 
-/// The finalizers of a sync in `central`.
+/// The finalizers of a ConfigMapSync in `central`.
 pub async fn finalizers(fixture: &Fixture, name: &str) -> Result<Vec<String>> {
     let sync = fixture.sync("central", name).await?.with_context(|| format!("{name} is gone"))?;
     Ok(sync.metadata.finalizers.unwrap_or_default())
 }
 
-/// The `ConfigMaps` in `app`, but for the one that Kubernetes publishes.
+/// The `ConfigMaps` in `app`, without the one that Kubernetes publishes.
 pub async fn copies(fixture: &Fixture) -> Result<BTreeMap<NamespacedName, ConfigMap>> {
     let api = Api::<ConfigMap>::namespaced(fixture.client(), "app");
     let listed = api.list(&ListParams::default()).await?.items.into_iter();
@@ -176,22 +187,22 @@ pub async fn copies(fixture: &Fixture) -> Result<BTreeMap<NamespacedName, Config
     Ok(named.collect())
 }
 
-/// Whether a later sweep may delete it.
-pub fn asks_for_deletion(copy: &ConfigMap) -> bool {
+/// Whether orphan collection may delete the copy.
+pub fn is_deletable(copy: &ConfigMap) -> bool {
     let annotations = copy.metadata.annotations.as_ref();
     annotations.is_some_and(|it| it.contains_key(names::ANNOTATION_DELETION_POLICY))
 }
 
-/// All that is to stay: uid, data, and metadata but for what asks for deletion.
-pub fn state(copy: &ConfigMap) -> impl PartialEq + use<> {
+/// What must not change: uid, data, labels, and annotations other than the deletion policy.
+pub fn preserved_state(copy: &ConfigMap) -> impl PartialEq + use<> {
     let mut annotations = copy.metadata.annotations.clone().unwrap_or_default();
     annotations.remove(names::ANNOTATION_DELETION_POLICY);
     let data = (copy.data.clone(), copy.binary_data.clone(), copy.immutable);
     (copy.metadata.uid.clone(), copy.metadata.labels.clone(), annotations, data)
 }
 
-/// What the administrator wrote to ConfigMaps and ConfigMapSyncs.
-pub fn writes_by_person(events: &[Event]) -> Vec<&Event> {
+/// The writes of ConfigMaps and ConfigMapSyncs by the administrator.
+pub fn writes_by_admin(events: &[Event]) -> Vec<&Event> {
     let resources = ["configmaps", "configmapsyncs"];
     let written = events.iter().filter(|event| event.is_final() && event.is_write());
     written

@@ -1,4 +1,4 @@
-//! Every fault that a scenario is run with, made from the run without faults.
+//! The faults that a scenario is run with, derived from its run without faults.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,71 +8,80 @@ use harness::fault_proxy::Request;
 use harness::fault_proxy::Rule;
 use http::Method;
 
-/// What the run without faults was like.
-pub struct Plain {
-    /// How the names of its namespaces began.
+/// The record of a run without faults.
+pub struct Faultless {
+    /// The prefix of its namespaces.
     pub prefix: String,
-    /// What the operator asked, in order.
+    /// The operator's requests, in order.
     pub requests: Vec<Request>,
-    /// How many events it was told, by resource.
+    /// The number of watch events, by resource.
     pub events: BTreeMap<String, usize>,
-    /// How it ended.
+    /// The final state.
     pub state: String,
 }
 
-/// What happens to one request.
+/// A fault at one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blow {
+pub enum RequestFault {
+    /// The leader is killed before the request is sent.
     KillBefore,
+    /// The leader is killed after the request was committed.
     KillAfter,
+    /// The response is lost.
     LoseResponse,
+    /// The leader is frozen before the request is sent, until another replica has finished.
     Freeze,
 }
 
 /// One run with a fault.
 pub enum Case {
-    /// To one request.
-    Request { which: Which, blow: Blow },
-    /// The watch of this resource lags behind by so many events.
+    /// A fault at one request.
+    Request { key: RequestKey, fault: RequestFault },
+    /// The watch of `resource` is late by `events` events.
     Lag { resource: String, events: usize },
 }
 
-/// A request as it can be told in every run: requests that are sent at the same time come in any
-/// order, so its place among all of them does not tell it.
+/// Identifies a request across runs. The position among all requests would not, since concurrent
+/// requests arrive in any order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Which {
+pub struct RequestKey {
     method: Method,
-    /// Without the prefix of the place.
+    /// The path, without the prefix of the namespaces.
     path: String,
-    /// How many with this method and path came before it.
+    /// The number of earlier requests with this method and path.
     earlier: usize,
 }
 
-/// All of them.
-pub fn all(plain: &Plain) -> Vec<Case> {
-    let blows = [Blow::KillBefore, Blow::KillAfter, Blow::LoseResponse, Blow::Freeze];
-    let requests = (0..plain.requests.len()).flat_map(|n| {
-        let which = Which::of(plain, n);
-        blows.map(|blow| Case::Request { which: which.clone(), blow })
+/// All cases for the requests and events of the run without faults.
+pub fn all(faultless: &Faultless) -> Vec<Case> {
+    let faults = [
+        RequestFault::KillBefore,
+        RequestFault::KillAfter,
+        RequestFault::LoseResponse,
+        RequestFault::Freeze,
+    ];
+    let requests = (0..faultless.requests.len()).flat_map(|n| {
+        let key = RequestKey::of(faultless, n);
+        faults.map(|fault| Case::Request { key: key.clone(), fault })
     });
-    let lags = plain.events.iter().flat_map(|(resource, count)| {
+    let lags = faultless.events.iter().flat_map(|(resource, count)| {
         (1..=*count).map(|events| Case::Lag { resource: resource.clone(), events })
     });
     requests.chain(lags).collect()
 }
 
-impl Which {
-    fn of(plain: &Plain, n: usize) -> Self {
-        let request = &plain.requests[n];
+impl RequestKey {
+    fn of(faultless: &Faultless, n: usize) -> Self {
+        let request = &faultless.requests[n];
         let is_like_it = |it: &&Request| it.method == request.method && it.path == request.path;
         Self {
             method: request.method.clone(),
-            path: request.path.replace(&plain.prefix, ""),
-            earlier: plain.requests[..n].iter().filter(is_like_it).count(),
+            path: request.path.replace(&faultless.prefix, ""),
+            earlier: faultless.requests[..n].iter().filter(is_like_it).count(),
         }
     }
 
-    /// The rule that strikes it in the place with this prefix.
+    /// A rule of the fault proxy that injects `fault` at this request, in namespaces with `prefix`.
     pub fn rule(&self, fault: Fault, prefix: &str) -> Rule {
         let (path, prefix) = (self.path.clone(), prefix.to_owned());
         let is_it =
@@ -81,28 +90,28 @@ impl Which {
     }
 }
 
-/// Whether the operator asked it about the place with this prefix, and not as a watch.
+/// Whether the request is in a namespace with `prefix`, and not a watch.
 pub fn is_about(request: &Request, prefix: &str) -> bool {
     request.namespace().starts_with(prefix) && !request.is_watch()
 }
 
-impl fmt::Display for Which {
+impl fmt::Display for RequestKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method, self.path)?;
         if self.earlier > 0 {
-            write!(f, " (after {} like it)", self.earlier)?;
+            write!(f, " (after {} equal ones)", self.earlier)?;
         }
         Ok(())
     }
 }
 
-impl fmt::Display for Blow {
+impl fmt::Display for RequestFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::KillBefore => "killed before it was sent",
-            Self::KillAfter => "killed after it was committed",
-            Self::LoseResponse => "answer lost",
-            Self::Freeze => "frozen until another has done it",
+            Self::KillBefore => "leader killed before the request was sent",
+            Self::KillAfter => "leader killed after the request was committed",
+            Self::LoseResponse => "response lost",
+            Self::Freeze => "leader frozen until another replica has finished",
         })
     }
 }
@@ -110,8 +119,8 @@ impl fmt::Display for Blow {
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Request { which, blow } => write!(f, "{which} | {blow}"),
-            Self::Lag { resource, events } => write!(f, "watch {resource} | lags by {events}"),
+            Self::Request { key, fault } => write!(f, "{key} | {fault}"),
+            Self::Lag { resource, events } => write!(f, "watch {resource} | {events} events late"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One control plane, a leader and a standby behind the fault proxy, and the runs on it.
+//! Runs of scenarios on one control plane, with a leader and a standby behind the fault proxy.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,242 +29,254 @@ use testbed::wait::Seen;
 use testbed::wait::until;
 use testbed::wait::until_every;
 
-use crate::support::crash::fault_case::Blow;
 use crate::support::crash::fault_case::Case;
-use crate::support::crash::fault_case::Plain;
-use crate::support::crash::fault_case::Which;
+use crate::support::crash::fault_case::Faultless;
+use crate::support::crash::fault_case::RequestFault;
+use crate::support::crash::fault_case::RequestKey;
 use crate::support::crash::fault_case::is_about;
 use crate::support::crash::scenario::RunNamespaces;
 use crate::support::crash::scenario::Scenario;
 use crate::support::crash::state::state;
 
-/// How long to rest between two looks at whether the operator is silent.
-const LOOK: Duration = Duration::from_millis(25);
-/// In how many looks in a row the operator has to be silent before something happens. A round
-/// takes some milliseconds. Not a time: while a machine stands still, nobody can ask anything.
+/// Pause between two checks whether the operator has sent further requests.
+const PAUSE: Duration = Duration::from_millis(25);
+/// Consecutive checks without a request before the change is made; a reconcile takes milliseconds.
+/// Not a duration, since nothing sends requests while the machine stalls.
 const SETTLED: usize = 6;
-/// In how many to count as done: what it says last may be late, and whatever comes later counts
-/// as a change after all was done.
-const DONE: usize = 40;
-/// How long to wait for a request that came in the run without faults.
+/// Consecutive checks without a request before a run counts as finished. More than [`SETTLED`],
+/// since the last status may be late, and any later change is a failure.
+const FINISHED: usize = 40;
+/// How long to wait for a request of the run without faults.
 const REACHED: Duration = Duration::from_secs(5);
-/// How long a watch lags behind: long enough to decide wrongly many times.
+/// How long watch events are late: long enough for many decisions on an old state.
 const LAG: Duration = Duration::from_millis(500);
 
+/// Runs scenarios one after another.
 pub struct Runner {
     recorder: Recorder,
     proxy: FaultProxy,
-    /// With a leader and a standby, both behind the proxy.
-    world: OperatorCluster,
+    /// A leader and a standby, both behind the proxy.
+    cluster: OperatorCluster,
     runs: usize,
-    /// Where runs have ended, and at which revision.
-    ended: Vec<(String, u64)>,
+    /// The prefix of each finished run, and the revision at its end.
+    finished: Vec<(String, u64)>,
 }
 
-/// Whether a fault came to pass.
-pub enum Struck {
+/// Whether a fault was injected.
+pub enum Injected {
     Yes,
-    /// The request never came that was to be struck; these came.
+    /// The operator did not send the request that the fault applies to, but these.
     No(Vec<Request>),
 }
 
 impl Runner {
     pub async fn start() -> Result<Self> {
         harness::replica::operator_binary().await?;
-        let mut world = OperatorCluster::start(0).await?;
-        let proxy = FaultProxy::start(&world.control_plane)?;
+        let mut cluster = OperatorCluster::start(0).await?;
+        let proxy = FaultProxy::start(&cluster.control_plane)?;
         let arguments = ["--leader-election-retry-period=500ms".to_owned()].to_vec();
         let options = Options { server: Some(proxy.url()), arguments, ..Options::default() };
-        let recorder = Recorder::start(world.fixture().client()).await?;
+        let recorder = Recorder::start(cluster.fixture().client()).await?;
         for name in ["one", "other"] {
-            let replica = Replica::start(&world.control_plane, name, &options).await?;
+            let replica = Replica::start(&cluster.control_plane, name, &options).await?;
             replica.wait_ready().await?;
-            world.replicas.push(replica);
+            cluster.replicas.push(replica);
         }
-        world.wait_leader().await?;
-        Ok(Self { recorder, proxy, world, runs: 0, ended: Vec::new() })
+        cluster.wait_leader().await?;
+        Ok(Self { recorder, proxy, cluster, runs: 0, finished: Vec::new() })
     }
 
-    /// Runs the scenario as it is meant to go.
-    pub async fn without_faults(&mut self, scenario: &impl Scenario) -> Result<Plain> {
-        let place = self.place();
-        let mark = self.world.audit().mark().await?;
-        scenario.set_up(&place).await?;
-        // What is left of it would be taken for a request that every run has.
-        self.wait_silent(&place, DONE).await?;
+    /// Runs a scenario without faults.
+    pub async fn without_faults(&mut self, scenario: &impl Scenario) -> Result<Faultless> {
+        let namespaces = self.next_namespaces();
+        let mark = self.cluster.audit().mark().await?;
+        scenario.set_up(&namespaces).await?;
+        // A late request of the set-up would be recorded as one of the scenario.
+        self.wait_silent(&namespaces, FINISHED).await?;
         let (requests, events) = (self.proxy.count(), self.proxy.events().len());
-        scenario.trigger(&place).await?;
-        let ended = scenario.end(&place).await;
-        self.wait_silent(&place, DONE).await?;
-        both(ended, self.check(&place, mark).await)?;
+        scenario.trigger(&namespaces).await?;
+        let ended = scenario.end(&namespaces).await;
+        self.wait_silent(&namespaces, FINISHED).await?;
+        combine_errors(ended, self.check(&namespaces, mark).await)?;
 
         let requests = self.proxy.requests_since(requests);
-        let requests = requests.into_iter().filter(|it| is_about(it, &place.prefix)).collect();
-        let mut told = BTreeMap::new();
+        let requests = requests.into_iter().filter(|it| is_about(it, &namespaces.prefix)).collect();
+        let mut watched = BTreeMap::new();
         for event in self.proxy.events().split_off(events) {
-            if place.holds(&event.namespace) || place.holds(&event.name) {
-                *told.entry(event.resource).or_default() += 1;
+            if namespaces.holds(&event.namespace) || namespaces.holds(&event.name) {
+                *watched.entry(event.resource).or_default() += 1;
             }
         }
-        let state = state(&place).await?;
-        Ok(Plain { prefix: place.prefix, requests, events: told, state })
+        let state = state(&namespaces).await?;
+        Ok(Faultless { prefix: namespaces.prefix, requests, events: watched, state })
     }
 
-    /// Runs it with a fault, if it comes to that; all has to be well in either case.
+    /// Runs a scenario with a fault. Fails unless the final state is that of the run without faults
+    /// and the oracles are satisfied, even if the fault could not be injected.
     pub async fn with_fault(
         &mut self,
         scenario: &impl Scenario,
-        plain: &Plain,
+        faultless: &Faultless,
         case: &Case,
-    ) -> Result<Struck> {
-        let place = self.place();
-        let mark = self.world.audit().mark().await?;
-        scenario.set_up(&place).await?;
-        self.wait_silent(&place, SETTLED).await?;
-        let asked = self.proxy.count();
-        let struck = match case {
-            Case::Request { which, blow: Blow::Freeze } => {
-                self.freeze(scenario, &place, which, plain).await?
+    ) -> Result<Injected> {
+        let namespaces = self.next_namespaces();
+        let mark = self.cluster.audit().mark().await?;
+        scenario.set_up(&namespaces).await?;
+        self.wait_silent(&namespaces, SETTLED).await?;
+        let start = self.proxy.count();
+        let is_injected = match case {
+            Case::Request { key, fault: RequestFault::Freeze } => {
+                self.freeze(scenario, &namespaces, key, faultless).await?
             }
-            Case::Request { which, blow } => self.strike(scenario, &place, which, *blow).await?,
+            Case::Request { key, fault } => {
+                self.kill_or_cut(scenario, &namespaces, key, *fault).await?
+            }
             Case::Lag { resource, events } => {
                 self.proxy.lag(resource, *events);
-                scenario.trigger(&place).await?;
-                // The one wait for a time: a lag is a time.
+                scenario.trigger(&namespaces).await?;
+                // The delay itself; everything else waits for a state.
                 tokio::time::sleep(LAG).await;
                 self.proxy.lag(resource, 0);
                 true
             }
         };
-        let ended = wait_end(&place, plain).await;
-        self.wait_silent(&place, DONE).await?;
-        both(ended, self.check(&place, mark).await)?;
-        let instead = self.proxy.requests_since(asked);
-        let instead = instead.iter().filter(|it| is_about(it, &place.prefix));
-        Ok(if struck { Struck::Yes } else { Struck::No(instead.cloned().collect()) })
+        let ended = wait_end(&namespaces, faultless).await;
+        self.wait_silent(&namespaces, FINISHED).await?;
+        combine_errors(ended, self.check(&namespaces, mark).await)?;
+        let requests = self.proxy.requests_since(start);
+        let requests = requests.iter().filter(|it| is_about(it, &namespaces.prefix));
+        Ok(if is_injected { Injected::Yes } else { Injected::No(requests.cloned().collect()) })
     }
 
-    /// As [`Stage::strike`], with a leader that is frozen on its way to the request, which arrives
-    /// when another has done all of it. The leader then wakes up, and ends.
+    /// Freezes the leader at the request, which arrives when another replica has finished the work.
+    /// Then resumes the leader, which must exit. Returns whether the request was sent.
     async fn freeze(
         &mut self,
         scenario: &impl Scenario,
-        place: &RunNamespaces,
-        which: &Which,
-        plain: &Plain,
+        namespaces: &RunNamespaces,
+        key: &RequestKey,
+        faultless: &Faultless,
     ) -> Result<bool> {
         let hold = Hold::new();
-        self.proxy.add(which.rule(Fault::HoldBefore(hold.clone()), &place.prefix));
-        let leader = self.world.wait_leader().await?;
-        scenario.trigger(place).await?;
+        self.proxy.add(key.rule(Fault::HoldBefore(hold.clone()), &namespaces.prefix));
+        let leader = self.cluster.wait_leader().await?;
+        scenario.trigger(namespaces).await?;
         let Ok(request) = hold.reached(REACHED).await else {
             hold.release();
             return Ok(false);
         };
-        let process = self.world.replicas[leader].process();
+        let process = self.cluster.replicas[leader].process();
         process.freeze()?;
         self.free_lease().await?;
-        let ended = wait_end(place, plain).await;
+        let ended = wait_end(namespaces, faultless).await;
         hold.release();
-        until("the request that was held is answered", SOON, || async {
-            let answer = self.proxy.requests_since(request.number).first().and_then(|it| it.status);
-            Ok(Seen::from_bool(answer.is_some(), || "it is not".to_owned()))
+        until("the request that was held has a response", SOON, || async {
+            let status = self.proxy.requests_since(request.number).first().and_then(|it| it.status);
+            Ok(Seen::from_bool(status.is_some(), || "no response".to_owned()))
         })
         .await?;
         process.thaw()?;
         let status = process.wait_exit(SOON).await?;
-        ensure!(status.code() == Some(1), "it woke up and ended with {status}");
+        ensure!(status.code() == Some(1), "the resumed leader exited with {status}");
         ended.map(|()| true)
     }
 
-    /// Whether the request came that was to be struck.
-    async fn strike(
+    /// Kills the leader before or after the request, or cuts off its response. Returns whether the
+    /// request was sent.
+    async fn kill_or_cut(
         &mut self,
         scenario: &impl Scenario,
-        place: &RunNamespaces,
-        which: &Which,
-        blow: Blow,
+        namespaces: &RunNamespaces,
+        key: &RequestKey,
+        request_fault: RequestFault,
     ) -> Result<bool> {
         let hold = Hold::new();
-        let fault = match blow {
-            Blow::KillBefore => Fault::HoldBefore(hold.clone()),
+        let fault = match request_fault {
+            RequestFault::KillBefore => Fault::HoldBefore(hold.clone()),
             _ => Fault::HoldAfter(hold.clone()),
         };
-        self.proxy.add(which.rule(fault, &place.prefix));
-        let leader = self.world.wait_leader().await?;
-        scenario.trigger(place).await?;
+        self.proxy.add(key.rule(fault, &namespaces.prefix));
+        let leader = self.cluster.wait_leader().await?;
+        scenario.trigger(namespaces).await?;
         let Ok(_) = hold.reached(REACHED).await else {
             hold.release();
             return Ok(false);
         };
-        if blow != Blow::LoseResponse {
-            self.world.replicas[leader].process().kill()?;
+        if request_fault != RequestFault::LoseResponse {
+            self.cluster.replicas[leader].process().kill()?;
             self.free_lease().await?;
         }
         hold.cut();
         Ok(true)
     }
 
-    /// After a run: no fault is left, and there is a standby again.
-    pub async fn mend(&mut self) -> Result<()> {
+    /// After a run: removes all faults, and restarts replicas that have exited.
+    pub async fn recover(&mut self) -> Result<()> {
         self.proxy.clear();
         for kind in Kind::ALL {
             self.proxy.lag(kind.resource(), 0);
         }
-        self.world.restart_ended().await
+        self.cluster.restart_ended().await
     }
 
-    /// What has changed in a place after the run there had ended: nothing should.
+    /// Describes every object that changed after its run had finished; none should.
     pub async fn later_changes(&self) -> Result<Vec<String>> {
         let history = self.recorder.history().await?;
         let mut found = Vec::new();
-        for (prefix, end) in &self.ended {
+        for (prefix, end) in &self.finished {
             let here = history.clone().only(|it| is_in(it, prefix) && it.kind != Kind::Namespace);
             for change in Kind::ALL.iter().flat_map(|kind| here.changes(*kind)) {
                 if change.revision > *end && change.at.name != "kube-root-ca.crt" {
-                    found.push(format!("{} changed after all was done", change.at));
+                    found.push(format!("{} changed after its run had finished", change.at));
                 }
             }
         }
         Ok(found)
     }
 
-    /// Asks the oracles about a run that has ended.
-    async fn check(&mut self, place: &RunNamespaces, mark: testbed::audit::Mark) -> Result<()> {
+    /// Checks the oracles for a finished run.
+    async fn check(
+        &mut self,
+        namespaces: &RunNamespaces,
+        mark: testbed::audit::Mark,
+    ) -> Result<()> {
         let history = self.recorder.history().await?;
-        let history = history.only(|it| is_in(it, &place.prefix) || is_about_leadership(it));
-        let events = self.world.audit().since(mark).await?;
-        let events: Vec<_> = events.into_iter().filter(|it| place.holds(it.namespace())).collect();
+        let history = history.only(|it| is_in(it, &namespaces.prefix) || is_about_leadership(it));
+        let events = self.cluster.audit().since(mark).await?;
+        let events: Vec<_> =
+            events.into_iter().filter(|it| namespaces.holds(it.namespace())).collect();
         oracle::ensure_all(&history, &events)?;
-        self.ended.push((place.prefix.clone(), history.end()));
+        self.finished.push((namespaces.prefix.clone(), history.end()));
         Ok(())
     }
 
-    fn place(&mut self) -> RunNamespaces {
+    /// The namespaces of the next run.
+    fn next_namespaces(&mut self) -> RunNamespaces {
         self.runs += 1;
-        RunNamespaces { fixture: self.world.fixture(), prefix: format!("run-{}-", self.runs) }
+        RunNamespaces { fixture: self.cluster.fixture(), prefix: format!("run-{}-", self.runs) }
     }
 
-    /// Waits until the operator has asked nothing about a place in so many looks.
-    async fn wait_silent(&self, place: &RunNamespaces, looks: usize) -> Result<()> {
+    /// Waits until the operator has sent no request in these namespaces for `checks` consecutive
+    /// checks.
+    async fn wait_silent(&self, namespaces: &RunNamespaces, checks: usize) -> Result<()> {
         let count = || {
             let requests = self.proxy.requests();
-            requests.iter().filter(|it| is_about(it, &place.prefix)).count()
+            requests.iter().filter(|it| is_about(it, &namespaces.prefix)).count()
         };
         let (mut last, mut silent) = (count(), 0);
-        until_every(LOOK, "the operator has nothing left to do", SOON, || {
+        until_every(PAUSE, "the operator sends no more requests", SOON, || {
             let now = count();
             silent = if now == last { silent + 1 } else { 0 };
             last = now;
-            let is_silent = silent >= looks;
+            let is_silent = silent >= checks;
             async move { Ok(Seen::from_bool(is_silent, || format!("{now} requests"))) }
         })
         .await
     }
 
-    /// Lets the next process lead at once, as if the Lease of the killed one had expired.
+    /// Lets the next replica lead at once, as if the Lease had expired.
     async fn free_lease(&self) -> Result<()> {
-        let leases = Api::<Lease>::namespaced(self.world.fixture().client(), OPERATOR);
+        let leases = Api::<Lease>::namespaced(self.cluster.fixture().client(), OPERATOR);
         let spec = json!({
             "holderIdentity": "",
             "leaseDurationSeconds": 1,
@@ -277,26 +289,26 @@ impl Runner {
     }
 }
 
-/// Waits until a place is as the run without faults has left its own.
-async fn wait_end(place: &RunNamespaces, plain: &Plain) -> Result<()> {
-    until("the end is that of the run without faults", SOON, || async {
-        let state = state(place).await?;
-        Ok(Seen::from_bool(state == plain.state, || {
-            format!("\n{state}\ninstead of\n{}", plain.state)
+/// Waits until the state is the final state of the run without faults.
+async fn wait_end(namespaces: &RunNamespaces, faultless: &Faultless) -> Result<()> {
+    until("the final state is that of the run without faults", SOON, || async {
+        let state = state(namespaces).await?;
+        Ok(Seen::from_bool(state == faultless.state, || {
+            format!("\n{state}\nexpected\n{}", faultless.state)
         }))
     })
     .await
 }
 
-/// What is wrong with an end, and what the oracles say: they often know how it came about.
-fn both(ended: Result<()>, checked: Result<()>) -> Result<()> {
+/// Combines the errors of the final state and of the oracles; the latter often show the cause.
+fn combine_errors(ended: Result<()>, checked: Result<()>) -> Result<()> {
     match (ended, checked) {
         (Err(ended), Err(checked)) => bail!("{ended:#}\n{checked:#}"),
         (ended, checked) => ended.and(checked),
     }
 }
 
-/// Who leads is part of every place.
+/// Whether an object is about leadership, which concerns every run.
 fn is_about_leadership(change: &Change) -> bool {
     Kind::OF_LEADERSHIP.contains(&change.kind)
 }

@@ -1,4 +1,4 @@
-//! Where one run of a scenario takes place, and what a scenario is.
+//! A scenario, and the namespaces of one of its runs.
 
 use std::collections::BTreeMap;
 
@@ -22,22 +22,23 @@ use testbed::wait::until;
 
 use crate::support::conditions::ready;
 
-/// Something that happens, and what the operator makes of it.
+/// A change, and how the operator reacts to it.
 pub trait Scenario {
-    /// A word for a person.
+    /// The name in the output.
     fn name(&self) -> &'static str;
-    /// What is there before, in order.
-    async fn set_up(&self, place: &RunNamespaces) -> Result<()>;
-    /// What happens: best in one request, so that the operator cannot see half of it.
-    async fn trigger(&self, place: &RunNamespaces) -> Result<()>;
-    /// Waits until the operator has made of it what it should.
-    async fn end(&self, place: &RunNamespaces) -> Result<()>;
+    /// Creates the objects that exist before the change, and waits until they are in sync.
+    async fn set_up(&self, namespaces: &RunNamespaces) -> Result<()>;
+    /// Makes the change, if possible by one request, so that the operator cannot observe half of
+    /// it.
+    async fn trigger(&self, namespaces: &RunNamespaces) -> Result<()>;
+    /// Waits until the operator has reacted as it should.
+    async fn end(&self, namespaces: &RunNamespaces) -> Result<()>;
 }
 
-/// Some namespaces that are of one run alone.
+/// The namespaces of one run, which no other run uses.
 pub struct RunNamespaces {
     pub fixture: Fixture,
-    /// How the names of the namespaces begin.
+    /// The prefix of their names.
     pub prefix: String,
 }
 
@@ -47,7 +48,7 @@ impl RunNamespaces {
         format!("{}{name}", self.prefix)
     }
 
-    /// Whether a namespace is of this run.
+    /// Whether the namespace belongs to this run.
     pub fn holds(&self, namespace: &str) -> bool {
         namespace.starts_with(&self.prefix)
     }
@@ -58,12 +59,12 @@ impl RunNamespaces {
         self.fixture.create_namespaces(&names).await
     }
 
-    /// The label of the namespaces that are selected.
+    /// The label of the selected namespaces.
     pub fn selected(&self) -> (String, String) {
         ("selected-in".to_owned(), self.prefix.trim_end_matches('-').to_owned())
     }
 
-    /// Creates namespaces that are selected from the start.
+    /// Creates namespaces that have the label of selected ones from the start.
     pub async fn create_selected(&self, names: &[&str]) -> Result<()> {
         let namespaces = Api::<Namespace>::all(self.fixture.client());
         for name in names {
@@ -92,7 +93,7 @@ impl RunNamespaces {
         Ok(())
     }
 
-    /// Copies `central/shared` to `app`.
+    /// A spec that copies `central/shared` to `app`.
     pub fn spec(&self) -> ConfigMapSyncSpec {
         one_to_one(&self.namespace("central"), "shared", &self.namespace("app"))
     }
@@ -107,18 +108,19 @@ impl RunNamespaces {
         Ok(())
     }
 
-    /// Makes the copy somebody's own: other data, and the mark gone that proves it. The others
-    /// stay, so that a patch that has not heard of it would work.
-    pub async fn take_copy(&self) -> Result<()> {
-        let off = json!({(names::ANNOTATION_COPY): null});
-        let taken = json!({"metadata": {"annotations": off}, "data": {"a": "taken"}});
-        self.fixture.patch_config_map(&self.namespace("app"), "shared", &taken).await?;
+    /// Edits the copy and removes the marker that proves it a copy, as a user does who takes it
+    /// over. The other markers stay, so that a patch by an operator with an old state would
+    /// succeed.
+    pub async fn remove_marker(&self) -> Result<()> {
+        let annotations = json!({(names::ANNOTATION_COPY): null});
+        let patch = json!({"metadata": {"annotations": annotations}, "data": {"a": "taken"}});
+        self.fixture.patch_config_map(&self.namespace("app"), "shared", &patch).await?;
         Ok(())
     }
 
-    /// Gives a `ConfigMap` the marks that it would have as a clone of a copy made elsewhere.
+    /// Gives a `ConfigMap` the markers of a clone of a copy in another namespace.
     pub async fn mark_as_clone(&self, namespace: &str, name: &str) -> Result<()> {
-        let marks = json!({"metadata": {
+        let markers = json!({"metadata": {
             "labels": {(names::LABEL_SYNC_UID): "another"},
             "annotations": {
                 (names::ANNOTATION_SYNC): "another/sync",
@@ -126,7 +128,7 @@ impl RunNamespaces {
                 (names::ANNOTATION_CREATED): "true",
             },
         }});
-        self.fixture.patch_config_map(&self.namespace(namespace), name, &marks).await?;
+        self.fixture.patch_config_map(&self.namespace(namespace), name, &markers).await?;
         Ok(())
     }
 
@@ -146,27 +148,27 @@ impl RunNamespaces {
         self.fixture.wait_no_config_map(&self.namespace(namespace), "shared", SOON).await
     }
 
-    /// Waits until the status speaks of the source as it is now.
-    pub async fn wait_source_told(&self) -> Result<()> {
+    /// Waits until the status names the current version of the source.
+    pub async fn wait_source_reported(&self) -> Result<()> {
         let namespace = self.namespace("central");
         let source = self.fixture.config_map(&namespace, "shared").await?.context("no source")?;
         self.fixture.wait_source_version(&namespace, "sync", &source, SOON).await
     }
 
-    /// Waits until the status tells of a write in a later second than that in which the sync
-    /// became Ready.
-    pub async fn wait_write_told(&self) -> Result<()> {
-        let is_told = |sync: &ConfigMapSync| {
+    /// Waits until `lastSyncTime` is a later second than that in which the ConfigMapSync became
+    /// Ready.
+    pub async fn wait_write_reported(&self) -> Result<()> {
+        let is_reported = |sync: &ConfigMapSync| {
             let last = sync.status.as_ref().and_then(|status| status.last_sync_time.as_ref());
             let since = ready(sync).map(|ready| &ready.last_transition_time);
             last.zip(since).is_some_and(|(last, since)| last.0 > since.0)
         };
-        let (namespace, what) = (self.namespace("central"), "the status tells of another write");
-        self.fixture.wait_sync(&namespace, "sync", what, SOON, is_told).await?;
+        let (namespace, what) = (self.namespace("central"), "the status reports another write");
+        self.fixture.wait_sync(&namespace, "sync", what, SOON, is_reported).await?;
         Ok(())
     }
 
-    /// Source, sync and copy, in order.
+    /// Creates a source and a ConfigMapSync, and waits for the copy.
     pub async fn create_synced_copy(&self) -> Result<()> {
         self.create_namespaces(&["central", "app", "elsewhere"]).await?;
         self.create_config_map("central", "shared", "1").await?;
@@ -175,9 +177,9 @@ impl RunNamespaces {
         self.wait_next_second().await
     }
 
-    /// As [`Place::create_synced_copy`], with a sync that does nothing: so the operator makes the same of
-    /// two changes, in however many looks it comes to know of them.
-    pub async fn one_suspended_copy(&self) -> Result<()> {
+    /// As [`RunNamespaces::create_synced_copy`], with a suspended ConfigMapSync: whether the
+    /// operator observes two changes together or one by one, it reacts in the same way.
+    pub async fn create_suspended_copy(&self) -> Result<()> {
         self.create_synced_copy().await?;
         self.patch_sync(&json!({"spec": {"suspend": true}})).await?;
         let namespace = self.namespace("central");
@@ -185,8 +187,8 @@ impl RunNamespaces {
         Ok(())
     }
 
-    /// Waits until it is later than the status says, in whole seconds: a write in the same second
-    /// is no news to it, and a request would be missing.
+    /// Waits until the second of `lastSyncTime` is over. A further write in that second would not
+    /// change the status, so that the run would lack a request.
     pub async fn wait_next_second(&self) -> Result<()> {
         let sync = self.fixture.sync(&self.namespace("central"), "sync").await?;
         let last = sync.and_then(|sync| sync.status).and_then(|status| status.last_sync_time);

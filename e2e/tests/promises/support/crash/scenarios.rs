@@ -1,4 +1,4 @@
-//! What happens.
+//! The scenarios: one change each.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::support::crash::scenario::RunNamespaces;
 use crate::support::crash::scenario::Scenario;
 
-/// A sync is created.
+/// A ConfigMapSync is created.
 pub struct Create;
 
 impl Scenario for Create {
@@ -19,17 +19,17 @@ impl Scenario for Create {
         "create"
     }
 
-    async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
-        place.create_namespaces(&["central", "app"]).await?;
-        place.create_config_map("central", "shared", "1").await
+    async fn set_up(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.create_namespaces(&["central", "app"]).await?;
+        namespaces.create_config_map("central", "shared", "1").await
     }
 
-    async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
-        place.create_sync(place.spec()).await
+    async fn trigger(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.create_sync(namespaces.spec()).await
     }
 
-    async fn end(&self, place: &RunNamespaces) -> Result<()> {
-        place.wait_synced().await
+    async fn end(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.wait_synced().await
     }
 }
 
@@ -41,19 +41,22 @@ impl Scenario for Update {
         "update"
     }
 
-    async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
-        place.create_synced_copy().await
+    async fn set_up(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.create_synced_copy().await
     }
 
-    async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
+    async fn trigger(&self, namespaces: &RunNamespaces) -> Result<()> {
         let edit = json!({"data": {"a": "edited"}});
-        place.fixture.patch_config_map(&place.namespace("central"), "shared", &edit).await?;
+        namespaces
+            .fixture
+            .patch_config_map(&namespaces.namespace("central"), "shared", &edit)
+            .await?;
         Ok(())
     }
 
-    async fn end(&self, place: &RunNamespaces) -> Result<()> {
-        place.wait_copy("app", "edited").await?;
-        place.wait_source_told().await
+    async fn end(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.wait_copy("app", "edited").await?;
+        namespaces.wait_source_reported().await
     }
 }
 
@@ -65,23 +68,23 @@ impl Scenario for Drift {
         "drift"
     }
 
-    async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
-        place.create_synced_copy().await
+    async fn set_up(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.create_synced_copy().await
     }
 
-    async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
+    async fn trigger(&self, namespaces: &RunNamespaces) -> Result<()> {
         let edit = json!({"data": {"a": "edited"}});
-        place.fixture.patch_config_map(&place.namespace("app"), "shared", &edit).await?;
+        namespaces.fixture.patch_config_map(&namespaces.namespace("app"), "shared", &edit).await?;
         Ok(())
     }
 
-    async fn end(&self, place: &RunNamespaces) -> Result<()> {
-        place.wait_copy("app", "1").await?;
-        place.wait_write_told().await
+    async fn end(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.wait_copy("app", "1").await?;
+        namespaces.wait_write_reported().await
     }
 }
 
-/// The sync gets another destination.
+/// The ConfigMapSync gets another destination.
 pub struct Move;
 
 impl Scenario for Move {
@@ -89,23 +92,23 @@ impl Scenario for Move {
         "move"
     }
 
-    async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
-        place.create_synced_copy().await
+    async fn set_up(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.create_synced_copy().await
     }
 
-    async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
-        let elsewhere = place.namespace("elsewhere");
-        place.patch_sync(&json!({"spec": {"destinationNamespace": elsewhere}})).await
+    async fn trigger(&self, namespaces: &RunNamespaces) -> Result<()> {
+        let elsewhere = namespaces.namespace("elsewhere");
+        namespaces.patch_sync(&json!({"spec": {"destinationNamespace": elsewhere}})).await
     }
 
-    async fn end(&self, place: &RunNamespaces) -> Result<()> {
-        place.wait_copy("elsewhere", "1").await?;
-        place.wait_no_copy("app").await?;
-        place.wait_synced().await
+    async fn end(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.wait_copy("elsewhere", "1").await?;
+        namespaces.wait_no_copy("app").await?;
+        namespaces.wait_synced().await
     }
 }
 
-/// The sync is deleted.
+/// The ConfigMapSync is deleted.
 pub struct Delete;
 
 impl Scenario for Delete {
@@ -113,21 +116,21 @@ impl Scenario for Delete {
         "delete"
     }
 
-    async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
-        place.create_synced_copy().await
+    async fn set_up(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.create_synced_copy().await
     }
 
-    async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
-        place.fixture.delete_sync(&place.namespace("central"), "sync").await
+    async fn trigger(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.fixture.delete_sync(&namespaces.namespace("central"), "sync").await
     }
 
-    async fn end(&self, place: &RunNamespaces) -> Result<()> {
-        place.fixture.wait_no_sync(&place.namespace("central"), "sync", SOON).await?;
-        place.wait_no_copy("app").await
+    async fn end(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.fixture.wait_no_sync(&namespaces.namespace("central"), "sync", SOON).await?;
+        namespaces.wait_no_copy("app").await
     }
 }
 
-/// The sync gets another source, and both are immutable: the copy has to be replaced.
+/// The ConfigMapSync gets another source. Both sources are immutable, so the copy must be replaced.
 pub struct Replace;
 
 impl Scenario for Replace {
@@ -135,76 +138,78 @@ impl Scenario for Replace {
         "replace"
     }
 
-    async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
-        place.create_namespaces(&["central", "app"]).await?;
-        place.create_immutable("central", "shared", "1").await?;
-        place.create_immutable("central", "other", "another").await?;
-        let mut spec = place.spec();
+    async fn set_up(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.create_namespaces(&["central", "app"]).await?;
+        namespaces.create_immutable("central", "shared", "1").await?;
+        namespaces.create_immutable("central", "other", "another").await?;
+        let mut spec = namespaces.spec();
         spec.destination_name = Some("shared".to_owned());
-        place.create_sync(spec).await?;
-        place.wait_synced().await?;
-        place.wait_next_second().await
+        namespaces.create_sync(spec).await?;
+        namespaces.wait_synced().await?;
+        namespaces.wait_next_second().await
     }
 
-    async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
-        place.patch_sync(&json!({"spec": {"configMapName": "other"}})).await
+    async fn trigger(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.patch_sync(&json!({"spec": {"configMapName": "other"}})).await
     }
 
-    async fn end(&self, place: &RunNamespaces) -> Result<()> {
-        place.wait_copy("app", "another").await?;
-        place.wait_synced().await
+    async fn end(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.wait_copy("app", "another").await?;
+        namespaces.wait_synced().await
     }
 }
 
-/// Somebody takes the marks off the copy, and somebody else changes what the sync asks for: an
-/// operator that has not heard of the first must not write because of the second.
-pub struct Taken;
+/// A user removes the marker of the copy, and another one edits the ConfigMapSync. An operator that
+/// has not received the first change must not write because of the second.
+pub struct RemoveMarker;
 
-impl Scenario for Taken {
+impl Scenario for RemoveMarker {
     fn name(&self) -> &'static str {
-        "taken"
+        "remove marker"
     }
 
-    async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
-        place.one_suspended_copy().await
+    async fn set_up(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.create_suspended_copy().await
     }
 
-    async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
-        place.take_copy().await?;
-        place.patch_sync(&json!({"spec": {"deletionPolicy": "Retain", "suspend": false}})).await
+    async fn trigger(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.remove_marker().await?;
+        namespaces
+            .patch_sync(&json!({"spec": {"deletionPolicy": "Retain", "suspend": false}}))
+            .await
     }
 
-    async fn end(&self, place: &RunNamespaces) -> Result<()> {
-        let (namespace, fixture) = (place.namespace("central"), &place.fixture);
+    async fn end(&self, namespaces: &RunNamespaces) -> Result<()> {
+        let (namespace, fixture) = (namespaces.namespace("central"), &namespaces.fixture);
         fixture.wait_reason(&namespace, "sync", "Conflict", SOON).await?;
-        place.wait_copy("app", "taken").await
+        namespaces.wait_copy("app", "taken").await
     }
 }
 
-/// Somebody takes the marks off the copy, and the sync is deleted: the copy stays.
-pub struct TakenAndDeleted;
+/// A user removes the marker of the copy, and the ConfigMapSync is deleted: the copy stays.
+pub struct RemoveMarkerAndDelete;
 
-impl Scenario for TakenAndDeleted {
+impl Scenario for RemoveMarkerAndDelete {
     fn name(&self) -> &'static str {
-        "taken and deleted"
+        "remove marker and delete"
     }
 
-    async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
-        place.one_suspended_copy().await
+    async fn set_up(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.create_suspended_copy().await
     }
 
-    async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
-        place.take_copy().await?;
-        place.fixture.delete_sync(&place.namespace("central"), "sync").await
+    async fn trigger(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.remove_marker().await?;
+        namespaces.fixture.delete_sync(&namespaces.namespace("central"), "sync").await
     }
 
-    async fn end(&self, place: &RunNamespaces) -> Result<()> {
-        place.fixture.wait_no_sync(&place.namespace("central"), "sync", SOON).await?;
-        place.wait_copy("app", "taken").await
+    async fn end(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.fixture.wait_no_sync(&namespaces.namespace("central"), "sync", SOON).await?;
+        namespaces.wait_copy("app", "taken").await
     }
 }
 
-/// A sync that selects three namespaces is created.
+/// A ConfigMapSync that selects three namespaces is created.
 pub struct Select;
 
 impl Scenario for Select {
@@ -212,54 +217,54 @@ impl Scenario for Select {
         "select"
     }
 
-    async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
-        place.create_namespaces(&["central"]).await?;
-        place.create_selected(&["one", "two", "three"]).await?;
-        place.create_config_map("central", "shared", "1").await
+    async fn set_up(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.create_namespaces(&["central"]).await?;
+        namespaces.create_selected(&["one", "two", "three"]).await?;
+        namespaces.create_config_map("central", "shared", "1").await
     }
 
-    async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
-        let mut spec = place.spec();
+    async fn trigger(&self, namespaces: &RunNamespaces) -> Result<()> {
+        let mut spec = namespaces.spec();
         spec.destination_namespace = None;
         spec.destination_namespace_selector = Some(LabelSelector {
-            match_labels: Some(BTreeMap::from([place.selected()])),
+            match_labels: Some(BTreeMap::from([namespaces.selected()])),
             ..LabelSelector::default()
         });
-        place.create_sync(spec).await
+        namespaces.create_sync(spec).await
     }
 
-    async fn end(&self, place: &RunNamespaces) -> Result<()> {
-        place.wait_synced().await
+    async fn end(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.wait_synced().await
     }
 }
 
-/// A sync is created that may not take over what stands at its destination.
-pub struct Refuse;
+/// A ConfigMapSync is created whose destination is a foreign ConfigMap.
+pub struct Conflict;
 
-impl Scenario for Refuse {
+impl Scenario for Conflict {
     fn name(&self) -> &'static str {
-        "refuse"
+        "conflict"
     }
 
-    async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
-        place.create_namespaces(&["central", "app"]).await?;
-        place.create_config_map("app", "shared", "theirs").await?;
-        place.create_config_map("central", "shared", "1").await
+    async fn set_up(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.create_namespaces(&["central", "app"]).await?;
+        namespaces.create_config_map("app", "shared", "theirs").await?;
+        namespaces.create_config_map("central", "shared", "1").await
     }
 
-    async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
-        place.create_sync(place.spec()).await
+    async fn trigger(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.create_sync(namespaces.spec()).await
     }
 
-    async fn end(&self, place: &RunNamespaces) -> Result<()> {
-        let (namespace, fixture) = (place.namespace("central"), &place.fixture);
+    async fn end(&self, namespaces: &RunNamespaces) -> Result<()> {
+        let (namespace, fixture) = (namespaces.namespace("central"), &namespaces.fixture);
         fixture.wait_reason(&namespace, "sync", "Conflict", SOON).await?;
-        place.wait_copy("app", "theirs").await
+        namespaces.wait_copy("app", "theirs").await
     }
 }
 
-/// A sync is created that may take over what stands at its destination: somebody's clone of a
-/// copy, marks and all.
+/// A ConfigMapSync with `conflictPolicy: Adopt` is created whose destination is a clone of a copy,
+/// with its markers.
 pub struct Adopt;
 
 impl Scenario for Adopt {
@@ -267,20 +272,20 @@ impl Scenario for Adopt {
         "adopt"
     }
 
-    async fn set_up(&self, place: &RunNamespaces) -> Result<()> {
-        place.create_namespaces(&["central", "app"]).await?;
-        place.create_config_map("app", "shared", "theirs").await?;
-        place.mark_as_clone("app", "shared").await?;
-        place.create_config_map("central", "shared", "1").await
+    async fn set_up(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.create_namespaces(&["central", "app"]).await?;
+        namespaces.create_config_map("app", "shared", "theirs").await?;
+        namespaces.mark_as_clone("app", "shared").await?;
+        namespaces.create_config_map("central", "shared", "1").await
     }
 
-    async fn trigger(&self, place: &RunNamespaces) -> Result<()> {
-        let mut spec = place.spec();
+    async fn trigger(&self, namespaces: &RunNamespaces) -> Result<()> {
+        let mut spec = namespaces.spec();
         spec.conflict_policy = ConflictPolicy::Adopt;
-        place.create_sync(spec).await
+        namespaces.create_sync(spec).await
     }
 
-    async fn end(&self, place: &RunNamespaces) -> Result<()> {
-        place.wait_synced().await
+    async fn end(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.wait_synced().await
     }
 }

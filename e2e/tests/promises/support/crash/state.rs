@@ -1,4 +1,4 @@
-//! The state of a place, so that it can be compared with that of another.
+//! The state in the namespaces of one run, comparable with that of another run.
 
 use std::fmt::Write as _;
 
@@ -14,30 +14,33 @@ use serde_json::json;
 
 use crate::support::crash::scenario::RunNamespaces;
 
-/// Data, marks, finalizers and conditions of all that is there, as text in which neither the
-/// place nor a uid nor a resourceVersion shows.
-pub async fn state(place: &RunNamespaces) -> Result<String> {
-    let client = place.fixture.client();
+/// Data, markers, finalizers and conditions of every ConfigMap and ConfigMapSync, as text without
+/// what differs between runs: the prefix of the namespaces, uids and resourceVersions.
+pub async fn state(namespaces: &RunNamespaces) -> Result<String> {
+    let client = namespaces.fixture.client();
     let all = ListParams::default();
     let maps = Api::<ConfigMap>::all(client.clone()).list(&all).await?.items;
     let syncs = Api::<ConfigMapSync>::all(client).list(&all).await?.items;
-    let here = |namespace: Option<String>| place.holds(&namespace.unwrap_or_default());
+    let here = |namespace: Option<String>| namespaces.holds(&namespace.unwrap_or_default());
 
     let syncs: Vec<_> = syncs.into_iter().filter(|it| here(it.namespace())).collect();
-    let is_ours = |map: &&ConfigMap| map.name_any() != names::KUBE_ROOT_CA && here(map.namespace());
+    let is_relevant =
+        |map: &&ConfigMap| map.name_any() != names::KUBE_ROOT_CA && here(map.namespace());
     let mut text = String::new();
-    for map in maps.iter().filter(is_ours) {
+    for map in maps.iter().filter(is_relevant) {
         let mut map = serde_json::to_value(map)?;
         if let Some(uid) = map["metadata"]["labels"].get_mut(names::LABEL_SYNC_UID) {
             let sync = syncs.iter().find(|sync| sync.metadata.uid.as_deref() == uid.as_str());
-            *uid = sync.map_or_else(|| "of a dead one".to_owned(), ResourceExt::name_any).into();
+            *uid = sync
+                .map_or_else(|| "of a deleted ConfigMapSync".to_owned(), ResourceExt::name_any)
+                .into();
         }
         writeln!(text, "{}", describe_config_map(&map))?;
     }
     for sync in &syncs {
         writeln!(text, "{}", describe_sync(&serde_json::to_value(sync)?))?;
     }
-    Ok(text.replace(&place.prefix, ""))
+    Ok(text.replace(&namespaces.prefix, ""))
 }
 
 fn describe_metadata(object: &Value) -> Value {

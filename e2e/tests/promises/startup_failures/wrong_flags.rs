@@ -1,4 +1,4 @@
-//! Wrong flags and files: one clear line, and an exit code.
+//! Wrong flags and files are reported in one clear line, and by the exit code.
 
 use std::fs;
 use std::time::Duration;
@@ -11,19 +11,20 @@ use serde_json::Value;
 use testbed::process::Program;
 use testbed::run_folder::RunFolder;
 
-const SHORT: Duration = Duration::from_secs(20);
+/// How long the operator may take to exit.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(20);
 const IDENTITY: [&str; 7] = ["run", "--namespace", "a", "--pod-name", "b", "--pod-uid", "c"];
 
-/// Runs the operator to its end: its exit code, and all that it wrote.
-async fn outcome(folder: &RunFolder, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+/// Runs the operator until it exits: its exit code and output.
+async fn run_to_exit(folder: &RunFolder, arguments: &[&str]) -> Result<(Option<i32>, String)> {
     let log = folder.path().join(format!("{:016x}.log", fastrand::u64(..)));
     let program = Program::new(replica::operator_binary().await?, &log).arguments(arguments);
-    let status = program.start()?.wait_exit(SHORT).await?;
+    let status = program.start()?.wait_exit(EXIT_TIMEOUT).await?;
     Ok((status.code(), fs::read_to_string(&log)?))
 }
 
 #[tokio::test]
-async fn wrong_usage_is_told_with_the_flag_and_exit_code_2() -> Result<()> {
+async fn a_wrong_flag_is_named_with_exit_code_2() -> Result<()> {
     let folder = RunFolder::create()?;
     let mut cases: Vec<(Vec<&str>, Vec<&str>)> = vec![
         (vec!["run"], vec!["--namespace", "--pod-name", "--pod-uid"]),
@@ -55,19 +56,20 @@ async fn wrong_usage_is_told_with_the_flag_and_exit_code_2() -> Result<()> {
         cases.push(([IDENTITY.to_vec(), flags].concat(), words));
     }
     for (arguments, words) in cases {
-        let (code, said) = outcome(&folder, &arguments).await?;
-        ensure!(code == Some(2), "{arguments:?} ended with {code:?}: {said}");
+        let (code, output) = run_to_exit(&folder, &arguments).await?;
+        ensure!(code == Some(2), "{arguments:?} exited with {code:?}: {output}");
         for word in words {
-            ensure!(said.contains(word), "{arguments:?}: no {word:?} in: {said}");
+            ensure!(output.contains(word), "{arguments:?}: no {word:?} in: {output}");
         }
-        let errors = said.lines().filter(|line| line.contains("error:") || is_ours(line));
-        ensure!(errors.count() == 1, "{arguments:?}: one line tells what is wrong, not: {said}");
+        let errors =
+            output.lines().filter(|line| line.contains("error:") || is_operator_error(line));
+        ensure!(errors.count() == 1, "{arguments:?}: expected one error line: {output}");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_kubeconfig_that_cannot_be_used_is_named_in_one_line() -> Result<()> {
+async fn an_unusable_kubeconfig_is_named_in_one_line() -> Result<()> {
     let folder = RunFolder::create()?;
     let file = |name: &str, text: &str| {
         let file = folder.path().join(name);
@@ -82,20 +84,20 @@ async fn a_kubeconfig_that_cannot_be_used_is_named_in_one_line() -> Result<()> {
         file("empty.yaml", "")?,
         file("unknown.yaml", unknown)?,
     ] {
-        let path = path.to_str().context("a path of this test")?;
+        let path = path.to_str().context("the path is not UTF-8")?;
         let arguments =
             [&IDENTITY[..], &["--http-address", "127.0.0.1:0", "--kubeconfig", path]].concat();
-        let (code, said) = outcome(&folder, &arguments).await?;
-        ensure!(code == Some(1), "{path} ended with {code:?}: {said}");
-        ensure!(said.lines().count() == 1, "one line: {said}");
-        let line: Value = serde_json::from_str(&said).with_context(|| said.clone())?;
+        let (code, output) = run_to_exit(&folder, &arguments).await?;
+        ensure!(code == Some(1), "{path} exited with {code:?}: {output}");
+        ensure!(output.lines().count() == 1, "expected one line: {output}");
+        let line: Value = serde_json::from_str(&output).with_context(|| output.clone())?;
         let message = line["message"].as_str().unwrap_or_default();
         ensure!(message.contains(path) && message.contains("--kubeconfig"), "{message}");
     }
     Ok(())
 }
 
-/// Whether the operator itself says it, to a person.
-fn is_ours(line: &str) -> bool {
+/// Whether the line is an error of the operator, not of the parser of arguments.
+fn is_operator_error(line: &str) -> bool {
     line.starts_with("configmapsync: ")
 }

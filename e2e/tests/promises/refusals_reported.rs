@@ -1,5 +1,5 @@
-//! Promise: whoever refuses a copy, a policy, a webhook or a quota, is named in the status; no
-//! data is; and nobody else has to wait.
+//! The status names the admission policy, webhook or quota that refuses a copy. It contains no
+//! data, and other ConfigMapSyncs are not delayed.
 
 use std::time::Duration;
 
@@ -25,14 +25,14 @@ use testbed::wait::until;
 use crate::support::conditions::message;
 use crate::support::scale::propagation;
 
-/// What must be nowhere but in ConfigMaps.
+/// A value that must occur only in ConfigMaps.
 const SECRET: &str = "hunter2-8f14e45fceea167a";
-/// "A right is restored: within the cap" of a backoff that is still young.
-const MENDED: Duration = Duration::from_secs(30);
+/// A refused write is retried within this time; the backoff has grown for a few seconds only.
+const RETRIED: Duration = Duration::from_secs(30);
 
-/// A policy against ConfigMaps of the operator in `namespace`, and its binding.
+/// An admission policy that refuses copies in `namespace` with `reason`, and its binding.
 fn policy(namespace: &str, operations: &[&str], reason: Option<&str>) -> [Value; 2] {
-    let name = format!("nothing-for-{namespace}");
+    let name = format!("no-copies-in-{namespace}");
     let rules = json!([{
         "apiGroups": [""],
         "apiVersions": ["v1"],
@@ -69,7 +69,7 @@ fn policy(namespace: &str, operations: &[&str], reason: Option<&str>) -> [Value;
     ]
 }
 
-/// A webhook that nobody answers for, and that must be asked.
+/// A mandatory webhook that does not respond, for `namespace`.
 fn webhook(namespace: &str) -> Value {
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
@@ -93,16 +93,16 @@ fn webhook(namespace: &str) -> Value {
     })
 }
 
-/// Allows no more ConfigMaps in `namespace` than there are, and waits until that is so.
-async fn close(world: &OperatorCluster, namespace: &str) -> Result<()> {
-    let quotas: Api<ResourceQuota> = Api::namespaced(world.control_plane.client(), namespace);
+/// Sets a quota that allows no further ConfigMap in `namespace`, and waits until it is enforced.
+async fn exhaust_quota(cluster: &OperatorCluster, namespace: &str) -> Result<()> {
+    let quotas: Api<ResourceQuota> = Api::namespaced(cluster.control_plane.client(), namespace);
     let spec = json!({"hard": {"count/configmaps": "1"}});
     let metadata = json!({"name": "no-more", "namespace": namespace});
     let quota = json!({
         "apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": spec,
     });
-    world.control_plane.apply(quota).await?;
-    until("the quota is used up", SOON, || async {
+    cluster.control_plane.apply(quota).await?;
+    until("the quota no-more is used up", SOON, || async {
         let quota = quotas.get("no-more").await?;
         let used = quota.status.clone().and_then(|status| status.used).unwrap_or_default();
         let full = used.get("count/configmaps").is_some_and(|used| used.0 == "1");
@@ -111,111 +111,119 @@ async fn close(world: &OperatorCluster, namespace: &str) -> Result<()> {
     .await
 }
 
-/// Waits until nobody can mark a `ConfigMap` in `namespace`, asked by a dry run: what is tried
-/// leaves nothing that would have to be undone, which may be refused by then.
+/// Waits until labels of copies are refused in `namespace`. By dry run, since undoing a real change
+/// might be refused.
 async fn wait_enforced(fixture: &Fixture, namespace: &str) -> Result<()> {
     let maps: Api<ConfigMap> = Api::namespaced(fixture.client(), namespace);
-    let marked = json!({"metadata": {"labels": {"apps.nishaf.info/configmapsync-uid": "1"}}});
-    let try_only = PatchParams { dry_run: true, ..PatchParams::default() };
-    until(format!("marked ConfigMaps are refused in {namespace}"), SOON, || async {
-        let answer = maps.patch("probe", &try_only, &Patch::Merge(&marked)).await;
-        Ok(Seen::from_bool(answer.is_err(), || "accepted".to_owned()))
+    let label = json!({"metadata": {"labels": {"apps.nishaf.info/configmapsync-uid": "1"}}});
+    let dry_run = PatchParams { dry_run: true, ..PatchParams::default() };
+    until(format!("labels of copies are refused in {namespace}"), SOON, || async {
+        let response = maps.patch("probe", &dry_run, &Patch::Merge(&label)).await;
+        Ok(Seen::from_bool(response.is_err(), || "admitted".to_owned()))
     })
     .await
 }
 
-/// Waits until the sync has failed for a reason that names who refused.
-async fn is_told(fixture: &Fixture, name: &str, reason: &str, words: &str) -> Result<()> {
+/// Waits until the ConfigMapSync has failed with `reason`. Fails unless the message contains
+/// `words` and the name of the copy, and the object contains no data.
+async fn wait_refusal_reported(
+    fixture: &Fixture,
+    name: &str,
+    reason: &str,
+    words: &str,
+) -> Result<()> {
     let sync = fixture.wait_reason("central", name, reason, SOON).await?;
     ensure!(message(&sync).contains(words), "{words:?} is not in {:?}", message(&sync));
     ensure!(message(&sync).contains(&format!("{name}/shared")), "{}", message(&sync));
-    is_silent(&sync)
+    ensure_no_data(&sync)
 }
 
-fn is_silent(sync: &ConfigMapSync) -> Result<()> {
+fn ensure_no_data(sync: &ConfigMapSync) -> Result<()> {
     let text = serde_json::to_string(sync)?;
-    ensure!(!text.contains(SECRET), "{text}");
+    ensure!(!text.contains(SECRET), "the ConfigMapSync contains data: {text}");
     Ok(())
 }
 
-/// Neither Events nor logs hold any data.
-async fn nothing_leaks(world: &OperatorCluster, since: testbed::audit::Mark) -> Result<()> {
-    let events = world.audit().since(since).await?;
-    let told = requests_by_operator(&events).filter(|event| event.resource() == "events");
-    let told: Vec<_> = told.filter_map(|event| event.request_object.clone()).collect();
-    ensure!(!told.is_empty(), "no Event was written");
-    ensure!(!json!(told).to_string().contains(SECRET), "{told:#?}");
-    let replica = world.replicas.first().context("a world without replicas")?;
+/// Fails if Events or logs contain data.
+async fn ensure_no_leak(cluster: &OperatorCluster, since: testbed::audit::Mark) -> Result<()> {
+    let events = cluster.audit().since(since).await?;
+    let written = requests_by_operator(&events).filter(|event| event.resource() == "events");
+    let written: Vec<_> = written.filter_map(|event| event.request_object.clone()).collect();
+    ensure!(!written.is_empty(), "no Event was written");
+    ensure!(!json!(written).to_string().contains(SECRET), "an Event contains data: {written:#?}");
+    let replica = cluster.replicas.first().context("the cluster has no replica")?;
     let logged = json!(replica.logs()).to_string();
     ensure!(logged.contains("copy not written"), "{logged}");
-    ensure!(!logged.contains(SECRET), "{logged}");
+    ensure!(!logged.contains(SECRET), "the log contains data: {logged}");
     Ok(())
 }
 
-async fn sources_and_namespaces(fixture: &Fixture, namespaces: &[&str]) -> Result<()> {
+/// Creates the source, and `namespaces`. Returns when Kubernetes has published its ConfigMap in
+/// each, so that they have exactly one.
+async fn create_source_and_namespaces(fixture: &Fixture, namespaces: &[&str]) -> Result<()> {
     fixture.create_namespaces(&["central"]).await?;
     fixture.create_namespaces(namespaces).await?;
     fixture.create_config_map("central", "shared", &[("password", SECRET)]).await?;
     for namespace in namespaces {
-        fixture
-            .wait_config_map(namespace, "kube-root-ca.crt", "it is there", SOON, |_| true)
-            .await?;
+        let what = format!("the ConfigMap {namespace}/kube-root-ca.crt exists");
+        fixture.wait_config_map(namespace, "kube-root-ca.crt", &what, SOON, |_| true).await?;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn who_refuses_a_create_is_named_and_nobody_else_waits() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn a_refused_create_is_reported_and_delays_no_other_sync() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     let refusing = ["strict", "stricter", "closed", "inspected"];
-    sources_and_namespaces(&fixture, &refusing).await?;
+    create_source_and_namespaces(&fixture, &refusing).await?;
     fixture.create_namespaces(&["open"]).await?;
     for (namespace, reason) in [("strict", Some("Forbidden")), ("stricter", None)] {
         fixture.create_config_map(namespace, "probe", &[]).await?;
         for object in policy(namespace, &["CREATE", "UPDATE"], reason) {
-            world.control_plane.apply(object).await?;
+            cluster.control_plane.apply(object).await?;
         }
         wait_enforced(&fixture, namespace).await?;
     }
-    close(&world, "closed").await?;
+    exhaust_quota(&cluster, "closed").await?;
     fixture.create_config_map("inspected", "probe", &[]).await?;
-    world.control_plane.apply(webhook("inspected")).await?;
+    cluster.control_plane.apply(webhook("inspected")).await?;
     wait_enforced(&fixture, "inspected").await?;
 
-    let mark = world.audit().mark().await?;
+    let mark = cluster.audit().mark().await?;
     for namespace in refusing.iter().chain(&["open"]) {
         let spec = one_to_one("central", "shared", namespace);
         fixture.create_sync("central", namespace, spec).await?;
     }
     fixture.wait_data("open", "shared", &[("password", SECRET)], propagation()).await?;
     fixture.wait_reason("central", "open", "Synced", SOON).await?;
-    is_told(&fixture, "strict", "Forbidden", "team strict takes no copies").await?;
-    is_told(&fixture, "stricter", "Forbidden", "team stricter takes no copies").await?;
-    is_told(&fixture, "closed", "Forbidden", "exceeded quota: no-more").await?;
-    is_told(&fixture, "inspected", "ApiError", "inspector.example.com").await?;
+    wait_refusal_reported(&fixture, "strict", "Forbidden", "team strict takes no copies").await?;
+    wait_refusal_reported(&fixture, "stricter", "Forbidden", "team stricter takes no copies")
+        .await?;
+    wait_refusal_reported(&fixture, "closed", "Forbidden", "exceeded quota: no-more").await?;
+    wait_refusal_reported(&fixture, "inspected", "ApiError", "inspector.example.com").await?;
 
-    let longer = json!({"data": {"password": format!("{SECRET}-2")}});
-    fixture.patch_config_map("central", "shared", &longer).await?;
+    let edit = json!({"data": {"password": format!("{SECRET}-2")}});
+    fixture.patch_config_map("central", "shared", &edit).await?;
     let wanted = [("password", &*format!("{SECRET}-2"))];
     fixture.wait_data("open", "shared", &wanted, propagation()).await?;
-    nothing_leaks(&world, mark).await
+    ensure_no_leak(&cluster, mark).await
 }
 
 #[tokio::test]
-async fn who_refuses_an_update_is_named_and_the_copy_stays_as_it_was() -> Result<()> {
-    let world = OperatorCluster::start(1).await?;
-    let fixture = world.fixture();
+async fn a_refused_update_is_reported_and_changes_no_copy() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
     let refusing = ["strict", "stricter"];
-    sources_and_namespaces(&fixture, &refusing).await?;
-    let mark = world.audit().mark().await?;
+    create_source_and_namespaces(&fixture, &refusing).await?;
+    let mark = cluster.audit().mark().await?;
     for (namespace, reason) in [("strict", Some("Forbidden")), ("stricter", None)] {
         fixture.create_config_map(namespace, "probe", &[]).await?;
         let spec = one_to_one("central", "shared", namespace);
         fixture.create_sync("central", namespace, spec).await?;
         fixture.wait_reason("central", namespace, "Synced", SOON).await?;
         for object in policy(namespace, &["UPDATE"], reason) {
-            world.control_plane.apply(object).await?;
+            cluster.control_plane.apply(object).await?;
         }
         wait_enforced(&fixture, namespace).await?;
     }
@@ -223,18 +231,18 @@ async fn who_refuses_an_update_is_named_and_the_copy_stays_as_it_was() -> Result
     fixture.patch_config_map("central", "shared", &edit).await?;
     for namespace in refusing {
         let words = format!("team {namespace} takes no copies");
-        is_told(&fixture, namespace, "Forbidden", &words).await?;
+        wait_refusal_reported(&fixture, namespace, "Forbidden", &words).await?;
         fixture.wait_data(namespace, "shared", &[("password", SECRET)], SOON).await?;
     }
-    nothing_leaks(&world, mark).await?;
+    ensure_no_leak(&cluster, mark).await?;
 
-    // The policy changes its mind: the next attempt passes.
+    // Once the policy only audits, the next attempt succeeds.
     for (namespace, reason) in [("strict", Some("Forbidden")), ("stricter", None)] {
         let [_, mut binding] = policy(namespace, &["UPDATE"], reason);
         binding["spec"]["validationActions"] = json!(["Audit"]);
-        world.control_plane.apply(binding).await?;
+        cluster.control_plane.apply(binding).await?;
         let wanted = [("password", &*format!("{SECRET}-2"))];
-        fixture.wait_data(namespace, "shared", &wanted, MENDED).await?;
+        fixture.wait_data(namespace, "shared", &wanted, RETRIED).await?;
         fixture.wait_reason("central", namespace, "Synced", SOON).await?;
     }
     Ok(())
