@@ -1,4 +1,4 @@
-//! What somebody tries by hand, and what the API server answers: for tables of both.
+//! A single API request, and whether the API server allows it. Tests build tables of both.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use serde_json::json;
 /// One request.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// What it is, for a person.
+    /// What is attempted, as shown in a table.
     pub what: String,
     method: &'static str,
     path: String,
@@ -21,28 +21,28 @@ pub struct Attempt {
     body: Option<Value>,
 }
 
-/// How it was answered.
+/// The response to an [`Attempt`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AttemptResult {
-    /// The HTTP status; of every success, 200.
+    /// The HTTP status; 200 for every success.
     pub code: u16,
-    /// The sentence of a failure.
+    /// The message of a failure; empty for a success.
     pub message: String,
 }
 
-/// The path of our kind in a namespace.
+/// The URL path of the `ConfigMapSync`s in a namespace.
 #[must_use]
 pub fn syncs(namespace: &str) -> String {
     format!("/apis/apps.nishaf.info/v1/namespaces/{namespace}/configmapsyncs")
 }
 
-/// The path of `ConfigMap`s in a namespace.
+/// The URL path of the `ConfigMap`s in a namespace.
 #[must_use]
 pub fn config_maps(namespace: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/configmaps")
 }
 
-/// A copy, of a sync that does not exist.
+/// A `ConfigMap` with the label of a copy, whose `ConfigMapSync` does not exist.
 #[must_use]
 pub fn copy(name: &str) -> Value {
     json!({
@@ -52,8 +52,8 @@ pub fn copy(name: &str) -> Value {
     })
 }
 
-/// Tells by dry run whether the fence holds a pod of the operator back: whether it may create a
-/// copy.
+/// Creates a copy by dry run: allowed only for the pod in the leader record, once the fence is
+/// enforced.
 #[must_use]
 pub fn fence_probe() -> Attempt {
     let path = format!("{}?dryRun=All", config_maps("default"));
@@ -85,10 +85,10 @@ impl Attempt {
         Self::new(what, "PATCH", path, "application/json-patch+json", Some(body))
     }
 
-    /// A server-side apply, by force.
+    /// A server-side apply with `force`.
     #[must_use]
     pub fn apply(what: impl Into<String>, path: impl Into<String>, body: Value) -> Self {
-        let path = format!("{}?fieldManager=somebody&force=true", path.into());
+        let path = format!("{}?fieldManager=e2e-user&force=true", path.into());
         Self::new(what, "PATCH", path, "application/apply-patch+yaml", Some(body))
     }
 
@@ -108,7 +108,10 @@ impl Attempt {
         Self { what: what.into(), method, path: path.into(), media_type, body }
     }
 
-    /// Tries it as whoever `client` is.
+    /// Sends the request as the user of `client`.
+    ///
+    /// # Errors
+    /// If there is no response. A response with an error status is a result.
     pub async fn send_as(&self, client: &Client) -> Result<AttemptResult> {
         let body = self.body.as_ref().map(ToString::to_string).unwrap_or_default();
         let request = Request::builder()
@@ -121,32 +124,32 @@ impl Attempt {
             Err(kube::Error::Api(status)) => {
                 Ok(AttemptResult { code: status.code, message: status.message.clone() })
             }
-            Err(error) => bail!("{}: {error}", self.what),
+            Err(error) => bail!("no response to the attempt to {}: {error}", self.what),
         }
     }
 }
 
 impl AttemptResult {
-    /// Whether it was let through.
+    /// Whether the request was allowed.
     #[must_use]
     pub const fn is_allowed(&self) -> bool {
         self.code == 200
     }
 
-    /// Whether the admission policy of that name refused it, as forbidden.
+    /// Whether the admission policy `policy` refused the request, with status 403.
     #[must_use]
     pub fn is_refused_by(&self, policy: &str) -> bool {
         self.code == 403 && self.message.contains(&format!("ValidatingAdmissionPolicy '{policy}'"))
     }
 }
 
-/// As a cell of a table.
+/// The text of a table cell: `allowed`, or the status and the message.
 impl fmt::Display for AttemptResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_allowed() {
             return f.write_str("passed");
         }
-        let said = self.message.split_once("denied request: ").map_or(&*self.message, |it| it.1);
-        write!(f, "{} {said}", self.code)
+        let message = self.message.split_once("denied request: ").map_or(&*self.message, |it| it.1);
+        write!(f, "{} {message}", self.code)
     }
 }

@@ -1,4 +1,4 @@
-//! The operator's binary as a person runs it.
+//! Runs commands of the operator's binary, as a user does.
 
 use std::path::Path;
 use std::process::Output;
@@ -13,51 +13,59 @@ use tokio::time::timeout;
 
 use crate::replica::operator_binary;
 
-/// How long one command may take.
-const COMMAND: Duration = Duration::from_mins(1);
+/// Timeout of one command.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How a command ended.
+/// The result of a command.
 #[derive(Clone, Debug)]
 pub struct CommandResult {
     /// Its exit code.
     pub code: i32,
-    /// What it printed.
+    /// Its standard output.
     pub stdout: String,
-    /// What it complained of.
+    /// Its standard error.
     pub stderr: String,
 }
 
-/// Runs `configmapsync` with `arguments`, as who `kubeconfig` says, where nobody can be asked.
+/// Runs `configmapsync` with `arguments` as the user of `kubeconfig`, without a terminal: it cannot
+/// ask for confirmation.
 pub async fn configmapsync(kubeconfig: &Path, arguments: &[&str]) -> Result<CommandResult> {
     let mut command = Command::new(operator_binary().await?);
     command.args(arguments).arg("--kubeconfig").arg(kubeconfig);
     command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(COMMAND, command.output()).await;
-    ended(&output.with_context(|| format!("configmapsync {}", arguments.join(" ")))??)
+    let output = timeout(TIMEOUT, command.output()).await;
+    command_result(&output.with_context(|| {
+        format!("running configmapsync {}: timed out after {TIMEOUT:?}", arguments.join(" "))
+    })??)
 }
 
-/// As [`configmapsync`], on a terminal at which a person types `answer`.
+/// As [`configmapsync`], on a terminal on which `input` is typed.
 pub async fn configmapsync_with_input(
     kubeconfig: &Path,
     arguments: &[&str],
-    answer: &str,
+    input: &str,
 ) -> Result<CommandResult> {
     let program = operator_binary().await?;
-    let typed = arguments.join(" ");
-    let line = format!("{} {typed} --kubeconfig {}", program.display(), kubeconfig.display());
+    let joined = arguments.join(" ");
+    let line = format!("{} {joined} --kubeconfig {}", program.display(), kubeconfig.display());
     let mut command = Command::new("script");
     command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.kill_on_drop(true).spawn().context("starting script")?;
-    let mut terminal = child.stdin.take().context("a child without standard input")?;
-    terminal.write_all(format!("{answer}\n").as_bytes()).await?;
-    let output = timeout(COMMAND, child.wait_with_output()).await;
-    ended(&output.with_context(|| format!("configmapsync {typed}"))??)
+    let mut child = command.kill_on_drop(true).spawn().context("starting the program script")?;
+    let mut terminal = child.stdin.take().context("the program script has no standard input")?;
+    terminal.write_all(format!("{input}\n").as_bytes()).await?;
+    let output = timeout(TIMEOUT, child.wait_with_output()).await;
+    command_result(&output.with_context(|| {
+        format!("running configmapsync {joined}: timed out after {TIMEOUT:?}")
+    })??)
 }
 
-fn ended(output: &Output) -> Result<CommandResult> {
+fn command_result(output: &Output) -> Result<CommandResult> {
     Ok(CommandResult {
-        code: output.status.code().with_context(|| format!("it ended by {}", output.status))?,
+        code: output
+            .status
+            .code()
+            .with_context(|| format!("configmapsync ended with {}", output.status))?,
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     })

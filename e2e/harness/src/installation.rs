@@ -1,4 +1,5 @@
-//! What the operator needs in a cluster before it runs: its kinds, its rights, its account.
+//! Installs what the operator needs in a cluster before it runs: CRDs, permissions, policies, its
+//! ServiceAccount.
 
 use std::fs;
 use std::path::PathBuf;
@@ -23,26 +24,29 @@ use testbed::repository::manifest;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-/// For so long the API server waits before it creates an object of a kind, so that others may hear
-/// of the kind (apiextensions-apiserver 1.35, `customresource_handler.go`).
-const JUST_ESTABLISHED: SignedDuration = SignedDuration::from_secs(2);
+/// The API server delays creates of a custom resource for this long after its CRD is established, so
+/// that other API servers can observe the CRD (apiextensions-apiserver 1.35,
+/// `customresource_handler.go`).
+const CREATE_DELAY: SignedDuration = SignedDuration::from_secs(2);
 const KINDS: [&str; 2] = ["configmapsyncs", "configmapsyncleaders"];
-// Of the plain manifests.
-const RIGHTS: &str = "rbac.yaml";
+// The files of `deploy/`.
+const PERMISSIONS: &str = "rbac.yaml";
 const FLOW_SCHEMA: &str = "flow-schema.yaml";
 const POLICIES: &str = "policies.yaml";
-const KIND_OF_ANNOUNCEMENTS: &str = "crds/configmapsyncleaders.yaml";
+const LEADER_CRD: &str = "crds/configmapsyncleaders.yaml";
 
-/// Installs everything but the operator itself from `deploy/`, and waits until its kinds are
-/// served and the policies enforced. The Lease is there too, as a leader leaves it that was
-/// asked to stop: where it has never been, the first leader waits until that is no accident.
+/// Installs everything in `deploy/` except the operator itself, and waits until its kinds are served
+/// and its policies enforced.
+///
+/// Also creates a released Lease, as a leader leaves it after SIGTERM: if the Lease never existed,
+/// the first leader waits for a lease duration before it takes over.
 pub async fn install(control_plane: &ControlPlane) -> Result<()> {
     install_all_but_policies(control_plane).await?;
     install_policies(control_plane).await?;
     wait_settled(control_plane).await
 }
 
-/// As [`install`], but for the policies.
+/// As [`install`], without the policies.
 pub async fn install_without_policies(control_plane: &ControlPlane) -> Result<()> {
     install_all_but_policies(control_plane).await?;
     wait_settled(control_plane).await
@@ -52,69 +56,72 @@ async fn install_all_but_policies(control_plane: &ControlPlane) -> Result<()> {
     for file in manifests()? {
         control_plane.apply_file(&file).await?;
     }
-    control_plane.apply(account()).await?;
+    control_plane.apply(service_account()).await?;
     control_plane.apply(released_lease()).await?;
     wait_served(&control_plane.client()).await
 }
 
-/// Installs the policies alone, and waits until they are enforced; the fence is when the API
-/// server has found the kind of its parameter, which this does not wait for.
+/// Installs the policies only, and waits until they are enforced, except the fence: the API server
+/// enforces it after it has discovered the kind of its parameter.
 pub async fn install_policies(control_plane: &ControlPlane) -> Result<()> {
     control_plane.apply_file(&manifest(POLICIES)).await?;
     wait_bounds(control_plane).await
 }
 
-/// Removes what a person removes who wants the operator no more, but keeps the
-/// `ConfigMapSync`s: rights, account, and the kind of announcements. The policies are another
-/// matter: see [`remove_policies`].
+/// Removes the permissions, the ServiceAccount and the CRD `ConfigMapSyncLeader`. The CRD
+/// `ConfigMapSync`, its objects and the policies stay; for the policies see [`remove_policies`].
 pub async fn uninstall(control_plane: &ControlPlane) -> Result<()> {
-    for file in [FLOW_SCHEMA, RIGHTS] {
+    for file in [FLOW_SCHEMA, PERMISSIONS] {
         control_plane.delete_file(&manifest(file)).await?;
     }
-    control_plane.delete(account()).await?;
-    control_plane.delete_file(&manifest(KIND_OF_ANNOUNCEMENTS)).await?;
+    control_plane.delete(service_account()).await?;
+    control_plane.delete_file(&manifest(LEADER_CRD)).await?;
     let client = control_plane.client();
     let kinds = Api::<CustomResourceDefinition>::all(client);
     let name = format!("{}.{}", KINDS[1], names::GROUP);
-    until("the kind of announcements is gone", Duration::from_secs(30), || async {
+    until("the CRD ConfigMapSyncLeader is deleted", Duration::from_secs(30), || async {
         let found = kinds.get_opt(&name).await?;
-        Ok(Seen::from_bool(found.is_none(), || "it is there".to_owned()))
+        Ok(Seen::from_bool(found.is_none(), || "it exists".to_owned()))
     })
     .await
 }
 
-/// Removes the policies, and their bindings.
+/// Removes the policies and their bindings.
 pub async fn remove_policies(control_plane: &ControlPlane) -> Result<()> {
     control_plane.delete_file(&manifest(POLICIES)).await
 }
 
-/// Waits until the API server treats the kinds as it will from then on.
+/// Waits until the API server no longer delays creates of our kinds.
 async fn wait_settled(control_plane: &ControlPlane) -> Result<()> {
     let kinds = Api::<CustomResourceDefinition>::all(control_plane.client());
     for kind in KINDS {
         let name = format!("{kind}.{}", names::GROUP);
-        until(format!("{name} is no news"), Duration::from_secs(30), || async {
-            let age = established(&kinds.get(&name).await?)
-                .map(|since| Timestamp::now().duration_since(since));
-            let is_settled = age.is_some_and(|age| age >= JUST_ESTABLISHED);
-            Ok(Seen::from_bool(is_settled, || format!("established since {age:?}")))
-        })
+        until(
+            format!("the CRD {name} has been established for {CREATE_DELAY:?}"),
+            Duration::from_secs(30),
+            || async {
+                let age = established(&kinds.get(&name).await?)
+                    .map(|since| Timestamp::now().duration_since(since));
+                let is_settled = age.is_some_and(|age| age >= CREATE_DELAY);
+                Ok(Seen::from_bool(is_settled, || format!("established for {age:?}")))
+            },
+        )
         .await?;
     }
     Ok(())
 }
 
-/// Waits until the operator is kept within its bounds. The API server looks for new policies
-/// once a second, and takes up all that it finds.
+/// Waits until the policy `bounds` is enforced. The API server loads new policies once a second, all
+/// of them together.
 pub async fn wait_bounds(control_plane: &ControlPlane) -> Result<()> {
     let unmarked = json!({"metadata": {"generateName": "e2e-bounds-"}}).to_string();
-    until("the operator is kept within its bounds", Duration::from_secs(30), || async {
+    until("the API server enforces the policy bounds", Duration::from_secs(30), || async {
         let request = Request::post("/api/v1/namespaces/default/configmaps?dryRun=All")
             .header("Content-Type", "application/json")
             .header("Impersonate-User", OPERATOR_USER)
             .body(unmarked.clone().into_bytes())?;
         Ok(match control_plane.client().request_text(request).await {
-            Ok(_) => Seen::NotYet("it may write anything".to_owned()),
+            Ok(_) => Seen::NotYet("the operator may create any ConfigMap".to_owned()),
             Err(error) if error.to_string().contains(POLICY_BOUNDS) => Seen::Done(()),
             Err(error) => Seen::NotYet(error.to_string()),
         })
@@ -122,25 +129,25 @@ pub async fn wait_bounds(control_plane: &ControlPlane) -> Result<()> {
     .await
 }
 
-/// Since when a kind is established, if it is.
+/// When a CRD was established; `None` if it is not.
 fn established(kind: &CustomResourceDefinition) -> Option<Timestamp> {
     let conditions = kind.status.as_ref()?.conditions.as_ref()?;
     let found = conditions.iter().find(|it| it.type_ == "Established" && it.status == "True")?;
     found.last_transition_time.as_ref().map(|since| since.0)
 }
 
-fn account() -> Value {
+fn service_account() -> Value {
     let metadata = json!({"name": OPERATOR, "namespace": OPERATOR});
     json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
 }
 
 fn released_lease() -> Value {
-    let then = "2026-01-01T00:00:00.000000Z";
+    let past = "2026-01-01T00:00:00.000000Z";
     let spec = json!({
         "holderIdentity": "",
         "leaseDurationSeconds": 1,
-        "acquireTime": then,
-        "renewTime": then,
+        "acquireTime": past,
+        "renewTime": past,
         "leaseTransitions": 0,
     });
     json!({
@@ -151,7 +158,7 @@ fn released_lease() -> Value {
     })
 }
 
-/// The CRDs, the namespace, the rights.
+/// The CRDs, the namespace, the permissions and the flow schema.
 fn manifests() -> Result<Vec<PathBuf>> {
     let crds = manifest("crds");
     let mut files = Vec::new();
@@ -163,7 +170,7 @@ fn manifests() -> Result<Vec<PathBuf>> {
         }
     }
     files.sort();
-    files.extend(["namespace.yaml", RIGHTS, FLOW_SCHEMA].map(manifest));
+    files.extend(["namespace.yaml", PERMISSIONS, FLOW_SCHEMA].map(manifest));
     Ok(files)
 }
 

@@ -1,16 +1,16 @@
 //! The operator under test, on a [`testbed`].
 //!
-//! | module | what it is about |
+//! | module | contents |
 //! |---|---|
-//! | [`audit_queries`] | what the operator asked of the API server |
-//! | [`installation`], [`permissions`] | what the operator needs in a cluster, and what it may do |
+//! | [`audit_queries`] | the operator's requests, filtered from the audit log |
+//! | [`installation`], [`permissions`] | installing the operator's manifests; revoking and restoring its permissions |
 //! | [`replica`], [`cli`] | the operator as a process with the identity of a pod, and as a command |
-//! | [`unprotected`] | an operator without all that makes a leader safe |
-//! | [`attempt`] | a request made by hand, and how it is answered |
-//! | [`fault_proxy`] | an API server that fails on demand |
-//! | [`fixture`], [`load`] | what tests do in a cluster |
-//! | [`operator_cluster`] | a cluster with the operator, which most tests start with |
-//! | [`oracle`] | what must be true of every run |
+//! | [`unprotected`] | an operator without the protections of leader election, which the oracles must detect |
+//! | [`attempt`] | a single API request, and whether it is allowed |
+//! | [`fault_proxy`] | a proxy in front of the API server that injects faults |
+//! | [`fixture`], [`load`] | the actions of a user in a cluster; a continuous load |
+//! | [`operator_cluster`] | a cluster with replicas of the operator, the start of most tests |
+//! | [`oracle`] | the guarantees that every run must meet |
 
 pub mod attempt;
 pub mod audit_queries;

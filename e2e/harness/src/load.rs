@@ -1,4 +1,4 @@
-//! Somebody who keeps the operator busy: sources that are edited all the time, each with a copy.
+//! A continuous load on the operator: sources that are edited one after the other, each with a copy.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::fixture::Fixture;
 use crate::fixture::SOON;
 use crate::fixture::one_to_one;
 
-/// The namespace of sources and syncs.
+/// The namespace of the sources and the `ConfigMapSync`s.
 pub const SOURCES: &str = "load-sources";
-/// The namespace of copies.
+/// The namespace of the copies.
 pub const COPIES: &str = "load-copies";
 
-/// Edits that go on. Dropped, they end.
+/// Continuous edits. They stop when it is dropped.
 pub struct Load {
     fixture: Fixture,
     copies: usize,
@@ -29,8 +29,8 @@ pub struct Load {
 }
 
 impl Load {
-    /// Makes so many sources with a copy each, waits until all is in order, and edits one of them
-    /// after the other from then on, with a rest of `pause` between two edits.
+    /// Creates `copies` sources with one copy each, waits until all are synced, then edits the sources
+    /// in turn, with `pause` between two edits.
     pub async fn start(fixture: &Fixture, copies: usize, pause: Duration) -> Result<Self> {
         fixture.create_namespaces(&[SOURCES, COPIES]).await?;
         for number in 0..copies {
@@ -46,14 +46,18 @@ impl Load {
         Ok(Self { fixture: fixture.clone(), copies, stop, editing })
     }
 
-    /// Ends the edits, and waits until the copies have followed the last of them.
+    /// Stops the edits, and waits until every copy equals its source.
     pub async fn stop(mut self, deadline: Duration) -> Result<()> {
         self.stop.notify_one();
-        (&mut self.editing).await.context("the edits failed")?;
+        (&mut self.editing).await.context("waiting for the task that edits the sources")?;
         for name in (0..self.copies).map(name) {
-            // Asked for: whether an edit that failed was stored is not known.
-            let source = self.fixture.config_map(SOURCES, &name).await?.context("no source")?;
-            let what = format!("the copy {name} has followed");
+            // Read again: a failed edit may have been stored nevertheless.
+            let source = self
+                .fixture
+                .config_map(SOURCES, &name)
+                .await?
+                .with_context(|| format!("the source {SOURCES}/{name} does not exist"))?;
+            let what = format!("the copy {COPIES}/{name} equals its source");
             let is_equal = |copy: &ConfigMap| copy.data == source.data;
             self.fixture.wait_config_map(COPIES, &name, &what, deadline, is_equal).await?;
         }
@@ -67,7 +71,7 @@ impl Drop for Load {
     }
 }
 
-/// The name of a source, its sync and its copy.
+/// The common name of a source, its `ConfigMapSync` and its copy.
 #[must_use]
 pub fn name(number: usize) -> String {
     format!("load-{number}")
@@ -76,7 +80,7 @@ pub fn name(number: usize) -> String {
 async fn edit(fixture: Fixture, copies: usize, pause: Duration, stop: Arc<Notify>) {
     for (value, number) in (1_u64..).zip((0..copies).cycle()) {
         let data = json!({"data": {"a": value.to_string()}});
-        // While it is faulty, the API server may refuse: the next edit makes up for it.
+        // The API server may fail during a fault; the next edit replaces a failed one.
         let _ = fixture.patch_config_map(SOURCES, &name(number), &data).await;
         if timeout(pause, stop.notified()).await.is_ok() {
             return;

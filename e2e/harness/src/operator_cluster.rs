@@ -1,4 +1,4 @@
-//! What most tests start with: a cluster, and replicas of the operator in it.
+//! A cluster with replicas of the operator, the start of most tests.
 
 use std::time::Duration;
 
@@ -26,28 +26,29 @@ use crate::replica::Options;
 use crate::replica::Pod;
 use crate::replica::Replica;
 
-/// How long an API server may take to fence, after it has started.
+/// The deadline for a new API server to enforce the fence.
 const FENCED: Duration = Duration::from_mins(1);
 
-/// A cluster with the operator installed. Dropped, all of it is gone.
+/// A cluster with the operator installed. When it is dropped, all processes and files are removed.
 pub struct OperatorCluster {
-    /// The replicas, which are dropped before the cluster that they need.
+    /// The replicas. Dropped before the control plane.
     pub replicas: Vec<Replica>,
-    /// The cluster.
+    /// The control plane.
     pub control_plane: ControlPlane,
     options: Options,
     started: usize,
 }
 
 impl OperatorCluster {
-    /// A cluster with `count` replicas that are ready, and with a leader if there are any.
+    /// Starts a cluster with `count` replicas, and waits until all are ready and, if there are any, one
+    /// leads.
     pub async fn start(count: usize) -> Result<Self> {
         Self::start_with(count, Options::default()).await
     }
 
-    /// As [`OperatorCluster::start`], with replicas that differ from the default.
+    /// As [`OperatorCluster::start`], with `options` for the replicas.
     pub async fn start_with(count: usize, options: Options) -> Result<Self> {
-        // The operator is compiled before the cluster starts: the two would only slow each other.
+        // Compiled first: compiling while the cluster starts would slow down both.
         if options.binary.is_none() {
             replica::operator_binary().await?;
         }
@@ -56,30 +57,29 @@ impl OperatorCluster {
         Self::start_in(control_plane, count, options).await
     }
 
-    /// A cluster with one replica that is ready, and the proxy through which that reaches the API
-    /// server.
+    /// Starts a cluster with one ready replica that reaches the API server through a fault proxy.
     pub async fn behind_proxy() -> Result<(Self, FaultProxy)> {
-        let mut world = Self::start(0).await?;
-        let proxy = FaultProxy::start(&world.control_plane)?;
-        world.replicas.push(proxy.replica(&world.control_plane).await?);
-        Ok((world, proxy))
+        let mut cluster = Self::start(0).await?;
+        let proxy = FaultProxy::start(&cluster.control_plane)?;
+        cluster.replicas.push(proxy.replica(&cluster.control_plane).await?);
+        Ok((cluster, proxy))
     }
 
-    /// As [`OperatorCluster::start_with`], with a cluster that has the operator installed.
+    /// As [`OperatorCluster::start_with`], in a control plane where the operator is installed already.
     pub async fn start_in(
         control_plane: ControlPlane,
         count: usize,
         options: Options,
     ) -> Result<Self> {
-        let mut world = Self { replicas: Vec::new(), control_plane, options, started: 0 };
-        world.add_replicas(count).await?;
+        let mut cluster = Self { replicas: Vec::new(), control_plane, options, started: 0 };
+        cluster.add_replicas(count).await?;
         if count > 0 {
-            world.wait_leader().await?;
+            cluster.wait_leader().await?;
         }
-        Ok(world)
+        Ok(cluster)
     }
 
-    /// Starts `count` more replicas, in pods of their own, and waits until they are ready.
+    /// Starts `count` more replicas, one pod each, and waits until they are ready.
     pub async fn add_replicas(&mut self, count: usize) -> Result<()> {
         let names = (self.started..self.started + count).map(|n| format!("{OPERATOR}-{n}"));
         self.started += count;
@@ -93,9 +93,9 @@ impl OperatorCluster {
         Ok(())
     }
 
-    /// Waits until one of the replicas holds the Lease, and says which.
+    /// Waits until one of the replicas holds the Lease, and returns its index.
     pub async fn wait_leader(&self) -> Result<usize> {
-        // Not as the type that it is: tests write into it what cannot be read as one.
+        // Untyped: tests write invalid values into the Lease.
         let kind = ApiResource::erase::<Lease>(&());
         let client = self.control_plane.client();
         let leases = Api::<DynamicObject>::namespaced_with(client, OPERATOR, &kind);
@@ -104,17 +104,17 @@ impl OperatorCluster {
             let holder =
                 lease.and_then(|it| it.data["spec"]["holderIdentity"].as_str().map(Into::into));
             let holder: String = holder.unwrap_or_default();
-            // The holder's name ends with the uid of its pod.
+            // The holder identity ends with the uid of its pod.
             let index = self.replicas.iter().position(|it| holder.ends_with(&it.pod().uid));
             Ok(Seen::from_option(index, || format!("holder {holder:?}")))
         })
         .await
     }
 
-    /// Waits until another replica than the one at `index` writes copies, and says which.
+    /// Waits until a replica other than the one at `index` has written a copy, and returns its index.
     pub async fn wait_next_writer(&self, index: usize, deadline: Duration) -> Result<usize> {
         let mark = self.audit().mark().await?;
-        until(format!("another replica than {index} writes copies"), deadline, || async {
+        until(format!("a replica other than number {index} writes a copy"), deadline, || async {
             let events = self.audit().since(mark).await?;
             let copies = writes_by_operator(&events).into_iter();
             let mut copies = copies.filter(|it| it.succeeded() && it.resource() == "configmaps");
@@ -122,26 +122,31 @@ impl OperatorCluster {
                 let pod = event.pod_uid();
                 self.replicas.iter().position(|it| it.pod().uid == pod).filter(|it| *it != index)
             });
-            Ok(Seen::from_option(writer, || format!("{} other events", events.len())))
+            Ok(Seen::from_option(writer, || {
+                format!("no such write among {} requests", events.len())
+            }))
         })
         .await
     }
 
-    /// Waits until the API server refuses a copy to a pod that is not announced, or does not.
-    /// Somebody has to be announced. A new API server may take half a minute to find the kind that
-    /// announcements are of, and fences nobody meanwhile.
+    /// Waits until the API server enforces the fence (`wanted`), or does not: whether it denies a new
+    /// copy by a pod that is not in the leader record.
+    ///
+    /// A leader record has to exist. A new API server may take half a minute to discover the kind
+    /// `ConfigMapSyncLeader`, and enforces no fence until then.
     pub async fn wait_fenced(&self, wanted: bool) -> Result<()> {
-        let name = format!("stranger-{:08x}", fastrand::u32(..));
-        let stranger = Pod::create(&self.control_plane, &name, None).await?.client().await?;
-        until(format!("the fence holds: {wanted}"), FENCED, || async {
-            let answer = fence_probe().send_as(&stranger).await?;
-            let is_held = answer.is_refused_by(names::POLICY_FENCE);
-            Ok(Seen::from_bool(is_held == wanted, || answer.to_string()))
+        let name = format!("unrecorded-{:08x}", fastrand::u32(..));
+        let pod = Pod::create(&self.control_plane, &name, None).await?.client().await?;
+        let what = if wanted { "the fence is enforced" } else { "the fence is not enforced" };
+        until(what, FENCED, || async {
+            let response = fence_probe().send_as(&pod).await?;
+            let is_fenced = response.is_refused_by(names::POLICY_FENCE);
+            Ok(Seen::from_bool(is_fenced == wanted, || response.to_string()))
         })
         .await
     }
 
-    /// Starts every replica again that has ended, as a kubelet does, and waits until it is ready.
+    /// Restarts each replica whose process has ended, as a kubelet does, and waits until it is ready.
     pub async fn restart_ended(&mut self) -> Result<()> {
         for replica in &mut self.replicas {
             if replica.process().exit_status()?.is_some() {
@@ -152,24 +157,24 @@ impl OperatorCluster {
         Ok(())
     }
 
-    /// Takes the leader out of the world, so that it can be ended while the others go on.
+    /// Removes the leader from `replicas` and returns it: the test owns it, the others keep running.
     pub async fn take_leader(&mut self) -> Result<Replica> {
         let leader = self.wait_leader().await?;
         Ok(self.replicas.remove(leader))
     }
 
-    /// The replica that is there, in a world with one.
+    /// The first replica, for clusters with one.
     pub fn replica(&mut self) -> Result<&mut Replica> {
-        self.replicas.first_mut().context("a world without replicas")
+        self.replicas.first_mut().context("the cluster has no replica")
     }
 
-    /// What a person does in this cluster.
+    /// A user of this cluster, with all permissions.
     #[must_use]
     pub fn fixture(&self) -> Fixture {
         Fixture::new(self.control_plane.client())
     }
 
-    /// What was asked of the API server.
+    /// The audit log of the API server.
     #[must_use]
     pub fn audit(&self) -> AuditLog {
         self.control_plane.audit()

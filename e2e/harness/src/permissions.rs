@@ -1,4 +1,4 @@
-//! What the operator may do, taken away and given back while it runs.
+//! Revokes and restores the operator's permissions while it runs.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use testbed::wait::until;
 
 use crate::fixture::SOON;
 
-/// Name of the Role and its binding that [`grant_in`] creates.
-const IN_ONE_NAMESPACE: &str = "configmapsync-e2e";
+/// The name of the Role and the RoleBinding that [`grant_in`] creates.
+const ROLE: &str = "configmapsync-e2e";
 
-/// Takes rights to a resource, such as `configmaps` or `configmapsyncs/status`, from the
-/// operator, and waits until they are gone. What it is watching already, it goes on watching.
+/// Revokes the operator's permission for `verbs` on a resource, such as `configmaps` or
+/// `configmapsyncs/status`, and waits until the API server denies them. Open watches continue.
 pub async fn revoke(control_plane: &ControlPlane, resource: &str, verbs: &[&str]) -> Result<()> {
     let mut role = Api::<ClusterRole>::all(control_plane.client()).get(OPERATOR).await?;
     for rule in role.rules.iter_mut().flatten() {
@@ -38,7 +38,7 @@ pub async fn revoke(control_plane: &ControlPlane, resource: &str, verbs: &[&str]
     Ok(())
 }
 
-/// Gives the operator all its rights back, and waits until it has these.
+/// Restores all permissions of the operator, and waits until it has those for `verbs` on `resource`.
 pub async fn restore(control_plane: &ControlPlane, resource: &str, verbs: &[&str]) -> Result<()> {
     control_plane.apply_file(&manifest("rbac.yaml")).await?;
     for verb in verbs {
@@ -47,9 +47,10 @@ pub async fn restore(control_plane: &ControlPlane, resource: &str, verbs: &[&str
     Ok(())
 }
 
-/// Gives the operator rights to `ConfigMap`s in one namespace, and waits until it has them.
+/// Grants the operator permission for `verbs` on the `ConfigMap`s of one namespace, and waits until it
+/// has it.
 pub async fn grant_in(control_plane: &ControlPlane, namespace: &str, verbs: &[&str]) -> Result<()> {
-    let metadata = json!({"name": IN_ONE_NAMESPACE, "namespace": namespace});
+    let metadata = json!({"name": ROLE, "namespace": namespace});
     let (group, version) = ("rbac.authorization.k8s.io", "rbac.authorization.k8s.io/v1");
     control_plane
         .apply(json!({
@@ -64,7 +65,7 @@ pub async fn grant_in(control_plane: &ControlPlane, namespace: &str, verbs: &[&s
             "apiVersion": version,
             "kind": "RoleBinding",
             "metadata": metadata,
-            "roleRef": {"apiGroup": group, "kind": "Role", "name": IN_ONE_NAMESPACE},
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": ROLE},
             "subjects": [{"kind": "ServiceAccount", "name": OPERATOR, "namespace": OPERATOR}],
         }))
         .await?;
@@ -83,35 +84,36 @@ async fn wait_permission(
 ) -> Result<()> {
     let group = if resource.starts_with("configmapsync") { "apps.nishaf.info" } else { "" };
     let right = Right { namespace: Some(namespace), group, resource, verb };
-    let what = format!("the operator may {verb} {resource} in {namespace}: {wanted}");
+    let may = if wanted { "may" } else { "may not" };
+    let what = format!("the operator {may} {verb} {resource} in the namespace {namespace}");
     until(what, SOON, || async {
         let allowed = control_plane.may(OPERATOR_USER, right).await?;
-        Ok(Seen::from_bool(allowed == wanted, || format!("{allowed}")))
+        Ok(Seen::from_bool(allowed == wanted, || format!("allowed: {allowed}")))
     })
     .await
 }
 
-/// Cuts the operator's watch of a resource, such as `namespaces`, and keeps it from watching
-/// again: what it knows of it stays as it is. Undone by [`restore`].
+/// Ends the operator's watch of a resource, such as `namespaces`, and denies new ones: the operator's
+/// cache of it becomes stale. Undone by [`restore`].
 ///
-/// The API server is restarted for it: replicas need a patient leader election.
+/// Restarts the API server: replicas need [`crate::replica::Options::patient`].
 pub async fn stop_watch(control_plane: &mut ControlPlane, resource: &str) -> Result<()> {
     revoke(control_plane, resource, &["list", "watch"]).await?;
     let mark = control_plane.audit().mark().await?;
     control_plane.restart_api_server().await?;
-    // The rights of a new API server come from its own watches, which may take a moment.
+    // A new API server evaluates permissions from its own watches, which start with a delay.
     wait_permission(control_plane, "default", resource, "watch", false).await?;
     wait_permission(control_plane, "default", "configmapsyncs/status", "patch", true).await?;
     let others = ["configmaps", "configmapsyncs", "namespaces"];
     for other in others.into_iter().filter(|other| *other != resource) {
-        let what = format!("the operator watches {other} again");
+        let what = format!("the operator has a watch of {other} again");
         until(what, Duration::from_mins(1), || async {
             let events = control_plane.audit().since(mark).await?;
             let begun = events.iter().any(|event| {
                 let is_watch = event.verb == "watch" && event.resource() == other;
                 is_watch && event.user.username == OPERATOR_USER && !event.is_final()
             });
-            Ok(Seen::from_bool(begun, || format!("{} requests", events.len())))
+            Ok(Seen::from_bool(begun, || format!("no such watch among {} requests", events.len())))
         })
         .await?;
     }

@@ -1,9 +1,8 @@
-//! An operator as one might write it in an afternoon: the crate of the Lease as it is, and nothing
-//! that makes a leader safe. It is here to be caught.
+//! A minimal operator with the crate `kube-leader-election` alone, and none of the protections of
+//! leader election. Tests run it to show that the oracles detect two writers.
 //!
-//! It believes what the crate answers, and goes on believing it while there is no answer; it
-//! announces nothing, and writes without asking what has changed. It takes the flags that
-//! [`crate::replica`] gives to the operator.
+//! It keeps its leadership while its renewals get no response, publishes no leader record, and writes
+//! without preconditions. It accepts the flags that [`crate::replica`] passes to the operator.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -42,15 +41,15 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
-/// How long one call for the Lease may take.
-const CALL: Duration = Duration::from_secs(2);
-/// Between two looks at everything there is.
+/// Timeout of one request for the Lease.
+const LEASE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Pause between two passes over all `ConfigMapSync`s.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Its flags: those of the operator that it knows.
+/// The flags of the operator that it supports.
 #[derive(Debug, Parser)]
 pub struct Flags {
-    /// `run`.
+    /// Always `run`.
     command: String,
     #[arg(long)]
     pod_name: String,
@@ -78,7 +77,10 @@ fn duration(text: &str) -> Result<Duration> {
     Ok(text.parse::<SignedDuration>()?.try_into()?)
 }
 
-/// Runs until it is asked to stop, or somebody else leads.
+/// Runs until SIGTERM, then releases the Lease.
+///
+/// # Errors
+/// If another process has taken over the Lease.
 pub async fn run(flags: Flags) -> Result<()> {
     let listener = TcpListener::bind(flags.http_address).await?;
     let address = listener.local_addr()?.to_string();
@@ -106,10 +108,13 @@ pub async fn run(flags: Flags) -> Result<()> {
 
 async fn contend(lock: &LeaseLock, leads: &AtomicBool, retry: Duration) -> Result<()> {
     loop {
-        match tokio::time::timeout(CALL, lock.try_acquire_or_renew()).await {
+        match tokio::time::timeout(LEASE_TIMEOUT, lock.try_acquire_or_renew()).await {
             Ok(Ok(LeaseLockResult::Acquired(_))) => leads.store(true, Ordering::SeqCst),
             Ok(Ok(LeaseLockResult::NotAcquired(_))) => {
-                anyhow::ensure!(!leads.load(Ordering::SeqCst), "somebody else leads");
+                anyhow::ensure!(
+                    !leads.load(Ordering::SeqCst),
+                    "another process has taken over the Lease"
+                );
             }
             _ => {}
         }
@@ -120,7 +125,7 @@ async fn contend(lock: &LeaseLock, leads: &AtomicBool, retry: Duration) -> Resul
 async fn copy_while(leads: Arc<AtomicBool>, client: Client) {
     loop {
         if leads.load(Ordering::SeqCst) {
-            // What fails now may work the next time.
+            // Failures are retried with the next pass.
             let _ = copy_all(&client).await;
         }
         tokio::time::sleep(PAUSE).await;
@@ -138,23 +143,26 @@ async fn copy(client: &Client, sync: &ConfigMapSync) -> Result<()> {
     let spec = &sync.spec;
     let maps = |namespace: &str| Api::<ConfigMap>::namespaced(client.clone(), namespace);
     let source = NamespacedName::new(&spec.source_namespace, &spec.config_map_name);
-    let namespace = spec.destination_namespace.as_deref().context("no destination")?;
+    let namespace = spec
+        .destination_namespace
+        .as_deref()
+        .context("the ConfigMapSync has no destinationNamespace")?;
     let at = NamespacedName::new(namespace, &spec.config_map_name);
     let data = maps(&source.namespace).get(&source.name).await?.data;
     let named = NamespacedName::new(sync.namespace().unwrap_or_default(), sync.name_any());
     let uid = sync.uid().unwrap_or_default();
     let hash = ContentHash::from_text("v1:0");
-    let marks = Markers::desired(&uid, &named, &at, &source, &hash, DeletionPolicy::Delete);
+    let markers = Markers::desired(&uid, &named, &at, &source, &hash, DeletionPolicy::Delete);
     let metadata = ObjectMeta {
         name: Some(at.name.clone()),
-        labels: Some(marks.labels()),
-        annotations: Some(marks.annotations()),
+        labels: Some(markers.labels()),
+        annotations: Some(markers.annotations()),
         ..ObjectMeta::default()
     };
     let copy = ConfigMap { metadata, data, ..ConfigMap::default() };
     match maps(&at.namespace).get_opt(&at.name).await? {
         None => drop(maps(&at.namespace).create(&PostParams::default(), &copy).await?),
-        Some(there) if there.data != copy.data => {
+        Some(existing) if existing.data != copy.data => {
             let data = Patch::Merge(json!({"data": copy.data}));
             maps(&at.namespace).patch(&at.name, &PatchParams::default(), &data).await?;
         }
@@ -163,7 +171,7 @@ async fn copy(client: &Client, sync: &ConfigMapSync) -> Result<()> {
     report(client, sync, &named).await
 }
 
-/// Says that all is in order, once.
+/// Sets the condition Ready to True, unless there is a status already.
 async fn report(client: &Client, sync: &ConfigMapSync, named: &NamespacedName) -> Result<()> {
     if sync.status.is_none() {
         let ready = json!({
@@ -182,12 +190,12 @@ async fn report(client: &Client, sync: &ConfigMapSync, named: &NamespacedName) -
     Ok(())
 }
 
-/// It always calls itself ready.
+/// Responds to every request with 200: always ready.
 async fn serve(listener: TcpListener) {
     while let Ok((mut stream, _)) = listener.accept().await {
-        let mut asked = [0; 1024];
-        let _ = stream.read(&mut asked).await;
-        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-        let _ = stream.write_all(answer).await;
+        let mut request = [0; 1024];
+        let _ = stream.read(&mut request).await;
+        let response = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        let _ = stream.write_all(response).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The unprotected operator, as a program.
+//! Runs the operator without the protections of leader election: see [`harness::unprotected`].
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The operator's binary.
+//! Builds the operator's binary from this checkout.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -16,12 +16,12 @@ use testbed::repository;
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
-/// The programs of this checkout, by name.
+/// The executables of this checkout, by name.
 type Programs = BTreeMap<String, PathBuf>;
 
 static BUILT: OnceCell<Programs> = OnceCell::const_new();
 
-/// One line of what cargo says with `--message-format=json`.
+/// One line of cargo's output with `--message-format=json`.
 #[derive(Deserialize)]
 struct Message {
     target: Option<Target>,
@@ -33,17 +33,17 @@ struct Target {
     name: String,
 }
 
-/// The operator, built from this checkout: once per process, and only what has changed.
+/// The path of the operator's binary, built once per process, incrementally.
 pub async fn operator_binary() -> Result<&'static Path> {
     built_program(OPERATOR).await
 }
 
-/// The operator of [`crate::unprotected`], built as [`operator_binary`] builds the other.
+/// The path of the binary of [`crate::unprotected`], built as by [`operator_binary`].
 pub async fn unprotected_binary() -> Result<&'static Path> {
     built_program("unprotected").await
 }
 
-/// The operator, built from this checkout with a cargo profile: only what has changed.
+/// Builds the operator with a cargo profile, incrementally, and returns the path of its binary.
 pub async fn build_operator(profile: &str) -> Result<PathBuf> {
     Ok(program(&build_all(profile).await?, OPERATOR)?.to_owned())
 }
@@ -54,16 +54,16 @@ async fn built_program(name: &str) -> Result<&'static Path> {
 
 fn program<'a>(programs: &'a Programs, name: &str) -> Result<&'a Path> {
     let found = programs.get(name).map(PathBuf::as_path);
-    found.with_context(|| format!("cargo build named no executable {name}"))
+    found.with_context(|| format!("the output of cargo build contains no executable named {name}"))
 }
 
 async fn build_all(profile: &str) -> Result<Programs> {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // All programs of the default members: then dependencies have the same features as in
-    // `cargo test`, and are not compiled once more.
+    // All binaries of the default members: with the same features as in `cargo test`, dependencies
+    // are not compiled again.
     command.args(["build", "--locked", "--bins", "--message-format=json-render-diagnostics"]);
     command.args(["--profile", profile]);
-    for (name, _) in env::vars_os().filter(|(name, _)| is_of_running_test(name)) {
+    for (name, _) in env::vars_os().filter(|(name, _)| is_set_for_test(name)) {
         command.env_remove(name);
     }
     let output = command
@@ -72,7 +72,7 @@ async fn build_all(profile: &str) -> Result<Programs> {
         .kill_on_drop(true)
         .output()
         .await
-        .context("starting cargo")?;
+        .context("running cargo build")?;
     if !output.status.success() {
         bail!("cargo build failed:\n{}", String::from_utf8_lossy(&output.stderr));
     }
@@ -81,9 +81,9 @@ async fn build_all(profile: &str) -> Result<Programs> {
     Ok(messages.filter_map(|message| Some((message.target?.name, message.executable?))).collect())
 }
 
-/// Whether cargo set a variable for the test that runs now. Some build scripts (ring's) run again
-/// when these change, and with them most of the dependencies would be compiled again.
-fn is_of_running_test(name: &OsStr) -> bool {
+/// Whether cargo set a variable for the current test. Some build scripts (of ring) run again when such
+/// a variable changes, and most dependencies would be compiled again.
+fn is_set_for_test(name: &OsStr) -> bool {
     let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
     name.to_str().is_some_and(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
 }

@@ -1,4 +1,4 @@
-//! The identity of a replica: a pod that no kubelet runs, and a token bound to it.
+//! The identity of a replica: a pod object that no kubelet runs, and a token bound to it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -19,20 +19,21 @@ use testbed::control_plane::ControlPlane;
 use testbed::kubeconfig;
 use testbed::kubeconfig::Credential;
 
-/// A pod as the API server sees it.
+/// A pod object, and a kubeconfig with its token.
 #[derive(Clone, Debug)]
 pub struct Pod {
     /// Its name.
     pub name: String,
     /// Its uid.
     pub uid: String,
-    /// The file by which the pod reaches the API server as itself.
+    /// The kubeconfig that authenticates as this pod.
     pub kubeconfig: PathBuf,
 }
 
 impl Pod {
-    /// Creates the pod, bound to a node that does not exist, so that nobody runs it; and asks for
-    /// a token of the operator's account bound to it, valid for longer than any test takes.
+    /// Creates the pod, assigned to a node that does not exist, so that no kubelet runs it; requests a
+    /// token of the operator's ServiceAccount bound to it, valid longer than any test; and writes a
+    /// kubeconfig for `server`, by default the control plane's own URL.
     pub async fn create(
         control_plane: &ControlPlane,
         name: &str,
@@ -44,7 +45,7 @@ impl Pod {
             .with_context(|| format!("creating the pod {OPERATOR}/{name}"))?;
         let token = token(client, Some((name, &uid)))
             .await
-            .with_context(|| format!("asking for a token bound to the pod {OPERATOR}/{name}"))?;
+            .with_context(|| format!("requesting a token bound to the pod {OPERATOR}/{name}"))?;
         let kubeconfig = control_plane.folder().join(format!("{name}.kubeconfig"));
         let own = control_plane.server();
         let authority = control_plane.authority().certificate();
@@ -55,20 +56,21 @@ impl Pod {
         Ok(Self { name: name.to_owned(), uid, kubeconfig })
     }
 
-    /// A client that acts as the pod.
+    /// A client that authenticates as the pod.
     pub async fn client(&self) -> Result<Client> {
         kubeconfig::client(&self.kubeconfig).await
     }
 
-    /// A client that acts as the pod, at the API server with this URL.
+    /// A client that authenticates as the pod at the API server with the URL `server`.
     pub async fn client_of(&self, server: &str) -> Result<Client> {
         let mut config = kubeconfig::config(&self.kubeconfig).await?;
-        config.cluster_url = server.parse().with_context(|| format!("{server} is no URL"))?;
+        config.cluster_url =
+            server.parse().with_context(|| format!("parsing the API server's URL {server:?}"))?;
         Ok(Client::try_from(config)?)
     }
 }
 
-/// Answers its uid.
+/// Creates the pod object, and returns its uid.
 async fn create(client: Client, name: &str) -> Result<String> {
     let restricted = json!({
         "allowPrivilegeEscalation": false,
@@ -87,10 +89,10 @@ async fn create(client: Client, name: &str) -> Result<String> {
     }))?;
     let pods = Api::<PodObject>::namespaced(client, OPERATOR);
     let pod = pods.create(&PostParams::default(), &pod).await?;
-    pod.metadata.uid.context("the API server gave it no uid")
+    pod.metadata.uid.context("the created pod has no uid")
 }
 
-/// Bound to a pod, by its name and uid, or to none.
+/// A token of the operator's ServiceAccount, bound to the pod with this name and uid, if any.
 async fn token(client: Client, pod: Option<(&str, &str)>) -> Result<String> {
     let pod = pod.map(|(name, uid)| BoundObjectReference {
         api_version: Some("v1".to_owned()),
@@ -105,11 +107,12 @@ async fn token(client: Client, pod: Option<(&str, &str)>) -> Result<String> {
     };
     let request = TokenRequest { spec, ..TokenRequest::default() };
     let accounts = Api::<ServiceAccount>::namespaced(client, OPERATOR);
-    let answer = accounts.create_token_request(OPERATOR, &PostParams::default(), &request).await?;
-    Ok(answer.status.context("the API server gave no token")?.token)
+    let response =
+        accounts.create_token_request(OPERATOR, &PostParams::default(), &request).await?;
+    Ok(response.status.context("the response contains no token")?.token)
 }
 
-/// Announces a pod as the leader, as it does itself when it has won.
+/// Publishes a leader record with the pod `pod_uid`, as the operator does when it becomes leader.
 pub async fn publish_leader_record(
     control_plane: &ControlPlane,
     pod_uid: &str,
@@ -129,10 +132,11 @@ pub async fn publish_leader_record(
     control_plane.apply(object).await.map(drop)
 }
 
-/// A client that acts as the operator by a token that is bound to no pod.
+/// A client that authenticates as the operator, with a token that is bound to no pod.
 pub async fn unbound_operator(control_plane: &ControlPlane) -> Result<Client> {
-    let token =
-        token(control_plane.client(), None).await.context("asking for a token of no pod")?;
+    let token = token(control_plane.client(), None)
+        .await
+        .context("requesting a token that is bound to no pod")?;
     let text = control_plane.kubeconfig_for(&Credential::Token(token))?;
     let file = control_plane.folder().join("unbound.kubeconfig");
     fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
