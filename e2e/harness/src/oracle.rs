@@ -1,30 +1,34 @@
-//! Oracles: what must be true of a run, whatever happened in it, and however it is looked at.
+//! Oracles: checks of the operator's guarantees over a whole run, whatever faults it contained.
 //!
-//! They know nothing of what the operator believes. What it did stands in the audit log; what
-//! there was, revision by revision, in the [`History`] that a [`Recorder`] took from the API
-//! server. Revisions of etcd order all of it: no clock is trusted.
+//! Source of truth: the operator's requests, from the audit log, and all revisions of the objects, from
+//! a [`History`] that a [`Recorder`] takes by watches. The operator's own logs, metrics and code are not
+//! used. All is ordered by etcd revisions, not by clocks; only [`liveness`] measures time, by the API
+//! server's clock.
 //!
-//! | oracle | what it asks |
+//! | oracle | guarantee |
 //! |---|---|
-//! | [`one_writer`] | one pod writes at a time, and it is the one that leads |
-//! | [`none_lost`] | the copies of a sync that is Ready equal the source; none was absent while wanted |
-//! | [`no_orphan`] | every marked copy has a living sync |
-//! | [`foreign_objects`] | only what carries our identity was changed, only what we created deleted |
-//! | [`stable`] | no write changed nothing; in a quiet time there was none |
-//! | [`live`] | all is in order again soon after the last fault, and a leader is soon followed by another |
+//! | O1 [`one_writer`] | at most one replica writes at a time, and it is the leader |
+//! | O2 [`no_copy_lost`] | copies of a Ready `ConfigMapSync` equal the source; none is deleted while desired |
+//! | O3 [`no_orphans`] | every copy has an existing `ConfigMapSync` |
+//! | O4 [`foreign_objects`] | objects of others are not touched: only `ConfigMap`s whose ownership markers match are written, and only those that the operator created are deleted |
+//! | O5 [`stability`] | no write leaves its object unchanged; while nothing changes, nothing is written |
+//! | O6 [`liveness`] | after the last fault all becomes Ready in time; a leader is followed by another in time |
 //!
-//! # How to use them
+//! Assumptions: the [`Recorder`] starts before the run, and the audit log contains the bodies of
+//! requests and responses ([`testbed::control_plane::Recorded::Whole`]).
+//!
+//! # Usage
 //! ```ignore
-//! let recorder = Recorder::start(fixture.client()).await?;   // before anything happens
-//! let mark = world.audit().mark().await?;
-//! // ... the run, until all is as it should be ...
-//! let history = recorder.history().await?;                   // has all that was done before
-//! let events = world.audit().since(mark).await?;
+//! let recorder = Recorder::start(fixture.client()).await?;
+//! let mark = cluster.audit().mark().await?;
+//! // ... the run, until the expected state is reached ...
+//! let history = recorder.history().await?;
+//! let events = cluster.audit().since(mark).await?;
 //! oracle::ensure_all(&history, &events)?;
 //! ```
-//! [`no_orphan`] is a question about the end: where a sweep has time to come, ask it again until
-//! then; [`liveness::converged`] does, for this and the others that are about the end.
-//! [`liveness::late_handovers`] is about how long it took. [`stability::ensure_quiet`] takes the events of a time in which nothing should have happened.
+//! [`no_orphans`] checks the end of the history only: where orphan collection may still run, wait with
+//! [`liveness::converged`]. [`liveness::late_handovers`] checks durations. [`stability::ensure_quiet`]
+//! takes the events of a period in which nothing changed.
 
 mod accepted_write;
 mod copy_identity;
@@ -52,29 +56,29 @@ use anyhow::Result;
 use anyhow::ensure;
 use testbed::audit::Event;
 
-/// The operator's successful writes of `ConfigMap`s and `ConfigMapSync`s.
+/// The operator's successful writes to `ConfigMap`s and `ConfigMapSync`s.
 #[must_use]
 pub fn writes<'a>(history: &History, events: &'a [Event]) -> Vec<Write<'a>> {
     accepted_write::successes(history, events)
 }
 
-/// All that is wrong, in the order of the oracles, each in one sentence.
+/// The violations that O1 to O5 find, one sentence each, prefixed with the oracle.
 #[must_use]
 pub fn violations(history: &History, events: &[Event]) -> Vec<String> {
     let writes = writes(history, events);
     [
         ("O1 one writer", one_writer::violations(history, &writes)),
-        ("O2 none lost", no_copy_lost::violations(history, &writes)),
-        ("O3 no orphan", no_orphans::violations(history)),
-        ("O4 no foreign harm", foreign_objects::violations(history, &writes)),
-        ("O5 stable", stability::violations(history, &writes)),
+        ("O2 no copy lost", no_copy_lost::violations(history, &writes)),
+        ("O3 no orphans", no_orphans::violations(history)),
+        ("O4 foreign objects", foreign_objects::violations(history, &writes)),
+        ("O5 stability", stability::violations(history, &writes)),
     ]
     .into_iter()
     .flat_map(|(oracle, found)| found.into_iter().map(move |it| format!("{oracle}: {it}")))
     .collect()
 }
 
-/// Makes sure that nothing is wrong.
+/// Fails with all violations if O1 to O5 find any.
 pub fn ensure_all(history: &History, events: &[Event]) -> Result<()> {
     let found = violations(history, events);
     ensure!(found.is_empty(), "{}", found.join("\n"));

@@ -1,4 +1,4 @@
-//! What the operator wrote, with the revision that each write made.
+//! The operator's successful writes, with the revision that each created.
 
 use configmapsync::api::namespaced_name::NamespacedName;
 use serde_json::Value;
@@ -12,27 +12,27 @@ use crate::oracle::history::revision;
 /// A write by the operator's account that the API server accepted.
 #[derive(Clone, Debug)]
 pub struct Write<'a> {
-    /// The line of the audit log.
+    /// The event of the audit log.
     pub event: &'a Event,
-    /// What kind of object.
+    /// The kind of the object.
     pub kind: Kind,
-    /// Where.
+    /// The namespace and name of the object.
     pub at: NamespacedName,
-    /// The revision that it made; none if the history does not know of it.
+    /// The revision that it created; `None` if it is unknown.
     pub revision: Option<u64>,
 }
 
 impl Write<'_> {
-    /// Whether it deleted, or began to.
+    /// Whether it is a deletion; with finalizers, the object may still exist.
     #[must_use]
     pub fn is_delete(&self) -> bool {
         self.event.verb == "delete"
     }
 
-    /// Whether it left the object at the revision that it was at: then it made none.
+    /// Whether it left the object at its previous revision, because it changed nothing.
     ///
-    /// Known from the revision that the request itself says it saw, or from an object that was
-    /// there at this revision before the history began.
+    /// That is so if the revision of the response is the one that the request had as a precondition, or
+    /// the one that the object had before the recording started.
     #[must_use]
     pub fn changed_nothing(&self, history: &History) -> bool {
         if !["patch", "update"].contains(&self.event.verb.as_str()) || self.removed() {
@@ -43,11 +43,11 @@ impl Write<'_> {
         precondition(self.event) == Some(revision) || known.is_some_and(|change| change.listed)
     }
 
-    /// Whether it took off the last finalizer of an object that was being deleted: no new
-    /// revision of the object is made then, it is gone.
+    /// Whether it removed the last finalizer of an object with a deletion timestamp: that deletes the
+    /// object, and creates no new revision of it.
     fn removed(&self) -> bool {
-        let answer = self.event.response_object.as_ref();
-        answer.is_some_and(|object| {
+        let response = self.event.response_object.as_ref();
+        response.is_some_and(|object| {
             let metadata = &object["metadata"];
             let finalizers = metadata["finalizers"].as_array().map_or(0, Vec::len);
             metadata["deletionTimestamp"].is_string() && finalizers == 0
@@ -74,21 +74,21 @@ pub(super) fn successes<'a>(history: &History, events: &'a [Event]) -> Vec<Write
 fn write<'a>(history: &History, event: &'a Event) -> Write<'a> {
     let kind = if event.resource() == "configmaps" { Kind::ConfigMap } else { Kind::Sync };
     let at = NamespacedName::new(event.namespace(), event.name());
-    let answered = event.response_object.as_ref().and_then(revision);
-    let revision = if event.verb == "delete" { gone(history, kind, &at, event) } else { answered };
-    Write { event, kind, at, revision: revision.or(answered) }
+    let responded = event.response_object.as_ref().and_then(revision);
+    let revision = if event.verb == "delete" { gone(history, kind, &at, event) } else { responded };
+    Write { event, kind, at, revision: revision.or(responded) }
 }
 
-/// The revision at which the object was gone that a DELETE was about.
+/// The revision at which the object of a DELETE was deleted.
 fn gone(history: &History, kind: Kind, at: &NamespacedName, event: &Event) -> Option<u64> {
     let sent = event.request_object.as_ref().map(|options| &options["preconditions"]["uid"]);
-    let answered = event.response_object.as_ref().map(|status| &status["details"]["uid"]);
-    let uid = answered.and_then(Value::as_str).or_else(|| sent.and_then(Value::as_str))?;
+    let responded = event.response_object.as_ref().map(|status| &status["details"]["uid"]);
+    let uid = responded.and_then(Value::as_str).or_else(|| sent.and_then(Value::as_str))?;
     let mut changes = history.of(kind, at);
     changes.find(|change| change.gone && change.uid() == uid).map(|change| change.revision)
 }
 
-/// The resourceVersion that an update says it has seen.
+/// The resourceVersion that an update or a patch has as a precondition.
 fn precondition(event: &Event) -> Option<u64> {
     let sent = event.request_object.as_ref()?;
     let Some(operations) = sent.as_array() else { return revision(sent) };

@@ -1,20 +1,22 @@
-//! The marks on a copy, read without the operator's own code.
+//! The ownership markers of a copy, parsed independently of the operator's code.
 
 use configmapsync::api::namespaced_name::NamespacedName;
 use configmapsync::names;
 use serde_json::Value;
 
-/// The marks that prove a copy: whose it is, and that it is this very one.
+/// The ownership markers that make a `ConfigMap` a copy: they name its `ConfigMapSync` and the copy
+/// itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The uid of the sync.
+    /// The uid of the `ConfigMapSync`.
     pub uid: String,
-    /// The sync's `namespace/name`.
+    /// The `ConfigMapSync`'s `namespace/name`.
     pub sync: String,
 }
 
 impl Identity {
-    /// The identity of what is at `at`, if its marks agree.
+    /// The identity of the object with the name `at`; `None` if a marker is missing, or names another
+    /// copy, as in a clone.
     #[must_use]
     pub fn of(object: &Value, at: &NamespacedName) -> Option<Self> {
         let uid = label(object, names::LABEL_SYNC_UID)?;
@@ -24,7 +26,7 @@ impl Identity {
     }
 }
 
-/// Whether our POST made it.
+/// Whether its markers state that the operator created it, and did not adopt it.
 pub(super) fn is_created(object: &Value) -> bool {
     annotation(object, names::ANNOTATION_CREATED) == Some("true")
 }

@@ -1,4 +1,4 @@
-//! What a sync wants, read without the operator's own code.
+//! The copies that a `ConfigMapSync` desires, computed independently of the operator's code.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -16,25 +16,25 @@ use crate::oracle::history::Change;
 use crate::oracle::history::History;
 use crate::oracle::history::Kind;
 
-/// Namespaces that a selector never reaches.
+/// Namespaces that no selector selects.
 const PROTECTED: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", OPERATOR];
 
-/// Where the sync reads.
+/// The namespace and name of the source.
 pub(super) fn source(sync: &Value) -> NamespacedName {
     let spec = |field: &str| sync["spec"][field].as_str().unwrap_or_default();
     NamespacedName::new(spec("sourceNamespace"), spec("configMapName"))
 }
 
-/// Whether it wants no copies at all: it is being deleted, or its source is gone (or refused) and
-/// it says that its copies go with it.
-pub(super) fn wants_nothing(history: &History, sync: &Value, revision: u64) -> bool {
+/// Whether it desires no copies: it has a deletion timestamp, or its `sourceDeletionPolicy` is `Delete`
+/// and its source is missing or has the annotation that forbids copies.
+pub(super) fn desires_nothing(history: &History, sync: &Value, revision: u64) -> bool {
     let source = history.at(Kind::ConfigMap, &source(sync), revision);
-    let refuses = |source| annotation(source, names::ANNOTATION_NO_COPY) == Some("true");
+    let forbids = |source| annotation(source, names::ANNOTATION_NO_COPY) == Some("true");
     let follows = sync["spec"]["sourceDeletionPolicy"] == "Delete";
-    sync["metadata"]["deletionTimestamp"].is_string() || (follows && source.is_none_or(refuses))
+    sync["metadata"]["deletionTimestamp"].is_string() || (follows && source.is_none_or(forbids))
 }
 
-/// Where it wants copies, if it wants any.
+/// The namespaces and names of the desired copies, unless it desires none.
 pub(super) fn destinations(
     history: &History,
     sync: &Value,
@@ -48,18 +48,18 @@ pub(super) fn destinations(
         None => selected(history, &spec["destinationNamespaceSelector"], revision),
     };
     let source = source(sync);
-    let wanted = namespaces.into_iter().map(|namespace| NamespacedName::new(namespace, name));
-    wanted.filter(|at| *at != source).collect()
+    let desired = namespaces.into_iter().map(|namespace| NamespacedName::new(namespace, name));
+    desired.filter(|at| *at != source).collect()
 }
 
-/// The keys and values that it wants in each copy, of `data` and of `binaryData`.
+/// The keys and values desired in each copy, of `data` and of `binaryData`.
 pub(super) fn content(sync: &Value, source: &Value) -> [BTreeMap<String, Value>; 2] {
     let keys = sync["spec"]["keys"].as_array();
-    let wanted = |key: &str| keys.is_none_or(|keys| keys.iter().any(|it| it == key));
-    contents(source).map(|all| all.into_iter().filter(|(key, _)| wanted(key)).collect())
+    let is_desired = |key: &str| keys.is_none_or(|keys| keys.iter().any(|it| it == key));
+    contents(source).map(|all| all.into_iter().filter(|(key, _)| is_desired(key)).collect())
 }
 
-/// All keys and values, of `data` and of `binaryData`.
+/// All keys and values of an object, of `data` and of `binaryData`.
 pub(super) fn contents(object: &Value) -> [BTreeMap<String, Value>; 2] {
     ["data", "binaryData"].map(|field| {
         let entries = object[field].as_object().into_iter().flatten();

@@ -1,4 +1,5 @@
-//! O4: only what carries our identity is changed, and only what we created is deleted.
+//! O4: objects of others are not touched. Only `ConfigMap`s whose ownership markers match are written,
+//! and only those that the operator created are deleted. Adoption needs `conflictPolicy: Adopt`.
 
 use configmapsync::names;
 use serde_json::Value;
@@ -10,84 +11,88 @@ use crate::oracle::copy_identity::label;
 use crate::oracle::history::History;
 use crate::oracle::history::Kind;
 
-/// The writes that changed or deleted what was not ours to change or delete.
+/// The operator's writes to `ConfigMap`s that it had to leave alone, each with the reason.
 #[must_use]
 pub fn violations(history: &History, writes: &[Write<'_>]) -> Vec<String> {
     let config_maps = writes.iter().filter(|write| write.kind == Kind::ConfigMap);
     config_maps
-        .filter_map(|write| wrong(history, write).map(|why| format!("{write}: {why}")))
+        .filter_map(|write| violation(history, write).map(|why| format!("{write}: {why}")))
         .collect()
 }
 
-fn wrong(history: &History, write: &Write<'_>) -> Option<&'static str> {
+/// Why a write is a violation, if it is.
+fn violation(history: &History, write: &Write<'_>) -> Option<&'static str> {
     if write.event.verb == "deletecollection" {
-        return Some("nobody knows what it deleted");
+        return Some("a deletecollection may delete objects of others");
     }
-    let Some(revision) = write.revision else { return Some("the history does not know of it") };
+    let Some(revision) = write.revision else {
+        return Some("the history contains no such revision");
+    };
     let before = if write.changed_nothing(history) {
         history.at(write.kind, &write.at, revision)
     } else {
         history.before(write.kind, &write.at, revision)
     };
     let Some(before) = before else {
-        let made = ["create", "patch", "update"].contains(&write.event.verb.as_str());
-        return (!made).then_some("nothing was there");
+        let may_create = ["create", "patch", "update"].contains(&write.event.verb.as_str());
+        return (!may_create).then_some("the object did not exist");
     };
     if write.event.verb == "create" {
-        return Some("something was there");
+        return Some("the object existed already");
     }
-    let was = Identity::of(before, &write.at);
+    let old = Identity::of(before, &write.at);
     if write.is_delete() {
-        return match was {
-            None => Some("it did not carry our identity"),
-            Some(_) if !is_created(before) => Some("we did not create it"),
+        return match old {
+            None => Some("its ownership markers did not match"),
+            Some(_) if !is_created(before) => Some("the operator did not create it"),
             Some(_) => None,
         };
     }
     let after = history.at(write.kind, &write.at, revision);
-    let is = after.and_then(|after| Identity::of(after, &write.at));
-    match (was, is) {
+    let new = after.and_then(|after| Identity::of(after, &write.at));
+    match (old, new) {
         (None, Some(_)) if after.is_some_and(is_created) => {
-            Some("it was adopted as if we had created it")
+            Some("it was adopted, but marked as created by the operator")
         }
-        (None, Some(is)) => adoption(history, revision, before, &is),
-        (None, None) => Some("it did not carry our identity"),
-        (Some(was), Some(is)) if was.uid != is.uid => takeover(history, revision, &was, &is),
+        (None, Some(new)) => adoption(history, revision, before, &new),
+        (None, None) => Some("its ownership markers did not match"),
+        (Some(old), Some(new)) if old.uid != new.uid => takeover(history, revision, &old, &new),
         (Some(_), _) => None,
     }
 }
 
-/// Taking over what nobody marked needs the consent of the sync, and an object that has no other
-/// owner.
+/// Why an adoption of a `ConfigMap` without ownership markers is a violation, if it is: it needs
+/// `conflictPolicy: Adopt`, and a mutable object without another owner.
 fn adoption(
     history: &History,
     revision: u64,
     before: &Value,
-    is: &Identity,
+    new: &Identity,
 ) -> Option<&'static str> {
-    let sync = history.sync(&is.uid, revision);
+    let sync = history.sync(&new.uid, revision);
     if sync.is_none_or(|sync| sync.object["spec"]["conflictPolicy"] != "Adopt") {
-        return Some("it was adopted without consent");
+        return Some("it was adopted without conflictPolicy: Adopt");
     }
     let manager = label(before, names::LABEL_MANAGED_BY);
     let owned = before["metadata"]["ownerReferences"].as_array().is_some_and(|it| !it.is_empty());
     if owned || before["immutable"] == true || manager.is_some_and(|it| it != names::MANAGED_BY) {
-        return Some("it was adopted although somebody else's, or immutable");
+        return Some("it was adopted, but has another owner or is immutable");
     }
     None
 }
 
-/// What a sync left behind is taken over by the sync that has its name now.
+/// Why taking over a copy from another `ConfigMapSync` is a violation, if it is: that one must not
+/// exist any more, and must have had the same name.
 fn takeover(
     history: &History,
     revision: u64,
-    was: &Identity,
-    is: &Identity,
+    old: &Identity,
+    new: &Identity,
 ) -> Option<&'static str> {
-    if history.sync(&was.uid, revision).is_some() {
-        return Some("it was taken from a living sync");
+    if history.sync(&old.uid, revision).is_some() {
+        return Some("it was taken over from an existing ConfigMapSync");
     }
-    (was.sync != is.sync).then_some("it was taken over by a sync of another name")
+    (old.sync != new.sync).then_some("it was taken over by a ConfigMapSync with another name")
 }
 
 #[cfg(test)]
@@ -95,65 +100,65 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::oracle::sample_history::Story;
-    use crate::oracle::sample_history::strip_identity;
+    use crate::oracle::sample_history::SampleHistory;
+    use crate::oracle::sample_history::remove_markers;
 
     #[test]
-    fn ours_may_be_changed_and_deleted() {
-        let mut story = Story::with_copy();
-        story.patch_copy(|copy| copy["data"]["a"] = "2".into());
-        story.delete_copy();
-        assert_eq!(story.violations(violations), Vec::<String>::new());
+    fn an_owned_copy_may_be_changed_and_deleted() {
+        let mut sample = SampleHistory::with_copy();
+        sample.patch_copy(|copy| copy["data"]["a"] = "2".into());
+        sample.delete_copy();
+        assert_eq!(sample.violations(violations), Vec::<String>::new());
     }
 
     #[test]
-    fn what_lost_its_identity_may_be_neither_changed_nor_deleted() {
-        let mut story = Story::with_copy();
-        story.somebody_edits_copy(strip_identity);
-        story.patch_copy(|copy| copy["data"]["a"] = "2".into());
-        story.delete_copy();
-        assert_eq!(story.violations(violations).len(), 2);
+    fn a_released_copy_may_not_be_changed_or_deleted() {
+        let mut sample = SampleHistory::with_copy();
+        sample.user_edits_copy(remove_markers);
+        sample.patch_copy(|copy| copy["data"]["a"] = "2".into());
+        sample.delete_copy();
+        assert_eq!(sample.violations(violations).len(), 2);
     }
 
     #[test]
-    fn what_we_did_not_create_may_not_be_deleted() {
-        let mut story = Story::with_copy();
-        story.somebody_edits_copy(|copy| {
+    fn an_adopted_copy_may_not_be_deleted() {
+        let mut sample = SampleHistory::with_copy();
+        sample.user_edits_copy(|copy| {
             copy["metadata"]["annotations"][names::ANNOTATION_CREATED] = Value::Null;
         });
-        story.delete_copy();
-        assert_eq!(story.violations(violations).len(), 1);
+        sample.delete_copy();
+        assert_eq!(sample.violations(violations).len(), 1);
     }
 
     #[test]
-    fn what_stands_there_may_not_be_overwritten_by_creating() {
-        let mut story = Story::with_copy();
-        story.somebody_edits_copy(strip_identity);
-        story.create_copy("app");
-        assert_eq!(story.violations(violations).len(), 1);
+    fn an_existing_object_may_not_be_created() {
+        let mut sample = SampleHistory::with_copy();
+        sample.user_edits_copy(remove_markers);
+        sample.create_copy("app");
+        assert_eq!(sample.violations(violations).len(), 1);
     }
 
     #[test]
-    fn what_is_adopted_does_not_count_as_created_by_us() {
-        let mut story = Story::with_copy();
-        let marked = story.copy();
-        story.edit_sync(|sync| sync["spec"]["conflictPolicy"] = "Adopt".into());
-        story.somebody_edits_copy(strip_identity);
-        story.patch_copy(|copy| copy["metadata"] = marked["metadata"].clone());
-        assert_eq!(story.violations(violations).len(), 1);
+    fn an_adopted_copy_may_not_be_marked_as_created() {
+        let mut sample = SampleHistory::with_copy();
+        let original = sample.copy();
+        sample.edit_sync(|sync| sync["spec"]["conflictPolicy"] = "Adopt".into());
+        sample.user_edits_copy(remove_markers);
+        sample.patch_copy(|copy| copy["metadata"] = original["metadata"].clone());
+        assert_eq!(sample.violations(violations).len(), 1);
     }
 
     #[test]
-    fn adoption_needs_consent_and_an_object_without_another_owner() {
+    fn adoption_needs_the_policy_and_no_other_owner() {
         let is_wrong = |policy: &str, edit: fn(&mut Value)| {
-            let mut story = Story::with_copy();
-            let mut marked = story.copy();
-            marked["metadata"]["annotations"][names::ANNOTATION_CREATED].take();
-            story.edit_sync(|sync| sync["spec"]["conflictPolicy"] = policy.into());
-            story.somebody_edits_copy(strip_identity);
-            story.somebody_edits_copy(edit);
-            story.patch_copy(|copy| copy["metadata"] = marked["metadata"].clone());
-            !story.violations(violations).is_empty()
+            let mut sample = SampleHistory::with_copy();
+            let mut original = sample.copy();
+            original["metadata"]["annotations"][names::ANNOTATION_CREATED].take();
+            sample.edit_sync(|sync| sync["spec"]["conflictPolicy"] = policy.into());
+            sample.user_edits_copy(remove_markers);
+            sample.user_edits_copy(edit);
+            sample.patch_copy(|copy| copy["metadata"] = original["metadata"].clone());
+            !sample.violations(violations).is_empty()
         };
         assert!(!is_wrong("Adopt", |_| {}));
         assert!(is_wrong("Refuse", |_| {}));
@@ -165,19 +170,19 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_may_be_taken_over_from_a_dead_sync_of_the_same_name_only() {
-        let is_wrong = |dead: bool, name: &str| {
-            let mut story = Story::with_copy();
-            if dead {
-                story.sync_gone();
+    fn takeover_needs_a_deleted_sync_of_the_same_name() {
+        let is_wrong = |deleted: bool, name: &str| {
+            let mut sample = SampleHistory::with_copy();
+            if deleted {
+                sample.delete_sync();
             }
-            story.sync_created("2", name);
-            story.patch_copy(|copy| {
+            sample.create_sync("2", name);
+            sample.patch_copy(|copy| {
                 copy["metadata"]["labels"][names::LABEL_SYNC_UID] = "2".into();
                 copy["metadata"]["annotations"][names::ANNOTATION_SYNC] =
                     format!("central/{name}").into();
             });
-            !story.violations(violations).is_empty()
+            !sample.violations(violations).is_empty()
         };
         assert!(!is_wrong(true, "sync"));
         assert!(is_wrong(true, "other"));

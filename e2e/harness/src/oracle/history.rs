@@ -1,43 +1,43 @@
-//! What there was, revision by revision.
+//! All revisions of the recorded objects.
 
 use std::collections::BTreeSet;
 
 use configmapsync::api::namespaced_name::NamespacedName;
 use serde_json::Value;
 
-/// The kinds whose history is kept.
+/// The kinds of recorded objects.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Kind {
     /// `ConfigMap`s: sources, copies and others.
     ConfigMap,
     /// `ConfigMapSync`s.
     Sync,
-    /// Namespaces, which have a name, and an empty namespace.
+    /// Namespaces. Their [`Change::at`] has an empty namespace.
     Namespace,
     /// Leases in the operator's namespace.
     Lease,
-    /// `ConfigMapSyncLeader`s: who is announced as the leader.
+    /// `ConfigMapSyncLeader`s: leader records.
     Leader,
 }
 
-/// An object has come into being, has changed, or is gone.
+/// A revision of an object: created, changed or deleted.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// Its kind.
     pub kind: Kind,
-    /// Where it is.
+    /// Its namespace and name.
     pub at: NamespacedName,
-    /// The revision of etcd.
+    /// The etcd revision.
     pub revision: u64,
-    /// What it became; of one that is gone, what it was last.
+    /// The object at this revision; its last state if it is deleted.
     pub object: Value,
-    /// Whether it is gone.
+    /// Whether the object is deleted at this revision.
     pub gone: bool,
-    /// Whether it was there before the history began.
+    /// Whether the object existed before the recording started.
     pub listed: bool,
 }
 
-/// All changes of all objects, in order.
+/// All changes of all recorded objects, ordered by revision.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     changes: Vec<Change>,
@@ -47,10 +47,10 @@ impl Kind {
     /// Every kind.
     pub const ALL: [Self; 5] =
         [Self::ConfigMap, Self::Sync, Self::Namespace, Self::Lease, Self::Leader];
-    /// Those that tell who leads.
+    /// The kinds that show which replica leads.
     pub const OF_LEADERSHIP: [Self; 2] = [Self::Lease, Self::Leader];
 
-    /// The plural, as in URLs.
+    /// The plural name, as in URLs.
     #[must_use]
     pub const fn resource(self) -> &'static str {
         match self {
@@ -72,14 +72,14 @@ impl Change {
 }
 
 impl History {
-    /// A history of these changes, in whatever order they come.
+    /// A history of these changes, given in any order.
     #[must_use]
     pub fn new(mut changes: Vec<Change>) -> Self {
         changes.sort_by_key(|change| change.revision);
         Self { changes }
     }
 
-    /// The part of it that is about some objects only.
+    /// Keeps only the changes that are `wanted`.
     #[must_use]
     pub fn only(mut self, wanted: impl Fn(&Change) -> bool) -> Self {
         self.changes.retain(wanted);
@@ -92,7 +92,7 @@ impl History {
         self.changes.iter().filter(move |change| change.kind == kind)
     }
 
-    /// All changes of what is at one place, whatever its uid.
+    /// All changes of the objects with this name, of any uid.
     #[must_use]
     pub fn of<'a>(
         &'a self,
@@ -102,13 +102,13 @@ impl History {
         self.changes(kind).filter(move |change| change.at == *at)
     }
 
-    /// The change that made exactly this revision of what is at one place.
+    /// The change of the object with this name at exactly this revision.
     #[must_use]
     pub fn change(&self, kind: Kind, at: &NamespacedName, revision: u64) -> Option<&Change> {
         self.changes(kind).find(|change| change.at == *at && change.revision == revision)
     }
 
-    /// What was at one place right after a revision.
+    /// The object with this name right after a revision, if it existed.
     #[must_use]
     pub fn at(&self, kind: Kind, at: &NamespacedName, revision: u64) -> Option<&Value> {
         let mut changes = self.changes(kind);
@@ -116,13 +116,13 @@ impl History {
         (!last.gone).then_some(&last.object)
     }
 
-    /// What was at one place right before a revision.
+    /// The object with this name right before a revision, if it existed.
     #[must_use]
     pub fn before(&self, kind: Kind, at: &NamespacedName, revision: u64) -> Option<&Value> {
         self.at(kind, at, revision.checked_sub(1)?)
     }
 
-    /// All objects of a kind that there were right after a revision.
+    /// The newest change of each object of a kind that existed right after a revision.
     #[must_use]
     pub fn present(&self, kind: Kind, revision: u64) -> Vec<&Change> {
         let mut last = std::collections::BTreeMap::new();
@@ -132,7 +132,8 @@ impl History {
         last.into_values().filter(|change| !change.gone).collect()
     }
 
-    /// How few of those that `count` there were right after any revision since there was one.
+    /// The lowest number of objects that matched `count` at any revision since the first one matched;
+    /// `None` if none ever matched.
     #[must_use]
     pub fn fewest_present(&self, kind: Kind, count: impl Fn(&Change) -> bool) -> Option<usize> {
         let mut present = BTreeSet::new();
@@ -149,13 +150,14 @@ impl History {
         fewest
     }
 
-    /// The living sync with this uid right after a revision; one that is being deleted lives.
+    /// The `ConfigMapSync` with this uid right after a revision, if it existed. One with a deletion
+    /// timestamp exists.
     #[must_use]
     pub fn sync(&self, uid: &str, revision: u64) -> Option<&Change> {
         self.present(Kind::Sync, revision).into_iter().find(|change| change.uid() == uid)
     }
 
-    /// The newest revision, 0 if nothing happened.
+    /// The newest revision; 0 for an empty history.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.changes.last().map_or(0, |change| change.revision)
@@ -167,7 +169,7 @@ pub(super) fn uid(object: &Value) -> &str {
     object["metadata"]["uid"].as_str().unwrap_or_default()
 }
 
-/// An object's resourceVersion, as the revision that it is.
+/// An object's resourceVersion, which is an etcd revision.
 pub(super) fn revision(object: &Value) -> Option<u64> {
     object["metadata"]["resourceVersion"].as_str()?.parse().ok()
 }
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fewest_are_counted_since_the_first() {
+    fn fewest_present_counts_from_the_first_match() {
         assert_eq!(fewest(&[]), None);
         assert_eq!(fewest(&[("other", false)]), None);
         assert_eq!(fewest(&[("x", false)]), Some(1));

@@ -1,28 +1,28 @@
-//! Who led when, by revisions alone.
+//! The terms of the leaders, in etcd revisions.
 
 use crate::oracle::history::Change;
 use crate::oracle::history::History;
 use crate::oracle::history::Kind;
 
-/// A time in which nobody else may write: from its revision to that of the next term.
+/// A term: one pod is the leader from its revision to that of the next term.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Term {
-    /// The revision that began it.
+    /// The revision at which it starts.
     pub revision: u64,
-    /// The uid of the pod that leads; empty if nobody does.
+    /// The uid of the leader's pod; empty without a leader.
     pub pod: String,
 }
 
-/// Every term, in order: as announced by `ConfigMapSyncLeader`s, or, where nobody announces
-/// anything, as the holders of the Lease.
+/// All terms, in order: from the leader records, or, in a history without any, from the holders of the
+/// Lease.
 #[must_use]
 pub fn terms(history: &History) -> Vec<Term> {
-    let announced = history.changes(Kind::Leader).next().is_some();
-    let kind = if announced { Kind::Leader } else { Kind::Lease };
+    let has_records = history.changes(Kind::Leader).next().is_some();
+    let kind = if has_records { Kind::Leader } else { Kind::Lease };
     let mut terms: Vec<Term> = Vec::new();
     let mut last = None;
     for change in history.changes(kind) {
-        // A Lease that is renewed is of the same holder.
+        // A renewal starts no term.
         let holder = holder(change);
         if last.as_ref() != Some(&holder) {
             terms.push(Term { revision: change.revision, pod: pod(change, &holder) });
@@ -32,14 +32,13 @@ pub fn terms(history: &History) -> Vec<Term> {
     terms
 }
 
-/// Whose term a write at a revision falls into: the newest that began before it.
+/// The index of the term of a write at a revision: the newest that started before it.
 #[must_use]
 pub fn at(terms: &[Term], revision: u64) -> Option<usize> {
     terms.partition_point(|term| term.revision < revision).checked_sub(1)
 }
 
-/// How many times the Lease came to be held by another process, from one that held it, or that had
-/// released it.
+/// How many times the holder of the Lease changed to another process. A release alone does not count.
 #[must_use]
 pub fn transitions(history: &History) -> usize {
     let holders = history.changes(Kind::Lease).map(holder).filter(|holder| !holder.is_empty());
@@ -48,44 +47,44 @@ pub fn transitions(history: &History) -> usize {
     holders.len().saturating_sub(1)
 }
 
-/// The process that leads after a change; empty if none does.
+/// The leading process after a change; empty without one.
 fn holder(change: &Change) -> String {
     let spec = &change.object["spec"];
     let field = if change.kind == Kind::Leader { "holder" } else { "holderIdentity" };
     if change.gone { String::new() } else { spec[field].as_str().unwrap_or_default().to_owned() }
 }
 
-/// Its pod: an announcement says it, and the name of a holder ends with it.
+/// The uid of its pod: a field of a leader record, and the end of the holder identity.
 fn pod(change: &Change, holder: &str) -> String {
-    let announced = change.object["spec"]["podUID"].as_str().filter(|_| !change.gone);
-    let pod = announced.or_else(|| holder.rsplit_once('_').map(|(_, pod)| pod));
+    let recorded = change.object["spec"]["podUID"].as_str().filter(|_| !change.gone);
+    let pod = recorded.or_else(|| holder.rsplit_once('_').map(|(_, pod)| pod));
     pod.unwrap_or(holder).to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::sample_history::Story;
+    use crate::oracle::sample_history::SampleHistory;
 
     #[test]
-    fn a_renewal_begins_no_term() {
-        let mut story = Story::with_copy();
+    fn a_renewal_starts_no_term() {
+        let mut sample = SampleHistory::with_copy();
         for holder in ["a", "a", "", "b", "b"] {
-            story.lease(holder);
+            sample.lease(holder);
         }
-        let terms = terms(&story.history());
+        let terms = terms(&sample.history());
         let pods: Vec<_> = terms.iter().map(|term| term.pod.as_str()).collect();
         assert_eq!(pods, ["a", "", "b"]);
-        assert_eq!(at(&terms, terms[0].revision), None, "it begins after its revision");
+        assert_eq!(at(&terms, terms[0].revision), None, "a term starts after its revision");
         assert_eq!(at(&terms, terms[2].revision), Some(1));
-        assert_eq!(transitions(&story.history()), 1);
+        assert_eq!(transitions(&sample.history()), 1);
     }
 
     #[test]
-    fn what_is_announced_is_believed_before_the_lease() {
-        let mut story = Story::led_by("a");
-        story.lease("b");
-        let terms = terms(&story.history());
+    fn leader_records_take_precedence_over_the_lease() {
+        let mut sample = SampleHistory::with_leader("a");
+        sample.lease("b");
+        let terms = terms(&sample.history());
         assert_eq!(terms.iter().map(|term| term.pod.as_str()).collect::<Vec<_>>(), ["a"]);
     }
 }

@@ -1,4 +1,5 @@
-//! O6: all is in order again soon after the last fault, and a leader is soon followed by another.
+//! O6: within a deadline after the last fault every `ConfigMapSync` is Ready and every copy is correct;
+//! and a leader is followed by another within a deadline.
 
 use std::time::Duration;
 
@@ -15,59 +16,65 @@ use crate::oracle::no_copy_lost;
 use crate::oracle::no_orphans;
 use crate::oracle::recorder::Recorder;
 
-/// How long to rest between two looks at a whole history.
+/// Pause between two evaluations of a history.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// That one leader was followed by another: the time between the last write of the one and the
-/// first of the other, by the clock of the API server.
+/// A change of the writing pod: the time between the last write of one and the first write of the next,
+/// by the clock of the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handover {
-    /// The uid of the pod that wrote before.
+    /// The uid of the previous writer's pod.
     pub from: String,
-    /// The uid of the pod that wrote afterwards.
+    /// The uid of the next writer's pod.
     pub to: String,
-    /// When the last write was answered.
+    /// The time of the response to the previous writer's last write.
     pub last: Timestamp,
-    /// When the first write was answered.
+    /// The time of the response to the next writer's first write.
     pub first: Timestamp,
 }
 
-/// The syncs that are not in order at the end of the history: those that want no copy, or are
-/// refused one, are not asked about.
+/// The `ConfigMapSync`s at the end of the history that have a deletion timestamp, or are not Ready for
+/// their current generation.
 #[must_use]
 pub fn violations(history: &History) -> Vec<String> {
     let present = history.present(Kind::Sync, history.end());
-    let late = present.iter().filter_map(|sync| {
+    let unfinished = present.iter().filter_map(|sync| {
         if sync.object["metadata"]["deletionTimestamp"].is_string() {
-            return Some(format!("{} is still being deleted", sync.at));
+            return Some(format!("{} has a deletion timestamp, but still exists", sync.at));
         }
         let conditions = sync.object["status"]["conditions"].as_array();
         let ready = conditions.into_iter().flatten().find(|it| it["type"] == "Ready");
         let is_current =
             sync.object["status"]["observedGeneration"] == sync.object["metadata"]["generation"];
-        let told = ready.is_some_and(|ready| ready["status"] == "True") && is_current;
-        (!told).then(|| format!("{} is not Ready: {ready:?}", sync.at))
+        let is_ready = ready.is_some_and(|ready| ready["status"] == "True") && is_current;
+        (!is_ready).then(|| format!("{} is not Ready: {ready:?}", sync.at))
     });
-    late.collect()
+    unfinished.collect()
 }
 
-/// Waits until every sync is in order, with its copies, and nothing is left of others.
+/// Waits until O2, O3 and O6 hold at the end of the history: every `ConfigMapSync` is Ready, its copies
+/// are correct, and there are no orphans.
 pub async fn converged(recorder: &Recorder, deadline: Duration) -> Result<()> {
-    until_every(PAUSE, "O6 live: all is in order", deadline, || async {
-        // While it is faulty, the API server may not answer.
-        let history = match recorder.history().await {
-            Ok(history) => history,
-            Err(error) => return Ok(Seen::NotYet(format!("{error:#}"))),
-        };
-        let mut wrong = violations(&history);
-        wrong.extend(no_copy_lost::violations(&history, &[]));
-        wrong.extend(no_orphans::violations(&history));
-        Ok(Seen::from_bool(wrong.is_empty(), || wrong.join("\n")))
-    })
+    until_every(
+        PAUSE,
+        "every ConfigMapSync is Ready with correct copies, and no orphan exists (O6 liveness)",
+        deadline,
+        || async {
+            // During a fault the API server may not respond.
+            let history = match recorder.history().await {
+                Ok(history) => history,
+                Err(error) => return Ok(Seen::NotYet(format!("{error:#}"))),
+            };
+            let mut found = violations(&history);
+            found.extend(no_copy_lost::violations(&history, &[]));
+            found.extend(no_orphans::violations(&history));
+            Ok(Seen::from_bool(found.is_empty(), || found.join("\n")))
+        },
+    )
     .await
 }
 
-/// Each time that another pod wrote than before.
+/// Every change of the pod that writes copies, in order of time.
 #[must_use]
 pub fn handovers(events: &[Event]) -> Vec<Handover> {
     let writes = writes_by_operator(events).into_iter();
@@ -84,14 +91,17 @@ pub fn handovers(events: &[Event]) -> Vec<Handover> {
     changes.map(handover).collect()
 }
 
-/// The handovers that took longer than `limit`; they tell something where there is always
-/// something to write.
+/// The handovers that took longer than `limit`. Meaningful only under a continuous load, where a leader
+/// always has something to write.
 #[must_use]
 pub fn late_handovers(handovers: &[Handover], limit: Duration) -> Vec<String> {
     let late = handovers.iter().filter(|handover| handover.gap() > limit);
     late.map(|it| {
         let Handover { from, to, .. } = it;
-        format!("O6 live: {to} wrote {:?} after {from}, and not within {limit:?}", it.gap())
+        format!(
+            "O6 liveness: {to} wrote {:?} after {from}, later than the limit of {limit:?}",
+            it.gap()
+        )
     })
     .collect()
 }
@@ -99,7 +109,7 @@ pub fn late_handovers(handovers: &[Handover], limit: Duration) -> Vec<String> {
 // === impl Handover ===
 
 impl Handover {
-    /// How long nobody wrote.
+    /// The time without a write; zero if the clock shows the next write before the last.
     #[must_use]
     pub fn gap(&self) -> Duration {
         self.first.duration_since(self.last).try_into().unwrap_or_default()
@@ -109,38 +119,38 @@ impl Handover {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::sample_history::Story;
+    use crate::oracle::sample_history::SampleHistory;
 
     #[test]
-    fn a_sync_that_does_not_get_ready_is_late() {
-        let mut story = Story::with_copy();
-        assert_eq!(violations(&story.history()), Vec::<String>::new());
-        story.edit_sync(|sync| sync["metadata"]["generation"] = 2.into());
-        assert_eq!(violations(&story.history()).len(), 1, "its status is of another spec");
-        story.edit_sync(|sync| sync["status"]["observedGeneration"] = 2.into());
-        assert_eq!(violations(&story.history()).len(), 0);
-        story.edit_sync(|sync| sync["status"]["conditions"][0]["status"] = "False".into());
-        assert_eq!(violations(&story.history()).len(), 1);
+    fn a_sync_that_is_not_ready_is_a_violation() {
+        let mut sample = SampleHistory::with_copy();
+        assert_eq!(violations(&sample.history()), Vec::<String>::new());
+        sample.edit_sync(|sync| sync["metadata"]["generation"] = 2.into());
+        assert_eq!(violations(&sample.history()).len(), 1, "its status is of another generation");
+        sample.edit_sync(|sync| sync["status"]["observedGeneration"] = 2.into());
+        assert_eq!(violations(&sample.history()).len(), 0);
+        sample.edit_sync(|sync| sync["status"]["conditions"][0]["status"] = "False".into());
+        assert_eq!(violations(&sample.history()).len(), 1);
     }
 
     #[test]
-    fn a_sync_whose_deletion_does_not_end_is_late() {
-        let mut story = Story::with_copy();
-        story.edit_sync(|sync| sync["metadata"]["deletionTimestamp"] = "now".into());
-        assert_eq!(violations(&story.history()).len(), 1);
-        story.sync_gone();
-        assert_eq!(violations(&story.history()).len(), 0);
+    fn a_deletion_that_does_not_end_is_a_violation() {
+        let mut sample = SampleHistory::with_copy();
+        sample.edit_sync(|sync| sync["metadata"]["deletionTimestamp"] = "now".into());
+        assert_eq!(violations(&sample.history()).len(), 1);
+        sample.delete_sync();
+        assert_eq!(violations(&sample.history()).len(), 0);
     }
 
     #[test]
-    fn the_time_between_two_leaders_is_told_and_judged() {
-        let mut story = Story::led_by("a");
+    fn handovers_are_measured_and_compared_with_a_limit() {
+        let mut sample = SampleHistory::with_leader("a");
         for (pod, second) in [("a", 1), ("b", 4), ("b", 5), ("a", 5)] {
-            story.patch_copy(|copy| copy["data"]["a"] = format!("{pod}{second}").into());
-            story.by_pod(pod);
-            story.answered_at(second);
+            sample.patch_copy(|copy| copy["data"]["a"] = format!("{pod}{second}").into());
+            sample.sent_by(pod);
+            sample.responded_at(second);
         }
-        let handovers = handovers(&story.events);
+        let handovers = handovers(&sample.events);
         let gaps: Vec<_> = handovers.iter().map(|it| it.gap().as_secs()).collect();
         assert_eq!(gaps, [3, 0]);
         assert_eq!(late_handovers(&handovers, Duration::from_secs(3)).len(), 0);

@@ -1,5 +1,7 @@
-//! O2: the copies of a sync that is Ready equal the source, and none was absent while wanted.
+//! O2: a `ConfigMapSync` that is Ready has all its copies, equal to the source; and nothing is deleted on
+//! doubt: no copy is deleted while it is desired.
 
+use configmapsync::api::namespaced_name::NamespacedName;
 use serde_json::Value;
 
 use crate::oracle::accepted_write::Write;
@@ -9,35 +11,42 @@ use crate::oracle::history::Change;
 use crate::oracle::history::History;
 use crate::oracle::history::Kind;
 
-/// The copies that are missing or wrong at the end of the history, and those that the operator
-/// deleted although they were wanted, or before there was another.
+/// The copies that are missing or different at the end of the history, and the operator's deletions of
+/// copies that were desired at that revision, or whose replacement in another namespace did not exist
+/// yet. Deletions by others are allowed.
 #[must_use]
 pub fn violations(history: &History, writes: &[Write<'_>]) -> Vec<String> {
     let deletes = writes.iter().filter(|it| it.kind == Kind::ConfigMap && it.is_delete());
-    let early = deletes.filter_map(|write| too_early(history, write));
-    unequal(history).into_iter().chain(early).collect()
+    let wrong_deletes = deletes.filter_map(|write| wrong_delete(history, write));
+    unsynced(history).into_iter().chain(wrong_deletes).collect()
 }
 
-fn unequal(history: &History) -> Vec<String> {
+/// The copies of Ready `ConfigMapSync`s that are missing or different at the end of the history.
+fn unsynced(history: &History) -> Vec<String> {
     let end = history.end();
     let mut found = Vec::new();
     for sync in history.present(Kind::Sync, end) {
-        if !is_ready(&sync.object) || desired_copies::wants_nothing(history, &sync.object, end) {
+        if !is_ready(&sync.object) || desired_copies::desires_nothing(history, &sync.object, end) {
             continue;
         }
         let at = desired_copies::source(&sync.object);
         let Some(source) = history.at(Kind::ConfigMap, &at, end) else {
-            found.push(format!("{} is Ready, and its source {at} is not there", sync.at));
+            found.push(format!("{} is Ready, but its source {at} does not exist", sync.at));
             continue;
         };
-        let wanted = desired_copies::content(&sync.object, source);
+        let content = desired_copies::content(&sync.object, source);
         for at in desired_copies::destinations(history, &sync.object, end) {
             let copy = history.at(Kind::ConfigMap, &at, end);
-            let ours = copy.filter(|copy| is_of(copy, &at, sync));
-            match ours {
-                None => found.push(format!("{} is Ready, and has no copy at {at}", sync.at)),
-                Some(copy) if desired_copies::contents(copy) != wanted => {
-                    found.push(format!("{} is Ready, and its copy at {at} differs", sync.at));
+            let own = copy.filter(|copy| is_of(copy, &at, sync));
+            match own {
+                None => {
+                    found.push(format!("{} is Ready, but its copy {at} does not exist", sync.at))
+                }
+                Some(copy) if desired_copies::contents(copy) != content => {
+                    found.push(format!(
+                        "{} is Ready, but its copy {at} differs from the source",
+                        sync.at
+                    ));
                 }
                 Some(_) => {}
             }
@@ -46,31 +55,33 @@ fn unequal(history: &History) -> Vec<String> {
     found
 }
 
-/// Why a copy should not have been deleted when it was.
-fn too_early(history: &History, write: &Write<'_>) -> Option<String> {
+/// Why a deletion is a violation, if it is.
+fn wrong_delete(history: &History, write: &Write<'_>) -> Option<String> {
     let revision = write.revision?;
     let copy = history.before(Kind::ConfigMap, &write.at, revision)?;
     let identity = Identity::of(copy, &write.at)?;
     let sync = history.sync(&identity.uid, revision)?;
-    if desired_copies::wants_nothing(history, &sync.object, revision) {
+    if desired_copies::desires_nothing(history, &sync.object, revision) {
         return None;
     }
-    let wanted = desired_copies::destinations(history, &sync.object, revision);
-    if wanted.contains(&write.at) {
+    let desired = desired_copies::destinations(history, &sync.object, revision);
+    if desired.contains(&write.at) {
         let replaced = copy["immutable"] == true && !is_equal(history, sync, copy, revision);
-        return (!replaced).then(|| format!("{write}: {} wants it", sync.at));
+        return (!replaced).then(|| format!("{write}: {} desires this copy", sync.at));
     }
-    // Moved: the new one stands before the old one goes. Of a selection, one that leaves it goes.
+    // After a change of the destination, the new copy exists before the old one is deleted. With a
+    // selector, a copy in a namespace that is no longer selected is deleted at once.
     let moved = sync.object["spec"]["destinationNamespace"].is_string();
-    let stands = |at| {
-        let there = history.at(Kind::ConfigMap, at, revision);
-        there.is_some_and(|there| is_of(there, at, sync))
+    let exists = |at| {
+        let copy = history.at(Kind::ConfigMap, at, revision);
+        copy.is_some_and(|copy| is_of(copy, at, sync))
     };
-    (moved && !wanted.iter().any(stands))
-        .then(|| format!("{write}: {} has no other copy yet", sync.at))
+    (moved && !desired.iter().any(exists)).then(|| {
+        format!("{write}: the copy at the new destination of {} does not exist yet", sync.at)
+    })
 }
 
-/// Whether an immutable copy is as it should be, so that there is no need to replace it.
+/// Whether an immutable copy equals its source, so that it need not be replaced.
 fn is_equal(history: &History, sync: &Change, copy: &Value, revision: u64) -> bool {
     let source = history.at(Kind::ConfigMap, &desired_copies::source(&sync.object), revision);
     source.is_none_or(|source| {
@@ -79,15 +90,11 @@ fn is_equal(history: &History, sync: &Change, copy: &Value, revision: u64) -> bo
     })
 }
 
-fn is_of(
-    copy: &Value,
-    at: &configmapsync::api::namespaced_name::NamespacedName,
-    sync: &Change,
-) -> bool {
+fn is_of(copy: &Value, at: &NamespacedName, sync: &Change) -> bool {
     Identity::of(copy, at).is_some_and(|identity| identity.uid == sync.uid())
 }
 
-/// Ready, and of the spec that it has now.
+/// Whether it is Ready for its current generation.
 fn is_ready(sync: &Value) -> bool {
     let conditions = sync["status"]["conditions"].as_array();
     let ready = conditions.into_iter().flatten().find(|it| it["type"] == "Ready");
@@ -98,69 +105,69 @@ fn is_ready(sync: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::sample_history::Story;
+    use crate::oracle::sample_history::SampleHistory;
 
     #[test]
-    fn a_sync_that_is_ready_has_its_copy_and_it_is_equal() {
-        let mut story = Story::with_copy();
-        assert_eq!(story.violations(violations), Vec::<String>::new());
-        story.somebody_edits_copy(|copy| copy["data"]["a"] = "2".into());
-        assert_eq!(story.violations(violations).len(), 1, "unequal");
-        story.edit_sync(|sync| sync["status"]["conditions"][0]["status"] = "False".into());
-        assert_eq!(story.violations(violations).len(), 0, "and not Ready");
+    fn a_ready_sync_has_an_equal_copy() {
+        let mut sample = SampleHistory::with_copy();
+        assert_eq!(sample.violations(violations), Vec::<String>::new());
+        sample.user_edits_copy(|copy| copy["data"]["a"] = "2".into());
+        assert_eq!(sample.violations(violations).len(), 1, "the copy differs");
+        sample.edit_sync(|sync| sync["status"]["conditions"][0]["status"] = "False".into());
+        assert_eq!(sample.violations(violations).len(), 0, "not Ready: nothing is guaranteed");
     }
 
     #[test]
-    fn a_copy_that_is_wanted_is_not_deleted_not_even_for_a_moment() {
-        let mut story = Story::with_copy();
-        story.delete_copy();
-        assert_eq!(story.violations(violations).len(), 2, "deleted, and missing");
-        story.create_copy("app");
-        assert_eq!(story.violations(violations).len(), 1, "deleted");
+    fn a_desired_copy_is_never_deleted() {
+        let mut sample = SampleHistory::with_copy();
+        sample.delete_copy();
+        assert_eq!(sample.violations(violations).len(), 2, "deleted and missing");
+        sample.create_copy("app");
+        assert_eq!(sample.violations(violations).len(), 1, "deleted, and created again");
     }
 
     #[test]
-    fn somebody_else_may_delete_it() {
-        let mut story = Story::with_copy();
-        story.somebody_deletes_copy();
-        story.create_copy("app");
-        assert_eq!(story.violations(violations), Vec::<String>::new());
+    fn a_user_may_delete_a_copy() {
+        let mut sample = SampleHistory::with_copy();
+        sample.user_deletes_copy();
+        sample.create_copy("app");
+        assert_eq!(sample.violations(violations), Vec::<String>::new());
     }
 
     #[test]
-    fn a_sync_that_is_being_deleted_wants_no_copy() {
-        let mut story = Story::with_copy();
-        story.edit_sync(|sync| sync["metadata"]["deletionTimestamp"] = "now".into());
-        story.delete_copy();
-        assert_eq!(story.violations(violations), Vec::<String>::new());
+    fn a_sync_in_deletion_desires_no_copy() {
+        let mut sample = SampleHistory::with_copy();
+        sample.edit_sync(|sync| sync["metadata"]["deletionTimestamp"] = "now".into());
+        sample.delete_copy();
+        assert_eq!(sample.violations(violations), Vec::<String>::new());
     }
 
     #[test]
-    fn an_immutable_copy_is_replaced_only_if_it_differs() {
+    fn an_immutable_copy_is_replaced_only_if_different() {
         let is_wrong = |source: &'static str| {
-            let mut story = Story::with_copy();
-            story.edit_source(|it| it["immutable"] = true.into());
-            story.somebody_edits_copy(|it| it["immutable"] = true.into());
-            story.edit_source(|it| it["data"]["a"] = source.into());
-            story.delete_copy();
-            story.create_copy("app");
-            !story.violations(violations).is_empty()
+            let mut sample = SampleHistory::with_copy();
+            sample.edit_source(|it| it["immutable"] = true.into());
+            sample.user_edits_copy(|it| it["immutable"] = true.into());
+            sample.edit_source(|it| it["data"]["a"] = source.into());
+            sample.delete_copy();
+            sample.create_copy("app");
+            !sample.violations(violations).is_empty()
         };
         assert!(is_wrong("1"));
         assert!(!is_wrong("2"));
     }
 
     #[test]
-    fn a_copy_that_moves_is_there_before_the_old_one_goes() {
+    fn a_new_destination_is_written_before_the_old_is_deleted() {
         let is_wrong = |create_first: bool| {
-            let mut story = Story::with_copy();
-            story.edit_sync(|sync| sync["spec"]["destinationNamespace"] = "elsewhere".into());
+            let mut sample = SampleHistory::with_copy();
+            sample.edit_sync(|sync| sync["spec"]["destinationNamespace"] = "elsewhere".into());
             if create_first {
-                story.create_copy("elsewhere");
+                sample.create_copy("elsewhere");
             }
-            story.delete_copy();
-            story.create_copy("elsewhere");
-            !story.violations(violations).is_empty()
+            sample.delete_copy();
+            sample.create_copy("elsewhere");
+            !sample.violations(violations).is_empty()
         };
         assert!(is_wrong(false));
         assert!(!is_wrong(true));

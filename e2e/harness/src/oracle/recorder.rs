@@ -1,10 +1,7 @@
-//! Takes the history from the API server while it happens.
+//! Records the history of a run by watches.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -26,6 +23,7 @@ use kube::api::DynamicObject;
 use kube::api::ListParams;
 use kube::api::WatchEvent;
 use kube::api::WatchParams;
+use parking_lot::Mutex;
 use testbed::accounts::OPERATOR;
 use testbed::wait::Seen;
 use testbed::wait::until;
@@ -36,18 +34,19 @@ use crate::oracle::history::History;
 use crate::oracle::history::Kind;
 use crate::oracle::history::revision;
 
-/// How long to rest before a watch that broke is begun again.
+/// Pause before a broken watch is started again.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How the API server answers about revisions that it no longer has.
+/// Status for revisions that are compacted.
 const EXPIRED: u16 = 410;
-/// How it answers about kinds that it does not have.
+/// Status for kinds that are not installed.
 const MISSING: u16 = 404;
 
-/// Watches all `ConfigMap`s, `ConfigMapSync`s and namespaces of a cluster, and what tells who
-/// leads. Dropped, it ends.
+/// Records every revision of the `ConfigMap`s, `ConfigMapSync`s, namespaces, Leases of the operator and
+/// leader records of a cluster. Recording stops when it is dropped.
 ///
-/// It outlives a restart of etcd. One of its API server loses revisions, and it says so: where that
-/// is restarted, it needs [another](testbed::control_plane::api_server::ApiServer).
+/// It continues after a restart of etcd. A restart of its API server can lose revisions, which
+/// [`Recorder::history`] reports as an error: in such a run, record through
+/// [another API server](testbed::control_plane::api_server::ApiServer).
 pub struct Recorder {
     client: Client,
     kinds: Vec<Kind>,
@@ -58,12 +57,12 @@ pub struct Recorder {
 #[derive(Default)]
 struct Recorded {
     changes: Vec<Change>,
-    /// Why it is not whole.
+    /// Why revisions may be missing.
     broken: Option<String>,
 }
 
 impl Recorder {
-    /// Begins with what there is.
+    /// Starts with the objects that exist now. Kinds that are not installed are skipped.
     pub async fn start(client: Client) -> Result<Self> {
         let recorded = Arc::<Mutex<Recorded>>::default();
         let mut watches = JoinSet::new();
@@ -72,7 +71,6 @@ impl Recorder {
             let api = api(&client, kind);
             let list = match api.list(&ListParams::default()).await {
                 Ok(list) => list,
-                // A cluster need not have every kind.
                 Err(kube::Error::Api(status)) if status.code == MISSING => continue,
                 Err(error) => {
                     return Err(error).with_context(|| format!("listing {}", kind.resource()));
@@ -81,14 +79,17 @@ impl Recorder {
             kinds.push(kind);
             let version = list.metadata.resource_version.unwrap_or_default();
             for object in list.items {
-                lock(&recorded).changes.push(change(kind, &object, false, true)?);
+                recorded.lock().changes.push(change(kind, &object, false, true)?);
             }
             watches.spawn(record(kind, api, version, Arc::clone(&recorded)));
         }
         Ok(Self { client, kinds, recorded, _watches: watches })
     }
 
-    /// The history up to now: whatever was answered before the call is in it.
+    /// The history so far. It contains every change whose response was sent before this call.
+    ///
+    /// # Errors
+    /// If revisions may be missing, or if a watch does not deliver a change within ten seconds.
     pub async fn history(&self) -> Result<History> {
         for kind in self.kinds.iter().copied() {
             let list = api(&self.client, kind).list_metadata(&ListParams::default()).await?;
@@ -101,12 +102,12 @@ impl Recorder {
                 })
                 .collect();
             let version = list.metadata.resource_version.unwrap_or_default();
-            let version: u64 = version.parse().context("a list without a resourceVersion")?;
-            let what = format!("all changes of {} are recorded", kind.resource());
+            let version: u64 = version.parse().context("the list has no resourceVersion")?;
+            let what = format!("the watch of {} has delivered all listed changes", kind.resource());
             until(what, Duration::from_secs(10), || async {
                 let history = self.snapshot()?;
                 let missing = missing(&history, kind, &listed, version);
-                Ok(Seen::from_bool(missing.is_empty(), || format!("without {missing:?}")))
+                Ok(Seen::from_bool(missing.is_empty(), || format!("missing: {missing:?}")))
             })
             .await?;
         }
@@ -114,28 +115,28 @@ impl Recorder {
     }
 
     fn snapshot(&self) -> Result<History> {
-        let recorded = lock(&self.recorded);
+        let recorded = self.recorded.lock();
         if let Some(broken) = &recorded.broken {
-            bail!("the history is not whole: {broken}");
+            bail!("revisions may be missing from the history: {broken}");
         }
         Ok(History::new(recorded.changes.clone()))
     }
 }
 
-/// What a list shows and the history does not, or the other way round.
+/// The objects in which a list at `version` and the history differ.
 fn missing(
     history: &History,
     kind: Kind,
     listed: &[(NamespacedName, u64)],
     version: u64,
 ) -> Vec<NamespacedName> {
-    let unseen = listed.iter().filter(|(at, revision)| {
+    let unrecorded = listed.iter().filter(|(at, revision)| {
         history.of(kind, at).next_back().is_none_or(|change| change.revision < *revision)
     });
     let names: BTreeSet<_> = listed.iter().map(|(at, _)| at).collect();
     let present = history.present(kind, version);
-    let not_gone = present.into_iter().map(|change| &change.at).filter(|at| !names.contains(at));
-    unseen.map(|(at, _)| at).chain(not_gone).cloned().collect()
+    let unlisted = present.into_iter().map(|change| &change.at).filter(|at| !names.contains(at));
+    unrecorded.map(|(at, _)| at).chain(unlisted).cloned().collect()
 }
 
 async fn record(
@@ -145,11 +146,11 @@ async fn record(
     recorded: Arc<Mutex<Recorded>>,
 ) {
     if let Err(error) = follow(kind, api, version, &recorded).await {
-        lock(&recorded).broken = Some(format!("watching {}: {error:#}", kind.resource()));
+        recorded.lock().broken = Some(format!("watching {}: {error:#}", kind.resource()));
     }
 }
 
-/// Watches again from where it was when a watch ends, as it does now and then, or breaks.
+/// Watches from `version`, and again from the last version whenever a watch ends or breaks.
 async fn follow(
     kind: Kind,
     api: Api<DynamicObject>,
@@ -158,7 +159,7 @@ async fn follow(
 ) -> Result<()> {
     loop {
         match api.watch(&WatchParams::default(), &version).await {
-            Ok(events) => note(kind, Box::pin(events), &mut version, recorded).await?,
+            Ok(events) => record_events(kind, Box::pin(events), &mut version, recorded).await?,
             Err(kube::Error::Api(status)) if status.code == EXPIRED => bail!("{status:?}"),
             Err(_) => {}
         }
@@ -166,8 +167,8 @@ async fn follow(
     }
 }
 
-/// Notes what a watch tells, until it ends or breaks.
-async fn note(
+/// Records the events of one watch, until it ends or breaks.
+async fn record_events(
     kind: Kind,
     mut events: impl Stream<Item = kube::Result<WatchEvent<DynamicObject>>> + Unpin,
     version: &mut String,
@@ -184,9 +185,9 @@ async fn note(
             WatchEvent::Error(error) if error.code == EXPIRED => bail!("{error:?}"),
             WatchEvent::Error(_) => return Ok(()),
         };
-        *version = object.resource_version().context("an event without a version")?;
+        *version = object.resource_version().context("a watch event without a resourceVersion")?;
         let change = change(kind, &object, gone, false)?;
-        lock(recorded).changes.push(change);
+        recorded.lock().changes.push(change);
     }
     Ok(())
 }
@@ -195,7 +196,7 @@ fn change(kind: Kind, object: &DynamicObject, gone: bool, listed: bool) -> Resul
     let at = NamespacedName::new(object.namespace().unwrap_or_default(), object.name_any());
     let mut object = serde_json::to_value(object)?;
     if let Some(metadata) = object["metadata"].as_object_mut() {
-        // Nobody asks who manages which field.
+        // No oracle uses field managers.
         metadata.remove("managedFields");
     }
     let revision = revision(&object).context("an object without a resourceVersion")?;
@@ -213,8 +214,4 @@ fn api(client: &Client, kind: Kind) -> Api<DynamicObject> {
             Api::namespaced_with(client.clone(), OPERATOR, &ApiResource::erase::<Lease>(&()))
         }
     }
-}
-
-fn lock(recorded: &Mutex<Recorded>) -> MutexGuard<'_, Recorded> {
-    recorded.lock().unwrap_or_else(PoisonError::into_inner)
 }

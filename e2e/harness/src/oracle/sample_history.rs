@@ -1,5 +1,5 @@
-//! Histories made by hand: a source `central/shared`, its sync `central/sync`, its copy
-//! `app/shared`, and what befalls them.
+//! Histories for unit tests: a source `central/shared`, the `ConfigMapSync` `central/sync`, its copy
+//! `app/shared`, and changes of them.
 
 use configmapsync::api::namespaced_name::NamespacedName;
 use configmapsync::names;
@@ -16,16 +16,16 @@ use crate::oracle::history::Change;
 use crate::oracle::history::History;
 use crate::oracle::history::Kind;
 
-/// A history as it is written.
+/// A history under construction, and the operator's requests in it.
 #[derive(Default)]
-pub struct Story {
+pub struct SampleHistory {
     changes: Vec<Change>,
     pub events: Vec<Event>,
     revision: u64,
 }
 
-/// Takes the identity off a copy.
-pub fn strip_identity(copy: &mut Value) {
+/// Removes the ownership markers of a copy.
+pub fn remove_markers(copy: &mut Value) {
     copy["metadata"]["labels"] = json!({});
     copy["metadata"]["annotations"] = json!({});
 }
@@ -42,56 +42,56 @@ fn leadership_at() -> NamespacedName {
     NamespacedName::new(OPERATOR, OPERATOR)
 }
 
-impl Story {
-    /// All in order: source, sync and copy.
+impl SampleHistory {
+    /// Source, `ConfigMapSync` and copy, all Ready.
     pub fn with_copy() -> Self {
-        let mut story = Self::default();
-        story.begin();
-        story
+        let mut sample = Self::default();
+        sample.create_all();
+        sample
     }
 
-    fn begin(&mut self) {
+    fn create_all(&mut self) {
         let source = json!({"metadata": {"uid": "source"}, "data": {"a": "1"}});
         self.put(Kind::ConfigMap, &NamespacedName::new("central", "shared"), source);
-        self.sync_created("1", "sync");
+        self.create_sync("1", "sync");
         self.create_copy("app");
     }
 
-    /// As [`Story::with_copy`], made by a leader that is announced.
-    pub fn led_by(pod: &str) -> Self {
-        let mut story = Self::default();
-        story.publish_leader(pod, 1);
-        story.begin();
-        story.by_pod(pod);
-        story
+    /// As [`SampleHistory::with_copy`], created by a leader with a leader record.
+    pub fn with_leader(pod: &str) -> Self {
+        let mut sample = Self::default();
+        sample.publish_leader(pod, 1);
+        sample.create_all();
+        sample.sent_by(pod);
+        sample
     }
 
-    /// Another pod leads from now on.
+    /// Publishes a leader record: `pod` leads from now on.
     pub fn publish_leader(&mut self, pod: &str, term: u64) {
         let spec = json!({"podUID": pod, "holder": format!("{term}_{pod}"), "term": term});
         let leader = json!({"metadata": {"uid": "leader"}, "spec": spec});
         self.put(Kind::Leader, &leadership_at(), leader);
     }
 
-    /// The Lease is acquired or renewed.
+    /// Acquires or renews the Lease for `pod`.
     pub fn lease(&mut self, pod: &str) {
         let lease = json!({"metadata": {"uid": "lease"}, "spec": {"holderIdentity": pod}});
         self.put(Kind::Lease, &leadership_at(), lease);
     }
 
-    /// The last request was sent by this pod.
-    pub fn by_pod(&mut self, pod: &str) {
+    /// Sets the pod that sent the last request.
+    pub fn sent_by(&mut self, pod: &str) {
         let extra = [("authentication.kubernetes.io/pod-uid".to_owned(), vec![pod.to_owned()])];
         self.events.last_mut().unwrap().user.extra = extra.into();
     }
 
-    /// The last request was answered so many seconds after the beginning of all time.
-    pub fn answered_at(&mut self, second: i64) {
+    /// Sets the time of the response to the last request, in seconds since 1970.
+    pub fn responded_at(&mut self, second: i64) {
         let event = self.events.last_mut().unwrap();
         event.stage_timestamp.0 = Timestamp::from_second(second).unwrap();
     }
 
-    pub fn sync_created(&mut self, uid: &str, name: &str) {
+    pub fn create_sync(&mut self, uid: &str, name: &str) {
         let sync = json!({
             "metadata": {"uid": uid, "generation": 1},
             "spec": {
@@ -107,7 +107,7 @@ impl Story {
         self.put(Kind::Sync, &NamespacedName::new("central", name), sync);
     }
 
-    /// We create the copy, with the data that the source has now.
+    /// The operator creates the copy, with the current data of the source.
     pub fn create_copy(&mut self, namespace: &str) {
         let at = NamespacedName::new(namespace, "shared");
         let source = NamespacedName::new("central", "shared");
@@ -125,8 +125,8 @@ impl Story {
             "data": source["data"],
         });
         self.put(Kind::ConfigMap, &at, copy);
-        let answer = self.changes.last().unwrap().object.clone();
-        self.event("create", &at, &Value::Null, &answer);
+        let response = self.changes.last().unwrap().object.clone();
+        self.event("create", &at, &Value::Null, &response);
     }
 
     pub fn clone_copy(&mut self, namespace: &str) {
@@ -138,42 +138,42 @@ impl Story {
         self.history().at(Kind::ConfigMap, &copy_at(), self.revision).unwrap().clone()
     }
 
-    /// We patch the copy.
+    /// The operator patches the copy, unless `edit` changes nothing.
     pub fn patch_copy(&mut self, edit: impl Fn(&mut Value)) {
         let mut copy = self.copy();
-        let seen = copy["metadata"]["resourceVersion"].clone();
+        let precondition = copy["metadata"]["resourceVersion"].clone();
         let before = copy.clone();
         edit(&mut copy);
         if copy != before {
             self.put(Kind::ConfigMap, &copy_at(), copy);
-            self.patched(&seen);
+            self.patched(&precondition);
         }
     }
 
-    pub fn patch_copy_to_the_same(&mut self) {
+    pub fn patch_copy_to_equal_content(&mut self) {
         let copy = self.copy();
         self.put(Kind::ConfigMap, &copy_at(), copy.clone());
         self.patched(&copy["metadata"]["resourceVersion"]);
     }
 
-    pub fn patch_without_effect(&mut self) {
-        let seen = self.copy()["metadata"]["resourceVersion"].clone();
-        self.patched(&seen);
+    pub fn patch_without_new_version(&mut self) {
+        let precondition = self.copy()["metadata"]["resourceVersion"].clone();
+        self.patched(&precondition);
     }
 
-    /// We delete the copy.
+    /// The operator deletes the copy.
     pub fn delete_copy(&mut self) {
         let uid = self.copy()["metadata"]["uid"].clone();
-        self.somebody_deletes_copy();
+        self.user_deletes_copy();
         self.event("delete", &copy_at(), &Value::Null, &json!({"details": {"uid": uid}}));
     }
 
-    pub fn somebody_deletes_copy(&mut self) {
+    pub fn user_deletes_copy(&mut self) {
         let copy = self.copy();
         self.gone(Kind::ConfigMap, &copy_at(), copy);
     }
 
-    pub fn somebody_edits_copy(&mut self, edit: impl Fn(&mut Value)) {
+    pub fn user_edits_copy(&mut self, edit: impl Fn(&mut Value)) {
         self.edit(Kind::ConfigMap, &copy_at(), edit);
     }
 
@@ -185,7 +185,7 @@ impl Story {
         self.edit(Kind::Sync, &sync_at(), edit);
     }
 
-    pub fn sync_gone(&mut self) {
+    pub fn delete_sync(&mut self) {
         let sync = self.history().at(Kind::Sync, &sync_at(), self.revision).unwrap().clone();
         self.gone(Kind::Sync, &sync_at(), sync);
     }
@@ -195,7 +195,7 @@ impl Story {
         self.events.last_mut().unwrap().response_status.code = 409;
     }
 
-    pub fn forget_events(&mut self) {
+    pub fn clear_events(&mut self) {
         self.events.clear();
     }
 
@@ -203,7 +203,7 @@ impl Story {
         History::new(self.changes.clone())
     }
 
-    /// What an oracle says about it.
+    /// The violations that `oracle` finds.
     pub fn violations(
         &self,
         oracle: impl Fn(&History, &[Write<'_>]) -> Vec<String>,
@@ -233,13 +233,13 @@ impl Story {
         self.changes.push(Change { kind, at, revision, object, gone, listed: false });
     }
 
-    fn patched(&mut self, seen: &Value) {
+    fn patched(&mut self, precondition: &Value) {
         let copy = self.copy();
-        let only_if = json!([{"path": "/metadata/resourceVersion", "value": seen}]);
-        self.event("patch", &copy_at(), &only_if, &copy);
+        let patch = json!([{"path": "/metadata/resourceVersion", "value": precondition}]);
+        self.event("patch", &copy_at(), &patch, &copy);
     }
 
-    fn event(&mut self, verb: &str, at: &NamespacedName, sent: &Value, answered: &Value) {
+    fn event(&mut self, verb: &str, at: &NamespacedName, request: &Value, response: &Value) {
         let event = json!({
             "stage": "ResponseComplete",
             "verb": verb,
@@ -251,8 +251,8 @@ impl Story {
                 "name": at.name,
             },
             "responseStatus": {"code": 200},
-            "requestObject": sent,
-            "responseObject": answered,
+            "requestObject": request,
+            "responseObject": response,
             "requestReceivedTimestamp": "2026-01-02T03:04:05.000006Z",
             "stageTimestamp": "2026-01-02T03:04:05.000007Z",
         });

@@ -1,4 +1,4 @@
-//! O5: no write changes nothing, and in a quiet time there is none.
+//! O5: no write leaves its object unchanged; and while nothing changes, nothing is written.
 
 use anyhow::Result;
 use anyhow::ensure;
@@ -10,17 +10,19 @@ use crate::audit_queries::writes_by_operator;
 use crate::oracle::accepted_write::Write;
 use crate::oracle::history::History;
 
-/// The writes that left the object as it was, but for its version and who manages its fields.
+/// The writes that left their object unchanged, apart from the resourceVersion and managed fields.
 #[must_use]
 pub fn violations(history: &History, writes: &[Write<'_>]) -> Vec<String> {
-    let is_idle = |write: &&Write<'_>| write.changed_nothing(history) || is_same(history, write);
-    writes.iter().filter(is_idle).map(|write| format!("{write} changed nothing")).collect()
+    let is_needless =
+        |write: &&Write<'_>| write.changed_nothing(history) || is_same(history, write);
+    writes.iter().filter(is_needless).map(|write| format!("{write} changed nothing")).collect()
 }
 
-/// Makes sure that the operator wrote no `ConfigMap` and no `ConfigMapSync`, and did not try.
+/// Fails if `events` contain a write by the operator to a `ConfigMap` or `ConfigMapSync`, successful or
+/// not.
 pub fn ensure_quiet(events: &[Event]) -> Result<()> {
     let writes = writes_by_operator(events);
-    ensure!(writes.is_empty(), "O5 stable: {} writes:\n{}", writes.len(), lines(&writes));
+    ensure!(writes.is_empty(), "O5 stability: {} writes:\n{}", writes.len(), lines(&writes));
     Ok(())
 }
 
@@ -43,32 +45,32 @@ fn content(object: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::sample_history::Story;
+    use crate::oracle::sample_history::SampleHistory;
 
     #[test]
-    fn a_patch_that_answers_the_version_it_was_sent_with_changed_nothing() {
-        let mut story = Story::with_copy();
-        story.patch_copy(|_| {});
-        assert_eq!(story.violations(violations).len(), 0, "the copy itself");
-        story.patch_without_effect();
-        assert_eq!(story.violations(violations).len(), 1);
+    fn a_patch_without_a_new_version_is_a_violation() {
+        let mut sample = SampleHistory::with_copy();
+        sample.patch_copy(|_| {});
+        assert_eq!(sample.violations(violations).len(), 0, "the create of the sample");
+        sample.patch_without_new_version();
+        assert_eq!(sample.violations(violations).len(), 1);
     }
 
     #[test]
-    fn a_new_version_of_the_same_content_changed_nothing() {
-        let mut story = Story::with_copy();
-        story.patch_copy(|copy| copy["data"]["a"] = "2".into());
-        assert_eq!(story.violations(violations).len(), 0);
-        story.patch_copy_to_the_same();
-        assert_eq!(story.violations(violations).len(), 1);
+    fn a_new_version_with_equal_content_is_a_violation() {
+        let mut sample = SampleHistory::with_copy();
+        sample.patch_copy(|copy| copy["data"]["a"] = "2".into());
+        assert_eq!(sample.violations(violations).len(), 0);
+        sample.patch_copy_to_equal_content();
+        assert_eq!(sample.violations(violations).len(), 1);
     }
 
     #[test]
-    fn a_write_breaks_the_quiet_also_if_it_is_refused() {
-        let mut story = Story::with_copy();
-        story.forget_events();
-        assert!(ensure_quiet(&story.events).is_ok());
-        story.refused_patch();
-        assert!(ensure_quiet(&story.events).is_err());
+    fn refused_writes_are_not_quiet() {
+        let mut sample = SampleHistory::with_copy();
+        sample.clear_events();
+        assert!(ensure_quiet(&sample.events).is_ok());
+        sample.refused_patch();
+        assert!(ensure_quiet(&sample.events).is_err());
     }
 }
