@@ -1,35 +1,34 @@
-//! A proxy before the API server that fails on demand, for one replica of the operator.
+//! A proxy between one replica of the operator and the API server, which injects faults.
 //!
-//! The replica reaches it by its URL and trusts it, since the authority of the run signed its
-//! certificate; its token passes through, so that to the API server it is who it is. Without
-//! rules nothing differs from the API server but a millisecond.
+//! The replica connects to the proxy's URL and trusts its certificate, which the run's certificate
+//! authority signed. The proxy forwards the replica's token, so that the API server authenticates the
+//! replica as usual. Without rules the proxy adds about a millisecond of latency and nothing else.
 //!
 //! ```text
-//! replica --wire, TLS--> listener -> exchange (rules) -> upstream --TLS--> API server
-//!                                       '-- watches: stream (lag, cut)
+//! replica --network, TLS--> listener -> exchange (rules) -> upstream --TLS--> API server
+//!                                         '-- watch_stream (lag, cut)
 //! ```
 //!
-//! # How to use it
-//! * Start: [`FaultProxy::start`], then [`FaultProxy::replica`], or a replica of your own with
+//! # Usage
+//! * Start: [`FaultProxy::start`], then [`FaultProxy::replica`], or start a replica with
 //!   `Options { server: Some(proxy.url()), .. }`.
-//! * Single requests: [`FaultProxy::add`] a [`Rule`], which says which requests, which of them
-//!   (the n-th), and what [`Fault`] befalls them. The first rule that applies decides.
-//! * Crash points: [`Fault::HoldBefore`] and [`Fault::HoldAfter`] with a [`Hold`]: wait until it
-//!   is reached, kill the replica, and [`Hold::cut`].
-//! * The network: [`FaultProxy::block`] lets nothing through in one direction or both, without
-//!   closing anything, and [`FaultProxy::unblock`] lets all of it arrive, whoever is still there
-//!   to hear of it; [`FaultProxy::break_connections`] closes them.
-//! * Watches: [`FaultProxy::lag`] holds back the newest events of a resource,
-//!   [`FaultProxy::cut_watches`] ends the connections.
-//! * What was asked and what was seen: [`FaultProxy::requests`], [`FaultProxy::events`].
+//! * Single requests: [`FaultProxy::add`] a [`Rule`], which selects requests and assigns a [`Fault`].
+//!   The first matching rule applies.
+//! * Crash points: [`Fault::HoldBefore`] and [`Fault::HoldAfter`] with a [`Hold`]: wait until a request
+//!   is held, kill the replica, and [`Hold::cut`].
+//! * Network: [`FaultProxy::block`] stops all bytes in one direction or both, without closing
+//!   connections; [`FaultProxy::unblock`] delivers them, even if the replica has ended;
+//!   [`FaultProxy::break_connections`] closes all connections.
+//! * Watches: [`FaultProxy::lag`] delays the newest events of a resource,
+//!   [`FaultProxy::cut_watches`] closes the connections of its watches.
+//! * Records: [`FaultProxy::requests`], [`FaultProxy::events`].
 //!
-//! It has a thread of its own: a test that blocks does not make the operator lose its Lease.
+//! The proxy runs in its own thread: a test that blocks does not make the operator lose its Lease.
 
 mod exchange;
 mod fault_rule;
 mod hold;
 mod listener;
-mod lock;
 mod network;
 mod observed_request;
 mod proxy_state;
@@ -61,39 +60,39 @@ use testbed::control_plane::ControlPlane;
 use tokio::sync::oneshot;
 
 use crate::fault_proxy::listener::Listener;
-use crate::fault_proxy::lock::lock;
-use crate::fault_proxy::proxy_state::Shared;
+use crate::fault_proxy::proxy_state::ProxyState;
 use crate::fault_proxy::upstream::Upstream;
 use crate::replica::Options;
 use crate::replica::Replica;
 
-/// A running proxy. Dropped, it is gone, and with it every connection through it.
+/// A running proxy. When it is dropped, it stops, and all its connections are closed.
 pub struct FaultProxy {
-    shared: Arc<Shared>,
+    state: Arc<ProxyState>,
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl FaultProxy {
-    /// Starts one before the API server of `control_plane`.
+    /// Starts a proxy for the API server of `control_plane`.
     pub fn start(control_plane: &ControlPlane) -> Result<Self> {
         Self::start_for(&control_plane.server(), control_plane.authority())
     }
 
-    /// Starts one before the API server at a URL, which `authority` vouches for.
+    /// Starts a proxy for the API server with the URL `server`, whose certificate `authority` signed.
     pub fn start_for(server: &str, authority: &Authority) -> Result<Self> {
-        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("a port for the proxy")?;
+        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .context("binding a port for the fault proxy")?;
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
         let name = format!("fault-proxy-{}", address.port());
         let names = [address.ip().to_string(), "localhost".to_owned()];
         let listener = Listener::new(socket, &authority.issue_server(&name, &names)?)?;
         let upstream = Upstream::new(server, authority.certificate())?;
-        let shared = Arc::<Shared>::default();
+        let state = Arc::<ProxyState>::default();
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let serving = listener.serve(upstream, Arc::clone(&shared));
+        let serving = listener.serve(upstream, Arc::clone(&state));
         let thread = thread::Builder::new().name(name).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
@@ -102,10 +101,10 @@ impl FaultProxy {
                 }
             });
         })?;
-        Ok(Self { shared, address, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { state, address, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Starts the one replica of a cluster, behind this proxy, and waits until it is ready.
+    /// Starts the replica of a cluster with one, behind this proxy, and waits until it is ready.
     pub async fn replica(&self, control_plane: &ControlPlane) -> Result<Replica> {
         let options = Options { server: Some(self.url()), ..Options::default() };
         let replica = Replica::start(control_plane, OPERATOR, &options).await?;
@@ -113,23 +112,23 @@ impl FaultProxy {
         Ok(replica)
     }
 
-    /// The URL that the replica should reach the API server by.
+    /// The proxy's URL, for the replica.
     #[must_use]
     pub fn url(&self) -> String {
         format!("https://{}", self.address)
     }
 
-    /// Adds a rule. Rules are asked in the order in which they were added.
+    /// Adds a rule. The first matching rule applies, in the order of their addition.
     pub fn add(&self, rule: Rule) {
-        lock(&self.shared.rules).push(rule);
+        self.state.rules.lock().push(rule);
     }
 
-    /// Forgets all rules; what a rule has begun goes on, such as a delay.
+    /// Removes all rules. Faults that are in progress, such as a delay, continue.
     pub fn clear(&self) {
-        lock(&self.shared.rules).clear();
+        self.state.rules.lock().clear();
     }
 
-    /// Every request so far, in the order of arrival.
+    /// All requests so far, in the order of arrival.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
         self.requests_since(0)
@@ -138,49 +137,49 @@ impl FaultProxy {
     /// As [`FaultProxy::requests`], without the first `count`.
     #[must_use]
     pub fn requests_since(&self, count: usize) -> Vec<Request> {
-        lock(&self.shared.requests).get(count..).unwrap_or_default().to_vec()
+        self.state.requests.lock().get(count..).unwrap_or_default().to_vec()
     }
 
-    /// How many requests there were so far.
+    /// The number of requests so far.
     #[must_use]
     pub fn count(&self) -> usize {
-        lock(&self.shared.requests).len()
+        self.state.requests.lock().len()
     }
 
-    /// Every event that the API server sent on a watch so far, held back or not.
+    /// All watch events that the API server has sent so far, including those that are held back.
     #[must_use]
     pub fn events(&self) -> Vec<WatchEvent> {
-        self.shared.watches.events()
+        self.state.watches.events()
     }
 
-    /// From now on nothing gets through in these directions, on no connection, and none is closed:
-    /// whoever waits, waits. A connection that is begun is begun, and then nothing is heard on it.
+    /// Stops all bytes in these directions, on all connections, without closing them: both sides wait.
+    /// New connections are accepted, and blocked alike.
     pub fn block(&self, directions: &[Direction]) {
-        self.shared.wires.block(directions);
+        self.state.network.block(directions);
     }
 
-    /// Lets everything through again, what was sent meanwhile first: also the requests of a
-    /// replica that has ended, as a network does that has kept them.
+    /// Delivers the blocked bytes, in order, and then all others: including requests of a replica that has
+    /// ended since, as a network delivers packets late.
     pub fn unblock(&self) {
-        self.shared.wires.unblock();
+        self.state.network.unblock();
     }
 
-    /// Closes every connection of the replica that there is.
+    /// Closes all existing connections of the replica.
     pub fn break_connections(&self) {
-        self.shared.wires.break_all();
+        self.state.network.break_all();
     }
 
-    /// From now on holds back the newest `count` events of every watch of `resource` (a plural,
-    /// such as `configmaps`): an event passes as soon as there are `count` newer ones. With 0,
-    /// all pass again, and what was held back passes at once, in order.
+    /// Holds back the newest `count` events of each watch of `resource` (a plural name, such as
+    /// `configmaps`): an event is forwarded after `count` newer ones have arrived. With 0, all held-back
+    /// events are forwarded at once, in order.
     pub fn lag(&self, resource: &str, count: usize) {
-        self.shared.watches.lag(resource, count);
+        self.state.watches.lag(resource, count);
     }
 
-    /// Cuts the connections of all watches of `resource` that there are. What was held back on
-    /// them is lost, as it would be, and comes again when the replica watches again.
+    /// Closes the connections of all existing watches of `resource`. Held-back events are dropped; the
+    /// API server sends them again when the replica watches again.
     pub fn cut_watches(&self, resource: &str) {
-        self.shared.watches.cut(resource);
+        self.state.watches.cut(resource);
     }
 }
 

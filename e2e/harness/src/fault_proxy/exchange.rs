@@ -1,4 +1,4 @@
-//! One request and its answer, and what befalls them on the way.
+//! Forwards one request and its response, and applies the fault of the matching rule.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,48 +19,49 @@ use crate::fault_proxy::fault_rule::CannedResponse;
 use crate::fault_proxy::fault_rule::Fault;
 use crate::fault_proxy::hold::Hold;
 use crate::fault_proxy::observed_request::Request;
-use crate::fault_proxy::proxy_state::Shared;
+use crate::fault_proxy::proxy_state::ProxyState;
 use crate::fault_proxy::response_body::Body;
-use crate::fault_proxy::response_body::whole;
+use crate::fault_proxy::response_body::complete;
 use crate::fault_proxy::upstream::Connection;
 use crate::fault_proxy::upstream::Upstream;
 use crate::fault_proxy::watch_stream;
 
-/// The requests of one connection of the replica, which follow each other.
+/// The sequential requests of one connection of the replica.
 ///
-/// An error closes the connection without an answer.
+/// An error closes the connection without a response.
 pub(super) struct Exchange {
     upstream: Arc<Upstream>,
-    shared: Arc<Shared>,
+    state: Arc<ProxyState>,
     connection: Mutex<Option<Connection>>,
 }
 
 impl Exchange {
-    pub fn new(upstream: Arc<Upstream>, shared: Arc<Shared>) -> Self {
-        Self { upstream, shared, connection: Mutex::default() }
+    pub fn new(upstream: Arc<Upstream>, state: Arc<ProxyState>) -> Self {
+        Self { upstream, state, connection: Mutex::default() }
     }
 
+    /// Records the request, applies its fault, and returns the response for the replica.
     pub async fn run(&self, request: http::Request<Incoming>) -> Result<Response<Body>> {
         let (parts, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
-        let request = self.shared.arrived(describe(&parts, &body));
-        let fault = self.shared.fault(&request);
+        let request = self.state.add_request(describe(&parts, &body));
+        let fault = self.state.fault(&request);
         match &fault {
-            Some(Fault::Cut) => bail!("cut before it was sent"),
-            Some(Fault::Respond(answer)) => return instead(answer),
+            Some(Fault::Cut) => bail!("the rule cuts the connection before the request is sent"),
+            Some(Fault::Respond(response)) => return canned(response),
             Some(Fault::Delay(delay)) => tokio::time::sleep(*delay).await,
-            Some(Fault::HoldBefore(hold)) => pass(hold, &request).await?,
+            Some(Fault::HoldBefore(hold)) => wait_at(hold, &request).await?,
             _ => {}
         }
-        let answer = self.ask(parts, body).await?;
-        self.shared.answered(request.number, answer.status().as_u16());
-        if request.is_watch() && answer.status().is_success() {
-            return self.watch(&request, answer, fault.as_ref()).await;
+        let response = self.forward(parts, body).await?;
+        self.state.set_status(request.number, response.status().as_u16());
+        if request.is_watch() && response.status().is_success() {
+            return self.watch(&request, response, fault.as_ref()).await;
         }
-        self.finish(request, answer, fault).await
+        self.finish(request, response, fault).await
     }
 
-    async fn ask(&self, parts: Parts, body: Bytes) -> Result<Response<Incoming>> {
+    async fn forward(&self, parts: Parts, body: Bytes) -> Result<Response<Incoming>> {
         let mut connection = self.connection.lock().await;
         let mut used = connection.take();
         if let Some(sender) = &mut used
@@ -73,46 +74,46 @@ impl Exchange {
             None => self.upstream.connect().await.context("connecting to the API server")?,
         };
         let request = http::Request::from_parts(parts, Full::new(body));
-        let answer = sender.send_request(request).await?;
+        let response = sender.send_request(request).await?;
         *connection = Some(sender);
-        Ok(answer)
+        Ok(response)
     }
 
     async fn finish(
         &self,
         mut request: Request,
-        answer: Response<Incoming>,
+        response: Response<Incoming>,
         fault: Option<Fault>,
     ) -> Result<Response<Body>> {
-        let (mut head, body) = answer.into_parts();
+        let (mut head, body) = response.into_parts();
         let mut body = body.collect().await?.to_bytes();
         request.status = Some(head.status.as_u16());
         match fault {
-            Some(Fault::LoseResponse) => bail!("the answer was lost"),
-            Some(Fault::HoldAfter(hold)) => pass(&hold, &request).await?,
+            Some(Fault::LoseResponse) => bail!("the rule drops the response"),
+            Some(Fault::HoldAfter(hold)) => wait_at(&hold, &request).await?,
             Some(Fault::TruncateResponse) => body.truncate(body.len() / 2),
             _ => {}
         }
-        // The length is that of what is sent now, and sent at once.
+        // The body is sent at once, with its own length.
         head.headers.remove(header::TRANSFER_ENCODING);
         head.headers.insert(header::CONTENT_LENGTH, body.len().into());
-        Ok(Response::from_parts(head, whole(body)))
+        Ok(Response::from_parts(head, complete(body)))
     }
 
     async fn watch(
         &self,
         request: &Request,
-        answer: Response<Incoming>,
+        response: Response<Incoming>,
         fault: Option<&Fault>,
     ) -> Result<Response<Body>> {
         match fault {
-            Some(Fault::LoseResponse | Fault::TruncateResponse) => bail!("the watch was cut"),
-            Some(Fault::HoldAfter(hold)) => pass(hold, request).await?,
+            Some(Fault::LoseResponse | Fault::TruncateResponse) => bail!("the rule cuts the watch"),
+            Some(Fault::HoldAfter(hold)) => wait_at(hold, request).await?,
             _ => {}
         }
-        let (head, body) = answer.into_parts();
+        let (head, body) = response.into_parts();
         let lines =
-            watch_stream::lines(Arc::clone(&self.shared), request.resource().to_owned(), body);
+            watch_stream::lines(Arc::clone(&self.state), request.resource().to_owned(), body);
         Ok(Response::from_parts(head, lines))
     }
 }
@@ -130,20 +131,20 @@ fn describe(parts: &Parts, body: &Bytes) -> Request {
     }
 }
 
-async fn pass(hold: &Hold, request: &Request) -> Result<()> {
+async fn wait_at(hold: &Hold, request: &Request) -> Result<()> {
     if !hold.passes(request).await {
-        bail!("cut at a hold");
+        bail!("the test cuts the connection of the held request");
     }
     Ok(())
 }
 
-fn instead(answer: &CannedResponse) -> Result<Response<Body>> {
+fn canned(canned: &CannedResponse) -> Result<Response<Body>> {
     let mut response = Response::builder()
-        .status(answer.status)
+        .status(canned.status)
         .header(header::CONTENT_TYPE, "application/json")
-        .header(header::CONTENT_LENGTH, answer.body.len());
-    if let Some(seconds) = answer.retry_after {
+        .header(header::CONTENT_LENGTH, canned.body.len());
+    if let Some(seconds) = canned.retry_after {
         response = response.header(header::RETRY_AFTER, seconds);
     }
-    Ok(response.body(whole(Bytes::from(answer.body.clone())))?)
+    Ok(response.body(complete(Bytes::from(canned.body.clone())))?)
 }

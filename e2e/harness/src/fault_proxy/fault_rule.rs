@@ -1,4 +1,4 @@
-//! Which requests fail, and how.
+//! Rules: which requests get which fault.
 
 use std::time::Duration;
 
@@ -9,37 +9,37 @@ use serde_json::json;
 use crate::fault_proxy::hold::Hold;
 use crate::fault_proxy::observed_request::Request;
 
-/// What befalls a request.
+/// A fault of a request.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// The connection is closed, and the API server never sees the request.
+    /// The connection is closed before the request is sent to the API server.
     Cut,
-    /// The API server answers; then the connection is closed, and the answer is lost.
+    /// The API server handles the request; then the connection is closed without its response.
     LoseResponse,
-    /// The API server answers, and half of what it sent arrives, as if that were all.
+    /// Half of the response body is sent to the replica, as if it were complete.
     TruncateResponse,
-    /// It reaches the API server later.
+    /// The request is sent to the API server after this delay.
     Delay(Duration),
-    /// This is answered, and the API server never sees the request.
+    /// The proxy responds itself; the request is not sent to the API server.
     Respond(CannedResponse),
-    /// It waits before the API server has seen it.
+    /// The request waits before it is sent to the API server.
     HoldBefore(Hold),
-    /// It waits after the API server has answered.
+    /// The response waits before it is sent to the replica.
     HoldAfter(Hold),
 }
 
-/// An answer that does not come from the API server.
+/// A response of the proxy itself.
 #[derive(Clone, Debug)]
 pub struct CannedResponse {
     /// The HTTP status.
     pub status: u16,
     /// The header `Retry-After`, in seconds.
     pub retry_after: Option<u32>,
-    /// What is sent.
+    /// The body.
     pub body: String,
 }
 
-/// One rule: which requests, which of those, and what befalls them.
+/// A rule: the requests that it matches, how many of those it skips and applies to, and the fault.
 pub struct Rule {
     fault: Fault,
     conditions: Vec<Condition>,
@@ -50,23 +50,23 @@ pub struct Rule {
 type Condition = Box<dyn Fn(&Request) -> bool + Send + Sync>;
 
 impl Fault {
-    /// A few words for a person.
+    /// A short description.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Cut => "cut before it was sent",
-            Self::LoseResponse => "answer lost",
-            Self::TruncateResponse => "answer truncated",
+            Self::Cut => "cut before sending",
+            Self::LoseResponse => "response lost",
+            Self::TruncateResponse => "response truncated",
             Self::Delay(_) => "delayed",
-            Self::Respond(_) => "answered by the proxy",
-            Self::HoldBefore(_) => "held before it was sent",
-            Self::HoldAfter(_) => "held after it was answered",
+            Self::Respond(_) => "response of the proxy",
+            Self::HoldBefore(_) => "request held",
+            Self::HoldAfter(_) => "response held",
         }
     }
 }
 
 impl CannedResponse {
-    /// A failure as the API server words it: 409 `Conflict`, 429 `TooManyRequests`, 500, 503, 504.
+    /// A `Status` with this code and its usual reason, as the API server sends it.
     #[must_use]
     pub fn failure(status: u16) -> Self {
         let reason = match status {
@@ -85,22 +85,21 @@ impl CannedResponse {
             "apiVersion": "v1",
             "metadata": {},
             "status": "Failure",
-            "message": format!("the fault proxy answers {status}"),
+            "message": format!("the fault proxy responds with {status}"),
             "reason": reason,
             "code": status,
         });
         Self { status, retry_after: None, body: body.to_string() }
     }
 
-    /// 429 and `Retry-After`, as priority and fairness answers: in a header, beside plain text.
+    /// 429 with the header `Retry-After` and a plain text body, as API priority and fairness sends it.
     #[must_use]
     pub fn too_many_requests(seconds: u32) -> Self {
         let body = "Too many requests, please try again later.\n".to_owned();
         Self { status: 429, retry_after: Some(seconds), body }
     }
 
-    /// The same failure with `Retry-After`, as the rest of the API server says it: in a header
-    /// and in the answer.
+    /// Adds `Retry-After` in the header and in the `Status`, as the rest of the API server sends it.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
@@ -113,13 +112,13 @@ impl CannedResponse {
 }
 
 impl Rule {
-    /// The next request, whatever it is.
+    /// Applies to the next request. The other methods restrict and extend that.
     #[must_use]
     pub const fn new(fault: Fault) -> Self {
         Self { fault, conditions: Vec::new(), skip: 0, times: 1 }
     }
 
-    /// Only requests of which this is true, too.
+    /// Only requests for which `condition` is true; several conditions must all be.
     #[must_use]
     pub fn when(mut self, condition: impl Fn(&Request) -> bool + Send + Sync + 'static) -> Self {
         self.conditions.push(Box::new(condition));
@@ -132,41 +131,41 @@ impl Rule {
         self.when(move |request| request.method == method)
     }
 
-    /// Only requests about this resource (a plural, such as `configmaps`).
+    /// Only requests for this resource (a plural name, such as `configmaps`).
     #[must_use]
     pub fn resource(self, resource: &str) -> Self {
         let resource = resource.to_owned();
         self.when(move |request| request.resource() == resource)
     }
 
-    /// Only requests whose path contains this.
+    /// Only requests whose path contains `text`.
     #[must_use]
     pub fn path_contains(self, text: &str) -> Self {
         let text = text.to_owned();
         self.when(move |request| request.path.contains(&text))
     }
 
-    /// Not the first of them but the n-th, counted from 0.
+    /// Skips the first `n` matching requests.
     #[must_use]
     pub const fn nth(mut self, n: usize) -> Self {
         self.skip = n;
         self
     }
 
-    /// So many of them, one after the other, instead of one.
+    /// Applies to this many matching requests instead of one.
     #[must_use]
     pub const fn times(mut self, times: usize) -> Self {
         self.times = times;
         self
     }
 
-    /// All of them, from the first or the n-th on.
+    /// Applies to all matching requests that are not skipped.
     #[must_use]
     pub const fn always(self) -> Self {
         self.times(usize::MAX)
     }
 
-    /// What it says about a request, having counted it.
+    /// Counts a request, and returns the fault if the rule applies to it.
     pub(super) fn apply(&mut self, request: &Request) -> Option<Fault> {
         if !self.conditions.iter().all(|condition| condition(request)) {
             return None;
@@ -195,17 +194,17 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_applies_to_the_nth_request_that_fits_and_to_no_other() {
+    fn a_rule_applies_to_the_nth_matching_request_only() {
         let mut rule = Rule::new(Fault::Cut).method(Method::POST).resource("configmaps").nth(1);
         let other = request(Method::GET, "/api/v1/namespaces/a/configmaps/b");
-        let fits = request(Method::POST, "/api/v1/namespaces/a/configmaps");
-        let asked = [&other, &fits, &other, &fits, &fits];
-        let applied: Vec<_> = asked.iter().map(|it| rule.apply(it).is_some()).collect();
+        let matching = request(Method::POST, "/api/v1/namespaces/a/configmaps");
+        let requests = [&other, &matching, &other, &matching, &matching];
+        let applied: Vec<_> = requests.iter().map(|it| rule.apply(it).is_some()).collect();
         assert_eq!(applied, [false, false, false, true, false]);
     }
 
     #[test]
-    fn a_rule_may_apply_for_ever() {
+    fn a_rule_can_apply_always() {
         let mut rule = Rule::new(Fault::Cut).nth(1).always();
         let any = request(Method::GET, "/version");
         let applied: Vec<_> = (0..4).map(|_| rule.apply(&any).is_some()).collect();

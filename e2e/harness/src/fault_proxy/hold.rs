@@ -1,4 +1,4 @@
-//! A point where a request waits until the test has decided.
+//! A crash point: a request waits until the test decides about it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,24 +10,24 @@ use tokio::time::timeout;
 
 use crate::fault_proxy::observed_request::Request;
 
-/// What the test has decided.
+/// The decision of the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Decision {
     Undecided,
     Release,
     Cut,
 }
 
-/// A crash point: shared by the test and the request that waits at it.
+/// A crash point, shared by the test and the request that waits at it.
 ///
-/// A request waits for as long as nothing is decided, also if its replica has ended.
+/// The request waits until [`Hold::release`] or [`Hold::cut`], even if its replica has ended.
 #[derive(Clone, Debug)]
 pub struct Hold(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     reached: watch::Sender<Option<Request>>,
-    verdict: watch::Sender<Verdict>,
+    decision: watch::Sender<Decision>,
 }
 
 impl Default for Hold {
@@ -37,45 +37,47 @@ impl Default for Hold {
 }
 
 impl Hold {
-    /// One that nobody has reached, and nothing is decided about.
+    /// A hold that no request has reached, and without a decision.
     #[must_use]
     pub fn new() -> Self {
         let inner = Inner {
             reached: watch::Sender::new(None),
-            verdict: watch::Sender::new(Verdict::Undecided),
+            decision: watch::Sender::new(Decision::Undecided),
         };
         Self(Arc::new(inner))
     }
 
-    /// Waits until a request has reached it, and tells which.
+    /// Waits until a request has reached it, and returns the request.
     pub async fn reached(&self, deadline: Duration) -> Result<Request> {
         let mut reached = self.0.reached.subscribe();
         let request = timeout(deadline, reached.wait_for(Option::is_some)).await;
-        let request = request.with_context(|| format!("no request was held in {deadline:?}"))??;
-        request.clone().context("a request was held, and is not there")
+        let request = request.with_context(|| {
+            format!("timed out after {deadline:?} waiting until a request is held")
+        })??;
+        request.clone().context("the held request is missing")
     }
 
-    /// The request that has reached it, if one has.
+    /// The request that has reached it, if any.
     #[must_use]
     pub fn request(&self) -> Option<Request> {
         self.0.reached.borrow().clone()
     }
 
-    /// Lets the request go on.
+    /// Forwards the held request or response.
     pub fn release(&self) {
-        self.0.verdict.send_replace(Verdict::Release);
+        self.0.decision.send_replace(Decision::Release);
     }
 
     /// Closes the connection of the request.
     pub fn cut(&self) {
-        self.0.verdict.send_replace(Verdict::Cut);
+        self.0.decision.send_replace(Decision::Cut);
     }
 
-    /// Whether the request may go on.
+    /// Waits for the decision. Returns whether the request is released.
     pub(super) async fn passes(&self, request: &Request) -> bool {
-        let mut verdict = self.0.verdict.subscribe();
+        let mut decision = self.0.decision.subscribe();
         self.0.reached.send_replace(Some(request.clone()));
-        let decided = verdict.wait_for(|verdict| *verdict != Verdict::Undecided).await;
-        decided.is_ok_and(|verdict| *verdict == Verdict::Release)
+        let result = decision.wait_for(|decision| *decision != Decision::Undecided).await;
+        result.is_ok_and(|decision| *decision == Decision::Release)
     }
 }

@@ -1,7 +1,6 @@
-//! The side of the proxy that the replica sees: TCP, TLS, and HTTP/1.1.
+//! The proxy's server side, for the replica: TCP, TLS, and HTTP/1.1.
 //!
-//! Each layer takes any stream from the one below: the wire, with the faults of the network, lies
-//! between accepting and TLS.
+//! Each layer takes any stream from the one below: the network faults apply between TCP and TLS.
 
 use std::net::TcpListener as Socket;
 use std::sync::Arc;
@@ -24,11 +23,11 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
 use crate::fault_proxy::exchange::Exchange;
-use crate::fault_proxy::network::Wire;
-use crate::fault_proxy::proxy_state::Shared;
+use crate::fault_proxy::network::Connection;
+use crate::fault_proxy::proxy_state::ProxyState;
 use crate::fault_proxy::upstream::Upstream;
 
-/// A socket, and what to prove by who we are.
+/// A socket, and the proxy's certificate.
 pub(super) struct Listener {
     socket: Socket,
     tls: TlsAcceptor,
@@ -47,8 +46,8 @@ impl Listener {
         Ok(Self { socket, tls: TlsAcceptor::from(Arc::new(config)) })
     }
 
-    /// Serves until it is dropped, and all connections with it.
-    pub async fn serve(self, upstream: Upstream, shared: Arc<Shared>) {
+    /// Serves until the future is dropped, which closes all connections.
+    pub async fn serve(self, upstream: Upstream, state: Arc<ProxyState>) {
         let Ok(socket) = TcpListener::from_std(self.socket) else { return };
         let upstream = Arc::new(upstream);
         let mut connections = JoinSet::new();
@@ -57,10 +56,10 @@ impl Listener {
                 accepted = socket.accept() => {
                     let Ok((stream, _)) = accepted else { continue };
                     let _ = stream.set_nodelay(true);
-                    let exchange = Exchange::new(Arc::clone(&upstream), Arc::clone(&shared));
-                    let broken = shared.wires.broken();
-                    let wire = Wire::new(stream, Arc::clone(&shared.wires));
-                    let serving = secure(self.tls.clone(), wire, exchange);
+                    let exchange = Exchange::new(Arc::clone(&upstream), Arc::clone(&state));
+                    let broken = state.network.broken();
+                    let stream = Connection::new(stream, Arc::clone(&state.network));
+                    let serving = serve_connection(self.tls.clone(), stream, exchange);
                     connections.spawn(async {
                         tokio::select! {
                             () = serving => {}
@@ -74,15 +73,15 @@ impl Listener {
     }
 }
 
-/// A client that hangs up, or that we hang up on, is what this is for: no error is news.
-async fn secure<Stream>(tls: TlsAcceptor, stream: Stream, exchange: Exchange)
+/// Errors are ignored: closed connections are part of the faults.
+async fn serve_connection<Stream>(tls: TlsAcceptor, stream: Stream, exchange: Exchange)
 where
     Stream: AsyncRead + AsyncWrite + Unpin,
 {
     let Ok(stream) = tls.accept(stream).await else { return };
     let serve = service_fn(|request| exchange.run(request));
-    // A request that has arrived is served, also if whoever sent it has ended meanwhile: to the API
-    // server a late write is a write.
+    // A request that has arrived is forwarded even if the replica has ended since: the API server may
+    // receive a late write.
     let mut builder = http1::Builder::new();
     let _ = builder.half_close(true).serve_connection(TokioIo::new(stream), serve).await;
 }

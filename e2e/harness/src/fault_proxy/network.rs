@@ -1,33 +1,31 @@
-//! The wire between a replica and the proxy, on which bytes stop, and which breaks.
+//! The network between a replica and the proxy: it can block bytes, and break connections.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::task::Context;
 use std::task::Poll;
 use std::task::Waker;
 
+use parking_lot::Mutex;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
 use tokio::sync::watch;
 
-use crate::fault_proxy::lock::lock;
-
-/// Where bytes go.
+/// A direction of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
-    /// What the replica sends.
+    /// From the replica to the API server.
     ToServer,
-    /// What the replica is sent.
+    /// From the API server to the replica.
     ToReplica,
 }
 
-/// What befalls all connections of a replica, those to come included.
+/// The state of the network: applies to all connections of a replica, existing and new.
 #[derive(Default)]
-pub(super) struct Wires {
+pub(super) struct Network {
     blocked: Mutex<Blocked>,
     breaks: watch::Sender<usize>,
 }
@@ -38,42 +36,42 @@ struct Blocked {
     waiting: Vec<Waker>,
 }
 
-/// One connection.
-pub(super) struct Wire<Stream> {
+/// One connection of the replica, subject to the network's faults.
+pub(super) struct Connection<Stream> {
     stream: Stream,
-    wires: Arc<Wires>,
+    network: Arc<Network>,
 }
 
 // === impl Direction ===
 
 impl Direction {
-    /// Both of them.
+    /// Both directions.
     pub const BOTH: [Self; 2] = [Self::ToServer, Self::ToReplica];
 }
 
-// === impl Wires ===
+// === impl Network ===
 
-impl Wires {
+impl Network {
     pub fn block(&self, directions: &[Direction]) {
-        lock(&self.blocked).directions.extend(directions);
+        self.blocked.lock().directions.extend(directions);
     }
 
-    /// What was held up arrives now, in order.
+    /// Delivers the blocked bytes, in order.
     pub fn unblock(&self) {
         let waiting = {
-            let mut blocked = lock(&self.blocked);
+            let mut blocked = self.blocked.lock();
             blocked.directions.clear();
             std::mem::take(&mut blocked.waiting)
         };
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// Breaks every connection that there is.
+    /// Breaks all existing connections.
     pub fn break_all(&self) {
         self.breaks.send_modify(|breaks| *breaks += 1);
     }
 
-    /// Waits until connections that there are now are broken.
+    /// Waits until the connections that exist at this call are broken.
     pub fn broken(&self) -> impl Future<Output = ()> + use<> {
         let mut breaks = self.breaks.subscribe();
         async move {
@@ -83,9 +81,9 @@ impl Wires {
         }
     }
 
-    /// Whether bytes may go this way; if not, the task is woken when they may.
-    fn pass(&self, direction: Direction, context: &Context<'_>) -> Poll<()> {
-        let mut blocked = lock(&self.blocked);
+    /// Ready if `direction` is not blocked; otherwise the task is woken when it is unblocked.
+    fn poll_unblocked(&self, direction: Direction, context: &Context<'_>) -> Poll<()> {
+        let mut blocked = self.blocked.lock();
         if !blocked.directions.contains(&direction) {
             return Poll::Ready(());
         }
@@ -96,32 +94,32 @@ impl Wires {
     }
 }
 
-// === impl Wire ===
+// === impl Connection ===
 
-impl<Stream> Wire<Stream> {
-    pub const fn new(stream: Stream, wires: Arc<Wires>) -> Self {
-        Self { stream, wires }
+impl<Stream> Connection<Stream> {
+    pub const fn new(stream: Stream, network: Arc<Network>) -> Self {
+        Self { stream, network }
     }
 }
 
-impl<Stream: AsyncRead + Unpin> AsyncRead for Wire<Stream> {
+impl<Stream: AsyncRead + Unpin> AsyncRead for Connection<Stream> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        std::task::ready!(self.wires.pass(Direction::ToServer, context));
+        std::task::ready!(self.network.poll_unblocked(Direction::ToServer, context));
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
-impl<Stream: AsyncWrite + Unpin> AsyncWrite for Wire<Stream> {
+impl<Stream: AsyncWrite + Unpin> AsyncWrite for Connection<Stream> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        std::task::ready!(self.wires.pass(Direction::ToReplica, context));
+        std::task::ready!(self.network.poll_unblocked(Direction::ToReplica, context));
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -129,9 +127,9 @@ impl<Stream: AsyncWrite + Unpin> AsyncWrite for Wire<Stream> {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
-    /// That a connection ends is not heard either.
+    /// The end of a connection is blocked, too.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        std::task::ready!(self.wires.pass(Direction::ToReplica, context));
+        std::task::ready!(self.network.poll_unblocked(Direction::ToReplica, context));
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
@@ -149,39 +147,39 @@ mod tests {
 
     const MOMENT: Duration = Duration::from_millis(50);
 
-    fn wire() -> (Arc<Wires>, Wire<DuplexStream>, DuplexStream) {
-        let wires = Arc::<Wires>::default();
+    fn connection() -> (Arc<Network>, Connection<DuplexStream>, DuplexStream) {
+        let network = Arc::<Network>::default();
         let (near, far) = tokio::io::duplex(64);
-        (Arc::clone(&wires), Wire::new(near, wires), far)
+        (Arc::clone(&network), Connection::new(near, network), far)
     }
 
     #[tokio::test]
-    async fn what_is_blocked_arrives_when_it_is_no_longer() {
-        let (wires, mut near, mut far) = wire();
-        wires.block(&[Direction::ToServer]);
-        far.write_all(b"asked").await.unwrap();
+    async fn blocked_bytes_arrive_after_unblocking() {
+        let (network, mut near, mut far) = connection();
+        network.block(&[Direction::ToServer]);
+        far.write_all(b"bytes").await.unwrap();
         let mut bytes = [0; 5];
         assert!(timeout(MOMENT, near.read_exact(&mut bytes)).await.is_err());
-        let (read, ()) = tokio::join!(near.read_exact(&mut bytes), async { wires.unblock() });
-        assert_eq!((read.unwrap(), &bytes), (5, b"asked"));
+        let (read, ()) = tokio::join!(near.read_exact(&mut bytes), async { network.unblock() });
+        assert_eq!((read.unwrap(), &bytes), (5, b"bytes"));
     }
 
     #[tokio::test]
-    async fn one_direction_may_be_blocked_alone() {
-        let (wires, mut near, mut far) = wire();
-        wires.block(&[Direction::ToReplica]);
+    async fn one_direction_can_be_blocked_alone() {
+        let (network, mut near, mut far) = connection();
+        network.block(&[Direction::ToReplica]);
         assert!(timeout(MOMENT, near.write_all(b"answer")).await.is_err());
-        far.write_all(b"asked").await.unwrap();
+        far.write_all(b"bytes").await.unwrap();
         let mut bytes = [0; 5];
         assert_eq!(timeout(MOMENT, near.read_exact(&mut bytes)).await.unwrap().unwrap(), 5);
     }
 
     #[tokio::test]
-    async fn only_connections_that_there_are_break() {
-        let (wires, ..) = wire();
-        let broken = wires.broken();
-        wires.break_all();
+    async fn only_existing_connections_break() {
+        let (network, ..) = connection();
+        let broken = network.broken();
+        network.break_all();
         assert!(timeout(MOMENT, broken).await.is_ok());
-        assert!(timeout(MOMENT, wires.broken()).await.is_err());
+        assert!(timeout(MOMENT, network.broken()).await.is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! What the proxy remembers of a request.
+//! A request that the proxy has recorded.
 
 use std::fmt;
 use std::time::Instant;
@@ -6,47 +6,47 @@ use std::time::Instant;
 use http::Method;
 use hyper::body::Bytes;
 
-/// A request, as it arrived, and what came of it.
+/// A request as it arrived, and its outcome.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Which it was, of all that the proxy saw, from 0.
+    /// Its index among all requests through the proxy.
     pub number: usize,
     /// When it arrived.
     pub arrived: Instant,
-    /// GET, POST and so on.
+    /// The HTTP method.
     pub method: Method,
     /// The path, without the query.
     pub path: String,
-    /// The query, empty without one.
+    /// The query; empty if there is none.
     pub query: String,
-    /// What was sent.
+    /// The body.
     pub body: Bytes,
-    /// What the API server answered, if it was asked and has.
+    /// The status of the API server's response; `None` if it has not responded.
     pub status: Option<u16>,
-    /// The fault that befell it.
+    /// The description of its fault, if any.
     pub fault: Option<&'static str>,
 }
 
 impl Request {
-    /// Whether it watches.
+    /// Whether it is a watch.
     #[must_use]
     pub fn is_watch(&self) -> bool {
         self.query.split('&').any(|pair| ["watch=true", "watch=1", "watch"].contains(&pair))
     }
 
-    /// Whether it may change something.
+    /// Whether its method is a write.
     #[must_use]
     pub fn is_mutating(&self) -> bool {
         [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(&self.method)
     }
 
-    /// Whether it is about the Lease.
+    /// Whether it is for Leases.
     #[must_use]
     pub fn is_lease(&self) -> bool {
         self.resource() == "leases"
     }
 
-    /// The namespace, empty for all of them.
+    /// The namespace; empty for all namespaces and for cluster-scoped resources.
     #[must_use]
     pub fn namespace(&self) -> &str {
         match self.parts().as_slice() {
@@ -55,7 +55,7 @@ impl Request {
         }
     }
 
-    /// The plural of the kind that it is about.
+    /// The plural name of the resource.
     #[must_use]
     pub fn resource(&self) -> &str {
         match self.parts().as_slice() {
@@ -64,20 +64,20 @@ impl Request {
         }
     }
 
-    /// The path after group and version.
+    /// The segments of the path after group and version.
     fn parts(&self) -> Vec<&str> {
         let skipped = if self.path.starts_with("/api/") { 2 } else { 3 };
         self.path.trim_matches('/').split('/').skip(skipped).collect()
     }
 }
 
-/// One line for a person: `PATCH /apis/x/v1/namespaces/a/ys/b -> 200 (answer lost)`.
+/// One line: `PATCH /apis/x/v1/namespaces/a/ys/b -> 200 (response lost)`.
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method, self.path)?;
         match self.status {
             Some(status) => write!(f, " -> {status}")?,
-            None => f.write_str(" -> nothing")?,
+            None => f.write_str(" -> no response")?,
         }
         self.fault.map_or(Ok(()), |fault| write!(f, " ({fault})"))
     }
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_tells_what_is_asked_for() {
+    fn the_path_contains_namespace_and_resource() {
         for (path, namespace, resource) in [
             ("/api/v1/configmaps", "", "configmaps"),
             ("/api/v1/namespaces/a/configmaps", "a", "configmaps"),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_says_so_in_its_query() {
+    fn a_watch_is_recognized_by_its_query() {
         assert!(get("/api/v1/configmaps", "a=b&watch=true").is_watch());
         assert!(!get("/api/v1/configmaps", "limit=500&labelSelector=watch").is_watch());
     }

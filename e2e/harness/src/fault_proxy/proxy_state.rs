@@ -1,44 +1,45 @@
-//! What a test and the connections through its proxy share.
+//! The state that a test shares with the connections through its proxy.
 
 use std::sync::Arc;
-use std::sync::Mutex;
+
+use parking_lot::Mutex;
 
 use crate::fault_proxy::fault_rule::Fault;
 use crate::fault_proxy::fault_rule::Rule;
-use crate::fault_proxy::lock::lock;
-use crate::fault_proxy::network::Wires;
+use crate::fault_proxy::network::Network;
 use crate::fault_proxy::observed_request::Request;
-use crate::fault_proxy::watch_control::Watches;
+use crate::fault_proxy::watch_control::WatchControl;
 
-/// What the test and the connections both know.
+/// Recorded requests, rules, watches and the network.
 #[derive(Default)]
-pub(super) struct Shared {
+pub(super) struct ProxyState {
     pub requests: Mutex<Vec<Request>>,
     pub rules: Mutex<Vec<Rule>>,
-    pub watches: Watches,
-    pub wires: Arc<Wires>,
+    pub watches: WatchControl,
+    pub network: Arc<Network>,
 }
 
-impl Shared {
-    /// Notes a request that has arrived, and gives it its number.
-    pub fn arrived(&self, mut request: Request) -> Request {
-        let mut requests = lock(&self.requests);
+impl ProxyState {
+    /// Records a request, and sets its number.
+    pub fn add_request(&self, mut request: Request) -> Request {
+        let mut requests = self.requests.lock();
         request.number = requests.len();
         requests.push(request.clone());
         request
     }
 
-    pub fn answered(&self, number: usize, status: u16) {
-        if let Some(request) = lock(&self.requests).get_mut(number) {
+    /// Sets the status of the API server's response.
+    pub fn set_status(&self, number: usize, status: u16) {
+        if let Some(request) = self.requests.lock().get_mut(number) {
             request.status = Some(status);
         }
     }
 
-    /// What befalls a request: what the first rule says that applies to it.
+    /// The fault of a request: that of the first rule that applies.
     pub fn fault(&self, request: &Request) -> Option<Fault> {
-        let fault = lock(&self.rules).iter_mut().find_map(|rule| rule.apply(request));
+        let fault = self.rules.lock().iter_mut().find_map(|rule| rule.apply(request));
         if let Some(fault) = &fault
-            && let Some(request) = lock(&self.requests).get_mut(request.number)
+            && let Some(request) = self.requests.lock().get_mut(request.number)
         {
             request.fault = Some(fault.name());
         }

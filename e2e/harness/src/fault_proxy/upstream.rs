@@ -1,4 +1,4 @@
-//! The side of the proxy that the API server sees.
+//! The proxy's client side, for the API server.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
-/// Where the API server is, and whom to take for it.
+/// The address of the API server, and the certificate authority to trust.
 pub(super) struct Upstream {
     host: String,
     port: u16,
@@ -28,13 +28,14 @@ pub(super) struct Upstream {
     tls: TlsConnector,
 }
 
-/// A connection to the API server. It closes with the last handle.
+/// A connection to the API server. It is closed when the last handle is dropped.
 pub(super) type Connection = SendRequest<Full<Bytes>>;
 
 impl Upstream {
     pub fn new(server: &str, authority: &Path) -> Result<Self> {
-        let server: Uri = server.parse().with_context(|| format!("reading the URL {server}"))?;
-        let host = server.host().context("the API server's URL has no host")?.to_owned();
+        let server: Uri = server.parse().with_context(|| format!("parsing the URL {server}"))?;
+        let host =
+            server.host().with_context(|| format!("the URL {server} has no host"))?.to_owned();
         let certificate = CertificateDer::from_pem_file(authority)
             .with_context(|| format!("reading {}", authority.display()))?;
         let mut roots = RootCertStore::empty();
@@ -56,7 +57,7 @@ impl Upstream {
         stream.set_nodelay(true)?;
         let stream = self.tls.connect(self.name.clone(), stream).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // Ends with the handle, or with the API server.
+        // The task ends when the handle is dropped, or the API server closes the connection.
         tokio::spawn(connection);
         Ok(sender)
     }

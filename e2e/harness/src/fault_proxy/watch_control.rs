@@ -1,45 +1,43 @@
-//! What the proxy knows of watches: what it saw on them, and what it is to hold back.
+//! The recorded watch events, and how watches are treated.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 
+use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use crate::fault_proxy::lock::lock;
-
-/// How the watches of one resource are treated.
+/// How the proxy treats the watches of one resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Treatment {
-    /// How many events are held back.
+    /// The number of held-back events.
     pub lag: usize,
-    /// How often the connections were cut.
+    /// How many times the connections have been cut.
     pub cuts: usize,
 }
 
-/// What was seen, and how the watches of each resource are treated.
+/// The recorded watch events, and the treatment of the watches by resource.
 #[derive(Default)]
-pub(super) struct Watches {
+pub(super) struct WatchControl {
     events: Mutex<Vec<WatchEvent>>,
     treatments: watch::Sender<BTreeMap<String, Treatment>>,
 }
 
-/// An event that the API server sent.
+/// A watch event that the API server sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchEvent {
-    /// The plural of the kind that is watched.
+    /// The plural name of the watched kind.
     pub resource: String,
     /// ADDED, MODIFIED or DELETED.
     pub change: String,
-    /// The namespace of the object, empty if it has none.
+    /// The namespace of the object; empty if it is cluster-scoped.
     pub namespace: String,
     /// The name of the object.
     pub name: String,
-    /// The resourceVersion of the event.
+    /// The resourceVersion of the object.
     pub resource_version: String,
 }
 
-/// A line of a watch, as far as it matters here.
+/// The fields of one line of a watch that are recorded.
 #[derive(Deserialize)]
 struct Line {
     r#type: String,
@@ -60,9 +58,9 @@ struct Metadata {
     resource_version: String,
 }
 
-impl Watches {
+impl WatchControl {
     pub fn events(&self) -> Vec<WatchEvent> {
-        lock(&self.events).clone()
+        self.events.lock().clone()
     }
 
     pub fn lag(&self, resource: &str, count: usize) {
@@ -73,20 +71,21 @@ impl Watches {
         self.treatments.send_modify(|all| all.entry(resource.to_owned()).or_default().cuts += 1);
     }
 
-    /// Tells of every change from now on.
+    /// Receives every change of the treatments from now on.
     pub fn treatments(&self) -> watch::Receiver<BTreeMap<String, Treatment>> {
         self.treatments.subscribe()
     }
 
-    /// Notes a line. Whether it tells of an object: bookmarks and failures do not.
-    pub fn note(&self, resource: &str, line: &[u8]) -> bool {
+    /// Records a line of a watch. Returns whether it is the event of an object, not a bookmark or an
+    /// error.
+    pub fn record(&self, resource: &str, line: &[u8]) -> bool {
         let Ok(line) = serde_json::from_slice::<Line>(line) else { return false };
         if !["ADDED", "MODIFIED", "DELETED"].contains(&line.r#type.as_str()) {
             return false;
         }
         let Metadata { namespace, name, resource_version } = line.object.metadata;
         let (resource, change) = (resource.to_owned(), line.r#type);
-        lock(&self.events).push(WatchEvent { resource, change, namespace, name, resource_version });
+        self.events.lock().push(WatchEvent { resource, change, namespace, name, resource_version });
         true
     }
 }

@@ -1,4 +1,4 @@
-//! A watch on its way to the replica, line by line.
+//! Forwards the response of a watch to the replica, line by line.
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -14,36 +14,36 @@ use hyper::body::Frame;
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
-use crate::fault_proxy::proxy_state::Shared;
+use crate::fault_proxy::proxy_state::ProxyState;
 use crate::fault_proxy::response_body::Body;
 use crate::fault_proxy::watch_control::Treatment;
 
 type Sender = mpsc::Sender<Result<Frame<Bytes>, Error>>;
 
-/// The lines that have come and not gone.
+/// The lines that have been received and not yet forwarded.
 #[derive(Default)]
 struct Lines {
-    /// The beginning of a line.
-    begun: Vec<u8>,
-    /// Whole lines, each with whether it is an event.
+    /// An incomplete line.
+    partial: Vec<u8>,
+    /// Complete lines, each with whether it is the event of an object.
     held: VecDeque<(Bytes, bool)>,
     events: usize,
 }
 
-/// The body of a watch of `resource`, from what the API server sends.
-pub(super) fn lines(shared: Arc<Shared>, resource: String, from: Incoming) -> Body {
+/// The response body of a watch of `resource`, forwarded from the API server.
+pub(super) fn lines(state: Arc<ProxyState>, resource: String, from: Incoming) -> Body {
     let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(forward(shared, resource, from, sender));
+    tokio::spawn(forward(state, resource, from, sender));
     let frames = stream::unfold(receiver, |mut receiver| async {
         receiver.recv().await.map(|frame| (frame, receiver))
     });
     StreamBody::new(frames).boxed_unsync()
 }
 
-/// Ends with either side. What is held back when the API server ends the watch is lost, as it
-/// would be: the replica watches again from what it has seen.
-async fn forward(shared: Arc<Shared>, resource: String, mut from: Incoming, to: Sender) {
-    let mut treatments = shared.watches.treatments();
+/// Ends when either side ends. Lines that are held back when the API server ends the watch are dropped:
+/// the replica watches again from the last version that it received.
+async fn forward(state: Arc<ProxyState>, resource: String, mut from: Incoming, to: Sender) {
+    let mut treatments = state.watches.treatments();
     let treatment =
         |all: &BTreeMap<String, Treatment>| all.get(&resource).copied().unwrap_or_default();
     let cuts = treatment(&treatments.borrow_and_update()).cuts;
@@ -51,7 +51,7 @@ async fn forward(shared: Arc<Shared>, resource: String, mut from: Incoming, to: 
     loop {
         let now = treatment(&treatments.borrow_and_update());
         if now.cuts != cuts {
-            let _ = to.send(Err(anyhow!("the watch was cut"))).await;
+            let _ = to.send(Err(anyhow!("the test cuts the watch"))).await;
             return;
         }
         while let Some(line) = lines.next_beyond(now.lag) {
@@ -63,12 +63,12 @@ async fn forward(shared: Arc<Shared>, resource: String, mut from: Incoming, to: 
             frame = from.frame() => match frame {
                 Some(Ok(frame)) => {
                     let bytes = frame.into_data().unwrap_or_default();
-                    lines.add(&bytes, |line| shared.watches.note(&resource, line));
+                    lines.add(&bytes, |line| state.watches.record(&resource, line));
                 }
                 _ => return,
             },
             changed = treatments.changed() => if changed.is_err() { return },
-            // The replica has gone.
+            // The replica has closed the connection.
             () = to.closed() => return,
         }
     }
@@ -77,9 +77,9 @@ async fn forward(shared: Arc<Shared>, resource: String, mut from: Incoming, to: 
 impl Lines {
     fn add(&mut self, bytes: &[u8], mut is_event: impl FnMut(&[u8]) -> bool) {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            self.begun.extend_from_slice(part);
+            self.partial.extend_from_slice(part);
             if part.ends_with(b"\n") {
-                let line = Bytes::from(std::mem::take(&mut self.begun));
+                let line = Bytes::from(std::mem::take(&mut self.partial));
                 let is_event = is_event(&line);
                 self.events += usize::from(is_event);
                 self.held.push_back((line, is_event));
@@ -87,9 +87,9 @@ impl Lines {
         }
     }
 
-    /// The oldest line, unless so few events have come that it is held back.
+    /// The oldest line, unless it is among the newest `lag` events.
     fn next_beyond(&mut self, lag: usize) -> Option<Bytes> {
-        // What is no event waits with the event before it, and passes with it.
+        // Other lines, such as bookmarks, are forwarded with the event before them.
         let is_event = self.held.front()?.1;
         if is_event && self.events <= lag {
             return None;
@@ -106,7 +106,7 @@ mod tests {
 
     fn lines(text: &str) -> Lines {
         let mut lines = Lines::default();
-        // In pieces, as the network likes it.
+        // In pieces, as a network may deliver them.
         for piece in text.as_bytes().chunks(3) {
             lines.add(piece, |line| line.starts_with(b"e"));
         }
@@ -120,12 +120,12 @@ mod tests {
     }
 
     #[test]
-    fn without_a_lag_whole_lines_pass() {
+    fn complete_lines_are_forwarded_without_lag() {
         assert_eq!(all_beyond(&mut lines("e1\nbookmark\ne2\ne3"), 0), "e1\nbookmark\ne2\n");
     }
 
     #[test]
-    fn with_a_lag_the_newest_events_and_what_follows_them_are_held_back() {
+    fn lag_holds_back_the_newest_events() {
         let mut lines = lines("e1\nb1\ne2\nb2\ne3\nb3\n");
         assert_eq!(all_beyond(&mut lines, 2), "e1\nb1\n");
         assert_eq!(all_beyond(&mut lines, 0), "e2\nb2\ne3\nb3\n");

@@ -1,4 +1,4 @@
-//! What the audit log tells of requests that the API server has not ended yet.
+//! The audit log while requests are incomplete.
 
 use std::fs;
 use std::pin::pin;
@@ -31,17 +31,17 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-/// Longer than it takes to mark the log if nothing is open.
-const A_WHILE: Duration = Duration::from_secs(1);
-/// How long a mark waits for what is open.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Longer than marking the log takes without incomplete requests.
+const LONGER_THAN_A_MARK: Duration = Duration::from_secs(1);
+/// How long a mark waits for incomplete requests.
+const MARK_TIMEOUT: Duration = Duration::from_secs(5);
 const PATCH: &str = r#"{"data":{"k":"2"}}"#;
 
-/// A write of the operator whose end is not sent yet: the API server waits for it.
+/// A write of the operator whose body is not sent yet: the API server waits for it.
 struct Unfinished(TlsStream<TcpStream>);
 
 impl Unfinished {
-    /// Patches `default/a`, but for what to change.
+    /// Sends the head of a patch of `default/a`, and waits until the API server has received it.
     async fn begin(control_plane: &ControlPlane) -> Result<Self> {
         let mut stream = connect(control_plane).await?;
         let head = format!(
@@ -54,12 +54,13 @@ impl Unfinished {
         );
         stream.write_all(head.as_bytes()).await?;
         stream.flush().await?;
-        until("the API server has received it", SOON, || async {
+        until("the audit log contains the received patch", SOON, || async {
             let log = fs::read(control_plane.folder().join("audit.log"))?;
-            // It may end in the middle of a character.
+            // The file may end in the middle of a character.
             let log = String::from_utf8_lossy(&log);
-            let is_it = |line: &str| line.contains("RequestReceived") && line.contains("patch");
-            Ok(Seen::from_bool(log.lines().any(is_it), || "no such line".to_owned()))
+            let is_received =
+                |line: &str| line.contains("RequestReceived") && line.contains("patch");
+            Ok(Seen::from_bool(log.lines().any(is_received), || "no such line".to_owned()))
         })
         .await?;
         Ok(Self(stream))
@@ -68,10 +69,10 @@ impl Unfinished {
     async fn finish(mut self) -> Result<()> {
         self.0.write_all(PATCH.as_bytes()).await?;
         self.0.flush().await?;
-        let mut answer = Vec::new();
-        self.0.read_to_end(&mut answer).await?;
-        let answer = String::from_utf8_lossy(&answer);
-        ensure!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let mut response = Vec::new();
+        self.0.read_to_end(&mut response).await?;
+        let response = String::from_utf8_lossy(&response);
+        ensure!(response.starts_with("HTTP/1.1 200 "), "{response}");
         Ok(())
     }
 }
@@ -84,8 +85,12 @@ async fn connect(control_plane: &ControlPlane) -> Result<TlsStream<TcpStream>> {
     let mut tls = kubeconfig::config(&file).await?.rustls_client_config()?;
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     let server: Uri = control_plane.server().parse()?;
-    let host = server.host().context("no host")?.to_owned();
-    let stream = TcpStream::connect((host.as_str(), server.port_u16().context("no port")?)).await?;
+    let host = server.host().context("the API server's URL has no host")?.to_owned();
+    let stream = TcpStream::connect((
+        host.as_str(),
+        server.port_u16().context("the API server's URL has no port")?,
+    ))
+    .await?;
     Ok(TlsConnector::from(Arc::new(tls)).connect(ServerName::try_from(host)?, stream).await?)
 }
 
@@ -96,7 +101,7 @@ async fn control_plane() -> Result<ControlPlane> {
     Ok(control_plane)
 }
 
-/// A mark, and how long it took.
+/// Marks the log, and measures how long that takes.
 async fn timed_mark(audit: &AuditLog) -> Result<(Duration, Mark)> {
     let begin = Instant::now();
     let mark = audit.mark().await?;
@@ -108,40 +113,49 @@ fn stages(events: &[Event]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn what_was_received_before_a_mark_is_told_before_it() -> Result<()> {
+async fn requests_received_before_a_mark_are_reported_before_it() -> Result<()> {
     let control_plane = control_plane().await?;
     let audit = control_plane.audit();
     let before = audit.mark().await?;
     let write = Unfinished::begin(&control_plane).await?;
-    // Not the clone that was there before: what is open is known to each.
-    let (again, asked) = (control_plane.audit(), control_plane.audit());
-    let mut mark = pin!(again.mark());
-    let mut since = pin!(asked.since(before));
-    ensure!(timeout(A_WHILE, mark.as_mut()).await.is_err(), "marked before the write");
-    ensure!(timeout(A_WHILE, since.as_mut()).await.is_err(), "told without the write");
+    // Other clones than before: each tracks the incomplete requests itself.
+    let (marking, reading) = (control_plane.audit(), control_plane.audit());
+    let mut mark = pin!(marking.mark());
+    let mut since = pin!(reading.since(before));
+    ensure!(
+        timeout(LONGER_THAN_A_MARK, mark.as_mut()).await.is_err(),
+        "the mark did not wait for the write"
+    );
+    ensure!(
+        timeout(LONGER_THAN_A_MARK, since.as_mut()).await.is_err(),
+        "the events were returned without the write"
+    );
     write.finish().await?;
-    let (mark, told) = (mark.await?, since.await?);
-    ensure!(stages(&told) == ["ResponseComplete"], "{told:#?}");
+    let (mark, events) = (mark.await?, since.await?);
+    ensure!(stages(&events) == ["ResponseComplete"], "{events:#?}");
     let later = audit.since(mark).await?;
     ensure!(stages(&later).is_empty(), "{later:#?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn what_never_ends_is_waited_for_once() -> Result<()> {
+async fn a_request_without_an_end_is_waited_for_once() -> Result<()> {
     let mut control_plane = control_plane().await?;
     let write = Unfinished::begin(&control_plane).await?;
     control_plane.restart_api_server().await?;
     drop(write);
     let audit = control_plane.audit();
     let (first, mark) = timed_mark(&audit).await?;
-    ensure!(first >= PATIENCE, "given up after {first:?}");
-    // The machine may stand still during one of them.
+    ensure!(first >= MARK_TIMEOUT, "the first mark waited only {first:?}");
+    // The machine may stall during one of them.
     let mut others = [Duration::ZERO; 3];
     for other in &mut others {
         *other = timed_mark(&audit).await?.0;
     }
-    ensure!(others.iter().any(|other| *other < PATIENCE), "waited again: {others:?}");
+    ensure!(
+        others.iter().any(|other| *other < MARK_TIMEOUT),
+        "later marks waited again: {others:?}"
+    );
     let later = audit.since(mark).await?;
     ensure!(stages(&later).is_empty(), "{later:#?}");
     Ok(())

@@ -1,6 +1,6 @@
-//! The harness, on real control planes.
+//! Tests of the harness on real control planes.
 //!
-//! One program, so that tests that wait leave the machine to others.
+//! One test program, so that its tests run in parallel: most of them wait.
 
 mod api_servers;
 mod audit_log;

@@ -1,4 +1,4 @@
-//! The fault proxy: what passes through it, and what does not.
+//! The faults that the fault proxy injects.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -31,10 +31,11 @@ use testbed::control_plane::ControlPlane;
 use testbed::kubeconfig;
 use tokio::time::timeout;
 
-/// A control plane, a proxy before it, and somebody who goes through it as the operator.
+/// A control plane, a proxy, a user that connects as the operator through the proxy, and an
+/// administrator that connects directly.
 struct Setting {
-    through: Fixture,
-    past: Fixture,
+    proxied: Fixture,
+    direct: Fixture,
     proxy: FaultProxy,
     _control_plane: ControlPlane,
 }
@@ -43,17 +44,17 @@ async fn setting() -> Result<Setting> {
     let control_plane = ControlPlane::start().await?;
     installation::install(&control_plane).await?;
     let proxy = FaultProxy::start(&control_plane)?;
-    let pod = Pod::create(&control_plane, "through", Some(&proxy.url())).await?;
-    let through = Fixture::new(kubeconfig::client_that_tries_once(&pod.kubeconfig).await?);
-    let past = Fixture::new(control_plane.client());
-    Ok(Setting { through, past, proxy, _control_plane: control_plane })
+    let pod = Pod::create(&control_plane, "proxied", Some(&proxy.url())).await?;
+    let proxied = Fixture::new(kubeconfig::client_that_tries_once(&pod.kubeconfig).await?);
+    let direct = Fixture::new(control_plane.client());
+    Ok(Setting { proxied, direct, proxy, _control_plane: control_plane })
 }
 
-/// Marked: the API server lets the operator's account write no others.
-async fn create(through: &Fixture, name: &str) -> Result<ConfigMap> {
+/// Creates a `ConfigMap` with the label of a copy: the operator's account may write no others.
+async fn create(proxied: &Fixture, name: &str) -> Result<ConfigMap> {
     let labels = json!({names::LABEL_SYNC_UID: "u"});
     let map = serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}}))?;
-    let maps: Api<ConfigMap> = Api::namespaced(through.client(), "default");
+    let maps: Api<ConfigMap> = Api::namespaced(proxied.client(), "default");
     Ok(maps.create(&PostParams::default(), &map).await?)
 }
 
@@ -62,10 +63,10 @@ fn creates(fault: Fault) -> Rule {
 }
 
 #[tokio::test]
-async fn a_fault_befalls_the_request_that_its_rule_says() -> Result<()> {
-    let Setting { through, past, proxy, _control_plane } = setting().await?;
-    let create = async |name: &str| create(&through, name).await;
-    let exists = async |name: &str| anyhow::Ok(past.config_map("default", name).await?.is_some());
+async fn faults_apply_to_the_requests_of_their_rules() -> Result<()> {
+    let Setting { proxied, direct, proxy, _control_plane } = setting().await?;
+    let create = async |name: &str| create(&proxied, name).await;
+    let exists = async |name: &str| anyhow::Ok(direct.config_map("default", name).await?.is_some());
 
     proxy.add(creates(Fault::Cut).nth(1));
     create("first").await?;
@@ -90,7 +91,7 @@ async fn a_fault_befalls_the_request_that_its_rule_says() -> Result<()> {
         hold.release();
         reached.and(exists)
     });
-    ensure!(!reached?, "it was sent before it was released");
+    ensure!(!reached?, "the held request reached the API server before its release");
     created?;
     let hold = Hold::new();
     proxy.add(creates(Fault::HoldAfter(hold.clone())));
@@ -100,43 +101,49 @@ async fn a_fault_befalls_the_request_that_its_rule_says() -> Result<()> {
         hold.cut();
         reached.and(exists)
     });
-    ensure!(reached? && created.is_err(), "it was committed, and its answer was lost");
+    ensure!(
+        reached? && created.is_err(),
+        "the held response: the write must exist, and the client must get an error"
+    );
 
     let seen: Vec<_> = proxy.requests().iter().map(|it| (it.status, it.fault)).collect();
     let wanted = [
         (Some(201), None),
-        (None, Some("cut before it was sent")),
+        (None, Some("cut before sending")),
         (Some(201), None),
-        (Some(201), Some("answer lost")),
-        (Some(201), Some("answer truncated")),
-        (None, Some("answered by the proxy")),
+        (Some(201), Some("response lost")),
+        (Some(201), Some("response truncated")),
+        (None, Some("response of the proxy")),
         (Some(201), Some("delayed")),
-        (Some(201), Some("held before it was sent")),
-        (Some(201), Some("held after it was answered")),
+        (Some(201), Some("request held")),
+        (Some(201), Some("response held")),
     ];
     ensure!(seen == wanted, "{seen:#?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn what_a_network_has_kept_arrives_when_nobody_waits_for_it() -> Result<()> {
-    let Setting { through, past, proxy, _control_plane } = setting().await?;
-    let create = async |name: &str| create(&through, name).await;
+async fn blocked_requests_arrive_after_their_client_gave_up() -> Result<()> {
+    let Setting { proxied, direct, proxy, _control_plane } = setting().await?;
+    let create = async |name: &str| create(&proxied, name).await;
     let moment = Duration::from_millis(300);
     for (directions, name) in [(&Direction::BOTH[..1], "kept"), (&Direction::BOTH[..], "silent")] {
-        // A connection that there is: one that is begun needs to hear, too.
+        // Opens a connection: a new one would need both directions.
         create(&format!("before-{name}")).await?;
         proxy.block(directions);
         let waited = timeout(moment, create(name)).await;
-        ensure!(waited.is_err(), "{name} was answered");
-        ensure!(past.config_map("default", name).await?.is_none(), "{name} got through");
+        ensure!(waited.is_err(), "the request for {name} got a response");
+        ensure!(
+            direct.config_map("default", name).await?.is_none(),
+            "the request for {name} reached the API server"
+        );
         proxy.unblock();
-        past.wait_data("default", name, &[], SOON).await?;
+        direct.wait_data("default", name, &[], SOON).await?;
     }
     create("heard").await?;
     proxy.block(&[Direction::ToReplica]);
     ensure!(timeout(moment, create("unanswered")).await.is_err());
-    past.wait_data("default", "unanswered", &[], SOON).await?;
+    direct.wait_data("default", "unanswered", &[], SOON).await?;
     proxy.unblock();
 
     let hold = Hold::new();
@@ -146,12 +153,12 @@ async fn what_a_network_has_kept_arrives_when_nobody_waits_for_it() -> Result<()
         proxy.break_connections();
         drop(reached);
     });
-    ensure!(created.is_err() && past.config_map("default", "broken").await?.is_none());
+    ensure!(created.is_err() && direct.config_map("default", "broken").await?.is_none());
     create("after").await?;
     Ok(())
 }
 
-/// The name of the next object that a watch tells of.
+/// The name of the object of the next watch event.
 async fn next(
     events: &mut (impl Stream<Item = kube::Result<WatchEvent<ConfigMap>>> + Unpin),
 ) -> Result<String> {
@@ -162,22 +169,22 @@ async fn next(
 }
 
 #[tokio::test]
-async fn a_watch_lags_and_is_cut() -> Result<()> {
-    let Setting { through, past, proxy, _control_plane } = setting().await?;
-    let maps: Api<ConfigMap> = Api::namespaced(through.client(), "default");
-    let version = past.create_config_map("default", "start", &[]).await?;
+async fn watches_can_lag_and_be_cut() -> Result<()> {
+    let Setting { proxied, direct, proxy, _control_plane } = setting().await?;
+    let maps: Api<ConfigMap> = Api::namespaced(proxied.client(), "default");
+    let version = direct.create_config_map("default", "start", &[]).await?;
     let version = version.resource_version().unwrap_or_default();
     let mut events = pin!(maps.watch(&WatchParams::default(), &version).await?);
 
-    past.create_config_map("default", "a", &[]).await?;
+    direct.create_config_map("default", "a", &[]).await?;
     ensure!(next(&mut events).await? == "a");
     proxy.lag("configmaps", 1);
-    past.create_config_map("default", "b", &[]).await?;
+    direct.create_config_map("default", "b", &[]).await?;
     let early = timeout(Duration::from_millis(200), next(&mut events)).await;
-    ensure!(early.is_err(), "it is held back");
-    past.create_config_map("default", "c", &[]).await?;
-    ensure!(next(&mut events).await? == "b", "the newest is held back, and no other");
-    past.delete_config_map("default", "c").await?;
+    ensure!(early.is_err(), "the newest event is held back");
+    direct.create_config_map("default", "c", &[]).await?;
+    ensure!(next(&mut events).await? == "b", "only the newest event is held back");
+    direct.delete_config_map("default", "c").await?;
     ensure!(next(&mut events).await? == "c");
     proxy.lag("configmaps", 0);
     ensure!(next(&mut events).await? == "c");
