@@ -17,7 +17,7 @@ use testbed::wait::until;
 
 use crate::fixture::SOON;
 
-/// The name of the Role and the RoleBinding that [`grant_in`] creates.
+/// The name of the Role and the `RoleBinding` that [`grant_in`] creates.
 const ROLE: &str = "configmapsync-e2e";
 
 /// Revokes the operator's permission for `verbs` on a resource, such as `configmaps` or

@@ -203,7 +203,7 @@ impl HelmCluster {
         Ok(())
     }
 
-    /// Deletes the CustomResourceDefinition, and waits until it is gone.
+    /// Deletes the `CustomResourceDefinition`, and waits until it is gone.
     pub async fn delete_crd(&self) -> Result<()> {
         let api = Api::<CustomResourceDefinition>::all(self.fixture.client());
         api.delete(names::CUSTOM_RESOURCE_DEFINITION, &DeleteParams::default()).await?;
@@ -271,7 +271,7 @@ impl HelmCluster {
         Ok(self.pods().logs(&pod.name_any(), &LogParams::default()).await?)
     }
 
-    /// Whether the Deployment, ServiceAccount, ClusterRole and its binding exist.
+    /// Whether the Deployment, `ServiceAccount`, `ClusterRole` and its binding exist.
     pub async fn is_installed(&self) -> Result<bool> {
         let client = self.fixture.client();
         let roles = Api::<ClusterRole>::all(client.clone()).get_opt(RELEASE).await?;

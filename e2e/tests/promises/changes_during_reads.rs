@@ -30,7 +30,7 @@ struct ProxiedCluster {
 }
 
 impl ProxiedCluster {
-    /// Starts a replica, with a copy of `central/witness` that no test holds back.
+    /// Starts a replica, with a copy of `central/witness`, whose reads no test holds.
     async fn start() -> Result<Self> {
         let (operators, proxy) = OperatorCluster::behind_proxy().await?;
         let fixture = operators.fixture();

@@ -59,8 +59,8 @@ async fn a_copy_with_a_deleted_owner_is_garbage_collected() -> Result<()> {
     let uid = owner.metadata.uid.context("no uid")?;
     let reference = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid}]);
     let mark = cluster.audit().mark().await?;
-    let owned = json!({"metadata": {"ownerReferences": reference}});
-    let before = fixture.patch_config_map("app", "shared", &owned).await?;
+    let with_owner = json!({"metadata": {"ownerReferences": reference}});
+    let before = fixture.patch_config_map("app", "shared", &with_owner).await?;
     fixture.delete_config_map("app", "owner").await?;
     // Collected, then recreated by the operator.
     fixture

@@ -202,21 +202,18 @@ async fn ensure_no_secret_is_exposed(
     let metrics = replica.metrics().await?;
     // Pending spans are sent on exit.
     replica.terminate_and_wait().await?;
-    for (place, text, expected) in [
+    for (output, text, expected) in [
         ("the traces", jaeger.everything("configmapsync").await?, id),
         ("the log", std::fs::read_to_string(replica.process().log())?, "copy written"),
         ("the Events", serde_json::to_string(&events)?, "Conflict"),
         ("the status", serde_json::to_string(&sync.status)?, "Synced"),
         ("the metrics", metrics, "configmapsync_writes_total"),
     ] {
-        ensure!(
-            text.contains(expected),
-            "{place}: {expected} is missing, so nothing is shown by the absence of secrets: {text}"
-        );
+        ensure!(text.contains(expected), "incomplete: {output} without {expected}: {text}");
         for secret in PARTS_OF_SECRETS {
             let at = text.find(secret);
             let around = at.map(|at| text.get(at.saturating_sub(200)..at + 30));
-            ensure!(at.is_none(), "{place}: contains a secret: {around:?}");
+            ensure!(at.is_none(), "a secret in {output}: {around:?}");
         }
     }
     Ok(())

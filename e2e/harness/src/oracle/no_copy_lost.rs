@@ -40,7 +40,7 @@ fn unsynced(history: &History) -> Vec<String> {
             let own = copy.filter(|copy| is_of(copy, &at, sync));
             match own {
                 None => {
-                    found.push(format!("{} is Ready, but its copy {at} does not exist", sync.at))
+                    found.push(format!("{} is Ready, but its copy {at} does not exist", sync.at));
                 }
                 Some(copy) if desired_copies::contents(copy) != content => {
                     found.push(format!(

@@ -1,4 +1,4 @@
-//! While the CustomResourceDefinition is missing, no copy is collected.
+//! While the `CustomResourceDefinition` is missing, no copy is collected.
 
 use std::time::Duration;
 

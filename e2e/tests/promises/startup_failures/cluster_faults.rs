@@ -52,8 +52,8 @@ async fn wait_recovered(replica: &Replica, fixture: &Fixture) -> Result<()> {
 /// Grants `verb` on ConfigMaps to the operator, or revokes it. Fails if that changes nothing.
 async fn set_granted(cluster: &OperatorCluster, verb: &str, granted: bool) -> Result<()> {
     let api: Api<ClusterRole> = Api::all(cluster.control_plane.client());
-    let mut role = api.get(OPERATOR).await.context("reading the ClusterRole")?;
-    let rules = role.rules.as_mut().context("the ClusterRole has no rules")?;
+    let mut cluster_role = api.get(OPERATOR).await.context("reading the ClusterRole")?;
+    let rules = cluster_role.rules.as_mut().context("the ClusterRole has no rules")?;
     let rule = rules.iter_mut().find(|rule| {
         rule.resources.as_ref().is_some_and(|all| all.iter().any(|it| it == "configmaps"))
     });
@@ -68,7 +68,7 @@ async fn set_granted(cluster: &OperatorCluster, verb: &str, granted: bool) -> Re
     if granted {
         verbs.push(verb.to_owned());
     }
-    api.replace(OPERATOR, &PostParams::default(), &role)
+    api.replace(OPERATOR, &PostParams::default(), &cluster_role)
         .await
         .context("replacing the ClusterRole")?;
     Ok(())

@@ -5,7 +5,7 @@ use anyhow::Result;
 use anyhow::ensure;
 use harness::replica::Replica;
 
-/// The metrics page, in the OpenMetrics format.
+/// The metrics page, in the `OpenMetrics` format.
 pub struct Metrics(pub String);
 
 impl Metrics {

@@ -158,7 +158,7 @@ pub async fn create_held_syncs(fixture: &Fixture, count: usize) -> Result<()> {
         .await
 }
 
-/// Deletes the CustomResourceDefinition.
+/// Deletes the `CustomResourceDefinition`.
 pub async fn delete_crd(fixture: &Fixture) -> Result<()> {
     let api = Api::<CustomResourceDefinition>::all(fixture.client());
     let name = names::CUSTOM_RESOURCE_DEFINITION;
