@@ -1,4 +1,4 @@
-//! Where it is measured: a cluster with namespaces, and at most one operator in it.
+//! A cluster with namespaces, and at most one operator in it.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ use testbed::control_plane::ControlPlane;
 
 use crate::measured_operator::Operator;
 use crate::options::Options;
-use crate::writer::in_flight;
+use crate::raw_writer::in_flight;
 pub use testbed::control_plane::Recorded;
 use testbed::control_plane::Settings;
 use testbed::run_folder::RunFolder;
@@ -34,26 +34,26 @@ use testbed::tools::Tools;
 use testbed::wait::Seen;
 use testbed::wait::until_every;
 
-/// How many namespaces a fan-out has.
+/// The number of namespaces of a fan-out.
 pub const BASE: u32 = 1_000;
-/// How many namespaces the source that is edited all the time is copied to.
+/// The number of namespaces that the steadily edited source is copied to.
 pub const CHURN: u32 = 100;
-/// Requests in flight where something is only prepared.
+/// The number of requests in flight while objects are prepared.
 pub const PREPARING: usize = 64;
-/// The namespace of all sources and syncs.
+/// The namespace of all sources and `ConfigMapSync`s.
 pub const CENTRAL: &str = "central";
-/// How long anything may take; it is far less as a rule.
+/// The deadline for every step; all usually take far less.
 pub const LONG: Duration = Duration::from_mins(10);
 
 /// A cluster to measure in.
 pub struct BenchCluster {
-    /// Dropped before the cluster that it needs.
+    /// Dropped before the control plane.
     operator: Option<Operator>,
-    /// The cluster.
+    /// The control plane.
     pub control_plane: ControlPlane,
-    /// What a person sees.
+    /// The progress on the terminal.
     pub screen: Screen,
-    /// What was asked for.
+    /// The command line.
     pub options: Options,
     binary: PathBuf,
     namespaces: u32,
@@ -63,7 +63,7 @@ pub struct BenchCluster {
 // === impl BenchCluster ===
 
 impl BenchCluster {
-    /// A cluster with the operator installed, and not running.
+    /// Starts a cluster with the operator installed, but not running.
     pub async fn start(
         screen: &Screen,
         options: &Options,
@@ -78,7 +78,7 @@ impl BenchCluster {
             let plane = ControlPlane::start_with(&tools, folder, authority, settings).await?;
             installation::install(&plane).await?;
             Fixture::new(plane.client()).create_namespaces(&[CENTRAL]).await?;
-            Ok(Done::new(plane, format!("requests recorded: {recorded:?}")))
+            Ok(Done::new(plane, format!("audit log: {recorded:?}")))
         };
         let control_plane = screen.step("API server started", work).await?;
         Ok(Self {
@@ -92,42 +92,42 @@ impl BenchCluster {
         })
     }
 
-    /// `size` at the scale that was asked for.
+    /// `size` times the scale.
     pub fn scaled(&self, size: u32) -> u32 {
         self.options.scaled(size)
     }
 
-    /// The operator that is measured.
+    /// The path of the operator's binary.
     pub fn binary(&self) -> &Path {
         &self.binary
     }
 
-    /// What a person does in this cluster.
+    /// A user of this cluster, with all permissions.
     pub fn fixture(&self) -> Fixture {
         Fixture::new(self.control_plane.client())
     }
 
-    /// What was asked of the API server.
+    /// The audit log of the API server.
     pub fn audit(&self) -> AuditLog {
         self.control_plane.audit()
     }
 
     // --- Namespaces ---
 
-    /// The name of a namespace of ours.
+    /// The name of the namespace with this index.
     pub fn namespace(index: u32) -> String {
         format!("bench-{index:05}")
     }
 
-    /// Selects the namespaces that carry this label.
+    /// A selector of the namespaces with this label.
     pub fn selector(label: &str) -> LabelSelector {
         let labels = [(label.to_owned(), "yes".to_owned())];
         LabelSelector { match_labels: Some(labels.into()), ..LabelSelector::default() }
     }
 
-    /// Makes namespaces until there are `count`, and waits until the controllers have put into
-    /// each what they put into every namespace. All carry the label `bench`, those of a fan-out
-    /// `base` as well, those of the churn `churn`.
+    /// Creates namespaces until there are `count`, and waits until the controllers have published their
+    /// `ConfigMap` in each. All have the label `bench`, the first ones also `base` (for fan-outs) and
+    /// `churn` (for steady edits).
     pub async fn make_namespaces(&mut self, count: u32) -> Result<()> {
         if count <= self.namespaces {
             return Ok(());
@@ -144,10 +144,12 @@ impl BenchCluster {
                 }
                 let metadata = json!({"name": Self::namespace(index), "labels": labels});
                 let namespace = serde_json::from_value(json!({"metadata": metadata}))?;
-                api.create(&PostParams::default(), &namespace).await.context("making a namespace")
+                api.create(&PostParams::default(), &namespace)
+                    .await
+                    .with_context(|| format!("creating the namespace {}", Self::namespace(index)))
             })
             .await?;
-            self.wait_furnished().await?;
+            self.wait_published().await?;
             Ok(Done::new((), ""))
         };
         self.screen.step(&format!("{count} namespaces"), work).await?;
@@ -155,35 +157,40 @@ impl BenchCluster {
         Ok(())
     }
 
-    /// Kubernetes publishes a `ConfigMap` in every namespace.
-    async fn wait_furnished(&self) -> Result<()> {
+    /// Waits until every namespace contains the `ConfigMap` that Kubernetes publishes.
+    async fn wait_published(&self) -> Result<()> {
         let client = self.control_plane.client();
         let namespaces = Api::<Namespace>::all(client.clone());
         let maps = Api::<ConfigMap>::all(client);
         let published = ListParams::default().fields("metadata.name=kube-root-ca.crt");
         let pause = Duration::from_secs(1);
-        until_every(pause, "the controllers have seen every namespace", LONG, || async {
-            let wanted = namespaces.list_metadata(&ListParams::default()).await?.items.len();
-            let found = maps.list_metadata(&published).await?.items.len();
-            Ok(Seen::from_bool(found >= wanted, || format!("{found} of {wanted}")))
-        })
+        until_every(
+            pause,
+            "every namespace contains the ConfigMap kube-root-ca.crt",
+            LONG,
+            || async {
+                let wanted = namespaces.list_metadata(&ListParams::default()).await?.items.len();
+                let found = maps.list_metadata(&published).await?.items.len();
+                Ok(Seen::from_bool(found >= wanted, || format!("{found} of {wanted} namespaces")))
+            },
+        )
         .await
     }
 
     // --- The operator ---
 
-    /// Starts an operator if there is none, and waits until it is at rest.
+    /// Starts the operator if it is not running, and waits until it is idle.
     pub async fn start_operator(&mut self) -> Result<()> {
         if self.operator.is_none() {
             self.start_operator_only().await?;
         }
-        self.wait_rest().await
+        self.wait_idle().await
     }
 
-    /// Starts an operator, and returns as soon as it leads.
+    /// Starts the operator anew, and waits until it leads.
     pub async fn start_operator_only(&mut self) -> Result<()> {
         self.stop_operator().await?;
-        // Each in a pod of its own: the token of a pod is valid for an hour.
+        // A new pod each time: the token of a pod expires.
         let name = format!("operator-{}", self.operators);
         self.operators += 1;
         let binary = self.binary.clone();
@@ -191,7 +198,7 @@ impl BenchCluster {
         Ok(())
     }
 
-    /// Stops the operator if there is one.
+    /// Stops the operator if it is running.
     pub async fn stop_operator(&mut self) -> Result<()> {
         match self.operator.take() {
             Some(operator) => operator.stop().await,
@@ -199,27 +206,27 @@ impl BenchCluster {
         }
     }
 
-    /// The operator.
+    /// The running operator.
     pub fn operator(&self) -> Result<&Operator> {
-        self.operator.as_ref().context("no operator runs")
+        self.operator.as_ref().context("the operator is not running")
     }
 
-    /// Waits until the operator has nothing more to do: no round waits or is under way, and for a
-    /// moment it asked for nothing but its Lease.
-    pub async fn wait_rest(&self) -> Result<()> {
-        const MOMENT: Duration = Duration::from_millis(800);
+    /// Waits until the operator is idle: its queue is empty, no reconcile is running, and for 0.8 seconds
+    /// it sent no requests other than those of leader election.
+    pub async fn wait_idle(&self) -> Result<()> {
+        const QUIET: Duration = Duration::from_millis(800);
         let operator = self.operator()?;
-        until_every(Duration::ZERO, "the operator is at rest", LONG, || async {
+        until_every(Duration::ZERO, "the operator is idle", LONG, || async {
             let mark = self.audit().mark().await?;
-            tokio::time::sleep(MOMENT).await;
+            tokio::time::sleep(QUIET).await;
             let events = self.audit().since(mark).await?;
             let busy =
                 requests_by_operator(&events).filter(|event| !is_about_leadership(event)).count();
             let waiting = operator.metric("workqueue_depth").await?;
-            let rounds = operator.metric("controller_runtime_active_workers").await?;
-            let is_at_rest = busy == 0 && waiting + rounds < 1.0;
-            Ok(Seen::from_bool(is_at_rest, || {
-                format!("{busy} requests in a moment, {waiting} syncs wait, {rounds} rounds")
+            let reconciles = operator.metric("controller_runtime_active_workers").await?;
+            let is_idle = busy == 0 && waiting + reconciles < 1.0;
+            Ok(Seen::from_bool(is_idle, || {
+                format!("{busy} requests in {QUIET:?}, {waiting} queued, {reconciles} running reconciles")
             }))
         })
         .await

@@ -1,36 +1,36 @@
-//! The bench: what the operator costs, and how fast it is, next to what the API server can take.
+//! The bench: the operator's resource use and speed, compared with the write rate of the API server.
 //!
-//! Everything is measured in one run against a real API server on the same machine, and told as a
-//! ratio to what a raw writer gets out of that API server: numbers of two machines, or of two
-//! runs, are not comparable. Calls are counted from the audit log, so they are exact. The operator
-//! is one process; its memory and its processor time are its own.
+//! All is measured in one run against a real API server on the same machine. Speed is given as a ratio
+//! to the rate of a raw writer, which only sends the same writes: absolute numbers of two machines, or
+//! of two runs, are not comparable. Requests are counted from the audit log, so the counts are exact.
+//! The operator is one process; its memory and CPU time are measured separately.
 //!
-//! | module | what it is about |
+//! | module | contents |
 //! |---|---|
-//! | `options` | what can be asked for |
-//! | `part`, `parts` | what is measured |
-//! | `bench_cluster`, `measured_operator` | a cluster with namespaces, and the one operator in it |
-//! | `bodies`, `writer`, `write_limit` | the raw writer, and how fast it is |
-//! | `sources` | what is copied, and by which syncs |
-//! | `stretch`, `calls`, `process_usage`, `measured` | what the audit log and the system tell of a stretch of time |
-//! | `ledger`, `table`, `file` | what was measured, what was promised, and how both are shown |
+//! | `options` | the command line |
+//! | `part`, `parts` | the parts of the bench |
+//! | `bench_cluster`, `measured_operator` | a cluster with namespaces, and the measured operator in it |
+//! | `raw_writer`, `write_requests`, `raw_write_rate` | the raw writer, its requests and its rate |
+//! | `sources` | creating sources and `ConfigMapSync`s |
+//! | `observation`, `request_counts`, `process_usage`, `measurement` | what is measured over a period |
+//! | `results`, `text_report`, `json_report` | the results and their bounds, and how they are shown |
 
 mod bench_cluster;
-mod bodies;
-mod calls;
-mod file;
-mod ledger;
-mod measured;
+mod json_report;
 mod measured_operator;
+mod measurement;
+mod observation;
 mod options;
 mod part;
 mod parts;
 mod process_usage;
+mod raw_write_rate;
+mod raw_writer;
+mod request_counts;
+mod results;
 mod sources;
-mod stretch;
-mod table;
-mod write_limit;
-mod writer;
+mod text_report;
+mod write_requests;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -42,9 +42,9 @@ use testbed::terminal::Screen;
 use testbed::terminal::shown;
 
 use crate::bench_cluster::BenchCluster;
-use crate::ledger::Ledger;
 use crate::measured_operator::binary;
 use crate::options::Options;
+use crate::results::Results;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -58,17 +58,17 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Measures what `options` ask for, prints the tables and writes the file. Whether every promise
-/// that was judged is kept.
+/// Measures the selected parts, prints the tables and writes the JSON file. Returns whether every
+/// checked bound is met.
 async fn run(options: &Options) -> Result<bool> {
     let began = Instant::now();
     let screen = Screen::new();
     Screen::title(
-        "ConfigMapSync measured: one operator, a real API server, a raw writer beside it",
+        "ConfigMapSync bench: one operator, compared with a raw writer on the same API server",
     );
     let binary = binary(&screen, options).await?;
-    let mut ledger = Ledger::new(options);
-    notes(&mut ledger);
+    let mut results = Results::new(options);
+    notes(&mut results);
     for recorded in [Recorded::Whole, Recorded::Counted] {
         let parts = options.parts_on(recorded);
         if parts.is_empty() {
@@ -76,33 +76,31 @@ async fn run(options: &Options) -> Result<bool> {
         }
         let mut cluster = BenchCluster::start(&screen, options, &binary, recorded).await?;
         for part in parts {
-            parts::measure(part, &mut cluster, &mut ledger).await?;
+            parts::measure(part, &mut cluster, &mut results).await?;
         }
     }
-    ledger.took(began.elapsed());
-    table::print(&ledger);
-    let file = file::write(options, &ledger)?;
+    results.took(began.elapsed());
+    text_report::print(&results);
+    let file = json_report::write(options, &results)?;
     Screen::line(&format!("{}, in {}", file.display(), shown(began.elapsed())));
-    Ok(ledger.is_kept())
+    Ok(results.is_kept())
 }
 
-/// What the numbers do not say by themselves.
-fn notes(ledger: &mut Ledger) {
+/// Adds the notes that explain the tables.
+fn notes(results: &mut Results) {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    ledger.note(format!(
-        "{cores} cores, shared by the API server, etcd, the controllers, the operator and this \
-         program: only ratios within one run tell anything."
+    results.note(format!(
+        "{cores} cores, shared by the API server, etcd, the controllers, the operator and the bench: \
+         only ratios within one run are meaningful."
     ));
-    ledger.note(
-        "W: the raw writer with as many requests in flight as the operator (32), in the same \
-         round, on the same namespaces, with no operator running, so that no watch costs it time.",
+    results.note(
+        "raw: the rate of the raw writer with as many requests in flight as the operator (32), in \
+         the same repetition, on the same namespaces, without a running operator.",
     );
-    ledger.note(
-        "time: from the answer to what began it to the answer of the last write of a copy, by the \
-         clock of the audit log. KiB: bodies of requests and answers as the audit log holds them, \
-         managedFields left out; what a watch tells is not in it.",
+    results.note(
+        "time: seconds from the response to the user's request to the response to the last write of \
+         a copy, by the timestamps of the audit log. KiB: bodies of requests and responses in the \
+         audit log, without managedFields and without watch events.",
     );
-    ledger.note(
-        "CPU and memory are those of the operator's process, while it came to rest included.",
-    );
+    results.note("CPU and memory: of the operator's process, until it is idle again.");
 }

@@ -1,4 +1,4 @@
-//! The operator that is measured: one process, compiled as fast as it ships but for fat LTO.
+//! The measured operator: one process, with the optimization of a release except fat LTO.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,15 +16,17 @@ use testbed::wait::until_every;
 use crate::options::Options;
 use crate::process_usage::Usage;
 
-/// The cargo profile, see Cargo.toml.
+/// The cargo profile: see Cargo.toml.
 const PROFILE: &str = "measure";
 const SOON: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The operator's binary: the one that was named, or this checkout's.
+/// The path of the operator's binary: the one from the command line, or built from this checkout.
 pub async fn binary(screen: &Screen, options: &Options) -> Result<PathBuf> {
     if let Some(operator) = &options.operator {
-        return operator.canonicalize().with_context(|| format!("finding {}", operator.display()));
+        return operator
+            .canonicalize()
+            .with_context(|| format!("resolving the path {}", operator.display()));
     }
     let work = async {
         let binary = replica::build_operator(PROFILE).await?;
@@ -33,7 +35,7 @@ pub async fn binary(screen: &Screen, options: &Options) -> Result<PathBuf> {
     screen.step("operator compiled", work).await
 }
 
-/// A running operator that leads.
+/// A running operator, which is the leader.
 pub struct Operator {
     replica: Replica,
     url: String,
@@ -42,7 +44,7 @@ pub struct Operator {
 // === impl Operator ===
 
 impl Operator {
-    /// Starts it in a pod of its own, and returns as soon as it leads.
+    /// Starts it in a new pod, and waits until it leads.
     pub async fn start(control_plane: &ControlPlane, name: &str, binary: PathBuf) -> Result<Self> {
         let options = replica::Options { binary: Some(binary), ..replica::Options::default() };
         let replica = Replica::start(control_plane, name, &options).await?;
@@ -50,36 +52,36 @@ impl Operator {
         let operator = Self { replica, url };
         until_every(PAUSE, "the operator leads", SOON, || async {
             let leads = operator.metric("leader_election_master_status").await?;
-            Ok(Seen::from_bool(leads > 0.0, || "it does not".to_owned()))
+            Ok(Seen::from_bool(leads > 0.0, || "it does not lead".to_owned()))
         })
         .await?;
         Ok(operator)
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Sends SIGTERM, and waits until it has exited.
     pub async fn stop(self) -> Result<()> {
         self.replica.terminate_and_wait().await
     }
 
-    /// What it uses.
+    /// Its current CPU time and memory.
     pub fn usage(&self) -> Result<Usage> {
         Usage::of(self.replica.process().pid())
     }
 
-    /// The sum of its series whose names, with labels, begin like this.
+    /// The sum of its metric series that start with `series`, a name with labels.
     pub async fn metric(&self, series: &str) -> Result<f64> {
         self.replica.process().expect_running()?;
         let url = format!("{}/metrics", self.url);
-        let text = reqwest::get(&url).await.with_context(|| format!("asking for {url}"))?;
+        let text = reqwest::get(&url).await.with_context(|| format!("requesting {url}"))?;
         let text = text.text().await?;
         let lines = text.lines().filter(|line| line.starts_with(series));
         let values = lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
         Ok(values.sum())
     }
 
-    /// Waits until the series are at least `value`.
+    /// Waits until the sum of the series is at least `value`.
     pub async fn wait_metric(&self, series: &str, value: f64, deadline: Duration) -> Result<()> {
-        until_every(PAUSE, format!("{series} is {value}"), deadline, || async {
+        until_every(PAUSE, format!("the metric {series} is at least {value}"), deadline, || async {
             let seen = self.metric(series).await?;
             Ok(Seen::from_bool(seen >= value, || seen.to_string()))
         })

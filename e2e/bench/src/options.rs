@@ -1,4 +1,4 @@
-//! What can be asked for.
+//! The command line.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,29 +9,29 @@ use testbed::control_plane::Recorded;
 
 use crate::part::Part;
 
-/// Measures the operator against a real API server that is started for it and gone afterwards.
+/// Measures the operator against a real API server, started for the run and removed afterwards.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "bench", bin_name = "cargo bench-e2e --")]
 pub struct Options {
-    /// Only these parts.
+    /// Measure only these parts.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME")]
     pub only: Vec<Part>,
-    /// All sizes times this, to try things out: promises are judged at 1 alone.
+    /// Multiply all sizes by this factor, for a quick run. Bounds are checked at 1 only.
     #[arg(long, default_value_t = 1.0, value_parser = scale)]
     pub scale: f64,
-    /// How often what is compared with the raw writer is measured: the median counts.
+    /// How many times the comparisons with the raw writer are repeated. The median is reported.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..))]
     pub rounds: u8,
-    /// How long nothing happens, to see what that costs.
+    /// The length of the idle period.
     #[arg(long, default_value = "5m", value_parser = duration)]
     pub idle: Duration,
-    /// How long the source is edited ten times a second.
+    /// How long a source is edited ten times a second.
     #[arg(long, default_value = "5m", value_parser = duration)]
     pub churn: Duration,
-    /// Where the numbers go, as JSON. Default: a new file below target/bench.
+    /// Write the results as JSON to this file. Default: a new file below target/bench.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Another operator than this checkout's.
+    /// The operator's binary. Default: build this checkout.
     #[arg(long, value_name = "FILE")]
     pub operator: Option<PathBuf>,
 }
@@ -39,7 +39,7 @@ pub struct Options {
 // === impl Options ===
 
 impl Options {
-    /// `size` at the scale that was asked for; a few at least.
+    /// `size` times the scale, at least 4.
     #[must_use]
     pub fn scaled(&self, size: u32) -> u32 {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size")]
@@ -47,17 +47,17 @@ impl Options {
         scaled.max(4)
     }
 
-    /// Whether sizes are those that promises speak of.
+    /// Whether the sizes are those that the bounds apply to.
     #[must_use]
     pub fn is_full_scale(&self) -> bool {
         self.scale >= 1.0
     }
 
-    /// The parts that were asked for, of those that need requests to be recorded like this.
+    /// The selected parts that need an audit log of this level.
     #[must_use]
     pub(crate) fn parts_on(&self, recorded: Recorded) -> Vec<Part> {
-        let is_asked_for = |part: &Part| self.only.is_empty() || self.only.contains(part);
-        let parts = Part::ALL.into_iter().filter(is_asked_for);
+        let is_selected = |part: &Part| self.only.is_empty() || self.only.contains(part);
+        let parts = Part::ALL.into_iter().filter(is_selected);
         parts.filter(|part| part.recorded() == recorded).collect()
     }
 }
@@ -67,14 +67,14 @@ fn scale(text: &str) -> Result<f64, String> {
     if scale.is_finite() && 0.0 < scale && scale <= 1.0 {
         Ok(scale)
     } else {
-        Err("a scale is more than 0 and at most 1".to_owned())
+        Err("the scale must be greater than 0 and at most 1".to_owned())
     }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let complaint = || format!("{text:?} is not a duration: write for example 30s or 5m");
-    let signed: SignedDuration = text.parse().map_err(|_| complaint())?;
-    Duration::try_from(signed).map_err(|_| complaint())
+    let error = || format!("{text:?} is not a duration, such as 30s or 5m");
+    let signed: SignedDuration = text.parse().map_err(|_| error())?;
+    Duration::try_from(signed).map_err(|_| error())
 }
 
 #[cfg(test)]
@@ -84,12 +84,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_arguments_are_well_formed() {
+    fn arguments_are_well_formed() {
         Options::command().debug_assert();
     }
 
     #[test]
-    fn parts_are_named_and_sizes_are_scaled() {
+    fn parts_are_selected_and_sizes_scaled() {
         let words = ["bench", "--only", "limit,memory", "--scale", "0.1"];
         let options = Options::try_parse_from(words).unwrap();
         assert_eq!(options.parts_on(Recorded::Counted), [Part::Memory]);

@@ -6,31 +6,32 @@ use testbed::control_plane::Recorded;
 /// One part of the bench.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum Part {
-    /// What the API server takes from a raw writer, with 1, 8, 32 and 64 requests in flight.
+    /// The rate of the raw writer, with 1, 8, 32 and 64 requests in flight.
     Limit,
-    /// A source copied to 1,000 namespaces: created, updated, edited to no effect, repaired, deleted.
+    /// A source copied to 1,000 namespaces: creation, update, an edit without effect, repair, deletion.
     Copies,
-    /// A namespace that joins the selection, leaves it, and joins it again.
+    /// A namespace that starts to match the selector, stops, and matches again.
     Namespaces,
-    /// 1,000 namespaces, of which one refuses.
+    /// 1,000 namespaces, one of which denies writes.
     Refused,
-    /// 5,000 syncs at once; then a restart with all in order, and a time in which nothing happens.
+    /// 5,000 ConfigMapSyncs at once; then a restart with all synced, and an idle period.
     Cold,
-    /// A small sync that comes while one with 5,000 namespaces is at work.
+    /// A ConfigMapSync with one copy, created while one with 5,000 copies is being reconciled.
     Fair,
-    /// What the fence, and all four policies, add to the time of an update.
+    /// The time that the fence, and all four policies, add to an update.
     Fence,
-    /// How long nobody writes when the leader is asked to stop, and when it is killed: 50 times
-    /// each, with a Lease that lasts 15 seconds, as by default, and with one that lasts 5.
+    /// The time without a writer after SIGTERM and after SIGKILL of the leader: 50 times each, with a
+    /// lease duration of 15 seconds (the default) and of 5.
     Failover,
-    /// What 10,000 syncs and copies need, beside 20,000 ConfigMaps of others, and under steady edits.
+    /// The memory for 10,000 ConfigMapSyncs and copies, beside 20,000 other ConfigMaps, and under steady
+    /// edits.
     Memory,
 }
 
 // === impl Part ===
 
 impl Part {
-    /// All of them, in the order in which they are measured.
+    /// All parts, in the order of measurement.
     pub const ALL: [Self; 9] = [
         Self::Limit,
         Self::Copies,
@@ -43,10 +44,10 @@ impl Part {
         Self::Memory,
     ];
 
-    /// How much of the requests has to be recorded for it.
+    /// How much of each request the audit log has to record for it.
     pub(crate) const fn recorded(self) -> Recorded {
         match self {
-            // What is written down of a request takes longer than any policy.
+            // Recording the bodies of a request takes longer than evaluating a policy.
             Self::Fence | Self::Memory => Recorded::Counted,
             _ => Recorded::Whole,
         }

@@ -1,35 +1,35 @@
-//! What is measured.
+//! Dispatches to the parts of the bench.
 
-mod churn;
-mod cold;
+mod cold_start;
 mod failover_time;
 mod fairness;
 mod fan_out;
 mod fence_cost;
-mod memory;
+mod memory_use;
 mod namespace_changes;
 mod raw_writes;
-mod refused;
+mod refusing_namespace;
+mod steady_edits;
 
 use anyhow::Context;
 use anyhow::Result;
 
 use crate::bench_cluster::BenchCluster;
-use crate::ledger::Ledger;
 use crate::part::Part;
+use crate::results::Results;
 
 /// Measures one part.
-pub async fn measure(part: Part, cluster: &mut BenchCluster, ledger: &mut Ledger) -> Result<()> {
+pub async fn measure(part: Part, cluster: &mut BenchCluster, results: &mut Results) -> Result<()> {
     let result = match part {
-        Part::Limit => raw_writes::measure(cluster, ledger).await,
-        Part::Copies => fan_out::measure(cluster, ledger).await,
-        Part::Namespaces => namespace_changes::measure(cluster, ledger).await,
-        Part::Refused => refused::measure(cluster, ledger).await,
-        Part::Cold => cold::measure(cluster, ledger).await,
-        Part::Fair => fairness::measure(cluster, ledger).await,
-        Part::Fence => fence_cost::measure(cluster, ledger).await,
-        Part::Failover => failover_time::measure(cluster, ledger).await,
-        Part::Memory => memory::measure(cluster, ledger).await,
+        Part::Limit => raw_writes::measure(cluster, results).await,
+        Part::Copies => fan_out::measure(cluster, results).await,
+        Part::Namespaces => namespace_changes::measure(cluster, results).await,
+        Part::Refused => refusing_namespace::measure(cluster, results).await,
+        Part::Cold => cold_start::measure(cluster, results).await,
+        Part::Fair => fairness::measure(cluster, results).await,
+        Part::Fence => fence_cost::measure(cluster, results).await,
+        Part::Failover => failover_time::measure(cluster, results).await,
+        Part::Memory => memory_use::measure(cluster, results).await,
     };
     result.with_context(|| format!("measuring {part:?}"))
 }

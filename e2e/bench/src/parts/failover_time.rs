@@ -1,7 +1,7 @@
-//! How long nobody writes when the leader goes.
+//! The time without a writer after the leader stops.
 //!
-//! In a cluster of its own, with three replicas, while sources are edited all the time: from the
-//! answer to the last write of the old leader to the answer to the first of the new one.
+//! In a separate cluster with three replicas, under a continuous load: from the response to the last
+//! write of the old leader to the response to the first write of the new one.
 
 use std::time::Duration;
 
@@ -18,46 +18,46 @@ use harness::replica::Options;
 use testbed::terminal::Done;
 
 use crate::bench_cluster::BenchCluster;
-use crate::ledger::Ledger;
-use crate::ledger::Relation;
-use crate::measured::Measured;
-use crate::measured::quantile;
+use crate::measurement::Measurement;
+use crate::measurement::quantile;
+use crate::results::Relation;
+use crate::results::Results;
 
 const TIMES: u32 = 50;
 const REPLICAS: usize = 3;
 const SOURCES: usize = 3;
-/// Between two edits: what is measured is no more exact than this.
+/// Pause between two edits: the precision of the measurement.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Far more than it should take.
-const FOLLOWED: Duration = Duration::from_mins(1);
+/// The deadline for a takeover, far above the bounds.
+const TAKEN_OVER: Duration = Duration::from_mins(1);
 const ENDED: Duration = Duration::from_secs(30);
 
-/// How the leader goes.
+/// How the leader stops.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
-    Asked,
+    Terminated,
     Killed,
 }
 
-pub(super) async fn measure(cluster: &mut BenchCluster, ledger: &mut Ledger) -> Result<()> {
+pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -> Result<()> {
     cluster.stop_operator().await?;
     for (lease, options) in [(15, Options::default()), (5, Options::quick(5))] {
         let binary = Some(cluster.binary().to_owned());
         let options = Options { binary, ..options };
-        for end in [End::Asked, End::Killed] {
-            let what = format!("{}, Lease of {lease} s", end.name());
+        for end in [End::Terminated, End::Killed] {
+            let what = format!("{}, lease duration {lease} s", end.name());
             let times = cluster.scaled(TIMES);
             let work = async {
-                let (handovers, doubles) = Box::pin(handovers(&options, end, times)).await?;
-                Ok(Done::new((handovers, doubles), format!("{times} times")))
+                let (handovers, violations) = Box::pin(handovers(&options, end, times)).await?;
+                Ok(Done::new((handovers, violations), format!("{times} times")))
             };
-            let (handovers, doubles) = cluster.screen.clone().step(&what, work).await?;
-            tell(ledger, &what, &handovers, doubles);
+            let (handovers, violations) = cluster.screen.clone().step(&what, work).await?;
+            report(results, &what, &handovers, violations);
             let p99 = quantile(gaps(&handovers), 0.99);
             match end {
-                End::Asked => ledger.bound(seconds(&what), p99, Relation::AtMost, 2.5),
+                End::Terminated => results.bound(seconds(&what), p99, Relation::AtMost, 2.5),
                 End::Killed if lease == 15 => {
-                    ledger.bound(seconds(&what), p99, Relation::AtMost, 20.0);
+                    results.bound(seconds(&what), p99, Relation::AtMost, 20.0);
                 }
                 End::Killed => {}
             }
@@ -66,48 +66,58 @@ pub(super) async fn measure(cluster: &mut BenchCluster, ledger: &mut Ledger) -> 
     Ok(())
 }
 
-/// Every handover, and how many writes were made by a replica that did not lead.
+/// Stops the leader `times` times. Returns the handovers, and the number of writes by a replica that was
+/// not the leader.
 async fn handovers(options: &Options, end: End, times: u32) -> Result<(Vec<Handover>, usize)> {
-    let mut world = OperatorCluster::start_with(REPLICAS, options.clone()).await?;
-    let fixture = world.fixture();
+    let mut cluster = OperatorCluster::start_with(REPLICAS, options.clone()).await?;
+    let fixture = cluster.fixture();
     let recorder = Recorder::start(fixture.client()).await?;
-    let mark = world.audit().mark().await?;
+    let mark = cluster.audit().mark().await?;
     let load = Load::start(&fixture, SOURCES, PAUSE).await?;
-    let mut leader = world.wait_leader().await?;
+    let mut leader = cluster.wait_leader().await?;
     for _ in 0..times {
-        let process = world.replicas[leader].process();
+        let process = cluster.replicas[leader].process();
         match end {
-            End::Asked => process.terminate()?,
+            End::Terminated => process.terminate()?,
             End::Killed => process.kill()?,
         }
-        let next = world.wait_next_writer(leader, FOLLOWED).await?;
-        world.replicas[leader].process().wait_exit(ENDED).await?;
-        world.restart_ended().await?;
+        let next = cluster.wait_next_writer(leader, TAKEN_OVER).await?;
+        cluster.replicas[leader].process().wait_exit(ENDED).await?;
+        cluster.restart_ended().await?;
         leader = next;
     }
-    load.stop(FOLLOWED).await?;
+    load.stop(TAKEN_OVER).await?;
     let history = recorder.history().await?;
-    let events = world.audit().since(mark).await?;
+    let events = cluster.audit().since(mark).await?;
     let writes = oracle::writes(&history, &events);
-    let doubles = one_writer::violations(&history, &writes).len();
+    let violations = one_writer::violations(&history, &writes).len();
     let handovers = liveness::handovers(&events);
     let wanted = usize::try_from(times)?;
-    ensure!(handovers.len() == wanted, "{} handovers, and not {wanted}", handovers.len());
-    Ok((handovers, doubles))
+    ensure!(
+        handovers.len() == wanted,
+        "observed {} handovers instead of {wanted}",
+        handovers.len()
+    );
+    Ok((handovers, violations))
 }
 
-fn tell(ledger: &mut Ledger, what: &str, handovers: &[Handover], doubles: usize) {
-    let mut measured = Measured::default();
-    for (name, at) in [("p50", 0.5), ("p99", 0.99), ("most", 1.0)] {
+fn report(results: &mut Results, what: &str, handovers: &[Handover], violations: usize) {
+    let mut measured = Measurement::default();
+    for (name, at) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
         let value = quantile(gaps(handovers), at);
         measured.more.extend(value.map(|value| (format!("{name}, s"), value)));
     }
     let count = u32::try_from(handovers.len()).unwrap_or(u32::MAX);
     measured.more.insert("times".to_owned(), count.into());
     measured.count = count;
-    let doubles = u32::try_from(doubles).unwrap_or(u32::MAX).into();
-    ledger.bound(format!("{what}: double writes"), Some(doubles), Relation::Exactly, 0.0);
-    ledger.row(what, measured);
+    let violations = u32::try_from(violations).unwrap_or(u32::MAX).into();
+    results.bound(
+        format!("{what}: writes by a replica that does not lead"),
+        Some(violations),
+        Relation::Exactly,
+        0.0,
+    );
+    results.row(what, measured);
 }
 
 fn gaps(handovers: &[Handover]) -> impl Iterator<Item = f64> {
@@ -115,7 +125,7 @@ fn gaps(handovers: &[Handover]) -> impl Iterator<Item = f64> {
 }
 
 fn seconds(what: &str) -> String {
-    format!("{what}: p99 of seconds without a write")
+    format!("{what}: seconds without a write, p99")
 }
 
 // === impl End ===
@@ -123,8 +133,8 @@ fn seconds(what: &str) -> String {
 impl End {
     const fn name(self) -> &'static str {
         match self {
-            Self::Asked => "leader asked to stop (SIGTERM)",
-            Self::Killed => "leader killed (kill -9)",
+            Self::Terminated => "leader terminated (SIGTERM)",
+            Self::Killed => "leader killed (SIGKILL)",
         }
     }
 }

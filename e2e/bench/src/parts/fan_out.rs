@@ -1,4 +1,4 @@
-//! One source in many namespaces: created, updated, edited to no effect, repaired, deleted.
+//! One source in many namespaces: creation, update, an edit without effect, repair, deletion.
 
 use anyhow::Context;
 use anyhow::Result;
@@ -14,34 +14,34 @@ use crate::bench_cluster::BASE;
 use crate::bench_cluster::BenchCluster;
 use crate::bench_cluster::CENTRAL;
 use crate::bench_cluster::LONG;
-use crate::bodies::four_kibibytes;
-use crate::calls::Calls;
-use crate::ledger::Ledger;
-use crate::ledger::Relation;
-use crate::measured::Measured;
-use crate::measured::between;
+use crate::measurement::Measurement;
+use crate::measurement::between;
+use crate::raw_write_rate;
+use crate::raw_write_rate::RawWriteRate;
+use crate::raw_writer::in_flight;
+use crate::request_counts::RequestCounts;
+use crate::results::Relation;
+use crate::results::Results;
 use crate::sources::hash;
-use crate::write_limit;
-use crate::write_limit::Limit;
-use crate::writer::in_flight;
+use crate::write_requests::four_kibibytes;
 
 const NAME: &str = "shared";
-/// As many as the operator has in flight by default.
+/// The operator's default number of requests in flight.
 const IN_FLIGHT: u32 = 32;
-/// What promises ask for.
-const OF_LIMIT: f64 = 0.7;
+/// The lower bound of the operator's rate, as a ratio to the raw writer's.
+const RAW_RATIO: f64 = 0.7;
 
-/// What one round has measured.
-struct Round {
-    limit: Limit,
-    fan_out: Measured,
-    update: Measured,
-    no_op: Measured,
-    repair: Measured,
-    delete: Measured,
+/// The measurements of one repetition.
+struct Repetition {
+    limit: RawWriteRate,
+    fan_out: Measurement,
+    update: Measurement,
+    no_op: Measurement,
+    repair: Measurement,
+    delete: Measurement,
 }
 
-pub(super) async fn measure(cluster: &mut BenchCluster, ledger: &mut Ledger) -> Result<()> {
+pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -> Result<()> {
     let count = cluster.scaled(BASE);
     cluster.make_namespaces(count).await?;
     cluster.make_source(NAME).await?;
@@ -49,47 +49,47 @@ pub(super) async fn measure(cluster: &mut BenchCluster, ledger: &mut Ledger) -> 
     let mut rounds = Vec::new();
     for number in 1..=cluster.options.rounds {
         let work = async {
-            let round = round(cluster, count).await?;
-            let told = told(&round);
-            Ok(Done::new(round, told))
+            let repetition = repeat(cluster, count).await?;
+            let summary = summary(&repetition);
+            Ok(Done::new(repetition, summary))
         };
-        rounds.push(screen.step(&format!("copies, round {number}"), work).await?);
+        rounds.push(screen.step(&format!("copies, repetition {number}"), work).await?);
     }
     cluster.delete_source(NAME).await?;
-    tell(ledger, count, &rounds);
+    report(results, count, &rounds);
     Ok(())
 }
 
-async fn round(cluster: &mut BenchCluster, count: u32) -> Result<Round> {
+async fn repeat(cluster: &mut BenchCluster, count: u32) -> Result<Repetition> {
     let mark = cluster.audit().mark().await?;
-    let limit = write_limit::measure(cluster, IN_FLIGHT, count).await?;
+    let limit = raw_write_rate::measure(cluster, IN_FLIGHT, count).await?;
     let raw = cluster.audit().since(mark).await?;
-    // No operator has run meanwhile.
-    let raw = Calls::of(requests_by_operator(&raw).filter(|event| !event.is_dry_run()));
+    // The operator was stopped: all requests of its account are the raw writer's.
+    let raw = RequestCounts::of(requests_by_operator(&raw).filter(|event| !event.is_dry_run()));
     cluster.start_operator().await?;
 
-    let (synced, stretch) = cluster
+    let (synced, observation) = cluster
         .during(async {
             let spec = BenchCluster::fan_out(NAME, "base");
             cluster.fixture().create_sync(CENTRAL, NAME, spec).await?;
             cluster.wait_synced(NAME, None).await
         })
         .await?;
-    let began = stretch.asked("create", "configmapsyncs", NAME);
-    let wall = between(began, stretch.last("create", "configmaps"));
-    let fan_out = stretch.measured().took(count, wall).against(limit.creates);
+    let began = observation.user_request("create", "configmapsyncs", NAME);
+    let wall = between(began, observation.last("create", "configmaps"));
+    let fan_out = observation.measured().took(count, wall).against(limit.creates);
     same_length(&raw, &fan_out.calls, "create")?;
 
-    let (_, stretch) = cluster
+    let (_, observation) = cluster
         .during(async {
             let data = json!({"data": four_kibibytes(1)});
             cluster.fixture().patch_config_map(CENTRAL, NAME, &data).await?;
             cluster.wait_synced(NAME, hash(&synced).as_deref()).await
         })
         .await?;
-    let began = stretch.asked("patch", "configmaps", NAME);
-    let wall = between(began, stretch.last("patch", "configmaps"));
-    let update = stretch.measured().took(count, wall).against(limit.patches);
+    let began = observation.user_request("patch", "configmaps", NAME);
+    let wall = between(began, observation.last("patch", "configmaps"));
+    let update = observation.measured().took(count, wall).against(limit.patches);
     same_length(&raw, &update.calls, "patch")?;
 
     let label = json!({"metadata": {"labels": {"edited": began.unwrap_or_default().as_second().to_string()}}});
@@ -98,18 +98,18 @@ async fn round(cluster: &mut BenchCluster, count: u32) -> Result<Round> {
 
     let repair = repair(cluster, count).await?;
 
-    let ((), stretch) = cluster.during(cluster.delete_sync(NAME)).await?;
-    let began = stretch.asked("delete", "configmapsyncs", NAME);
-    let wall = between(began, stretch.last("delete", "configmaps"));
-    let delete = stretch.measured().took(count, wall).against(limit.deletes);
+    let ((), observation) = cluster.during(cluster.delete_sync(NAME)).await?;
+    let began = observation.user_request("delete", "configmapsyncs", NAME);
+    let wall = between(began, observation.last("delete", "configmaps"));
+    let delete = observation.measured().took(count, wall).against(limit.deletes);
 
     let back = json!({"data": four_kibibytes(0)});
     cluster.fixture().patch_config_map(CENTRAL, NAME, &back).await?;
-    Ok(Round { limit, fan_out, update, no_op, repair, delete })
+    Ok(Repetition { limit, fan_out, update, no_op, repair, delete })
 }
 
-/// All copies are deleted by hand, which competes with their repair.
-async fn repair(cluster: &BenchCluster, count: u32) -> Result<Measured> {
+/// A user deletes all copies, concurrently with their repair.
+async fn repair(cluster: &BenchCluster, count: u32) -> Result<Measurement> {
     let client = cluster.control_plane.client();
     let creates = "configmapsync_writes_total{action=\"create\",result=\"success\"";
     let before = cluster.operator()?.metric(creates).await?;
@@ -124,73 +124,87 @@ async fn repair(cluster: &BenchCluster, count: u32) -> Result<Measured> {
         .await?;
         cluster.operator()?.wait_metric(creates, before + f64::from(count), LONG).await
     };
-    let ((), stretch) = cluster.during(work).await?;
-    let began = stretch.asked("delete", "configmaps", NAME);
-    let wall = between(began, stretch.last("create", "configmaps"));
-    Ok(stretch.measured().took(count, wall))
+    let ((), observation) = cluster.during(work).await?;
+    let began = observation.user_request("delete", "configmaps", NAME);
+    let wall = between(began, observation.last("create", "configmaps"));
+    Ok(observation.measured().took(count, wall))
 }
 
-/// What is compared must be comparable: the raw writer's requests are as long as the operator's.
-fn same_length(raw: &Calls, operator: &Calls, verb: &str) -> Result<()> {
+/// Ensures that the bodies of the raw writer's and the operator's requests have the same length, within
+/// 3 %: otherwise the rates are not comparable.
+fn same_length(raw: &RequestCounts, operator: &RequestCounts, verb: &str) -> Result<()> {
     let lengths = raw.sent_per(verb, "configmaps").zip(operator.sent_per(verb, "configmaps"));
-    let (raw, operator) = lengths.with_context(|| format!("no {verb} in the audit log"))?;
+    let (raw, operator) =
+        lengths.with_context(|| format!("the audit log contains no {verb} of a ConfigMap"))?;
     anyhow::ensure!(
         (0.97..1.03).contains(&(raw / operator)),
-        "a {verb} of the raw writer has {raw:.0} bytes, one of the operator {operator:.0}: \
-         make both alike"
+        "the body of a {verb} has {raw:.0} bytes from the raw writer, but {operator:.0} from the \
+         operator: adapt write_requests.rs"
     );
     Ok(())
 }
 
-fn told(round: &Round) -> String {
-    let ratio = |measured: &Measured| measured.of_limit.unwrap_or_default();
+fn summary(repetition: &Repetition) -> String {
+    let ratio = |measured: &Measurement| measured.of_limit.unwrap_or_default();
     format!(
-        "of the raw writer: fan-out {:.2}, update {:.2}, deletion {:.2}",
-        ratio(&round.fan_out),
-        ratio(&round.update),
-        ratio(&round.delete)
+        "ratio to the raw writer: fan-out {:.2}, update {:.2}, deletion {:.2}",
+        ratio(&repetition.fan_out),
+        ratio(&repetition.update),
+        ratio(&repetition.delete)
     )
 }
 
-fn tell(ledger: &mut Ledger, count: u32, rounds: &[Round]) {
-    ledger.limits.extend(rounds.iter().map(|round| round.limit));
-    let all = |pick: fn(&Round) -> &Measured| rounds.iter().map(pick).cloned().collect::<Vec<_>>();
+fn report(results: &mut Results, count: u32, rounds: &[Repetition]) {
+    results.limits.extend(rounds.iter().map(|round| round.limit));
+    let all = |pick: fn(&Repetition) -> &Measurement| {
+        rounds.iter().map(pick).cloned().collect::<Vec<_>>()
+    };
     let (fan_out, update) = (all(|it| &it.fan_out), all(|it| &it.update));
     let (no_op, repair, delete) = (all(|it| &it.no_op), all(|it| &it.repair), all(|it| &it.delete));
 
     let n = f64::from(count);
     for (what, rounds, verb) in [("fan-out", &fan_out, "create"), ("update", &update, "patch")] {
-        let most = |number: fn(&Calls) -> u32| most(rounds, number);
+        let most = |number: fn(&RequestCounts) -> u32| most(rounds, number);
         let writes = rounds.iter().map(|it| f64::from(it.calls.count(verb, "configmaps")));
-        let unlike = writes.clone().find(|writes| (writes - n).abs() > 0.0);
-        ledger.bound(format!("{what}: copies written"), unlike.or(Some(n)), Relation::Exactly, n);
+        let different = writes.clone().find(|writes| (writes - n).abs() > 0.0);
+        results.bound(
+            format!("{what}: copies written"),
+            different.or(Some(n)),
+            Relation::Exactly,
+            n,
+        );
         let gets = most(|calls| calls.count("get", "configmaps"));
-        ledger.bound(format!("{what}: reads of the source"), gets, Relation::AtMost, 1.0);
+        results.bound(format!("{what}: gets of the source"), gets, Relation::AtMost, 1.0);
         let statuses = most(|calls| calls.count("patch", "configmapsyncs/status"));
-        ledger.bound(format!("{what}: writes of the status"), statuses, Relation::AtMost, 3.0);
+        results.bound(format!("{what}: status writes"), statuses, Relation::AtMost, 3.0);
         let lists = most(|calls| calls.verb("list"));
-        ledger.bound(format!("{what}: lists"), lists, Relation::AtMost, 0.0);
+        results.bound(format!("{what}: lists"), lists, Relation::AtMost, 0.0);
     }
     let gets = most(&no_op, |calls| calls.count("get", "configmaps"));
-    ledger.bound("edit to no effect: reads", gets, Relation::AtMost, 1.0);
-    let writes = most(&no_op, Calls::writes);
-    ledger.bound("edit to no effect: writes", writes, Relation::AtMost, 0.0);
+    results.bound("edit without effect: gets", gets, Relation::AtMost, 1.0);
+    let writes = most(&no_op, RequestCounts::writes);
+    results.bound("edit without effect: writes", writes, Relation::AtMost, 0.0);
 
     for (what, rounds) in [
         (format!("fan-out to {count}"), fan_out),
         (format!("update of {count}"), update),
-        ("edit of the source to no effect".to_owned(), no_op),
-        (format!("{count} copies deleted by hand, repaired"), repair),
-        (format!("sync with {count} copies deleted"), delete),
+        ("edit of the source without effect".to_owned(), no_op),
+        (format!("{count} copies deleted by a user, repaired"), repair),
+        (format!("ConfigMapSync with {count} copies deleted"), delete),
     ] {
-        let of_limit = crate::measured::median(rounds.iter().filter_map(|it| it.of_limit));
+        let of_limit = crate::measurement::median(rounds.iter().filter_map(|it| it.of_limit));
         if of_limit.is_some() {
-            ledger.bound(format!("{what}: of W"), of_limit, Relation::AtLeast, OF_LIMIT);
+            results.bound(
+                format!("{what}: ratio to the raw writer"),
+                of_limit,
+                Relation::AtLeast,
+                RAW_RATIO,
+            );
         }
-        ledger.rows(what, rounds);
+        results.rows(what, rounds);
     }
 }
 
-fn most(rounds: &[Measured], number: fn(&Calls) -> u32) -> Option<f64> {
+fn most(rounds: &[Measurement], number: fn(&RequestCounts) -> u32) -> Option<f64> {
     rounds.iter().map(|it| number(&it.calls)).max().map(f64::from)
 }

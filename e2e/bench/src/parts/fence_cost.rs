@@ -1,9 +1,9 @@
-//! What the policies add to a write, above all the fence.
+//! The time that the policies, above all the fence, add to a write.
 //!
-//! One pod of the operator, announced as the leader, updates one copy, one request after the other:
-//! without any policy, with the fence alone, and with all four, in turns, so that whatever else
-//! the machine does falls on each alike. No operator runs. What is told is the ratio of medians:
-//! where etcd waits for a disk, as it does not here, it is nearer to one.
+//! One pod of the operator, in the leader record, updates one copy sequentially: without a policy, with
+//! the fence alone, and with all four, in turns, so that other load on the machine affects all alike.
+//! The operator is stopped. The result is the ratio of the medians; with etcd on a disk, unlike here,
+//! it would be closer to one.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -25,23 +25,23 @@ use testbed::wait::Seen;
 use testbed::wait::until;
 
 use crate::bench_cluster::BenchCluster;
-use crate::bodies::Written;
-use crate::bodies::four_kibibytes;
-use crate::ledger::Ledger;
-use crate::ledger::Relation;
-use crate::measured::Measured;
-use crate::measured::median;
-use crate::measured::quantile;
-use crate::writer::Writer;
+use crate::measurement::Measurement;
+use crate::measurement::median;
+use crate::measurement::quantile;
+use crate::raw_writer::Writer;
+use crate::results::Relation;
+use crate::results::Results;
+use crate::write_requests::Written;
+use crate::write_requests::four_kibibytes;
 
-/// Of each state, in each round.
+/// Updates per state and repetition.
 const UPDATES: u32 = 400;
-/// Before that, so that none of them pays for what comes first.
+/// Unmeasured updates before those.
 const WARM_UP: u32 = 40;
-/// An API server that has just been started takes its time to fence.
+/// The deadline for a new API server to enforce the fence.
 const ENFORCED: Duration = Duration::from_mins(2);
-/// Generous: it is not the fence that should be noticed.
-const AT_MOST: f64 = 1.5;
+/// The upper bound of the ratio.
+const MAX_RATIO: f64 = 1.5;
 
 /// Which policies are installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,52 +51,52 @@ enum Installed {
     All,
 }
 
-/// How long an update takes in each state, in milliseconds, in the order of [`Installed::ALL`].
-type Round = [f64; 3];
+/// The median time of an update in each state, in milliseconds, in the order of [`Installed::ALL`].
+type Medians = [f64; 3];
 
-/// The copy, and who updates it.
-struct Scene {
+/// A copy, and the pods that write it.
+struct FencedCopy {
     leader: Writer,
-    /// Another pod, which the fence refuses.
+    /// A pod that is not in the leader record.
     other: Pod,
     at: NamespacedName,
     seen: Written,
     edits: u32,
 }
 
-pub(super) async fn measure(cluster: &mut BenchCluster, ledger: &mut Ledger) -> Result<()> {
+pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -> Result<()> {
     cluster.stop_operator().await?;
     cluster.make_namespaces(1).await?;
-    let mut scene = Scene::set(cluster).await?;
+    let mut fenced_copy = FencedCopy::create(cluster).await?;
     let updates = cluster.scaled(UPDATES);
     let mut order = Installed::ALL;
     let mut rounds = Vec::new();
     for round in 1..=cluster.options.rounds {
         let work = async {
-            let round = scene.round(&cluster.control_plane, order, updates).await?;
+            let round = fenced_copy.measure_states(&cluster.control_plane, order, updates).await?;
             Ok(Done::new(round, format!("{updates} updates in each state")))
         };
-        let what = format!("updates with and without policies, round {round}");
+        let what = format!("updates with and without policies, repetition {round}");
         rounds.push(cluster.screen.clone().step(&what, work).await?);
         order.reverse();
     }
-    tell(ledger, &rounds);
+    report(results, &rounds);
     Ok(())
 }
 
-fn tell(ledger: &mut Ledger, rounds: &[Round]) {
+fn report(results: &mut Results, rounds: &[Medians]) {
     for installed in Installed::ALL {
-        let mut measured = Measured::default();
-        for (what, at) in [("least", 0.0), ("median", 0.5), ("most", 1.0)] {
+        let mut measured = Measurement::default();
+        for (what, at) in [("min", 0.0), ("median", 0.5), ("max", 1.0)] {
             let value = quantile(rounds.iter().map(|round| round[installed as usize]), at);
-            measured.more.extend(value.map(|value| (format!("{what} of rounds, ms"), value)));
+            measured.more.extend(value.map(|value| (format!("{what} of repetitions, ms"), value)));
         }
-        ledger.row(format!("an update, {}", installed.name()), measured);
+        results.row(format!("an update, {}", installed.name()), measured);
     }
     for installed in [Installed::Fence, Installed::All] {
-        let of = |round: &Round| round[installed as usize] / round[Installed::None as usize];
-        let what = format!("{}: time of an update, of that without any", installed.name());
-        ledger.bound(what, median(rounds.iter().map(of)), Relation::AtMost, AT_MOST);
+        let of = |round: &Medians| round[installed as usize] / round[Installed::None as usize];
+        let what = format!("{}: time of an update, ratio to no policy", installed.name());
+        results.bound(what, median(rounds.iter().map(of)), Relation::AtMost, MAX_RATIO);
     }
 }
 
@@ -114,10 +114,10 @@ impl Installed {
     }
 }
 
-// === impl Scene ===
+// === impl FencedCopy ===
 
-impl Scene {
-    async fn set(cluster: &BenchCluster) -> Result<Self> {
+impl FencedCopy {
+    async fn create(cluster: &BenchCluster) -> Result<Self> {
         let control_plane = &cluster.control_plane;
         let pod = Pod::create(control_plane, "fence-leader", None).await?;
         let other = Pod::create(control_plane, "fence-other", None).await?;
@@ -128,25 +128,24 @@ impl Scene {
         Ok(Self { leader, other, at, seen, edits: 0 })
     }
 
-    /// Each state, in this order.
-    async fn round(
+    /// Measures each state, in this order, and installs all policies again.
+    async fn measure_states(
         &mut self,
         control_plane: &ControlPlane,
         order: [Installed; 3],
         updates: u32,
-    ) -> Result<Round> {
-        let mut measured = Round::default();
+    ) -> Result<Medians> {
+        let mut measured = Medians::default();
         for installed in order {
             self.wait_installed(control_plane, installed).await?;
             self.update(WARM_UP).await?;
             measured[installed as usize] = self.update(updates).await?;
         }
-        // As it was found.
         self.wait_installed(control_plane, Installed::All).await?;
         Ok(measured)
     }
 
-    /// One update after the other: how long the middle one takes.
+    /// Updates the copy sequentially. Returns the median time, in milliseconds.
     async fn update(&mut self, count: u32) -> Result<f64> {
         let mut times = Vec::new();
         for _ in 0..count {
@@ -156,11 +155,11 @@ impl Scene {
             self.seen = self.leader.patch(&self.at, &self.seen, &data).await?;
             times.push(began.elapsed().as_secs_f64() * 1_000.0);
         }
-        median(times).context("no update was made")
+        median(times).context("no update was measured")
     }
 
-    /// The API server takes up what it finds all at once; what is removed last, and installed
-    /// last, therefore tells of all.
+    /// Installs and removes policies, and waits until the API server enforces exactly these. It loads all
+    /// changes at once, so that two of the policies show the state of all.
     async fn wait_installed(
         &self,
         control_plane: &ControlPlane,
@@ -178,19 +177,25 @@ impl Scene {
         }
         let client = self.other.client().await?;
         let (fenced, bound) = (installed != Installed::None, installed == Installed::All);
-        until(format!("what is enforced is {}", installed.name()), ENFORCED, || async {
-            let marked = fence_probe().send_as(&client).await?;
-            let unmarked = bounds_probe().send_as(&client).await?;
-            let is_so = marked.is_refused_by(names::POLICY_FENCE) == fenced
-                && unmarked.is_refused_by(names::POLICY_BOUNDS) == bound;
-            Ok(Seen::from_bool(is_so, || format!("marked: {marked}, unmarked: {unmarked}")))
+        until(format!("the API server enforces {}", installed.name()), ENFORCED, || async {
+            let with_label = fence_probe().send_as(&client).await?;
+            let without_label = bounds_probe().send_as(&client).await?;
+            let is_enforced = with_label.is_refused_by(names::POLICY_FENCE) == fenced
+                && without_label.is_refused_by(names::POLICY_BOUNDS) == bound;
+            Ok(Seen::from_bool(is_enforced, || {
+                format!("with the label of a copy: {with_label}; without: {without_label}")
+            }))
         })
         .await
     }
 }
 
-/// A pod creates something that is no copy, by dry run.
+/// Creates a `ConfigMap` without the label of a copy, by dry run.
 fn bounds_probe() -> Attempt {
     let path = format!("{}?dryRun=All", config_maps("default"));
-    Attempt::create("create no copy, dry run", path, json!({"metadata": {"name": "bounds-probe"}}))
+    Attempt::create(
+        "create a ConfigMap that is not a copy, dry run",
+        path,
+        json!({"metadata": {"name": "bounds-probe"}}),
+    )
 }

@@ -1,4 +1,4 @@
-//! A namespace that joins the selection, leaves it, and joins it again.
+//! A namespace that starts to match the selector, stops, and matches again.
 
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Namespace;
@@ -16,15 +16,15 @@ use crate::bench_cluster::BASE;
 use crate::bench_cluster::BenchCluster;
 use crate::bench_cluster::CENTRAL;
 use crate::bench_cluster::LONG;
-use crate::ledger::Ledger;
-use crate::ledger::Relation;
-use crate::measured::Measured;
-use crate::measured::between;
+use crate::measurement::Measurement;
+use crate::measurement::between;
+use crate::results::Relation;
+use crate::results::Results;
 
 const NAME: &str = "joined";
 const NEW: &str = "joining";
 
-pub(super) async fn measure(cluster: &mut BenchCluster, ledger: &mut Ledger) -> Result<()> {
+pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -> Result<()> {
     cluster.make_namespaces(cluster.scaled(BASE)).await?;
     cluster.make_source(NAME).await?;
     cluster.start_operator().await?;
@@ -32,27 +32,27 @@ pub(super) async fn measure(cluster: &mut BenchCluster, ledger: &mut Ledger) -> 
     let work = async {
         cluster.fixture().create_sync(CENTRAL, NAME, BenchCluster::fan_out(NAME, "base")).await?;
         cluster.wait_synced(NAME, None).await?;
-        cluster.wait_rest().await?;
-        Ok(Done::new(joins_and_leaves(cluster).await?, ""))
+        cluster.wait_idle().await?;
+        Ok(Done::new(match_and_unmatch(cluster).await?, ""))
     };
-    let steps = screen.step("a namespace joins, leaves, joins", work).await?;
+    let steps = screen.step("a namespace matches, stops, matches again", work).await?;
     for (what, verb, measured) in steps {
         let writes = f64::from(measured.calls.count(verb, "configmaps"));
-        ledger.bound(format!("{what}: {verb}s"), Some(writes), Relation::Exactly, 1.0);
-        ledger.row(what, measured);
+        results.bound(format!("{what}: {verb}s"), Some(writes), Relation::Exactly, 1.0);
+        results.row(what, measured);
     }
     cluster.delete_sync(NAME).await?;
     cluster.delete_source(NAME).await
 }
 
-type Step = (&'static str, &'static str, Measured);
+type Step = (&'static str, &'static str, Measurement);
 
-async fn joins_and_leaves(cluster: &BenchCluster) -> Result<Vec<Step>> {
+async fn match_and_unmatch(cluster: &BenchCluster) -> Result<Vec<Step>> {
     let namespaces = Api::<Namespace>::all(cluster.control_plane.client());
     let metadata = json!({"name": NEW, "labels": {"base": "yes"}});
     let namespace: Namespace = serde_json::from_value(json!({"metadata": metadata}))?;
     let arrives = async || {
-        cluster.fixture().wait_config_map(NEW, NAME, "the copy is made", LONG, |_| true).await
+        cluster.fixture().wait_config_map(NEW, NAME, "the copy exists", LONG, |_| true).await
     };
     let label = async |value: Value| {
         let patch = Patch::Merge(json!({"metadata": {"labels": {"base": value}}}));
@@ -61,25 +61,25 @@ async fn joins_and_leaves(cluster: &BenchCluster) -> Result<Vec<Step>> {
 
     let joins = async {
         namespaces.create(&PostParams::default(), &namespace).await?;
-        let asked = Timestamp::now();
+        let responded = Timestamp::now();
         arrives().await?;
-        Ok(asked)
+        Ok(responded)
     };
     let joined = timed(cluster, "create", joins).await?;
     let leaves = async {
         label(Value::Null).await?;
-        let asked = Timestamp::now();
+        let responded = Timestamp::now();
         cluster.fixture().wait_no_config_map(NEW, NAME, LONG).await?;
-        Ok(asked)
+        Ok(responded)
     };
     let left = timed(cluster, "delete", leaves).await?;
-    let joins_again = async {
+    let match_again = async {
         label("yes".into()).await?;
-        let asked = Timestamp::now();
+        let responded = Timestamp::now();
         arrives().await?;
-        Ok(asked)
+        Ok(responded)
     };
-    let joined_again = timed(cluster, "create", joins_again).await?;
+    let joined_again = timed(cluster, "create", match_again).await?;
     namespaces.delete(NEW, &DeleteParams::default()).await?;
     Ok(vec![
         ("a new namespace that matches", "create", joined),
@@ -88,14 +88,14 @@ async fn joins_and_leaves(cluster: &BenchCluster) -> Result<Vec<Step>> {
     ])
 }
 
-/// From the moment that `work` tells, which is when it was answered, to the write of the copy.
-/// Requests for namespaces are not in the audit log; its clock is that of this machine.
+/// Measures from the time that `work` returns, that of the response to its request, to the write of the
+/// copy. The audit log contains no requests for namespaces; its timestamps are of this machine's clock.
 async fn timed(
     cluster: &BenchCluster,
     verb: &str,
     work: impl Future<Output = Result<Timestamp>>,
-) -> Result<Measured> {
-    let (asked, stretch) = cluster.during(work).await?;
-    let wall = between(Some(asked), stretch.last(verb, "configmaps"));
-    Ok(stretch.measured().took(1, wall))
+) -> Result<Measurement> {
+    let (responded, observation) = cluster.during(work).await?;
+    let wall = between(Some(responded), observation.last(verb, "configmaps"));
+    Ok(observation.measured().took(1, wall))
 }

@@ -1,4 +1,4 @@
-//! The requests of the raw writer: those that the operator sends, byte for byte as long.
+//! The requests of the raw writer: like those of the operator, with bodies of the same length.
 
 use std::collections::BTreeMap;
 
@@ -18,13 +18,13 @@ use kube::api::Preconditions;
 use kube::core::PartialObjectMeta;
 use serde_json::json;
 
-/// The answer of a write.
+/// The response to a write: metadata only, as the operator requests it.
 pub type MetadataOnly = PartialObjectMeta<ConfigMap>;
 
-/// What a `ConfigMap` holds.
+/// The data of a `ConfigMap`.
 pub type Data = BTreeMap<String, String>;
 
-/// A version of a `ConfigMap`, as an answer tells it.
+/// The uid and resourceVersion of a written `ConfigMap`, for preconditions.
 #[derive(Clone, Debug, Default)]
 pub struct Written {
     uid: String,
@@ -34,10 +34,10 @@ pub struct Written {
 const ACCEPT_METADATA: header::HeaderValue = header::HeaderValue::from_static(
     "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
 );
-/// As long as a uid, and nobody's.
-const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
+/// A uid of the usual length that belongs to no `ConfigMapSync`.
+const UNUSED_UID: &str = "00000000-0000-0000-0000-000000000000";
 
-/// Eight keys with 4 KiB between them. `edit` goes into the first, so that an edit changes one key.
+/// Eight keys with 4 KiB in total. `edit` is part of the first value, so that an edit changes one key.
 pub fn four_kibibytes(edit: u32) -> Data {
     let value = |key: u32| {
         let text = if key == 0 { format!("{edit:08}") } else { String::new() };
@@ -49,7 +49,7 @@ pub fn four_kibibytes(edit: u32) -> Data {
 /// A copy as the operator creates it.
 pub fn copy(at: &NamespacedName, data: &Data) -> ConfigMap {
     let labels = [
-        (names::LABEL_SYNC_UID, NOBODY.to_owned()),
+        (names::LABEL_SYNC_UID, UNUSED_UID.to_owned()),
         (names::LABEL_MANAGED_BY, names::MANAGED_BY.to_owned()),
     ];
     let annotations = [
@@ -76,7 +76,7 @@ pub fn copy(at: &NamespacedName, data: &Data) -> ConfigMap {
     }
 }
 
-/// POST.
+/// The POST of a copy.
 pub fn create(at: &NamespacedName, copy: &ConfigMap) -> Result<Request<Vec<u8>>> {
     let parameters = PostParams {
         field_manager: Some(names::FIELD_MANAGER.to_owned()),
@@ -86,7 +86,7 @@ pub fn create(at: &NamespacedName, copy: &ConfigMap) -> Result<Request<Vec<u8>>>
     accepting_metadata(kube::core::Request::new(url(at)).create(&parameters, body)?)
 }
 
-/// JSON patch that changes the content, if the copy is as it was `seen`.
+/// The JSON patch of a copy's content, with the resourceVersion `seen` as a precondition.
 pub fn patch(at: &NamespacedName, seen: &Written, data: &Data) -> Result<Request<Vec<u8>>> {
     let annotation = names::ANNOTATION_CONTENT_HASH.replace('/', "~1");
     let patch: json_patch::Patch = serde_json::from_value(json!([
@@ -103,7 +103,7 @@ pub fn patch(at: &NamespacedName, seen: &Written, data: &Data) -> Result<Request
     accepting_metadata(kube::core::Request::new(url(at)).patch(&at.name, &parameters, &patch)?)
 }
 
-/// DELETE, if the copy is as it was `seen`.
+/// The DELETE of a copy, with the uid and resourceVersion `seen` as preconditions.
 pub fn delete(at: &NamespacedName, seen: &Written) -> Result<Request<Vec<u8>>> {
     let parameters = DeleteParams {
         preconditions: Some(Preconditions {
@@ -123,7 +123,7 @@ fn hash(digit: char) -> String {
     format!("v1:{digit:0<64}")
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the end of fallible functions")]
+#[expect(clippy::unnecessary_wraps, reason = "the last call of fallible functions")]
 fn accepting_metadata(mut request: Request<Vec<u8>>) -> Result<Request<Vec<u8>>> {
     request.headers_mut().insert(header::ACCEPT, ACCEPT_METADATA);
     Ok(request)
@@ -132,10 +132,10 @@ fn accepting_metadata(mut request: Request<Vec<u8>>) -> Result<Request<Vec<u8>>>
 // === impl Written ===
 
 impl From<MetadataOnly> for Written {
-    fn from(answer: MetadataOnly) -> Self {
+    fn from(response: MetadataOnly) -> Self {
         Self {
-            uid: answer.metadata.uid.unwrap_or_default(),
-            resource_version: answer.metadata.resource_version.unwrap_or_default(),
+            uid: response.metadata.uid.unwrap_or_default(),
+            resource_version: response.metadata.resource_version.unwrap_or_default(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Requests, counted by verb and resource.
+//! Numbers of requests by verb and resource.
 
 use std::collections::BTreeMap;
 
@@ -6,30 +6,29 @@ use serde::Serialize;
 use serde_json::Value;
 use testbed::audit::Event;
 
-/// How often something was asked for, and how much was said.
+/// The number and size of requests with the same verb and resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Call {
-    /// How often.
+pub struct RequestCount {
+    /// The number of requests.
     pub count: u32,
-    /// How many of them were refused.
+    /// The number of those with an error status.
     pub refused: u32,
-    /// What was sent, as JSON, where the audit log holds it.
+    /// The size of the request bodies in the audit log, as JSON.
     pub request_bytes: usize,
-    /// What was answered, likewise; what a watch told is never in the log.
+    /// The size of the response bodies in the audit log, as JSON; it contains no watch events.
     pub response_bytes: usize,
 }
 
 /// Requests by verb and resource, such as `patch configmapsyncs/status`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Calls(BTreeMap<String, Call>);
+pub struct RequestCounts(BTreeMap<String, RequestCount>);
 
-// === impl Calls ===
+// === impl RequestCounts ===
 
-impl Calls {
-    /// Counts `events`. A list that comes in pages is one; the beginning of a watch is none, its
-    /// end is one.
+impl RequestCounts {
+    /// Counts `events`. A list in several pages counts once; a watch counts when it ends.
     pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
-        let mut calls = BTreeMap::<_, Call>::new();
+        let mut calls = BTreeMap::<_, RequestCount>::new();
         for event in events {
             if !event.is_final() || is_next_page(event) {
                 continue;
@@ -43,46 +42,46 @@ impl Calls {
         Self(calls)
     }
 
-    /// How often `verb` was asked of `resource`.
+    /// The number of requests with `verb` for `resource`.
     pub fn count(&self, verb: &str, resource: &str) -> u32 {
         self.0.get(&format!("{verb} {resource}")).map_or(0, |call| call.count)
     }
 
-    /// What was sent per request, in bytes.
+    /// The mean size of the request bodies, in bytes.
     pub fn sent_per(&self, verb: &str, resource: &str) -> Option<f64> {
         let call = self.0.get(&format!("{verb} {resource}"))?;
         let bytes = u32::try_from(call.request_bytes).ok().filter(|bytes| *bytes > 0)?;
         (call.count > 0).then(|| f64::from(bytes) / f64::from(call.count))
     }
 
-    /// How many requests asked for `verb`, whatever of.
+    /// The number of requests with `verb`, for any resource.
     pub fn verb(&self, verb: &str) -> u32 {
         let calls = self.0.iter().filter(|(name, _)| name.split(' ').next() == Some(verb));
         calls.map(|(_, call)| call.count).sum()
     }
 
-    /// How many requests there are.
+    /// The number of all requests.
     pub fn total(&self) -> u32 {
         self.0.values().map(|call| call.count).sum()
     }
 
-    /// How many requests would change something.
+    /// The number of writes.
     pub fn writes(&self) -> u32 {
         ["create", "update", "patch", "delete"].iter().map(|verb| self.verb(verb)).sum()
     }
 
-    /// How much was said, in KiB.
+    /// The size of all bodies, in KiB.
     pub fn kibibytes(&self) -> f64 {
         let bytes: usize =
             self.0.values().map(|call| call.request_bytes + call.response_bytes).sum();
         f64::from(u32::try_from(bytes / 1024).unwrap_or(u32::MAX))
     }
 
-    /// `1000 create configmaps, 1 get configmaps`, the many first.
-    pub fn shown(&self) -> String {
+    /// `1000 create configmaps, 1 get configmaps`, in descending order.
+    pub fn summary(&self) -> String {
         let mut calls: Vec<_> = self.0.iter().collect();
         calls.sort_by_key(|(_, call)| std::cmp::Reverse(call.count));
-        let refused = |call: &Call| match call.refused {
+        let refused = |call: &RequestCount| match call.refused {
             0 => String::new(),
             refused => format!(" ({refused} refused)"),
         };
@@ -128,15 +127,15 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_one_list_and_refusals_are_told() {
+    fn a_paged_list_counts_once_and_refusals_are_shown() {
         let events = [
             event("list", "/x?limit=500", 200),
             event("list", "/x?limit=500&continue=y", 200),
             event("create", "/x", 201),
             event("create", "/x", 403),
         ];
-        let calls = Calls::of(&events);
-        assert_eq!(calls.shown(), "2 create configmaps (1 refused), 1 list configmaps");
+        let calls = RequestCounts::of(&events);
+        assert_eq!(calls.summary(), "2 create configmaps (1 refused), 1 list configmaps");
         assert_eq!((calls.count("list", "configmaps"), calls.writes()), (1, 2));
         assert_eq!(calls.sent_per("create", "configmaps"), Some(7.0));
     }

@@ -1,49 +1,49 @@
-//! The numbers, for people.
+//! The results as tables on the terminal.
 
 use console::style;
 use testbed::terminal::Screen;
 
-use crate::ledger::Bound;
-use crate::ledger::Ledger;
-use crate::ledger::Row;
-use crate::measured::Measured;
+use crate::measurement::Measurement;
+use crate::results::Bound;
+use crate::results::Results;
+use crate::results::Row;
 
-/// Columns of the name of something measured.
+/// The width of the column with the names.
 const NAME: usize = 44;
 
-/// Prints what was measured, then what was promised.
-pub fn print(ledger: &Ledger) {
-    if !ledger.limits.is_empty() {
-        Screen::title("What the API server takes from the raw writer, in a second");
+/// Prints the measurements, then the bounds.
+pub fn print(results: &Results) {
+    if !results.limits.is_empty() {
+        Screen::title("Raw writer: writes per second");
         println!("  {:>9} {:>9} {:>9} {:>9}", "in flight", "creates", "patches", "deletes");
-        for it in &ledger.limits {
+        for it in &results.limits {
             let (creates, patches, deletes) = (it.creates, it.patches, it.deletes);
             println!("  {:>9} {creates:>9.0} {patches:>9.0} {deletes:>9.0}", it.in_flight);
         }
     }
-    Screen::title("What the operator does (medians; CPU in seconds, memory in MiB)");
+    Screen::title("Operator (medians; time and CPU in seconds, memory in MiB)");
     println!("{}", style(head()).dim());
-    for row in &ledger.rows {
+    for row in &results.rows {
         println!("{}", line(row));
         for detail in row.rounds.first().map(details).unwrap_or_default() {
             println!("{}", style(format!("      {detail}")).dim());
         }
     }
-    if !ledger.bounds.is_empty() {
-        Screen::title("What is promised");
-        for bound in &ledger.bounds {
-            println!("{}", verdict(bound, ledger.judged));
+    if !results.bounds.is_empty() {
+        Screen::title("Bounds");
+        for bound in &results.bounds {
+            println!("{}", verdict(bound, results.judged));
         }
     }
-    if !ledger.judged {
+    if !results.judged {
         println!();
         Screen::line(&format!(
-            "Not judged: sizes were scaled by {}, and promises speak of full size.",
-            ledger.scale
+            "Bounds are not checked: they apply to full size, and all sizes were multiplied by {}.",
+            results.scale
         ));
     }
     println!();
-    for note in &ledger.notes {
+    for note in &results.notes {
         Screen::line(&style(note).dim().to_string());
     }
 }
@@ -51,12 +51,12 @@ pub fn print(ledger: &Ledger) {
 fn head() -> String {
     format!(
         "  {:NAME$} {:>8} {:>7} {:>5} {:>7} {:>8} {:>6} {:>6} {:>6}",
-        "", "time", "/s", "of W", "writes", "KiB", "CPU", "RSS", "peak"
+        "", "time", "/s", "/raw", "writes", "KiB", "CPU", "RSS", "peak"
     )
 }
 
 fn line(row: &Row) -> String {
-    let number = |decimals: usize, number: &dyn Fn(&Measured) -> Option<f64>| {
+    let number = |decimals: usize, number: &dyn Fn(&Measurement) -> Option<f64>| {
         row.median(number).map_or_else(String::new, |value| format!("{value:.decimals$}"))
     };
     let positive = |value: f64| (value > 0.0).then_some(value);
@@ -74,27 +74,27 @@ fn line(row: &Row) -> String {
     )
 }
 
-/// What has no column: the calls, and what only some rows have.
-fn details(measured: &Measured) -> Vec<String> {
+/// The values without a column: the requests, and values of single parts.
+fn details(measured: &Measurement) -> Vec<String> {
     let more = measured.more.iter().map(|(what, value)| format!("{what}: {}", shown(*value)));
     let more = more.collect::<Vec<_>>().join(", ");
-    [measured.calls.shown(), more].into_iter().filter(|line| !line.is_empty()).collect()
+    [measured.calls.summary(), more].into_iter().filter(|line| !line.is_empty()).collect()
 }
 
 fn verdict(bound: &Bound, judged: bool) -> String {
     let word = match (bound.kept, judged) {
         (true, _) => style("ok").green(),
-        (false, true) => style("BROKEN").red().bold(),
-        (false, false) => style("(not at this scale)").yellow(),
+        (false, true) => style("NOT MET").red().bold(),
+        (false, false) => style("(not met at this scale)").yellow(),
     };
     let (value, limit) = (shown(bound.value), shown(bound.limit));
     format!("  {:64} {value:>9} {:>2} {limit:<7} {word}", bound.what, bound.relation.sign())
 }
 
-/// Counts without decimals, ratios with two.
+/// Integers without decimals, other values with three or one.
 fn shown(value: f64) -> String {
     if value.is_nan() {
-        "nothing".to_owned()
+        "missing".to_owned()
     } else if value.fract() == 0.0 {
         format!("{value:.0}")
     } else if value < 10.0 {
@@ -109,10 +109,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_shown_as_short_as_they_can_be() {
+    fn numbers_are_shown_with_few_decimals() {
         assert_eq!(shown(1_000.0), "1000");
         assert_eq!(shown(0.7), "0.700");
         assert_eq!(shown(63.04), "63.0");
-        assert_eq!(shown(f64::NAN), "nothing");
+        assert_eq!(shown(f64::NAN), "missing");
     }
 }

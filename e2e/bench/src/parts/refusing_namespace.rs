@@ -1,4 +1,4 @@
-//! Many namespaces, of which one refuses.
+//! Many namespaces, one of which denies writes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,22 +19,22 @@ use crate::bench_cluster::BASE;
 use crate::bench_cluster::BenchCluster;
 use crate::bench_cluster::CENTRAL;
 use crate::bench_cluster::LONG;
-use crate::bodies::four_kibibytes;
-use crate::ledger::Ledger;
-use crate::ledger::Relation;
-use crate::measured::between;
-use crate::stretch::Stretch;
+use crate::measurement::between;
+use crate::observation::Observation;
+use crate::results::Relation;
+use crate::results::Results;
+use crate::write_requests::four_kibibytes;
 
 const NAME: &str = "refused";
-/// The namespace that refuses.
-const REFUSING: u32 = 0;
+/// The index of the namespace that denies writes.
+const DENYING: u32 = 0;
 
-pub(super) async fn measure(cluster: &mut BenchCluster, ledger: &mut Ledger) -> Result<()> {
+pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -> Result<()> {
     let count = cluster.scaled(BASE);
     cluster.make_namespaces(count).await?;
     cluster.make_source(NAME).await?;
     cluster.start_operator().await?;
-    refuse(cluster).await?;
+    deny(cluster).await?;
     let screen = cluster.screen.clone();
     let others = count - 1;
 
@@ -48,11 +48,11 @@ pub(super) async fn measure(cluster: &mut BenchCluster, ledger: &mut Ledger) -> 
         };
         Ok(Done::new(Box::pin(written(cluster, "create", others, work)).await?, ""))
     };
-    let stretch = screen.step(&format!("fan-out, 1 of {count} refuses"), work).await?;
-    let began = stretch.asked("create", "configmapsyncs", NAME);
-    promise(ledger, &stretch, "create", others);
-    let wall = between(began, last_of_others(&stretch, "create"));
-    ledger.row(format!("fan-out, 1 of {count} refuses"), stretch.measured().took(others, wall));
+    let observation = screen.step(&format!("fan-out, 1 of {count} denied"), work).await?;
+    let began = observation.user_request("create", "configmapsyncs", NAME);
+    check_requests(results, &observation, "create", others);
+    let wall = between(began, last_of_others(&observation, "create"));
+    results.row(format!("fan-out, 1 of {count} denied"), observation.measured().took(others, wall));
 
     let work = async {
         let data = json!({"data": four_kibibytes(1)});
@@ -62,24 +62,24 @@ pub(super) async fn measure(cluster: &mut BenchCluster, ledger: &mut Ledger) -> 
         };
         Ok(Done::new(Box::pin(written(cluster, "update", others, work)).await?, ""))
     };
-    let stretch = screen.step(&format!("update, 1 of {count} refuses"), work).await?;
-    let began = stretch.asked("patch", "configmaps", NAME);
-    promise(ledger, &stretch, "patch", others);
-    let wall = between(began, last_of_others(&stretch, "patch"));
-    ledger.row(format!("update, 1 of {count} refuses"), stretch.measured().took(others, wall));
+    let observation = screen.step(&format!("update, 1 of {count} denied"), work).await?;
+    let began = observation.user_request("patch", "configmaps", NAME);
+    check_requests(results, &observation, "patch", others);
+    let wall = between(began, last_of_others(&observation, "patch"));
+    results.row(format!("update, 1 of {count} denied"), observation.measured().took(others, wall));
 
     cluster.delete_sync(NAME).await?;
     cluster.delete_source(NAME).await?;
     allow(cluster).await
 }
 
-/// Does `work`, and waits until the operator has written so many copies.
+/// Runs `work`, and waits until the operator has written `count` copies.
 async fn written(
     cluster: &BenchCluster,
     action: &str,
     count: u32,
     work: impl Future<Output = Result<()>>,
-) -> Result<Stretch> {
+) -> Result<Observation> {
     let series = format!("configmapsync_writes_total{{action=\"{action}\",result=\"success\"");
     let before = cluster.operator()?.metric(&series).await?;
     let work = async {
@@ -89,50 +89,46 @@ async fn written(
     Ok(Box::pin(cluster.during(work)).await?.1)
 }
 
-/// One request for each of the others, and all answered before the one that refuses was asked
-/// for the second time.
-fn promise(ledger: &mut Ledger, stretch: &Stretch, verb: &str, others: u32) {
+/// Checks that there is one request per other namespace, and that all of them are complete before the
+/// first retry in the denying namespace.
+fn check_requests(results: &mut Results, observation: &Observation, verb: &str, others: u32) {
     let mut requests = BTreeMap::<&str, u32>::new();
-    let mut of_refusing = Vec::new();
-    for event in stretch.requests_by_operator().filter(|event| event.resource() == "configmaps") {
-        if event.namespace() == BenchCluster::namespace(REFUSING) && event.is_write() {
-            of_refusing.push(event.request_received_timestamp.0);
+    let mut of_denying = Vec::new();
+    for event in observation.requests_by_operator().filter(|event| event.resource() == "configmaps")
+    {
+        if event.namespace() == BenchCluster::namespace(DENYING) && event.is_write() {
+            of_denying.push(event.request_received_timestamp.0);
         } else if event.verb == verb {
             *requests.entry(event.namespace()).or_default() += 1;
         }
     }
-    let served = u32::try_from(requests.len()).unwrap_or_default();
-    let what = |what: &str| format!("{verb}, one refuses: {what}");
-    let (served, wanted) = (Some(served.into()), others.into());
-    ledger.bound(what("other copies written"), served, Relation::Exactly, wanted);
+    let written = u32::try_from(requests.len()).unwrap_or_default();
+    let what = |what: &str| format!("{verb}, one denied: {what}");
+    let (written, wanted) = (Some(written.into()), others.into());
+    results.bound(what("other copies written"), written, Relation::Exactly, wanted);
     let most = requests.values().max().map(|most| f64::from(*most));
-    ledger.bound(what("requests for each of them"), most, Relation::Exactly, 1.0);
-    let last = last_of_others(stretch, verb);
-    let waited_for = of_refusing.iter().filter(|tried| Some(**tried) <= last).count();
-    let retries = u32::try_from(waited_for.saturating_sub(1)).ok().map(f64::from);
-    ledger.bound(
-        what("retries of the one before the last of them"),
-        retries,
-        Relation::AtMost,
-        0.0,
-    );
-    let statuses = Some(stretch.calls().count("patch", "configmapsyncs/status").into());
-    ledger.bound(what("writes of the status"), statuses, Relation::AtMost, 3.0);
+    results.bound(what("requests per other copy"), most, Relation::Exactly, 1.0);
+    let last = last_of_others(observation, verb);
+    let before_last = of_denying.iter().filter(|tried| Some(**tried) <= last).count();
+    let retries = u32::try_from(before_last.saturating_sub(1)).ok().map(f64::from);
+    results.bound(what("retries before the last other copy"), retries, Relation::AtMost, 0.0);
+    let statuses = Some(observation.calls().count("patch", "configmapsyncs/status").into());
+    results.bound(what("status writes"), statuses, Relation::AtMost, 3.0);
 }
 
-fn last_of_others(stretch: &Stretch, verb: &str) -> Option<k8s_openapi::jiff::Timestamp> {
-    let of_others = stretch.requests_by_operator().filter(|event| {
+fn last_of_others(observation: &Observation, verb: &str) -> Option<k8s_openapi::jiff::Timestamp> {
+    let of_others = observation.requests_by_operator().filter(|event| {
         event.resource() == "configmaps"
             && event.verb == verb
-            && event.namespace() != BenchCluster::namespace(REFUSING)
+            && event.namespace() != BenchCluster::namespace(DENYING)
     });
     of_others.map(|event| event.stage_timestamp.0).max()
 }
 
-/// From now on, nobody creates or changes a `ConfigMap` in one namespace.
-async fn refuse(cluster: &BenchCluster) -> Result<()> {
+/// Installs a policy that denies creates and updates of `ConfigMap`s in one namespace.
+async fn deny(cluster: &BenchCluster) -> Result<()> {
     let group = "admissionregistration.k8s.io/v1";
-    let name = BenchCluster::namespace(REFUSING);
+    let name = BenchCluster::namespace(DENYING);
     let rule = json!({
         "apiGroups": [""],
         "apiVersions": ["v1"],
@@ -148,7 +144,7 @@ async fn refuse(cluster: &BenchCluster) -> Result<()> {
                 "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}},
                 "resourceRules": [rule],
             },
-            "validations": [{"expression": "false", "message": "not here", "reason": "Forbidden"}],
+            "validations": [{"expression": "false", "message": "denied by the bench", "reason": "Forbidden"}],
         },
     });
     let binding = json!({
@@ -162,10 +158,10 @@ async fn refuse(cluster: &BenchCluster) -> Result<()> {
     let maps = Api::<ConfigMap>::namespaced(cluster.control_plane.client(), &name);
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     let probe: ConfigMap = serde_json::from_value(json!({"metadata": {"name": "probe"}}))?;
-    until("the policy refuses", Duration::from_mins(1), || async {
-        let answer = maps.create(&dry_run, &probe).await;
-        let refused = matches!(&answer, Err(kube::Error::Api(status)) if status.code == 403);
-        Ok(Seen::from_bool(refused, || format!("{answer:?}")))
+    until("the policy denies a ConfigMap", Duration::from_mins(1), || async {
+        let response = maps.create(&dry_run, &probe).await;
+        let refused = matches!(&response, Err(kube::Error::Api(status)) if status.code == 403);
+        Ok(Seen::from_bool(refused, || format!("{response:?}")))
     })
     .await
 }

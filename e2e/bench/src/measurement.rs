@@ -1,4 +1,4 @@
-//! What was seen of a stretch of time.
+//! The measured values of a period, and statistics over them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,35 +6,35 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
-use crate::calls::Calls;
+use crate::request_counts::RequestCounts;
 
-/// What a stretch of time has cost the operator, or the raw writer.
+/// The measured values of a period.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Measured {
-    /// From what began it, acknowledged, to the answer that ended it, in seconds.
+pub struct Measurement {
+    /// Seconds from the response to the first request to the response to the last write.
     pub wall: f64,
-    /// How many objects it was about.
+    /// The number of objects.
     pub count: u32,
-    /// How many of them in a second.
+    /// Objects per second.
     pub per_second: f64,
-    /// That, as a part of what the raw writer does in the same round.
+    /// `per_second` as a ratio to the rate of the raw writer in the same repetition.
     pub of_limit: Option<f64>,
-    /// What was asked of the API server; leases are left out.
-    pub calls: Calls,
-    /// Seconds of processor time.
+    /// The operator's requests, without those of leader election.
+    pub calls: RequestCounts,
+    /// CPU time, in seconds.
     pub cpu: f64,
-    /// Memory afterwards, in MiB.
+    /// Resident memory at the end, in MiB.
     pub rss: f64,
-    /// The most memory since the process was started, in MiB.
+    /// The peak of the resident memory since the start of the process, in MiB.
     pub peak: f64,
-    /// What else there is to tell of it.
+    /// Values of this part of the bench only, by name.
     pub more: BTreeMap<String, f64>,
 }
 
-// === impl Measured ===
+// === impl Measurement ===
 
-impl Measured {
-    /// So many objects took so long.
+impl Measurement {
+    /// Sets the number of objects and the duration.
     #[must_use]
     pub fn took(mut self, count: u32, wall: Duration) -> Self {
         self.count = count;
@@ -43,7 +43,7 @@ impl Measured {
         self
     }
 
-    /// Compares it with what the raw writer does in a second.
+    /// Sets the ratio to the rate of the raw writer.
     #[must_use]
     pub fn against(mut self, per_second: f64) -> Self {
         self.of_limit = (per_second > 0.0).then(|| self.per_second / per_second);
@@ -51,17 +51,17 @@ impl Measured {
     }
 }
 
-/// How many there are in a second, of `count` that took `wall`.
+/// The rate of `count` objects in `wall`; zero for no duration.
 pub fn per_second(count: u32, wall: Duration) -> f64 {
     if wall.is_zero() { 0.0 } else { f64::from(count) / wall.as_secs_f64() }
 }
 
-/// The middle one; of an even number, the lower of both in the middle.
+/// The median; of an even number of values, the lower middle one.
 pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     quantile(values, 0.5)
 }
 
-/// The value that the part `at` of all values does not exceed.
+/// The quantile `at`: the lowest value that a fraction `at` of the values does not exceed.
 pub fn quantile(values: impl IntoIterator<Item = f64>, at: f64) -> Option<f64> {
     let mut values: Vec<_> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
@@ -71,7 +71,7 @@ pub fn quantile(values: impl IntoIterator<Item = f64>, at: f64) -> Option<f64> {
     values.get(rank.max(1) - 1).copied()
 }
 
-/// From one moment to a later one; nothing if it is not later.
+/// The duration between two times; zero if one is missing, or if `to` is not later.
 pub fn between(from: Option<Timestamp>, to: Option<Timestamp>) -> Duration {
     let both = from.zip(to).and_then(|(from, to)| to.duration_since(from).try_into().ok());
     both.unwrap_or_default()
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn medians_and_quantiles_are_values_that_were_seen() {
+    fn medians_and_quantiles_are_measured_values() {
         assert_eq!(median([3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median([4.0, 1.0, 2.0, 3.0]), Some(2.0));
         assert_eq!(quantile((1..=100).map(f64::from), 0.99), Some(99.0));
@@ -91,8 +91,8 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_is_what_was_done_by_what_can_be_done() {
-        let measured = Measured::default().took(100, Duration::from_secs(2)).against(100.0);
+    fn the_ratio_compares_the_rates() {
+        let measured = Measurement::default().took(100, Duration::from_secs(2)).against(100.0);
         assert_eq!((measured.per_second, measured.of_limit), (50.0, Some(0.5)));
     }
 }

@@ -1,4 +1,4 @@
-//! The raw writer: the operator's kind of client, account and rights, and nothing to decide.
+//! The raw writer: the operator's kind of client, ServiceAccount and permissions, without its logic.
 
 use std::time::Duration;
 
@@ -16,17 +16,17 @@ use testbed::kubeconfig;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
-use crate::bodies;
-use crate::bodies::Data;
-use crate::bodies::MetadataOnly;
-use crate::bodies::Written;
+use crate::write_requests;
+use crate::write_requests::Data;
+use crate::write_requests::MetadataOnly;
+use crate::write_requests::Written;
 
-/// How the names of its pods begin.
+/// The prefix of the names of its pods.
 const NAME: &str = "raw-writer";
-/// An API server takes milliseconds to hear of an announcement, as a rule.
-const LET_THROUGH: Duration = Duration::from_secs(30);
+/// The deadline for the API server to receive a leader record; it usually takes milliseconds.
+const ADMITTED: Duration = Duration::from_secs(30);
 
-/// A writer with connections of its own.
+/// A writer with its own connections.
 pub struct Writer {
     client: Client,
 }
@@ -34,48 +34,48 @@ pub struct Writer {
 // === impl Writer ===
 
 impl Writer {
-    /// A writer that is one more of the operator's pods, and announced as the leader: what it
-    /// writes passes whatever the operator's writes pass. It has not connected yet, as the
-    /// operator has not when it starts. Nothing is tried again.
-    pub async fn announced(control_plane: &ControlPlane) -> Result<Self> {
+    /// A writer with a new pod of the operator, in the leader record: its writes are subject to the same
+    /// policies as the operator's. It has no open connections, as the operator at its start. Requests
+    /// are not retried.
+    pub async fn as_leader(control_plane: &ControlPlane) -> Result<Self> {
         let name = format!("{NAME}-{:08x}", fastrand::u32(..));
         let pod = Pod::create(control_plane, &name, None).await?;
         replica::publish_leader_record(control_plane, &pod.uid, 1).await?;
         let client = pod.client().await?;
-        until("the raw writer is let through", LET_THROUGH, || async {
-            let answer = fence_probe().send_as(&client).await?;
-            Ok(Seen::from_bool(answer.is_allowed(), || answer.to_string()))
+        until("the fence allows the writes of the raw writer", ADMITTED, || async {
+            let response = fence_probe().send_as(&client).await?;
+            Ok(Seen::from_bool(response.is_allowed(), || response.to_string()))
         })
         .await?;
         Self::of(&pod).await
     }
 
-    /// A writer that is one of the operator's pods. Nothing is tried again.
+    /// A writer that authenticates as `pod`. Requests are not retried.
     pub async fn of(pod: &Pod) -> Result<Self> {
         Ok(Self { client: kubeconfig::client_that_tries_once(&pod.kubeconfig).await? })
     }
 
     /// Creates a copy.
     pub async fn create(&self, at: &NamespacedName, data: &Data) -> Result<Written> {
-        let request = bodies::create(at, &bodies::copy(at, data))?;
+        let request = write_requests::create(at, &write_requests::copy(at, data))?;
         Ok(self.client.request::<MetadataOnly>(request).await?.into())
     }
 
-    /// Changes a copy.
+    /// Updates the content of a copy.
     pub async fn patch(&self, at: &NamespacedName, seen: &Written, data: &Data) -> Result<Written> {
-        let request = bodies::patch(at, seen, data)?;
+        let request = write_requests::patch(at, seen, data)?;
         Ok(self.client.request::<MetadataOnly>(request).await?.into())
     }
 
     /// Deletes a copy.
     pub async fn delete(&self, at: &NamespacedName, seen: &Written) -> Result<()> {
-        let request = bodies::delete(at, seen)?;
+        let request = write_requests::delete(at, seen)?;
         self.client.request_status::<MetadataOnly>(request).await?;
         Ok(())
     }
 }
 
-/// Does `work` on every one of `items`, so many at a time.
+/// Runs `work` for each of `items`, at most `limit` at a time. Fails at the first error.
 pub async fn in_flight<Item, Done, Working>(
     limit: usize,
     items: impl IntoIterator<Item = Item>,

@@ -1,4 +1,4 @@
-//! A source that is edited ten times a second.
+//! A source that is edited ten times a second: how far the copies lag, and whether memory is constant.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -23,28 +23,28 @@ use crate::bench_cluster::BenchCluster;
 use crate::bench_cluster::CENTRAL;
 use crate::bench_cluster::CHURN;
 use crate::bench_cluster::LONG;
-use crate::bodies::four_kibibytes;
-use crate::ledger::Ledger;
-use crate::ledger::Relation;
-use crate::measured::Measured;
-use crate::measured::median;
-use crate::measured::quantile;
+use crate::measurement::Measurement;
+use crate::measurement::median;
+use crate::measurement::quantile;
 use crate::process_usage::Usage;
+use crate::results::Relation;
+use crate::results::Results;
+use crate::write_requests::four_kibibytes;
 
 const NAME: &str = "churned";
-/// Between two edits.
+/// The time between two edits.
 const PERIOD: Duration = Duration::from_millis(100);
-/// Memory may move by this part of itself.
-const FLAT: f64 = 0.05;
+/// The allowed deviation of memory from its median, as a ratio.
+const MEMORY_DEVIATION: f64 = 0.05;
 
-/// A copy was seen with a content.
-struct Sight {
+/// A watch event of a copy.
+struct CopyEvent {
     at: Instant,
     namespace: String,
     hash: String,
 }
 
-/// What was done to the source, and when the API server said so.
+/// The edits of the source, with the time of each response, and samples of the operator's memory.
 #[derive(Default)]
 struct Edits {
     acknowledged: Vec<Instant>,
@@ -52,14 +52,14 @@ struct Edits {
     samples: Vec<Usage>,
 }
 
-pub(super) async fn measure(cluster: &mut BenchCluster, ledger: &mut Ledger) -> Result<()> {
+pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -> Result<()> {
     let copies = cluster.scaled(CHURN);
     cluster.make_source(NAME).await?;
     cluster.fixture().create_sync(CENTRAL, NAME, BenchCluster::fan_out(NAME, "churn")).await?;
     let sync = cluster.wait_synced(NAME, None).await?;
-    cluster.wait_rest().await?;
-    let uid = sync.metadata.uid.context("a sync without uid")?;
-    let (sender, mut sights) = mpsc::unbounded_channel();
+    cluster.wait_idle().await?;
+    let uid = sync.metadata.uid.context("the ConfigMapSync has no uid")?;
+    let (sender, mut events) = mpsc::unbounded_channel();
     let watching = tokio::spawn(watch(cluster.control_plane.client(), uid, sender));
 
     let screen = cluster.screen.clone();
@@ -68,10 +68,11 @@ pub(super) async fn measure(cluster: &mut BenchCluster, ledger: &mut Ledger) -> 
         let updates = "configmapsync_writes_total{action=\"update\",result=\"success\"";
         let before = (cluster.operator()?.usage()?, cluster.operator()?.metric(updates).await?);
         let edits = edit(cluster, churn).await?;
-        let seen = follow(&mut sights, &edits, copies).await?;
+        let seen = follow(&mut events, &edits, copies).await?;
         let written = cluster.operator()?.metric(updates).await? - before.1;
         let after = cluster.operator()?.usage()?;
-        let mut measured = Measured { rss: after.rss, peak: after.peak, ..Measured::default() };
+        let mut measured =
+            Measurement { rss: after.rss, peak: after.peak, ..Measurement::default() };
         measured.cpu = after.cpu - before.0.cpu;
         measured.wall = churn.as_secs_f64();
         measured.per_second = written / measured.wall;
@@ -80,29 +81,29 @@ pub(super) async fn measure(cluster: &mut BenchCluster, ledger: &mut Ledger) -> 
     let result = screen.step(&format!("10 edits a second for {churn:?}"), work).await;
     watching.abort();
     let (edits, seen, measured) = result?;
-    tell(ledger, &edits, &seen, measured, copies);
+    report(results, &edits, &seen, measured, copies);
     cluster.delete_sync(NAME).await?;
     cluster.delete_source(NAME).await
 }
 
-/// Tells every sight of a copy, for as long as somebody listens.
-async fn watch(client: kube::Client, uid: String, sights: mpsc::UnboundedSender<Sight>) {
+/// Sends an event for each change of a copy, until the receiver is dropped.
+async fn watch(client: kube::Client, uid: String, events: mpsc::UnboundedSender<CopyEvent>) {
     let api = Api::<PartialObjectMeta<ConfigMap>>::all(client);
     let config = watcher::Config::default().labels(&format!("{}={uid}", names::LABEL_SYNC_UID));
-    let mut events = std::pin::pin!(watcher(api, config).default_backoff().applied_objects());
-    while let Some(event) = events.next().await {
-        let Ok(copy) = event else { continue };
+    let mut changes = std::pin::pin!(watcher(api, config).default_backoff().applied_objects());
+    while let Some(change) = changes.next().await {
+        let Ok(copy) = change else { continue };
         let at = Instant::now();
         let annotations = copy.metadata.annotations.unwrap_or_default();
         let hash = annotations.get(names::ANNOTATION_CONTENT_HASH).cloned().unwrap_or_default();
         let namespace = copy.metadata.namespace.unwrap_or_default();
-        if sights.send(Sight { at, namespace, hash }).is_err() {
+        if events.send(CopyEvent { at, namespace, hash }).is_err() {
             return;
         }
     }
 }
 
-/// Edits the source at a steady pace, and looks at the operator's memory every second.
+/// Edits the source at a constant rate, and samples the operator's memory every second.
 async fn edit(cluster: &BenchCluster, duration: Duration) -> Result<Edits> {
     let mut edits = Edits::default();
     let end = Instant::now() + duration;
@@ -125,9 +126,9 @@ async fn edit(cluster: &BenchCluster, duration: Duration) -> Result<Edits> {
     Ok(edits)
 }
 
-/// When each copy was seen with which edit, in this order, once all have been seen with the last.
+/// Waits until every copy has the last edit. Returns for each copy when it had which edit, in order.
 async fn follow(
-    sights: &mut mpsc::UnboundedReceiver<Sight>,
+    events: &mut mpsc::UnboundedReceiver<CopyEvent>,
     edits: &Edits,
     copies: u32,
 ) -> Result<HashMap<String, Vec<(Instant, usize)>>> {
@@ -136,27 +137,27 @@ async fn follow(
     let mut up_to_date = 0;
     let deadline = Instant::now() + LONG;
     while up_to_date < copies {
-        let sight = time::timeout_at(deadline, sights.recv()).await;
-        let sight = sight.with_context(|| format!("{up_to_date} of {copies} are up to date"))?;
-        let sight = sight.context("the watch of the copies has ended")?;
-        let Some(edit) = edits.by_hash.get(&sight.hash) else { continue };
-        let of_copy = seen.entry(sight.namespace).or_default();
+        let event = time::timeout_at(deadline, events.recv()).await;
+        let event = event.with_context(|| format!("waiting until all copies have the last edit; last observed: {up_to_date} of {copies}"))?;
+        let event = event.context("the watch of the copies has ended")?;
+        let Some(edit) = edits.by_hash.get(&event.hash) else { continue };
+        let of_copy = seen.entry(event.namespace).or_default();
         if of_copy.last().is_none_or(|(_, before)| before < edit) {
-            of_copy.push((sight.at, *edit));
+            of_copy.push((event.at, *edit));
             up_to_date += u32::from(*edit == last);
         }
     }
     Ok(seen)
 }
 
-/// For each edit, in seconds: how long each copy took to show it or a later one.
+/// For each edit: how long each copy took to have it or a later one, in seconds.
 fn delays(edits: &Edits, seen: &HashMap<String, Vec<(Instant, usize)>>) -> Vec<Vec<f64>> {
     let mut delays = vec![Vec::new(); edits.acknowledged.len()];
     for of_copy in seen.values() {
-        let mut sights = of_copy.iter().peekable();
+        let mut events = of_copy.iter().peekable();
         for (index, acknowledged) in edits.acknowledged.iter().enumerate() {
-            while sights.next_if(|(_, edit)| *edit < index + 1).is_some() {}
-            if let Some((at, _)) = sights.peek() {
+            while events.next_if(|(_, edit)| *edit < index + 1).is_some() {}
+            if let Some((at, _)) = events.peek() {
                 delays[index].push(at.saturating_duration_since(*acknowledged).as_secs_f64());
             }
         }
@@ -164,11 +165,11 @@ fn delays(edits: &Edits, seen: &HashMap<String, Vec<(Instant, usize)>>) -> Vec<V
     delays
 }
 
-fn tell(
-    ledger: &mut Ledger,
+fn report(
+    results: &mut Results,
     edits: &Edits,
     seen: &HashMap<String, Vec<(Instant, usize)>>,
-    mut measured: Measured,
+    mut measured: Measurement,
     copies: u32,
 ) {
     let delays = delays(edits, seen);
@@ -176,7 +177,7 @@ fn tell(
         delays.iter().filter_map(|of_edit| of_edit.iter().copied().reduce(f64::max)).collect();
     let each: Vec<_> = delays.into_iter().flatten().collect();
     for (what, values) in [("one copy", &each), ("all copies", &last)] {
-        for (name, at) in [("p50", 0.5), ("p99", 0.99), ("most", 1.0)] {
+        for (name, at) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
             let value = quantile(values.iter().copied(), at);
             measured.more.extend(value.map(|value| (format!("{what} {name}, s"), value)));
         }
@@ -184,18 +185,19 @@ fn tell(
     let made = u32::try_from(edits.acknowledged.len()).unwrap_or(u32::MAX);
     measured.count = made;
     measured.more.insert("edits".to_owned(), made.into());
-    // What memory settles at is known after a tenth of the time.
+    // The first tenth of the samples is the warm-up.
     let rss: Vec<_> = edits.samples.iter().map(|it| it.rss).collect();
     let rss = rss.get(rss.len() / 10..).unwrap_or_default();
     let middle = median(rss.iter().copied());
-    let off = |middle: f64| rss.iter().map(|it| (it - middle).abs() / middle).reduce(f64::max);
-    let off = middle.and_then(off);
+    let deviation =
+        |middle: f64| rss.iter().map(|it| (it - middle).abs() / middle).reduce(f64::max);
+    let deviation = middle.and_then(deviation);
     for (name, value) in [("first", rss.first().copied()), ("last", rss.last().copied())] {
         measured.more.extend(value.map(|value| (format!("RSS {name}, MiB"), value)));
     }
-    let what = "under steady edits: memory off its median, as a part of it";
-    ledger.bound(what, off, Relation::AtMost, FLAT);
-    ledger.row(format!("10 edits/s over {copies} copies (/s: writes)"), measured);
+    let what = "steady edits: deviation of memory from its median, ratio";
+    results.bound(what, deviation, Relation::AtMost, MEMORY_DEVIATION);
+    results.row(format!("10 edits/s over {copies} copies (/s: writes)"), measured);
 }
 
 #[cfg(test)]
@@ -203,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_that_skips_an_edit_shows_it_with_the_next() {
+    fn a_skipped_edit_arrives_with_the_next() {
         let start = Instant::now();
         let after = |millis: u64| start + Duration::from_millis(millis);
         let edits = Edits { acknowledged: vec![after(0), after(100)], ..Edits::default() };

@@ -1,4 +1,4 @@
-//! A stretch of time, from the audit log's and the system's point of view.
+//! The requests and the operator's resource use over a period.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -11,13 +11,13 @@ use testbed::audit::Event;
 
 use crate::bench_cluster::BenchCluster;
 use crate::bench_cluster::LONG;
-use crate::calls::Calls;
-use crate::measured::Measured;
+use crate::measurement::Measurement;
 use crate::process_usage::Usage;
+use crate::request_counts::RequestCounts;
 
-/// What was asked of the API server in a stretch of time, and what the operator used.
-pub struct Stretch {
-    /// Every request, whoever sent it.
+/// The requests in a period, and the operator's resource use before and after it.
+pub struct Observation {
+    /// All requests, of any user.
     pub events: Vec<Event>,
     before: Usage,
     after: Usage,
@@ -25,52 +25,58 @@ pub struct Stretch {
 }
 
 impl BenchCluster {
-    /// Does `work`, waits until the operator is at rest again, and tells what has happened.
-    pub async fn during<T>(&self, work: impl Future<Output = Result<T>>) -> Result<(T, Stretch)> {
+    /// Runs `work`, waits until the operator is idle again, and returns the observation of that period.
+    pub async fn during<T>(
+        &self,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<(T, Observation)> {
         let mark = self.audit().mark().await?;
         let before = self.operator()?.usage()?;
         let done = work.await?;
-        self.wait_rest().await?;
+        self.wait_idle().await?;
         let after = self.operator()?.usage()?;
-        Ok((done, Stretch { events: self.audit().since(mark).await?, before, after, took: None }))
+        Ok((
+            done,
+            Observation { events: self.audit().since(mark).await?, before, after, took: None },
+        ))
     }
 
-    /// Starts the operator anew, waits until `series` of it is at `count` and it is at rest, and
-    /// tells what has happened since it was started.
-    pub async fn started(&mut self, series: &str, count: u32) -> Result<Stretch> {
+    /// Starts the operator anew, waits until its metric `series` is at least `count` and it is idle, and
+    /// returns the observation since its start.
+    pub async fn started(&mut self, series: &str, count: u32) -> Result<Observation> {
         self.stop_operator().await?;
         let mark = self.audit().mark().await?;
         let began = Instant::now();
         self.start_operator_only().await?;
         self.operator()?.wait_metric(series, count.into(), LONG).await?;
         let took = Some((count, began.elapsed()));
-        self.wait_rest().await?;
+        self.wait_idle().await?;
         let (before, after) = (Usage::default(), self.operator()?.usage()?);
-        Ok(Stretch { events: self.audit().since(mark).await?, before, after, took })
+        Ok(Observation { events: self.audit().since(mark).await?, before, after, took })
     }
 }
 
-// === impl Stretch ===
+// === impl Observation ===
 
-impl Stretch {
-    /// The operator's requests, those for leases left out.
+impl Observation {
+    /// The operator's requests, without those of leader election.
     pub fn requests_by_operator(&self) -> impl Iterator<Item = &Event> {
         requests_by_operator(&self.events).filter(|event| !is_about_leadership(event))
     }
 
-    /// The operator's requests, counted.
-    pub fn calls(&self) -> Calls {
-        Calls::of(self.requests_by_operator())
+    /// The number of the operator's requests.
+    pub fn calls(&self) -> RequestCounts {
+        RequestCounts::of(self.requests_by_operator())
     }
 
-    /// What it has cost.
-    pub fn measured(&self) -> Measured {
-        let measured = Measured {
+    /// The measurement of the period.
+    pub fn measured(&self) -> Measurement {
+        let measured = Measurement {
             calls: self.calls(),
             cpu: self.after.cpu - self.before.cpu,
             rss: self.after.rss,
             peak: self.after.peak,
-            ..Measured::default()
+            ..Measurement::default()
         };
         match self.took {
             Some((count, wall)) => measured.took(count, wall),
@@ -78,15 +84,15 @@ impl Stretch {
         }
     }
 
-    /// When the last of the operator's requests with this verb for this resource was answered.
+    /// The time of the response to the operator's last request with this verb and resource.
     pub fn last(&self, verb: &str, resource: &str) -> Option<Timestamp> {
         let fits = |event: &&Event| event.verb == verb && event.resource() == resource;
         self.requests_by_operator().filter(fits).map(|event| event.stage_timestamp.0).max()
     }
 
-    /// When the harness was answered its request with this verb for this resource: what follows
-    /// is the operator's doing.
-    pub fn asked(&self, verb: &str, resource: &str, name: &str) -> Option<Timestamp> {
+    /// The time of the response to the bench's own first request with this verb, resource and name: the
+    /// operator reacts to it.
+    pub fn user_request(&self, verb: &str, resource: &str, name: &str) -> Option<Timestamp> {
         let fits = |event: &&Event| {
             event.user.username == "admin"
                 && event.verb == verb

@@ -1,77 +1,77 @@
-//! What was measured, and what of it was promised.
+//! The results of a run, and the bounds that they must meet.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::measured::Measured;
-use crate::measured::median;
+use crate::measurement::Measurement;
+use crate::measurement::median;
 use crate::options::Options;
-use crate::write_limit::Limit;
+use crate::raw_write_rate::RawWriteRate;
 
-/// All that the bench tells in the end.
+/// All results of a run.
 #[derive(Debug, Serialize)]
-pub struct Ledger {
-    /// The size of everything, as a part of what promises speak of.
+pub struct Results {
+    /// The factor of all sizes; bounds apply to 1.
     pub scale: f64,
-    /// Whether promises are judged.
+    /// Whether bounds are checked.
     pub judged: bool,
-    /// How often compared measurements were repeated.
+    /// The number of repetitions of comparisons.
     pub rounds: u8,
-    /// Seconds that all of it took.
+    /// The duration of the run, in seconds.
     pub seconds: f64,
-    /// How fast the raw writer was.
-    pub limits: Vec<Limit>,
-    /// What was measured.
+    /// The rates of the raw writer.
+    pub limits: Vec<RawWriteRate>,
+    /// The measurements.
     pub rows: Vec<Row>,
-    /// What was promised.
+    /// The bounds, and the measured values.
     pub bounds: Vec<Bound>,
-    /// What else there is to say.
+    /// Explanations for the reader.
     pub notes: Vec<String>,
 }
 
-/// Something that was measured, once or in rounds.
+/// One measurement, with its repetitions.
 #[derive(Debug, Serialize)]
 pub struct Row {
-    /// What.
+    /// What was measured.
     pub what: String,
-    /// Each time.
-    pub rounds: Vec<Measured>,
+    /// The values of each repetition.
+    pub rounds: Vec<Measurement>,
 }
 
-/// Something that was promised, and what it turned out to be.
+/// A bound, and the measured value.
 #[derive(Debug, Serialize)]
 pub struct Bound {
-    /// What.
+    /// What is bounded.
     pub what: String,
-    /// What it is.
+    /// The measured value; NaN if it was not measured.
     pub value: f64,
-    /// Which side of the limit is the good one.
+    /// How the value must compare with the limit.
     pub relation: Relation,
     /// The limit.
     pub limit: f64,
-    /// Whether the promise is kept.
+    /// Whether the bound is met.
     pub kept: bool,
 }
 
-/// Which side of a limit is the good one. The limit itself is good, except for `Below`.
+/// How a value must compare with a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Relation {
-    /// Not less.
+    /// `>=`.
     AtLeast,
-    /// Not more.
+    /// `<=`.
     AtMost,
-    /// Less.
+    /// `<`.
     Below,
-    /// Neither less nor more.
+    /// `=`.
     Exactly,
 }
 
-// === impl Ledger ===
+// === impl Results ===
 
-impl Ledger {
-    /// An empty one.
+impl Results {
+    /// Empty results of a run with `options`.
     pub fn new(options: &Options) -> Self {
         Self {
             scale: options.scale,
@@ -85,17 +85,17 @@ impl Ledger {
         }
     }
 
-    /// Something was measured once.
-    pub fn row(&mut self, what: impl Into<String>, measured: Measured) {
+    /// Adds a measurement without repetitions.
+    pub fn row(&mut self, what: impl Into<String>, measured: Measurement) {
         self.rows(what, vec![measured]);
     }
 
-    /// Something was measured in rounds.
-    pub fn rows(&mut self, what: impl Into<String>, rounds: Vec<Measured>) {
+    /// Adds a measurement with repetitions.
+    pub fn rows(&mut self, what: impl Into<String>, rounds: Vec<Measurement>) {
         self.rows.push(Row { what: what.into(), rounds });
     }
 
-    /// Something was promised. No value, no promise kept.
+    /// Checks a value against a bound. Without a value the bound is not met.
     pub fn bound(
         &mut self,
         what: impl Into<String>,
@@ -108,17 +108,17 @@ impl Ledger {
         self.bounds.push(Bound { what: what.into(), value, relation, limit, kept });
     }
 
-    /// Something else that a reader should know.
+    /// Adds an explanation for the reader.
     pub fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
     }
 
-    /// All of it took so long.
+    /// Sets the duration of the run.
     pub const fn took(&mut self, time: Duration) {
         self.seconds = time.as_secs_f64();
     }
 
-    /// Whether every promise that was judged is kept.
+    /// Whether every bound is met, or bounds are not checked.
     pub fn is_kept(&self) -> bool {
         !self.judged || self.bounds.iter().all(|bound| bound.kept)
     }
@@ -127,8 +127,8 @@ impl Ledger {
 // === impl Row ===
 
 impl Row {
-    /// The median of one number over all rounds.
-    pub fn median(&self, number: impl Fn(&Measured) -> Option<f64>) -> Option<f64> {
+    /// The median of one number over all repetitions.
+    pub fn median(&self, number: impl Fn(&Measurement) -> Option<f64>) -> Option<f64> {
         median(self.rounds.iter().filter_map(number))
     }
 }
@@ -136,7 +136,7 @@ impl Row {
 // === impl Relation ===
 
 impl Relation {
-    /// The sign that stands between value and limit.
+    /// The sign between value and limit.
     pub const fn sign(self) -> &'static str {
         match self {
             Self::AtLeast => ">=",
@@ -162,22 +162,22 @@ mod tests {
 
     use super::*;
 
-    fn ledger(scale: &str, value: Option<f64>) -> Ledger {
-        let mut ledger = Ledger::new(&Options::parse_from(["bench", "--scale", scale]));
-        ledger.bound("of the limit", value, Relation::AtLeast, 0.7);
-        ledger
+    fn results(scale: &str, value: Option<f64>) -> Results {
+        let mut results = Results::new(&Options::parse_from(["bench", "--scale", scale]));
+        results.bound("of the raw rate", value, Relation::AtLeast, 0.7);
+        results
     }
 
     #[test]
-    fn a_broken_promise_counts_at_full_scale_alone() {
-        assert!(ledger("1", Some(0.7)).is_kept());
-        assert!(!ledger("1", Some(0.69)).is_kept());
-        assert!(ledger("0.5", Some(0.1)).is_kept());
+    fn an_exceeded_bound_fails_at_full_scale_only() {
+        assert!(results("1", Some(0.7)).is_kept());
+        assert!(!results("1", Some(0.69)).is_kept());
+        assert!(results("0.5", Some(0.1)).is_kept());
     }
 
     #[test]
-    fn what_was_not_measured_is_not_kept() {
-        assert!(!ledger("1", None).is_kept());
+    fn a_missing_value_meets_no_bound() {
+        assert!(!results("1", None).is_kept());
         for relation in [Relation::AtMost, Relation::Below, Relation::Exactly] {
             assert!(!relation.holds(f64::NAN, 1.0));
         }

@@ -1,4 +1,4 @@
-//! The numbers, for programs.
+//! The results as JSON.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ use anyhow::Context;
 use anyhow::Result;
 use testbed::repository;
 
-use crate::ledger::Ledger;
 use crate::options::Options;
+use crate::results::Results;
 
-/// Writes everything that was measured as JSON, and says where.
-pub fn write(options: &Options, ledger: &Ledger) -> Result<PathBuf> {
+/// Writes all results as JSON, and returns the path of the file.
+pub fn write(options: &Options, results: &Results) -> Result<PathBuf> {
     let file = if let Some(file) = &options.json {
         file.clone()
     } else {
@@ -21,9 +21,10 @@ pub fn write(options: &Options, ledger: &Ledger) -> Result<PathBuf> {
         repository::root().join("target/bench").join(format!("{now}.json"))
     };
     if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("creating the folder {}", folder.display()))?;
     }
-    let text = serde_json::to_string_pretty(ledger)? + "\n";
+    let text = serde_json::to_string_pretty(results)? + "\n";
     fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
     Ok(file)
 }
