@@ -8,6 +8,7 @@ pub const CRATES: &[(&str, &str)] = &[
     ("src", "lib.rs"),
     ("tests/architecture", "main.rs"),
     ("e2e/testbed/src", "lib.rs"),
+    ("e2e/harness/src", "lib.rs"),
     ("e2e/demo/src", "lib.rs"),
     ("e2e/bench/src", "main.rs"),
     ("e2e/tests/pods", "main.rs"),
