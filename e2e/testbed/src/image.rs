@@ -15,6 +15,7 @@ use crate::command;
 use crate::repository;
 
 mod compile;
+mod notices;
 
 pub use crate::image::compile::compile;
 pub use crate::image::compile::target;
@@ -53,6 +54,7 @@ pub async fn build(binary: &Path, folder: &Path) -> Result<Image> {
         // Only collectors reached over https need it.
         fs::write(&bundle, "").with_context(|| format!("writing {}", bundle.display()))?;
     }
+    notices::write(&stage.join("licenses")).await.context("collecting the licenses")?;
     let dockerfile = repository::root().join("Dockerfile");
     let reference = "localhost/configmapsync:built";
     buildah(reference, &dockerfile, &stage, folder).await.context("building the operator's image")

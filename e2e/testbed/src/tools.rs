@@ -7,6 +7,7 @@
 //! `~/.cache/configmapsync`.
 
 mod build;
+mod cargo_about;
 mod set;
 
 pub use crate::tools::set::Set;

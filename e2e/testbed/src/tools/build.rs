@@ -15,8 +15,10 @@ use tokio::process::Command;
 use tokio::task::spawn_blocking;
 use tokio::time;
 
+use crate::command;
 use crate::terminal::Progress;
 use crate::terminal::tool_line;
+use crate::tools::cargo_about;
 use crate::tools::set::Set;
 
 /// The oldest Go that builds all sets, as in `go1.26`.
@@ -36,7 +38,9 @@ pub async fn ensure(set: Set, cache: &Path) -> Result<PathBuf> {
     if folder.is_dir() {
         return Ok(folder);
     }
-    check_go().await?;
+    if set != Set::CargoAbout {
+        check_go().await?;
+    }
     // Under the lock, an existing folder is left over from an interrupted build.
     let partial = folder.with_extension("partial");
     if partial.exists() {
@@ -44,12 +48,12 @@ pub async fn ensure(set: Set, cache: &Path) -> Result<PathBuf> {
     }
     let progress = Progress::start(format!("{} ({})", set.name(), set.programs().join(", ")));
     for number in 1..=ATTEMPTS {
-        match go_build(set, &partial, &progress).await {
+        match build(set, &partial, &progress).await {
             Ok(()) => break,
             Err(error) if number == ATTEMPTS => return Err(error),
             Err(_) => tool_line(
                 set.name(),
-                "go build failed, perhaps because of the network; trying again",
+                "the build failed, perhaps because of the network; trying again",
             ),
         }
     }
@@ -58,7 +62,7 @@ pub async fn ensure(set: Set, cache: &Path) -> Result<PathBuf> {
             .with_context(|| format!("renaming {from} to {to} in {}", partial.display()))?;
     }
     for program in set.programs() {
-        anyhow::ensure!(partial.join(program).is_file(), "go build made no {program}");
+        anyhow::ensure!(partial.join(program).is_file(), "the build has not created {program}");
     }
     fs::rename(&partial, &folder)
         .with_context(|| format!("moving {} to {}", partial.display(), folder.display()))?;
@@ -66,15 +70,19 @@ pub async fn ensure(set: Set, cache: &Path) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Names what would be built, in 16 hex digits.
+/// Identifies the content of the build, in 16 hex digits.
 fn key(set: Set) -> Result<String> {
     let mut hash = Sha256::new();
-    for file in ["go.mod", "go.sum"] {
-        let file = set.module().join(file);
-        hash.update(fs::read(&file).with_context(|| format!("reading {}", file.display()))?);
+    if set == Set::CargoAbout {
+        hash.update(cargo_about::arguments()?.join(" "));
+    } else {
+        for file in ["go.mod", "go.sum"] {
+            let file = set.module().join(file);
+            hash.update(fs::read(&file).with_context(|| format!("reading {}", file.display()))?);
+        }
+        hash.update(set.linker_flags());
+        hash.update(set.tags());
     }
-    hash.update(set.linker_flags());
-    hash.update(set.tags());
     hash.update(std::env::consts::ARCH);
     let start = *hash.finalize().first_chunk().context("a hash of less than 8 bytes")?;
     Ok(format!("{:016x}", u64::from_be_bytes(start)))
@@ -94,7 +102,7 @@ async fn lock(path: PathBuf, what: &'static str) -> Result<File> {
     .context("waiting for the lock")?
 }
 
-async fn go_build(set: Set, into: &Path, progress: &Progress) -> Result<()> {
+fn go_build(set: Set, into: &Path) -> Command {
     let mut command = Command::new("go");
     command
         .args(["build", "-mod=readonly", "-buildvcs=false", "-trimpath"])
@@ -107,18 +115,24 @@ async fn go_build(set: Set, into: &Path, progress: &Progress) -> Result<()> {
         .env("CGO_ENABLED", "0")
         .env("GOTOOLCHAIN", "local")
         .env("GOWORK", "off")
-        .env("GOFLAGS", "")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    let build = command.spawn().context("starting go build")?.wait_with_output();
+        .env("GOFLAGS", "");
+    command
+}
+
+/// Builds the programs of `set` into the folder `into`.
+async fn build(set: Set, into: &Path, progress: &Progress) -> Result<()> {
+    let mut command = match set {
+        Set::CargoAbout => cargo_about::build(into)?,
+        _ => go_build(set, into),
+    };
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let build = command.spawn().context("starting the build")?.wait_with_output();
     tokio::pin!(build);
     let mut ticks = time::interval(progress.period());
     ticks.tick().await;
     let output = loop {
         tokio::select! {
-            output = &mut build => break output.context("waiting for go build")?,
+            output = &mut build => break output.context("waiting for the build")?,
             _ = ticks.tick() => progress.tick(),
         }
     };
@@ -126,7 +140,7 @@ async fn go_build(set: Set, into: &Path, progress: &Progress) -> Result<()> {
         let text = String::from_utf8_lossy(&output.stderr);
         let lines: Vec<_> = text.lines().collect();
         let last = lines.get(lines.len().saturating_sub(30)..).unwrap_or_default().join("\n");
-        bail!("go build in {} ended with {}:\n{last}", set.module().display(), output.status);
+        bail!("`{}` ended with {}:\n{last}", command::shown(&command), output.status);
     }
     Ok(())
 }

@@ -32,11 +32,13 @@ pub enum Set {
     Helm,
     /// Jaeger, all in one.
     Jaeger,
+    /// cargo-about, which the build of the image uses. It is a Rust program; all others are Go.
+    CargoAbout,
 }
 
 impl Set {
     /// Every set, in the order in which a first build makes most sense.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Etcd,
         Self::ControlPlane,
         Self::Node,
@@ -44,6 +46,7 @@ impl Set {
         Self::Cni,
         Self::Helm,
         Self::Jaeger,
+        Self::CargoAbout,
     ];
 
     /// The name of the set: its folder below `tools/`.
@@ -57,6 +60,7 @@ impl Set {
             Self::Cni => "cni",
             Self::Helm => "helm",
             Self::Jaeger => "jaeger",
+            Self::CargoAbout => "cargo-about",
         }
     }
 
@@ -71,6 +75,7 @@ impl Set {
             Self::Cni => &["bridge", "host-local", "loopback", "portmap"],
             Self::Helm => &["helm"],
             Self::Jaeger => &["jaeger"],
+            Self::CargoAbout => &["cargo-about"],
         }
     }
 
@@ -89,6 +94,7 @@ impl Set {
         match self {
             Self::Etcd => Some(("server", "etcd")),
             Self::Jaeger => Some(("all-in-one", "jaeger")),
+            Self::CargoAbout => Some(("bin/cargo-about", "cargo-about")),
             _ => None,
         }
     }
