@@ -128,7 +128,7 @@ impl BenchCluster {
     /// Creates namespaces until there are `count`, and waits until the controllers have published their
     /// `ConfigMap` in each. All have the label `bench`, the first ones also `base` (for fan-outs) and
     /// `churn` (for steady edits).
-    pub async fn make_namespaces(&mut self, count: u32) -> Result<()> {
+    pub async fn create_namespaces(&mut self, count: u32) -> Result<()> {
         if count <= self.namespaces {
             return Ok(());
         }
@@ -187,7 +187,7 @@ impl BenchCluster {
         self.wait_idle().await
     }
 
-    /// Starts the operator anew, and waits until it leads.
+    /// Starts the operator again, and waits until it leads.
     pub async fn start_operator_only(&mut self) -> Result<()> {
         self.stop_operator().await?;
         // A new pod each time: the token of a pod expires.

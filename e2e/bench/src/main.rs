@@ -61,7 +61,7 @@ async fn main() -> ExitCode {
 /// Measures the selected parts, prints the tables and writes the JSON file. Returns whether every
 /// checked bound is met.
 async fn run(options: &Options) -> Result<bool> {
-    let began = Instant::now();
+    let start = Instant::now();
     let screen = Screen::new();
     Screen::title(
         "ConfigMapSync bench: one operator, compared with a raw writer on the same API server",
@@ -79,10 +79,10 @@ async fn run(options: &Options) -> Result<bool> {
             parts::measure(part, &mut cluster, &mut results).await?;
         }
     }
-    results.took(began.elapsed());
+    results.took(start.elapsed());
     text_report::print(&results);
     let file = json_report::write(options, &results)?;
-    Screen::line(&format!("{}, in {}", file.display(), shown(began.elapsed())));
+    Screen::line(&format!("{}, in {}", file.display(), shown(start.elapsed())));
     Ok(results.is_kept())
 }
 

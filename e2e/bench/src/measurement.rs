@@ -18,7 +18,7 @@ pub struct Measurement {
     /// Objects per second.
     pub per_second: f64,
     /// `per_second` as a ratio to the rate of the raw writer in the same repetition.
-    pub of_limit: Option<f64>,
+    pub raw_ratio: Option<f64>,
     /// The operator's requests, without those of leader election.
     pub calls: RequestCounts,
     /// CPU time, in seconds.
@@ -46,7 +46,7 @@ impl Measurement {
     /// Sets the ratio to the rate of the raw writer.
     #[must_use]
     pub fn against(mut self, per_second: f64) -> Self {
-        self.of_limit = (per_second > 0.0).then(|| self.per_second / per_second);
+        self.raw_ratio = (per_second > 0.0).then(|| self.per_second / per_second);
         self
     }
 }
@@ -93,6 +93,6 @@ mod tests {
     #[test]
     fn the_ratio_compares_the_rates() {
         let measured = Measurement::default().took(100, Duration::from_secs(2)).against(100.0);
-        assert_eq!((measured.per_second, measured.of_limit), (50.0, Some(0.5)));
+        assert_eq!((measured.per_second, measured.raw_ratio), (50.0, Some(0.5)));
     }
 }

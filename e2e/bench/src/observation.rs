@@ -26,7 +26,7 @@ pub struct Observation {
 
 impl BenchCluster {
     /// Runs `work`, waits until the operator is idle again, and returns the observation of that period.
-    pub async fn during<T>(
+    pub async fn observe<T>(
         &self,
         work: impl Future<Output = Result<T>>,
     ) -> Result<(T, Observation)> {
@@ -41,15 +41,15 @@ impl BenchCluster {
         ))
     }
 
-    /// Starts the operator anew, waits until its metric `series` is at least `count` and it is idle, and
+    /// Starts the operator again, waits until its metric `series` is at least `count` and it is idle, and
     /// returns the observation since its start.
-    pub async fn started(&mut self, series: &str, count: u32) -> Result<Observation> {
+    pub async fn restart_until(&mut self, series: &str, count: u32) -> Result<Observation> {
         self.stop_operator().await?;
         let mark = self.audit().mark().await?;
-        let began = Instant::now();
+        let start = Instant::now();
         self.start_operator_only().await?;
         self.operator()?.wait_metric(series, count.into(), LONG).await?;
-        let took = Some((count, began.elapsed()));
+        let took = Some((count, start.elapsed()));
         self.wait_idle().await?;
         let (before, after) = (Usage::default(), self.operator()?.usage()?);
         Ok(Observation { events: self.audit().since(mark).await?, before, after, took })
@@ -85,14 +85,14 @@ impl Observation {
     }
 
     /// The time of the response to the operator's last request with this verb and resource.
-    pub fn last(&self, verb: &str, resource: &str) -> Option<Timestamp> {
+    pub fn last_response_time(&self, verb: &str, resource: &str) -> Option<Timestamp> {
         let fits = |event: &&Event| event.verb == verb && event.resource() == resource;
         self.requests_by_operator().filter(fits).map(|event| event.stage_timestamp.0).max()
     }
 
     /// The time of the response to the bench's own first request with this verb, resource and name: the
     /// operator reacts to it.
-    pub fn user_request(&self, verb: &str, resource: &str, name: &str) -> Option<Timestamp> {
+    pub fn user_response_time(&self, verb: &str, resource: &str, name: &str) -> Option<Timestamp> {
         let fits = |event: &&Event| {
             event.user.username == "admin"
                 && event.verb == verb

@@ -23,7 +23,7 @@ pub enum Part {
     /// The time without a writer after SIGTERM and after SIGKILL of the leader: 50 times each, with a
     /// lease duration of 15 seconds (the default) and of 5.
     Failover,
-    /// The memory for 10,000 ConfigMapSyncs and copies, beside 20,000 other ConfigMaps, and under steady
+    /// The memory for 10,000 ConfigMapSyncs and copies, next to 20,000 other ConfigMaps, and under steady
     /// edits.
     Memory,
 }

@@ -35,35 +35,35 @@ pub async fn measure(
     count: u32,
 ) -> Result<RawWriteRate> {
     cluster.stop_operator().await?;
-    cluster.make_namespaces(count).await?;
+    cluster.create_namespaces(count).await?;
     let writer = Writer::as_leader(&cluster.control_plane).await?;
     let limit = usize::try_from(requests_in_flight)?;
     let name = format!("limit-{requests_in_flight}");
     let copies = (0..count).map(|index| NamespacedName::new(BenchCluster::namespace(index), &name));
 
     let (first, second) = (four_kibibytes(1), four_kibibytes(2));
-    let began = Instant::now();
+    let start = Instant::now();
     let writing = in_flight(limit, copies, async |at| {
         let written = writer.create(&at, &first).await.with_context(|| format!("creating {at}"))?;
         anyhow::Ok((at, written))
     });
     let created: Vec<(NamespacedName, Written)> = writing.await?;
-    let creates = per_second(count, began.elapsed());
+    let creates = per_second(count, start.elapsed());
 
-    let began = Instant::now();
+    let start = Instant::now();
     let writing = in_flight(limit, created, async |(at, seen)| {
         let written =
             writer.patch(&at, &seen, &second).await.with_context(|| format!("patching {at}"))?;
         anyhow::Ok((at, written))
     });
     let patched: Vec<(NamespacedName, Written)> = writing.await?;
-    let patches = per_second(count, began.elapsed());
+    let patches = per_second(count, start.elapsed());
 
-    let began = Instant::now();
+    let start = Instant::now();
     in_flight(limit, patched, async |(at, seen)| {
         writer.delete(&at, &seen).await.with_context(|| format!("deleting {at}"))
     })
     .await?;
-    let deletes = per_second(count, began.elapsed());
+    let deletes = per_second(count, start.elapsed());
     Ok(RawWriteRate { in_flight: requests_in_flight, creates, patches, deletes })
 }

@@ -21,7 +21,7 @@ pub struct Results {
     /// The duration of the run, in seconds.
     pub seconds: f64,
     /// The rates of the raw writer.
-    pub limits: Vec<RawWriteRate>,
+    pub raw_write_rates: Vec<RawWriteRate>,
     /// The measurements.
     pub rows: Vec<Row>,
     /// The bounds, and the measured values.
@@ -78,7 +78,7 @@ impl Results {
             judged: options.is_full_scale(),
             rounds: options.rounds,
             seconds: 0.0,
-            limits: Vec::new(),
+            raw_write_rates: Vec::new(),
             rows: Vec::new(),
             bounds: Vec::new(),
             notes: Vec::new(),

@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 impl BenchCluster {
     /// Creates the source `central/NAME`, of 4 KiB.
-    pub async fn make_source(&self, name: &str) -> Result<()> {
+    pub async fn create_source(&self, name: &str) -> Result<()> {
         let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
         let data = Some(four_kibibytes(0));
         let source = ConfigMap { metadata, data, ..ConfigMap::default() };
@@ -54,11 +54,11 @@ impl BenchCluster {
 
     /// Creates `count` sources and `ConfigMapSync`s with one destination each, spread over `namespaces`
     /// namespaces, with the names `NAME-0`, `NAME-1` and so on.
-    pub async fn make_pairs(&self, name: &str, count: u32, namespaces: u32) -> Result<()> {
+    pub async fn create_pairs(&self, name: &str, count: u32, namespaces: u32) -> Result<()> {
         let syncs = Api::<ConfigMapSync>::namespaced(self.control_plane.client(), CENTRAL);
         in_flight(PREPARING, 0..count, async |index| {
             let name = format!("{name}-{index}");
-            self.make_source(&name).await?;
+            self.create_source(&name).await?;
             let spec = one_to_one(CENTRAL, &name, &Self::namespace(index % namespaces));
             let created =
                 syncs.create(&PostParams::default(), &ConfigMapSync::new(&name, spec)).await;

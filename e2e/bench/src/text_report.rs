@@ -13,10 +13,10 @@ const NAME: usize = 44;
 
 /// Prints the measurements, then the bounds.
 pub fn print(results: &Results) {
-    if !results.limits.is_empty() {
+    if !results.raw_write_rates.is_empty() {
         Screen::title("Raw writer: writes per second");
         println!("  {:>9} {:>9} {:>9} {:>9}", "in flight", "creates", "patches", "deletes");
-        for it in &results.limits {
+        for it in &results.raw_write_rates {
             let (creates, patches, deletes) = (it.creates, it.patches, it.deletes);
             println!("  {:>9} {creates:>9.0} {patches:>9.0} {deletes:>9.0}", it.in_flight);
         }
@@ -65,7 +65,7 @@ fn line(row: &Row) -> String {
         row.what,
         number(3, &|it| positive(it.wall)),
         number(0, &|it| positive(it.per_second)),
-        number(2, &|it| it.of_limit),
+        number(2, &|it| it.raw_ratio),
         number(0, &|it| Some(it.calls.writes().into())),
         number(0, &|it| positive(it.calls.kibibytes())),
         number(2, &|it| Some(it.cpu)),

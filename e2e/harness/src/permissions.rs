@@ -11,7 +11,7 @@ use testbed::accounts::OPERATOR;
 use testbed::accounts::OPERATOR_USER;
 use testbed::control_plane::ControlPlane;
 use testbed::repository::manifest;
-use testbed::users::Right;
+use testbed::users::Permission;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
@@ -83,11 +83,11 @@ async fn wait_permission(
     wanted: bool,
 ) -> Result<()> {
     let group = if resource.starts_with("configmapsync") { "apps.nishaf.info" } else { "" };
-    let right = Right { namespace: Some(namespace), group, resource, verb };
+    let permission = Permission { namespace: Some(namespace), group, resource, verb };
     let may = if wanted { "may" } else { "may not" };
     let what = format!("the operator {may} {verb} {resource} in the namespace {namespace}");
     until(what, SOON, || async {
-        let allowed = control_plane.may(OPERATOR_USER, right).await?;
+        let allowed = control_plane.may(OPERATOR_USER, permission).await?;
         Ok(Seen::from_bool(allowed == wanted, || format!("allowed: {allowed}")))
     })
     .await

@@ -8,7 +8,7 @@ mod used_permissions;
 pub use crate::audit::event::Event;
 pub use crate::audit::event::lines;
 pub(crate) use crate::audit::head::RECEIVED;
-pub(crate) use crate::audit::used_permissions::UsedRights;
+pub(crate) use crate::audit::used_permissions::UsedPermissions;
 pub use crate::audit::used_permissions::granted;
 pub use crate::audit::used_permissions::used_by;
 

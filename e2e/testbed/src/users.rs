@@ -26,7 +26,7 @@ const GRANTED: Duration = Duration::from_mins(1);
 
 /// One permission.
 #[derive(Clone, Copy, Debug)]
-pub struct Right<'a> {
+pub struct Permission<'a> {
     /// The namespace; `None`: all namespaces.
     pub namespace: Option<&'a str>,
     /// API group; empty for the core group.
@@ -54,7 +54,7 @@ impl ControlPlane {
         user: &str,
         namespace: Option<&str>,
         rules: Value,
-        last: Right<'_>,
+        last: Permission<'_>,
     ) -> Result<()> {
         let name = format!("e2e-{user}");
         let kind = if namespace.is_some() { "Role" } else { "ClusterRole" };
@@ -74,7 +74,7 @@ impl ControlPlane {
         namespace: Option<&str>,
         kind: &str,
         role: &str,
-        last: Right<'_>,
+        last: Permission<'_>,
     ) -> Result<()> {
         let binding = if namespace.is_some() { "RoleBinding" } else { "ClusterRoleBinding" };
         let name = format!("e2e-{user}-{role}");
@@ -93,26 +93,26 @@ impl ControlPlane {
         .await
     }
 
-    /// Whether RBAC lets `user` do that.
-    pub async fn may(&self, user: &str, right: Right<'_>) -> Result<bool> {
+    /// Whether RBAC grants `user` the permission.
+    pub async fn may(&self, user: &str, permission: Permission<'_>) -> Result<bool> {
         let (resource, subresource) =
-            right.resource.split_once('/').unwrap_or((right.resource, ""));
-        let asked = ResourceAttributes {
-            namespace: right.namespace.map(str::to_owned),
-            verb: Some(right.verb.to_owned()),
-            group: Some(right.group.to_owned()),
+            permission.resource.split_once('/').unwrap_or((permission.resource, ""));
+        let attributes = ResourceAttributes {
+            namespace: permission.namespace.map(str::to_owned),
+            verb: Some(permission.verb.to_owned()),
+            group: Some(permission.group.to_owned()),
             resource: Some(resource.to_owned()),
             subresource: Some(subresource.to_owned()),
             ..ResourceAttributes::default()
         };
         let spec = SubjectAccessReviewSpec {
             user: Some(user.to_owned()),
-            resource_attributes: Some(asked),
+            resource_attributes: Some(attributes),
             ..SubjectAccessReviewSpec::default()
         };
         let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
         let reviews = Api::<SubjectAccessReview>::all(self.client());
-        let answer = reviews.create(&PostParams::default(), &review).await?;
-        Ok(answer.status.is_some_and(|status| status.allowed))
+        let response = reviews.create(&PostParams::default(), &review).await?;
+        Ok(response.status.is_some_and(|status| status.allowed))
     }
 }

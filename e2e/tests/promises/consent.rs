@@ -13,7 +13,7 @@ use harness::attempt::syncs;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
 use serde_json::json;
-use testbed::users::Right;
+use testbed::users::Permission;
 
 use crate::consent::support::REFUSED;
 use crate::consent::support::SECRET;
@@ -53,18 +53,19 @@ async fn authors_may_create_what_their_permissions_allow() -> Result<()> {
     table.add(("tenant", &tenant), &create("copy victim/secret"), REFUSED).await?;
 
     // RBAC of the namespace `victim` permits it.
-    let right =
-        Right { namespace: Some("victim"), group: "", resource: "configmaps", verb: "list" };
+    let permission =
+        Permission { namespace: Some("victim"), group: "", resource: "configmaps", verb: "list" };
     let rules = json!([
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"], "resourceNames": ["secret"]},
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]},
     ]);
-    control_plane.grant("tenant", Some("victim"), rules, right).await?;
+    control_plane.grant("tenant", Some("victim"), rules, permission).await?;
     table.add(("tenant", &tenant), &create("copy victim/secret, with permission"), Passes).await?;
     cluster.fixture().wait_data("tenant", "copy", &[("key", SECRET)], SOON).await?;
 
     let robot = control_plane.person("robot").await?;
-    let everywhere = Right { namespace: None, group: "", resource: "configmaps", verb: "delete" };
+    let everywhere =
+        Permission { namespace: None, group: "", resource: "configmaps", verb: "delete" };
     let rules = json!([
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "update", "delete"]},
         {"apiGroups": ["apps.nishaf.info"], "resources": ["configmapsyncs"],

@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Client;
 use serde_json::Value;
 use serde_json::json;
-use testbed::users::Right;
+use testbed::users::Permission;
 
 use crate::support::attempt_table::AttemptTable;
 use crate::support::attempt_table::Expected;
@@ -39,9 +39,9 @@ async fn cluster_with_copy() -> Result<(OperatorCluster, ConfigMap)> {
 async fn tenant(cluster: &OperatorCluster, name: &str, verbs: &[&str]) -> Result<Client> {
     let client = cluster.control_plane.person(name).await?;
     let rules = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": verbs}]);
-    let right =
-        Right { namespace: Some("tenant"), group: "", resource: "configmaps", verb: "patch" };
-    cluster.control_plane.grant(name, Some("tenant"), rules, right).await?;
+    let permission =
+        Permission { namespace: Some("tenant"), group: "", resource: "configmaps", verb: "patch" };
+    cluster.control_plane.grant(name, Some("tenant"), rules, permission).await?;
     Ok(client)
 }
 
@@ -156,7 +156,8 @@ async fn other_writes_of_copies_are_admitted() -> Result<()> {
 async fn the_stamp_permission_allows_setting_markers() -> Result<()> {
     let (cluster, copy) = cluster_with_copy().await?;
     let control_plane = &cluster.control_plane;
-    let right = Right { namespace: None, group: "", resource: "configmaps", verb: "create" };
+    let permission =
+        Permission { namespace: None, group: "", resource: "configmaps", verb: "create" };
     let maps = json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]});
     let stamp = json!({"apiGroups": ["apps.nishaf.info"], "resources": ["configmapsyncs"], "verbs": ["stamp"]});
     let all = json!({"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]});
@@ -167,7 +168,7 @@ async fn the_stamp_permission_allows_setting_markers() -> Result<()> {
         ("backup", json!([all]), Passes),
     ] {
         let client = control_plane.person(name).await?;
-        control_plane.grant(name, None, rules, right).await?;
+        control_plane.grant(name, None, rules, permission).await?;
         let mut restored = config_map(&format!("by-{name}"), &json!({}));
         restored["metadata"]["labels"] = json!(copy.metadata.labels);
         restored["metadata"]["annotations"] = json!(copy.metadata.annotations);

@@ -17,7 +17,7 @@ use kube::Client;
 use serde_json::json;
 use testbed::audit::Mark;
 use testbed::audit::lines;
-use testbed::users::Right;
+use testbed::users::Permission;
 
 use crate::support::attempt_table::AttemptTable;
 use crate::support::attempt_table::Expected::Passes;
@@ -99,7 +99,8 @@ async fn an_editor_can_label_and_delete_copies() -> Result<()> {
     let fixture = cluster.fixture();
     fixture.create_synced_copy(&[("a", "1")]).await?;
     let editor = cluster.control_plane.person("editor").await?;
-    let last = Right { namespace: Some("app"), group: "", resource: "configmaps", verb: "delete" };
+    let last =
+        Permission { namespace: Some("app"), group: "", resource: "configmaps", verb: "delete" };
     cluster.control_plane.bind("editor", Some("app"), "ClusterRole", "edit", last).await?;
     let mark = cluster.audit().mark().await?;
     label_and_delete(&fixture, &editor).await?;
@@ -113,7 +114,7 @@ async fn a_backup_tool_can_restore_copies_and_syncs() -> Result<()> {
     fixture.create_synced_copy(&[("a", "1")]).await?;
     let backup = cluster.control_plane.person("backup").await?;
     let rules = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]);
-    let last = Right { namespace: None, group: "", resource: "configmaps", verb: "create" };
+    let last = Permission { namespace: None, group: "", resource: "configmaps", verb: "create" };
     cluster.control_plane.grant("backup", None, rules, last).await?;
 
     let copy = fixture.config_map("app", "shared").await?.context("no copy")?;

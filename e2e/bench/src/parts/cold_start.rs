@@ -20,20 +20,20 @@ pub(super) const RECONCILES: &str = "controller_runtime_reconcile_total";
 pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -> Result<()> {
     let count = cluster.scaled(SYNCS);
     let namespaces = cluster.scaled(BASE);
-    cluster.make_namespaces(namespaces).await?;
+    cluster.create_namespaces(namespaces).await?;
     cluster.stop_operator().await?;
     let screen = cluster.screen.clone();
-    let work = async { Ok(Done::new(cluster.make_pairs(NAME, count, namespaces).await?, "")) };
+    let work = async { Ok(Done::new(cluster.create_pairs(NAME, count, namespaces).await?, "")) };
     screen.step(&format!("{count} sources and ConfigMapSyncs created"), work).await?;
 
-    let work = async { Ok(Done::new(cluster.started(SYNCED, count).await?, "")) };
+    let work = async { Ok(Done::new(cluster.restart_until(SYNCED, count).await?, "")) };
     let observation = screen.step("cold start", work).await?;
     let creates = f64::from(observation.calls().count("create", "configmaps"));
     let (creates, wanted) = (Some(creates), f64::from(count));
     results.bound("cold start: creates of copies", creates, Relation::Exactly, wanted);
     results.row(format!("{count} ConfigMapSyncs, cold start"), observation.measured());
 
-    let work = async { Ok(Done::new(cluster.started(RECONCILES, count).await?, "")) };
+    let work = async { Ok(Done::new(cluster.restart_until(RECONCILES, count).await?, "")) };
     let observation = screen.step("restart with all synced", work).await?;
     check_restart(results, &observation);
     results.row(format!("restart with {count} ConfigMapSyncs, synced"), observation.measured());
@@ -45,7 +45,7 @@ pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -
             tokio::time::sleep(idle).await;
             Ok(())
         };
-        Ok(Done::new(cluster.during(work).await?.1.measured(), ""))
+        Ok(Done::new(cluster.observe(work).await?.1.measured(), ""))
     };
     let measured = screen.step(&format!("idle for {idle:?}"), work).await?;
     check_idle(results, &measured);

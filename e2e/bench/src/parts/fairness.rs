@@ -22,9 +22,9 @@ const PROGRESS: f64 = 0.1;
 
 pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -> Result<()> {
     let count = cluster.scaled(NAMESPACES);
-    cluster.make_namespaces(count).await?;
+    cluster.create_namespaces(count).await?;
     for name in [WIDE, NARROW] {
-        cluster.make_source(name).await?;
+        cluster.create_source(name).await?;
     }
     cluster.start_operator().await?;
     let screen = cluster.screen.clone();
@@ -51,12 +51,12 @@ async fn both(cluster: &BenchCluster, count: u32) -> Result<Observation> {
         cluster.wait_synced(NARROW, None).await?;
         cluster.wait_synced(WIDE, None).await
     };
-    Ok(cluster.during(work).await?.1)
+    Ok(cluster.observe(work).await?.1)
 }
 
 fn report(results: &mut Results, observation: &Observation, count: u32) {
-    let wide = observation.user_request("create", "configmapsyncs", WIDE);
-    let narrow = observation.user_request("create", "configmapsyncs", NARROW);
+    let wide = observation.user_response_time("create", "configmapsyncs", WIDE);
+    let narrow = observation.user_response_time("create", "configmapsyncs", NARROW);
     let ready = status_written(observation, NARROW);
     let wide_ends = status_written(observation, WIDE);
     let wait = between(narrow, ready);
@@ -65,7 +65,7 @@ fn report(results: &mut Results, observation: &Observation, count: u32) {
     let wait = is_valid.then_some(wait.as_secs_f64());
     let what = "one copy, during a fan-out: seconds until Ready";
     results.bound(what, wait, Relation::AtMost, 2.0);
-    let wall = between(wide, observation.last("create", "configmaps"));
+    let wall = between(wide, observation.last_response_time("create", "configmaps"));
     let mut measured: Measurement = observation.measured().took(count, wall);
     measured.more.extend(wait.map(|wait| ("the one copy Ready after, s".to_owned(), wait)));
     results.row(format!("fan-out to {count}, with another copy during it"), measured);

@@ -33,7 +33,7 @@ const RAW_RATIO: f64 = 0.7;
 
 /// The measurements of one repetition.
 struct Repetition {
-    limit: RawWriteRate,
+    raw_rate: RawWriteRate,
     fan_out: Measurement,
     update: Measurement,
     no_op: Measurement,
@@ -43,8 +43,8 @@ struct Repetition {
 
 pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -> Result<()> {
     let count = cluster.scaled(BASE);
-    cluster.make_namespaces(count).await?;
-    cluster.make_source(NAME).await?;
+    cluster.create_namespaces(count).await?;
+    cluster.create_source(NAME).await?;
     let screen = cluster.screen.clone();
     let mut rounds = Vec::new();
     for number in 1..=cluster.options.rounds {
@@ -62,50 +62,50 @@ pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -
 
 async fn repeat(cluster: &mut BenchCluster, count: u32) -> Result<Repetition> {
     let mark = cluster.audit().mark().await?;
-    let limit = raw_write_rate::measure(cluster, IN_FLIGHT, count).await?;
+    let raw_rate = raw_write_rate::measure(cluster, IN_FLIGHT, count).await?;
     let raw = cluster.audit().since(mark).await?;
     // The operator was stopped: all requests of its account are the raw writer's.
     let raw = RequestCounts::of(requests_by_operator(&raw).filter(|event| !event.is_dry_run()));
     cluster.start_operator().await?;
 
     let (synced, observation) = cluster
-        .during(async {
+        .observe(async {
             let spec = BenchCluster::fan_out(NAME, "base");
             cluster.fixture().create_sync(CENTRAL, NAME, spec).await?;
             cluster.wait_synced(NAME, None).await
         })
         .await?;
-    let began = observation.user_request("create", "configmapsyncs", NAME);
-    let wall = between(began, observation.last("create", "configmaps"));
-    let fan_out = observation.measured().took(count, wall).against(limit.creates);
+    let start = observation.user_response_time("create", "configmapsyncs", NAME);
+    let wall = between(start, observation.last_response_time("create", "configmaps"));
+    let fan_out = observation.measured().took(count, wall).against(raw_rate.creates);
     same_length(&raw, &fan_out.calls, "create")?;
 
     let (_, observation) = cluster
-        .during(async {
+        .observe(async {
             let data = json!({"data": four_kibibytes(1)});
             cluster.fixture().patch_config_map(CENTRAL, NAME, &data).await?;
             cluster.wait_synced(NAME, hash(&synced).as_deref()).await
         })
         .await?;
-    let began = observation.user_request("patch", "configmaps", NAME);
-    let wall = between(began, observation.last("patch", "configmaps"));
-    let update = observation.measured().took(count, wall).against(limit.patches);
+    let start = observation.user_response_time("patch", "configmaps", NAME);
+    let wall = between(start, observation.last_response_time("patch", "configmaps"));
+    let update = observation.measured().took(count, wall).against(raw_rate.patches);
     same_length(&raw, &update.calls, "patch")?;
 
-    let label = json!({"metadata": {"labels": {"edited": began.unwrap_or_default().as_second().to_string()}}});
+    let label = json!({"metadata": {"labels": {"edited": start.unwrap_or_default().as_second().to_string()}}});
     let edit = async { cluster.fixture().patch_config_map(CENTRAL, NAME, &label).await };
-    let no_op = cluster.during(edit).await?.1.measured();
+    let no_op = cluster.observe(edit).await?.1.measured();
 
     let repair = repair(cluster, count).await?;
 
-    let ((), observation) = cluster.during(cluster.delete_sync(NAME)).await?;
-    let began = observation.user_request("delete", "configmapsyncs", NAME);
-    let wall = between(began, observation.last("delete", "configmaps"));
-    let delete = observation.measured().took(count, wall).against(limit.deletes);
+    let ((), observation) = cluster.observe(cluster.delete_sync(NAME)).await?;
+    let start = observation.user_response_time("delete", "configmapsyncs", NAME);
+    let wall = between(start, observation.last_response_time("delete", "configmaps"));
+    let delete = observation.measured().took(count, wall).against(raw_rate.deletes);
 
     let back = json!({"data": four_kibibytes(0)});
     cluster.fixture().patch_config_map(CENTRAL, NAME, &back).await?;
-    Ok(Repetition { limit, fan_out, update, no_op, repair, delete })
+    Ok(Repetition { raw_rate, fan_out, update, no_op, repair, delete })
 }
 
 /// A user deletes all copies, concurrently with their repair.
@@ -124,9 +124,9 @@ async fn repair(cluster: &BenchCluster, count: u32) -> Result<Measurement> {
         .await?;
         cluster.operator()?.wait_metric(creates, before + f64::from(count), LONG).await
     };
-    let ((), observation) = cluster.during(work).await?;
-    let began = observation.user_request("delete", "configmaps", NAME);
-    let wall = between(began, observation.last("create", "configmaps"));
+    let ((), observation) = cluster.observe(work).await?;
+    let start = observation.user_response_time("delete", "configmaps", NAME);
+    let wall = between(start, observation.last_response_time("create", "configmaps"));
     Ok(observation.measured().took(count, wall))
 }
 
@@ -145,7 +145,7 @@ fn same_length(raw: &RequestCounts, operator: &RequestCounts, verb: &str) -> Res
 }
 
 fn summary(repetition: &Repetition) -> String {
-    let ratio = |measured: &Measurement| measured.of_limit.unwrap_or_default();
+    let ratio = |measured: &Measurement| measured.raw_ratio.unwrap_or_default();
     format!(
         "ratio to the raw writer: fan-out {:.2}, update {:.2}, deletion {:.2}",
         ratio(&repetition.fan_out),
@@ -155,7 +155,7 @@ fn summary(repetition: &Repetition) -> String {
 }
 
 fn report(results: &mut Results, count: u32, rounds: &[Repetition]) {
-    results.limits.extend(rounds.iter().map(|round| round.limit));
+    results.raw_write_rates.extend(rounds.iter().map(|round| round.raw_rate));
     let all = |pick: fn(&Repetition) -> &Measurement| {
         rounds.iter().map(pick).cloned().collect::<Vec<_>>()
     };
@@ -192,11 +192,11 @@ fn report(results: &mut Results, count: u32, rounds: &[Repetition]) {
         (format!("{count} copies deleted by a user, repaired"), repair),
         (format!("ConfigMapSync with {count} copies deleted"), delete),
     ] {
-        let of_limit = crate::measurement::median(rounds.iter().filter_map(|it| it.of_limit));
-        if of_limit.is_some() {
+        let raw_ratio = crate::measurement::median(rounds.iter().filter_map(|it| it.raw_ratio));
+        if raw_ratio.is_some() {
             results.bound(
                 format!("{what}: ratio to the raw writer"),
-                of_limit,
+                raw_ratio,
                 Relation::AtLeast,
                 RAW_RATIO,
             );

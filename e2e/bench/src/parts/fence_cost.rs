@@ -66,17 +66,18 @@ struct FencedCopy {
 
 pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -> Result<()> {
     cluster.stop_operator().await?;
-    cluster.make_namespaces(1).await?;
+    cluster.create_namespaces(1).await?;
     let mut fenced_copy = FencedCopy::create(cluster).await?;
     let updates = cluster.scaled(UPDATES);
     let mut order = Installed::ALL;
     let mut rounds = Vec::new();
-    for round in 1..=cluster.options.rounds {
+    for number in 1..=cluster.options.rounds {
         let work = async {
-            let round = fenced_copy.measure_states(&cluster.control_plane, order, updates).await?;
-            Ok(Done::new(round, format!("{updates} updates in each state")))
+            let medians =
+                fenced_copy.measure_states(&cluster.control_plane, order, updates).await?;
+            Ok(Done::new(medians, format!("{updates} updates in each state")))
         };
-        let what = format!("updates with and without policies, repetition {round}");
+        let what = format!("updates with and without policies, repetition {number}");
         rounds.push(cluster.screen.clone().step(&what, work).await?);
         order.reverse();
     }
@@ -88,13 +89,14 @@ fn report(results: &mut Results, rounds: &[Medians]) {
     for installed in Installed::ALL {
         let mut measured = Measurement::default();
         for (what, at) in [("min", 0.0), ("median", 0.5), ("max", 1.0)] {
-            let value = quantile(rounds.iter().map(|round| round[installed as usize]), at);
+            let value = quantile(rounds.iter().map(|medians| medians[installed as usize]), at);
             measured.more.extend(value.map(|value| (format!("{what} of repetitions, ms"), value)));
         }
         results.row(format!("an update, {}", installed.name()), measured);
     }
     for installed in [Installed::Fence, Installed::All] {
-        let of = |round: &Medians| round[installed as usize] / round[Installed::None as usize];
+        let of =
+            |medians: &Medians| medians[installed as usize] / medians[Installed::None as usize];
         let what = format!("{}: time of an update, ratio to no policy", installed.name());
         results.bound(what, median(rounds.iter().map(of)), Relation::AtMost, MAX_RATIO);
     }
@@ -151,9 +153,9 @@ impl FencedCopy {
         for _ in 0..count {
             self.edits += 1;
             let data = four_kibibytes(self.edits);
-            let began = Instant::now();
+            let start = Instant::now();
             self.seen = self.leader.patch(&self.at, &self.seen, &data).await?;
-            times.push(began.elapsed().as_secs_f64() * 1_000.0);
+            times.push(start.elapsed().as_secs_f64() * 1_000.0);
         }
         median(times).context("no update was measured")
     }

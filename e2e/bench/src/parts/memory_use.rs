@@ -1,4 +1,4 @@
-//! The memory for many `ConfigMapSync`s and copies, also beside many other `ConfigMap`s, and under steady
+//! The memory for many `ConfigMapSync`s and copies, also next to many other `ConfigMap`s, and under steady
 //! edits.
 
 use std::time::Duration;
@@ -38,7 +38,7 @@ const SETTLING: Duration = Duration::from_secs(10);
 pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -> Result<()> {
     let (syncs, others) = (cluster.scaled(SYNCS), cluster.scaled(OTHERS));
     let namespaces = cluster.scaled(BASE);
-    cluster.make_namespaces(namespaces).await?;
+    cluster.create_namespaces(namespaces).await?;
     let screen = cluster.screen.clone();
     raw_writes::measure_counted(cluster, results).await?;
 
@@ -47,7 +47,7 @@ pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -
     results.row(format!("memory: {namespaces} namespaces only"), measured(nothing));
     cluster.stop_operator().await?;
 
-    let work = async { Ok(Done::new(cluster.make_pairs(NAME, syncs, namespaces).await?, "")) };
+    let work = async { Ok(Done::new(cluster.create_pairs(NAME, syncs, namespaces).await?, "")) };
     screen.step(&format!("{syncs} sources and ConfigMapSyncs created"), work).await?;
     let mut runs = Vec::new();
     for (what, series) in [("cold start", SYNCED), ("restart", RECONCILES)] {
@@ -67,7 +67,7 @@ pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -
     results.bound(format!("{what}, peak, MiB"), most(|it| it.peak), Relation::AtMost, PEAK);
 
     let before = settled(cluster).await?;
-    let work = async { Ok(Done::new(make_others(cluster, others, namespaces).await?, "")) };
+    let work = async { Ok(Done::new(create_others(cluster, others, namespaces).await?, "")) };
     screen.step(&format!("{others} other ConfigMaps created"), work).await?;
     cluster.wait_idle().await?;
     let after = settled(cluster).await?;
@@ -80,18 +80,18 @@ pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -
         let summary = summary(&measured);
         Ok(Done::new(measured, summary))
     };
-    let restarted = screen.step("restart beside other ConfigMaps", work).await?;
+    let restarted = screen.step("restart next to other ConfigMaps", work).await?;
     let growth = runs.last().map(|before| restarted.rss - before.rss);
-    let what = format!("memory growth after a restart beside {others} others, MiB");
+    let what = format!("memory growth after a restart next to {others} others, MiB");
     results.bound(what, growth, Relation::Below, GROWTH);
-    results.row(format!("memory: restart beside {others} other ConfigMaps"), restarted);
+    results.row(format!("memory: restart next to {others} other ConfigMaps"), restarted);
     steady_edits::measure(cluster, results).await
 }
 
-/// Starts the operator anew, waits until the metric `series` is at least `count`, then until its memory
+/// Starts the operator again, waits until the metric `series` is at least `count`, then until its memory
 /// is constant.
 async fn started(cluster: &mut BenchCluster, series: &str, count: u32) -> Result<Measurement> {
-    let observation = cluster.started(series, count).await?;
+    let observation = cluster.restart_until(series, count).await?;
     let Usage { rss, peak, .. } = settled(cluster).await?;
     Ok(Measurement { rss, peak, ..observation.measured() })
 }
@@ -110,7 +110,7 @@ fn summary(measured: &Measurement) -> String {
     format!("{:.1} MiB, peak {:.1} MiB", measured.rss, measured.peak)
 }
 
-async fn make_others(cluster: &BenchCluster, count: u32, namespaces: u32) -> Result<()> {
+async fn create_others(cluster: &BenchCluster, count: u32, namespaces: u32) -> Result<()> {
     let client = cluster.control_plane.client();
     in_flight(PREPARING, 0..count, async |index| {
         let other: ConfigMap = serde_json::from_value(json!({

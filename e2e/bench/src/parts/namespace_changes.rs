@@ -25,8 +25,8 @@ const NAME: &str = "joined";
 const NEW: &str = "joining";
 
 pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -> Result<()> {
-    cluster.make_namespaces(cluster.scaled(BASE)).await?;
-    cluster.make_source(NAME).await?;
+    cluster.create_namespaces(cluster.scaled(BASE)).await?;
+    cluster.create_source(NAME).await?;
     cluster.start_operator().await?;
     let screen = cluster.screen.clone();
     let work = async {
@@ -95,7 +95,7 @@ async fn timed(
     verb: &str,
     work: impl Future<Output = Result<Timestamp>>,
 ) -> Result<Measurement> {
-    let (responded, observation) = cluster.during(work).await?;
-    let wall = between(Some(responded), observation.last(verb, "configmaps"));
+    let (responded, observation) = cluster.observe(work).await?;
+    let wall = between(Some(responded), observation.last_response_time(verb, "configmaps"));
     Ok(observation.measured().took(1, wall))
 }

@@ -31,8 +31,8 @@ const DENYING: u32 = 0;
 
 pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -> Result<()> {
     let count = cluster.scaled(BASE);
-    cluster.make_namespaces(count).await?;
-    cluster.make_source(NAME).await?;
+    cluster.create_namespaces(count).await?;
+    cluster.create_source(NAME).await?;
     cluster.start_operator().await?;
     deny(cluster).await?;
     let screen = cluster.screen.clone();
@@ -49,9 +49,9 @@ pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -
         Ok(Done::new(Box::pin(written(cluster, "create", others, work)).await?, ""))
     };
     let observation = screen.step(&format!("fan-out, 1 of {count} denied"), work).await?;
-    let began = observation.user_request("create", "configmapsyncs", NAME);
+    let start = observation.user_response_time("create", "configmapsyncs", NAME);
     check_requests(results, &observation, "create", others);
-    let wall = between(began, last_of_others(&observation, "create"));
+    let wall = between(start, last_of_others(&observation, "create"));
     results.row(format!("fan-out, 1 of {count} denied"), observation.measured().took(others, wall));
 
     let work = async {
@@ -63,9 +63,9 @@ pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -
         Ok(Done::new(Box::pin(written(cluster, "update", others, work)).await?, ""))
     };
     let observation = screen.step(&format!("update, 1 of {count} denied"), work).await?;
-    let began = observation.user_request("patch", "configmaps", NAME);
+    let start = observation.user_response_time("patch", "configmaps", NAME);
     check_requests(results, &observation, "patch", others);
-    let wall = between(began, last_of_others(&observation, "patch"));
+    let wall = between(start, last_of_others(&observation, "patch"));
     results.row(format!("update, 1 of {count} denied"), observation.measured().took(others, wall));
 
     cluster.delete_sync(NAME).await?;
@@ -86,7 +86,7 @@ async fn written(
         work.await?;
         cluster.operator()?.wait_metric(&series, before + f64::from(count), LONG).await
     };
-    Ok(Box::pin(cluster.during(work)).await?.1)
+    Ok(Box::pin(cluster.observe(work)).await?.1)
 }
 
 /// Checks that there is one request per other namespace, and that all of them are complete before the
@@ -109,7 +109,7 @@ fn check_requests(results: &mut Results, observation: &Observation, verb: &str, 
     let most = requests.values().max().map(|most| f64::from(*most));
     results.bound(what("requests per other copy"), most, Relation::Exactly, 1.0);
     let last = last_of_others(observation, verb);
-    let before_last = of_denying.iter().filter(|tried| Some(**tried) <= last).count();
+    let before_last = of_denying.iter().filter(|time| Some(**time) <= last).count();
     let retries = u32::try_from(before_last.saturating_sub(1)).ok().map(f64::from);
     results.bound(what("retries before the last other copy"), retries, Relation::AtMost, 0.0);
     let statuses = Some(observation.calls().count("patch", "configmapsyncs/status").into());

@@ -54,7 +54,7 @@ struct Edits {
 
 pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -> Result<()> {
     let copies = cluster.scaled(CHURN);
-    cluster.make_source(NAME).await?;
+    cluster.create_source(NAME).await?;
     cluster.fixture().create_sync(CENTRAL, NAME, BenchCluster::fan_out(NAME, "churn")).await?;
     let sync = cluster.wait_synced(NAME, None).await?;
     cluster.wait_idle().await?;
@@ -182,9 +182,9 @@ fn report(
             measured.more.extend(value.map(|value| (format!("{what} {name}, s"), value)));
         }
     }
-    let made = u32::try_from(edits.acknowledged.len()).unwrap_or(u32::MAX);
-    measured.count = made;
-    measured.more.insert("edits".to_owned(), made.into());
+    let edit_count = u32::try_from(edits.acknowledged.len()).unwrap_or(u32::MAX);
+    measured.count = edit_count;
+    measured.more.insert("edits".to_owned(), edit_count.into());
     // The first tenth of the samples is the warm-up.
     let rss: Vec<_> = edits.samples.iter().map(|it| it.rss).collect();
     let rss = rss.get(rss.len() / 10..).unwrap_or_default();

@@ -75,17 +75,18 @@ fn write<'a>(history: &History, event: &'a Event) -> Write<'a> {
     let kind = if event.resource() == "configmaps" { Kind::ConfigMap } else { Kind::Sync };
     let at = NamespacedName::new(event.namespace(), event.name());
     let responded = event.response_object.as_ref().and_then(revision);
-    let revision = if event.verb == "delete" { gone(history, kind, &at, event) } else { responded };
+    let revision =
+        if event.verb == "delete" { deleted(history, kind, &at, event) } else { responded };
     Write { event, kind, at, revision: revision.or(responded) }
 }
 
 /// The revision at which the object of a DELETE was deleted.
-fn gone(history: &History, kind: Kind, at: &NamespacedName, event: &Event) -> Option<u64> {
+fn deleted(history: &History, kind: Kind, at: &NamespacedName, event: &Event) -> Option<u64> {
     let sent = event.request_object.as_ref().map(|options| &options["preconditions"]["uid"]);
     let responded = event.response_object.as_ref().map(|status| &status["details"]["uid"]);
     let uid = responded.and_then(Value::as_str).or_else(|| sent.and_then(Value::as_str))?;
     let mut changes = history.of(kind, at);
-    changes.find(|change| change.gone && change.uid() == uid).map(|change| change.revision)
+    changes.find(|change| change.deleted && change.uid() == uid).map(|change| change.revision)
 }
 
 /// The resourceVersion that an update or a patch has as a precondition.

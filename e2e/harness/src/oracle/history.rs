@@ -32,7 +32,7 @@ pub struct Change {
     /// The object at this revision; its last state if it is deleted.
     pub object: Value,
     /// Whether the object is deleted at this revision.
-    pub gone: bool,
+    pub deleted: bool,
     /// Whether the object existed before the recording started.
     pub listed: bool,
 }
@@ -113,7 +113,7 @@ impl History {
     pub fn at(&self, kind: Kind, at: &NamespacedName, revision: u64) -> Option<&Value> {
         let mut changes = self.changes(kind);
         let last = changes.rfind(|change| change.at == *at && change.revision <= revision)?;
-        (!last.gone).then_some(&last.object)
+        (!last.deleted).then_some(&last.object)
     }
 
     /// The object with this name right before a revision, if it existed.
@@ -129,7 +129,7 @@ impl History {
         for change in self.changes(kind).filter(|change| change.revision <= revision) {
             last.insert(&change.at, change);
         }
-        last.into_values().filter(|change| !change.gone).collect()
+        last.into_values().filter(|change| !change.deleted).collect()
     }
 
     /// The lowest number of objects that matched `count` at any revision since the first one matched;
@@ -139,7 +139,7 @@ impl History {
         let mut present = BTreeSet::new();
         let mut fewest: Option<usize> = None;
         for change in self.changes(kind) {
-            if !change.gone && count(change) {
+            if !change.deleted && count(change) {
                 present.insert(&change.at);
             } else {
                 present.remove(&change.at);
@@ -179,12 +179,12 @@ mod tests {
     use super::*;
 
     fn fewest(changes: &[(&str, bool)]) -> Option<usize> {
-        let change = |(revision, (name, gone)): (u64, &(&str, bool))| Change {
+        let change = |(revision, (name, deleted)): (u64, &(&str, bool))| Change {
             kind: Kind::ConfigMap,
             at: NamespacedName::new("a", *name),
             revision,
             object: Value::Null,
-            gone: *gone,
+            deleted: *deleted,
             listed: false,
         };
         let history = History::new((1..).zip(changes).map(change).collect());

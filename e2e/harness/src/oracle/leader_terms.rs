@@ -51,12 +51,12 @@ pub fn transitions(history: &History) -> usize {
 fn holder(change: &Change) -> String {
     let spec = &change.object["spec"];
     let field = if change.kind == Kind::Leader { "holder" } else { "holderIdentity" };
-    if change.gone { String::new() } else { spec[field].as_str().unwrap_or_default().to_owned() }
+    if change.deleted { String::new() } else { spec[field].as_str().unwrap_or_default().to_owned() }
 }
 
 /// The uid of its pod: a field of a leader record, and the end of the holder identity.
 fn pod(change: &Change, holder: &str) -> String {
-    let recorded = change.object["spec"]["podUID"].as_str().filter(|_| !change.gone);
+    let recorded = change.object["spec"]["podUID"].as_str().filter(|_| !change.deleted);
     let pod = recorded.or_else(|| holder.rsplit_once('_').map(|(_, pod)| pod));
     pod.unwrap_or(holder).to_owned()
 }

@@ -175,7 +175,7 @@ async fn record_events(
     recorded: &Mutex<Recorded>,
 ) -> Result<()> {
     while let Some(Ok(event)) = events.next().await {
-        let (object, gone) = match event {
+        let (object, deleted) = match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
             WatchEvent::Deleted(object) => (object, true),
             WatchEvent::Bookmark(bookmark) => {
@@ -186,13 +186,13 @@ async fn record_events(
             WatchEvent::Error(_) => return Ok(()),
         };
         *version = object.resource_version().context("a watch event without a resourceVersion")?;
-        let change = change(kind, &object, gone, false)?;
+        let change = change(kind, &object, deleted, false)?;
         recorded.lock().changes.push(change);
     }
     Ok(())
 }
 
-fn change(kind: Kind, object: &DynamicObject, gone: bool, listed: bool) -> Result<Change> {
+fn change(kind: Kind, object: &DynamicObject, deleted: bool, listed: bool) -> Result<Change> {
     let at = NamespacedName::new(object.namespace().unwrap_or_default(), object.name_any());
     let mut object = serde_json::to_value(object)?;
     if let Some(metadata) = object["metadata"].as_object_mut() {
@@ -200,7 +200,7 @@ fn change(kind: Kind, object: &DynamicObject, gone: bool, listed: bool) -> Resul
         metadata.remove("managedFields");
     }
     let revision = revision(&object).context("an object without a resourceVersion")?;
-    Ok(Change { kind, at, revision, object, gone, listed })
+    Ok(Change { kind, at, revision, object, deleted, listed })
 }
 
 fn api(client: &Client, kind: Kind) -> Api<DynamicObject> {

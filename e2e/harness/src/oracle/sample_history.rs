@@ -170,7 +170,7 @@ impl SampleHistory {
 
     pub fn user_deletes_copy(&mut self) {
         let copy = self.copy();
-        self.gone(Kind::ConfigMap, &copy_at(), copy);
+        self.deleted(Kind::ConfigMap, &copy_at(), copy);
     }
 
     pub fn user_edits_copy(&mut self, edit: impl Fn(&mut Value)) {
@@ -187,7 +187,7 @@ impl SampleHistory {
 
     pub fn delete_sync(&mut self) {
         let sync = self.history().at(Kind::Sync, &sync_at(), self.revision).unwrap().clone();
-        self.gone(Kind::Sync, &sync_at(), sync);
+        self.deleted(Kind::Sync, &sync_at(), sync);
     }
 
     pub fn refused_patch(&mut self) {
@@ -222,15 +222,15 @@ impl SampleHistory {
         self.change(kind, at, object, false);
     }
 
-    fn gone(&mut self, kind: Kind, at: &NamespacedName, object: Value) {
+    fn deleted(&mut self, kind: Kind, at: &NamespacedName, object: Value) {
         self.change(kind, at, object, true);
     }
 
-    fn change(&mut self, kind: Kind, at: &NamespacedName, mut object: Value, gone: bool) {
+    fn change(&mut self, kind: Kind, at: &NamespacedName, mut object: Value, deleted: bool) {
         self.revision += 1;
         object["metadata"]["resourceVersion"] = self.revision.to_string().into();
         let (at, revision) = (at.clone(), self.revision);
-        self.changes.push(Change { kind, at, revision, object, gone, listed: false });
+        self.changes.push(Change { kind, at, revision, object, deleted, listed: false });
     }
 
     fn patched(&mut self, precondition: &Value) {

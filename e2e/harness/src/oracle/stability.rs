@@ -30,7 +30,7 @@ fn is_same(history: &History, write: &Write<'_>) -> bool {
     let Some(revision) = write.revision else { return false };
     let Some(change) = history.change(write.kind, &write.at, revision) else { return false };
     let before = history.before(write.kind, &write.at, revision);
-    !change.gone && before.is_some_and(|before| content(before) == content(&change.object))
+    !change.deleted && before.is_some_and(|before| content(before) == content(&change.object))
 }
 
 fn content(object: &Value) -> Value {

@@ -24,7 +24,7 @@ async fn two_api_servers_share_objects_but_not_audit_logs() -> Result<()> {
     let mut control_plane = ControlPlane::start().await?;
     let second = control_plane.another_api_server(1).await?;
     let recorder = Recorder::start(second.client()).await?;
-    let marks = (control_plane.audit().mark().await?, second.audit().mark().await?);
+    let log_marks = (control_plane.audit().mark().await?, second.audit().mark().await?);
     let first_user = Fixture::new(control_plane.client());
     let second_user = Fixture::new(second.client());
 
@@ -37,7 +37,7 @@ async fn two_api_servers_share_objects_but_not_audit_logs() -> Result<()> {
     ensure!(values(&recorder).await? == ["\"1\"", "\"2\"", "\"3\""]);
 
     let logged =
-        [control_plane.audit().since(marks.0).await?, second.audit().since(marks.1).await?];
+        [control_plane.audit().since(log_marks.0).await?, second.audit().since(log_marks.1).await?];
     let writes = logged.map(|events| {
         let writes = events.iter().filter(|it| it.is_write() && it.name() == "a");
         writes.map(|it| it.verb.clone()).collect::<Vec<_>>()

@@ -140,7 +140,7 @@ async fn blocked_requests_arrive_after_their_client_gave_up() -> Result<()> {
         proxy.unblock();
         direct.wait_data("default", name, &[], SOON).await?;
     }
-    create("heard").await?;
+    create("not-blocked").await?;
     proxy.block(&[Direction::ToReplica]);
     ensure!(timeout(moment, create("unanswered")).await.is_err());
     direct.wait_data("default", "unanswered", &[], SOON).await?;

@@ -38,7 +38,7 @@ pub const ACCOUNTS: [(&str, &str); 2] =
     [(OPERATOR_USER, "operator"), (UNINSTALL_USER, "uninstall")];
 
 /// Records the used permissions when dropped, after the API servers beside it have ended.
-pub(crate) struct UsedRights {
+pub(crate) struct UsedPermissions {
     logs: PathBuf,
 }
 
@@ -86,16 +86,16 @@ fn right(account: &str, verb: &str, resource: &str, group: &str) -> String {
     format!("{account:<10}{verb:<7} {resource}{dot}{group}")
 }
 
-// === impl UsedRights ===
+// === impl UsedPermissions ===
 
-impl UsedRights {
+impl UsedPermissions {
     /// Of what the audit logs in the folder `logs` will hold in the end.
     pub(crate) const fn of(logs: PathBuf) -> Self {
         Self { logs }
     }
 }
 
-impl Drop for UsedRights {
+impl Drop for UsedPermissions {
     fn drop(&mut self) {
         if let Some(file) = env::var_os(FILE)
             && let Err(error) = add(&self.logs, Path::new(&file))

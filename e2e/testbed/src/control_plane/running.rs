@@ -9,7 +9,7 @@ use anyhow::Result;
 use kube::Client;
 
 use crate::audit::AuditLog;
-use crate::audit::UsedRights;
+use crate::audit::UsedPermissions;
 use crate::certificates::Authority;
 use crate::control_plane::programs::Programs;
 use crate::control_plane::settings::Settings;
@@ -32,7 +32,7 @@ pub struct ControlPlane {
     controller_manager: Process,
     api_server: Process,
     etcd: Process,
-    _used_rights: UsedRights,
+    _used_permissions: UsedPermissions,
     programs: Programs,
     port: u16,
     authority: Authority,
@@ -85,7 +85,7 @@ impl ControlPlane {
             controller_manager,
             api_server,
             etcd,
-            _used_rights: UsedRights::of(folder.path().to_owned()),
+            _used_permissions: UsedPermissions::of(folder.path().to_owned()),
             programs,
             port,
             authority,

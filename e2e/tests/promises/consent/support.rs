@@ -11,7 +11,7 @@ use kube::Client;
 use kube::api::ListParams;
 use serde_json::Value;
 use serde_json::json;
-use testbed::users::Right;
+use testbed::users::Permission;
 
 use crate::support::attempt_table::Expected;
 use crate::support::attempt_table::Expected::RefusedBy;
@@ -52,7 +52,7 @@ pub async fn cluster_with_tenant() -> Result<(OperatorCluster, Client)> {
     let control_plane = &cluster.control_plane;
     let tenant = control_plane.person("tenant").await?;
     // Aggregation adds permissions for our kind to the ClusterRole `admin`.
-    let last = Right {
+    let last = Permission {
         namespace: Some("tenant"),
         group: "apps.nishaf.info",
         resource: "configmapsyncs",
