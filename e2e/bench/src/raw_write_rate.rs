@@ -47,20 +47,20 @@ pub async fn measure(
         let written = writer.create(&at, &first).await.with_context(|| format!("creating {at}"))?;
         anyhow::Ok((at, written))
     });
-    let created: Vec<(NamespacedName, Written)> = writing.await?;
+    let first_versions: Vec<(NamespacedName, Written)> = writing.await?;
     let creates = per_second(count, start.elapsed());
 
     let start = Instant::now();
-    let writing = in_flight(limit, created, async |(at, seen)| {
+    let writing = in_flight(limit, first_versions, async |(at, seen)| {
         let written =
             writer.patch(&at, &seen, &second).await.with_context(|| format!("patching {at}"))?;
         anyhow::Ok((at, written))
     });
-    let patched: Vec<(NamespacedName, Written)> = writing.await?;
+    let second_versions: Vec<(NamespacedName, Written)> = writing.await?;
     let patches = per_second(count, start.elapsed());
 
     let start = Instant::now();
-    in_flight(limit, patched, async |(at, seen)| {
+    in_flight(limit, second_versions, async |(at, seen)| {
         writer.delete(&at, &seen).await.with_context(|| format!("deleting {at}"))
     })
     .await?;

@@ -38,8 +38,8 @@ pub struct Permission<'a> {
 }
 
 impl ControlPlane {
-    /// A client of a user without groups, who has no permissions yet.
-    pub async fn person(&self, user: &str) -> Result<Client> {
+    /// A client of a user without groups, without permissions.
+    pub async fn user_client(&self, user: &str) -> Result<Client> {
         let files = self.authority().issue_client(user, user, &[])?;
         let text = self.kubeconfig_for(&Credential::Certificate(files))?;
         let file = self.folder().join(format!("{user}.kubeconfig"));

@@ -63,7 +63,7 @@ async fn authors_may_create_what_their_permissions_allow() -> Result<()> {
     table.add(("tenant", &tenant), &create("copy victim/secret, with permission"), Passes).await?;
     cluster.fixture().wait_data("tenant", "copy", &[("key", SECRET)], SOON).await?;
 
-    let robot = control_plane.person("robot").await?;
+    let robot = control_plane.user_client("robot").await?;
     let everywhere =
         Permission { namespace: None, group: "", resource: "configmaps", verb: "delete" };
     let rules = json!([

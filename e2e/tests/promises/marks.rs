@@ -37,7 +37,7 @@ async fn cluster_with_copy() -> Result<(OperatorCluster, ConfigMap)> {
 
 /// A client of a user with these verbs on ConfigMaps in the namespace `tenant`.
 async fn tenant(cluster: &OperatorCluster, name: &str, verbs: &[&str]) -> Result<Client> {
-    let client = cluster.control_plane.person(name).await?;
+    let client = cluster.control_plane.user_client(name).await?;
     let rules = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": verbs}]);
     let permission =
         Permission { namespace: Some("tenant"), group: "", resource: "configmaps", verb: "patch" };
@@ -167,7 +167,7 @@ async fn the_stamp_permission_allows_setting_markers() -> Result<()> {
         ("stamper", json!([maps, stamp]), Passes),
         ("backup", json!([all]), Passes),
     ] {
-        let client = control_plane.person(name).await?;
+        let client = control_plane.user_client(name).await?;
         control_plane.grant(name, None, rules, permission).await?;
         let mut restored = config_map(&format!("by-{name}"), &json!({}));
         restored["metadata"]["labels"] = json!(copy.metadata.labels);

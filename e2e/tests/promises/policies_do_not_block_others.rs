@@ -98,7 +98,7 @@ async fn an_editor_can_label_and_delete_copies() -> Result<()> {
     let cluster = OperatorCluster::start(1).await?;
     let fixture = cluster.fixture();
     fixture.create_synced_copy(&[("a", "1")]).await?;
-    let editor = cluster.control_plane.person("editor").await?;
+    let editor = cluster.control_plane.user_client("editor").await?;
     let last =
         Permission { namespace: Some("app"), group: "", resource: "configmaps", verb: "delete" };
     cluster.control_plane.bind("editor", Some("app"), "ClusterRole", "edit", last).await?;
@@ -112,7 +112,7 @@ async fn a_backup_tool_can_restore_copies_and_syncs() -> Result<()> {
     let cluster = OperatorCluster::start(1).await?;
     let fixture = cluster.fixture();
     fixture.create_synced_copy(&[("a", "1")]).await?;
-    let backup = cluster.control_plane.person("backup").await?;
+    let backup = cluster.control_plane.user_client("backup").await?;
     let rules = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]);
     let last = Permission { namespace: None, group: "", resource: "configmaps", verb: "create" };
     cluster.control_plane.grant("backup", None, rules, last).await?;

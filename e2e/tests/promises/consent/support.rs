@@ -50,7 +50,7 @@ pub async fn cluster_with_tenant() -> Result<(OperatorCluster, Client)> {
     fixture.create_config_map("victim", "secret", &[("key", SECRET)]).await?;
     fixture.create_config_map("tenant", "own", &[("key", "mine")]).await?;
     let control_plane = &cluster.control_plane;
-    let tenant = control_plane.person("tenant").await?;
+    let tenant = control_plane.user_client("tenant").await?;
     // Aggregation adds permissions for our kind to the ClusterRole `admin`.
     let last = Permission {
         namespace: Some("tenant"),
