@@ -1,7 +1,7 @@
-//! When failed reads and writes are retried.
+//! Decides when failed reads and writes are retried.
 //!
-//! State per destination, and per sync for its source, finalizer and status. The time is an
-//! argument. Losing this state costs early retries, never a wrong write.
+//! The state is kept per destination, and per sync for its source, finalizer and status. The current
+//! time is an argument. If the state is lost, retries are early, but no write is wrong.
 
 mod contention;
 
@@ -22,7 +22,7 @@ use crate::decide::reason::Reason;
 use crate::decide::reason::Retry;
 use crate::kubernetes::error::ApiFailure;
 
-/// The object of an attempt.
+/// The object that is read or written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// The sync itself: a read of its source, or a patch of its finalizer or status.
@@ -36,9 +36,10 @@ pub enum Subject {
 pub struct FailedAttempt {
     pub failure: ApiFailure,
     pub at: Instant,
-    /// uid of the destination's namespace: the failure does not apply to a later one of this name.
+    /// The uid of the destination namespace: the failure does not apply to a later namespace of the
+    /// same name.
     pub namespace_uid: Option<String>,
-    /// Hash of the content that was to be written.
+    /// The hash of the desired content.
     pub content_hash: Option<ContentHash>,
 }
 
@@ -54,19 +55,20 @@ pub struct HeldBack<'a> {
     by: Option<(&'a Retries, &'a str, Instant)>,
 }
 
-/// Exists only while something is failing, contended or in flight.
+/// The state of one sync. Exists only while a read or write is failing, contended or in flight.
 #[derive(Debug, Default)]
 struct SyncRetries {
     failing: HashMap<Subject, Failing>,
-    /// With the uid of the namespace.
+    /// With the uid of the destination namespace.
     contended: HashMap<NamespacedName, (Option<String>, Contention)>,
     in_flight: HashSet<NamespacedName>,
 }
 
+/// The last failure of a subject, and when it is retried.
 #[derive(Debug)]
 struct Failing {
     backoff: Backoff,
-    /// `None`: until a change of a watched object.
+    /// The time of the next attempt; `None`: after a change of a watched object.
     until: Option<Instant>,
     namespace_uid: Option<String>,
     held: PendingRetry,
@@ -84,24 +86,24 @@ impl FailedAttempt {
 // === impl Retries ===
 
 impl Retries {
-    /// Records a failure of `subject`. The next attempt waits for the backoff delay or, if only a
-    /// change can help, for that change.
+    /// Records a failure of `subject`. The next attempt waits for the backoff delay or, if the reason
+    /// is retried on change, for a change of a watched object.
     pub fn failed(&self, sync_uid: &str, subject: Subject, attempt: FailedAttempt) {
         let FailedAttempt { failure, at, namespace_uid, content_hash } = attempt;
         let ApiFailure { failure, backoff_cap, retry_after } = failure;
         let is_destination = matches!(subject, Subject::Destination(_));
-        let needs_a_change = is_destination && failure.reason.retry() == Retry::OnChange;
+        let waits_for_change = is_destination && failure.reason.retry() == Retry::OnChange;
         let held = PendingRetry { failure, content_hash };
         self.update(sync_uid, |sync| {
             let before = sync.failing.remove(&subject);
             let mut backoff = before.map(|before| before.backoff).unwrap_or_default();
             let until =
-                (!needs_a_change).then(|| at + backoff.next_delay(backoff_cap, retry_after));
+                (!waits_for_change).then(|| at + backoff.next_delay(backoff_cap, retry_after));
             sync.failing.insert(subject, Failing { backoff, until, namespace_uid, held });
         });
     }
 
-    /// Records a success of `subject`: its failures are forgotten.
+    /// Records a success of `subject`, which resets its failures.
     pub fn succeeded(&self, sync_uid: &str, subject: &Subject) {
         self.settle(sync_uid, |sync| {
             sync.failing.remove(subject);
@@ -125,7 +127,8 @@ impl Retries {
         });
     }
 
-    /// Records that a write of the copy `at` has no response yet. Until then, no other is sent.
+    /// Records that a write of the copy `at` was sent. No other write of the copy is sent until the
+    /// response arrives.
     pub fn write_in_flight(&self, sync_uid: &str, at: &NamespacedName) {
         self.update(sync_uid, |sync| {
             sync.in_flight.insert(at.clone());
@@ -139,26 +142,28 @@ impl Retries {
         });
     }
 
-    /// Records the end of a reconcile that started at `began`. `is_left` returns whether a
-    /// destination still needs a write. Forgets failures whose delay was over, as they were
-    /// retried or are obsolete, and those that wait for a change where no write is needed.
+    /// Records the end of a reconcile that started at `began`. `needs_write` returns whether a
+    /// destination still needs a write. Forgets two kinds of failures: those whose delay was over at
+    /// `began` (they were retried, or are obsolete), and those that wait for a change although their
+    /// destination needs no write.
     pub fn reconciled(
         &self,
         sync_uid: &str,
-        is_left: impl Fn(&NamespacedName) -> bool,
+        needs_write: impl Fn(&NamespacedName) -> bool,
         began: Instant,
     ) {
         self.settle(sync_uid, |sync| {
             sync.failing.retain(|subject, failing| match (failing.until, subject) {
                 (Some(until), _) => until > began,
-                (None, Subject::Destination(at)) => is_left(at),
+                (None, Subject::Destination(at)) => needs_write(at),
                 (None, Subject::Sync) => false,
             });
             sync.contended.retain(|_, (_, contention)| !contention.is_over(began));
         });
     }
 
-    /// Records that a verification starts: failures that wait for a change are retried.
+    /// Records that a verification against live data starts: failures that wait for a change are
+    /// retried.
     pub fn verifying(&self, sync_uid: &str) {
         self.settle(sync_uid, |sync| sync.failing.retain(|_, failing| failing.until.is_some()));
     }
@@ -209,7 +214,7 @@ impl Retries {
 // === impl HeldBack ===
 
 impl HeldBack<'_> {
-    /// Nothing must wait.
+    /// No read or write must wait.
     pub const fn nothing() -> Self {
         Self { by: None }
     }
@@ -267,9 +272,9 @@ impl SyncRetries {
         if let Some(failing) = failing {
             return Some(failing.held.clone());
         }
-        let (of_namespace, contention) = self.contended.get(at)?;
+        let (contended_uid, contention) = self.contended.get(at)?;
         let is_contended =
-            of_namespace.as_deref() == namespace_uid && contention.until(now).is_some();
+            contended_uid.as_deref() == namespace_uid && contention.until(now).is_some();
         is_contended.then(|| PendingRetry { failure: contended(at), content_hash: None })
     }
 }

@@ -1,4 +1,4 @@
-//! The syncs to plan for.
+//! The input of `configmapsync plan`: the syncs whose plans are computed.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -20,9 +20,9 @@ use crate::commands::snapshot::Snapshot;
 /// The uid of a sync that does not exist yet. It is not a valid label value, so no copy has it.
 const NO_UID: &str = "(not created yet)";
 
-/// A sync to plan for.
+/// A sync whose plan is computed.
 pub struct PlanInput {
-    /// Namespace and name.
+    /// Its namespace and name.
     pub name: NamespacedName,
     /// The sync as stored, or as it would be stored once the file is applied.
     pub stored: StoredConfigMapSync,
@@ -30,8 +30,8 @@ pub struct PlanInput {
     pub exists: bool,
 }
 
-/// The syncs that `flags` select: those in a file, with `namespace` as default; the one that is
-/// named; or all.
+/// The syncs selected by `flags`: those of a file, with `namespace` as the default namespace; the
+/// named one; or all in the cluster.
 ///
 /// # Errors
 /// The file cannot be read or parsed, or the sync does not exist.
@@ -68,25 +68,25 @@ fn from_file(
     snapshot: &Snapshot,
     namespace: &str,
 ) -> Result<Vec<PlanInput>, InputError> {
-    let broken = |why: String| InputError::File { path: file.display().to_string(), why };
-    let text = read(file).map_err(|error| broken(error.to_string()))?;
+    let unusable = |why: String| InputError::File { path: file.display().to_string(), why };
+    let text = read(file).map_err(|error| unusable(error.to_string()))?;
     let documents: Vec<Value> =
-        serde_saphyr::from_multiple(&text).map_err(|error| broken(error.to_string()))?;
+        serde_saphyr::from_multiple(&text).map_err(|error| unusable(error.to_string()))?;
     let is_sync = |document: &Value| {
         document["kind"] == *ConfigMapSync::kind(&())
             && document["apiVersion"] == *ConfigMapSync::api_version(&())
     };
     let syncs: Vec<_> = documents.into_iter().filter(is_sync).collect();
     if syncs.is_empty() {
-        return Err(broken(format!("it contains no {}", ConfigMapSync::kind(&()))));
+        return Err(unusable(format!("it contains no {}", ConfigMapSync::kind(&()))));
     }
     syncs
         .into_iter()
         .map(|document| {
             let manifest: SyncManifest =
-                serde_json::from_value(document).map_err(|error| broken(error.to_string()))?;
+                serde_json::from_value(document).map_err(|error| unusable(error.to_string()))?;
             let Some(name) = manifest.metadata.name.clone() else {
-                return Err(broken("metadata.name is missing".to_owned()));
+                return Err(unusable("metadata.name is missing".to_owned()));
             };
             let namespace = manifest.metadata.namespace.as_deref().unwrap_or(namespace);
             let name = NamespacedName::new(namespace, name);
@@ -95,6 +95,7 @@ fn from_file(
         .collect()
 }
 
+/// The text of `file`; `-` is standard input.
 fn read(file: &Path) -> std::io::Result<String> {
     if file == Path::new("-") {
         let mut text = String::new();
