@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! stop:  scale the Deployment to 0 -> wait until no pod is left -> wait until the Lease is free
-//! undo:  keep or delete copies -> list again, until none is left to do
-//!        -> remove finalizers -> list again, until none is left to do
+//! undo:  keep or delete copies -> list again, until none is left
+//!        -> remove finalizers -> list again, until none is left
 //! ```
 //!
 //! # Guarantees
@@ -73,9 +73,9 @@ pub async fn count(client: &Client, handling: CopyHandling) -> Result<Counts, Er
     Ok(counts)
 }
 
-/// Undoes it, in passes, until one finds nothing left to do. Returns what was done.
+/// Cleans up copies, then removes finalizers, in passes until nothing is left. Returns the counts.
 ///
-/// Nobody may lead meanwhile: see [`stop()`].
+/// No replica may be the leader meanwhile: see [`stop()`].
 ///
 /// # Errors
 /// A list or a write fails. The other writes of the same kind have been attempted by then.

@@ -53,7 +53,7 @@ fn unescaped(source: &str) -> String {
     text.replace("\\\"", "\"")
 }
 
-/// What is in backticks in the first cell of each row below a heading [`COLUMN`].
+/// The texts in backticks in the first cell of each row of a table whose first column is [`COLUMN`].
 fn quoted(page: &str) -> Vec<String> {
     let mut quoted = Vec::new();
     let mut is_inside = false;
@@ -79,11 +79,14 @@ fn each_reason_has_a_section() {
 fn quoted_messages_exist() {
     let messages = unescaped(&all_text(&root().join("src"))) + &all_text(&root().join("deploy"));
     let quoted = quoted(&page());
-    assert!(quoted.len() > 20, "it quotes only {quoted:?}");
+    assert!(quoted.len() > 20, "docs/troubleshooting.md quotes only {quoted:?}");
     let of_kubernetes = |text: &str| OF_KUBERNETES.iter().any(|known| text.starts_with(known));
     let missing: Vec<_> = quoted
         .iter()
         .filter(|text| !messages.contains(text.as_str()) && !of_kubernetes(text))
         .collect();
-    assert!(missing.is_empty(), "docs/troubleshooting.md quotes no message of ours: {missing:#?}");
+    assert!(
+        missing.is_empty(),
+        "docs/troubleshooting.md quotes messages that do not exist: {missing:#?}"
+    );
 }

@@ -1,4 +1,4 @@
-//! What every generated `CustomResourceDefinition` of ours has in common when it is installed.
+//! Adaptations that both generated `CustomResourceDefinition`s need for installation.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
