@@ -12,11 +12,11 @@ use crate::raw_write_rate::RawWriteRate;
 /// All results of a run.
 #[derive(Debug, Serialize)]
 pub struct Results {
-    /// The factor of all sizes; bounds apply to 1.
+    /// The factor by which all sizes are multiplied; bounds apply to the factor 1.
     pub scale: f64,
     /// Whether bounds are checked.
     pub judged: bool,
-    /// The number of repetitions of comparisons.
+    /// How often measurements that are compared with the raw writer are repeated.
     pub rounds: u8,
     /// The duration of the run, in seconds.
     pub seconds: f64,

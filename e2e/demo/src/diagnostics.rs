@@ -15,14 +15,14 @@ use testbed::terminal::Screen;
 
 use crate::operator_pods;
 
-/// The maximum number of Events.
+/// The maximum number of Events that are printed.
 const EVENTS: usize = 15;
-/// The number of lines of each log.
+/// The number of lines that are printed of each log.
 const LINES: i64 = 15;
 /// The maximum number of characters of the message of an Event.
 const MESSAGE: usize = 240;
 
-/// Prints the diagnostics, without those that cannot be read.
+/// Prints the diagnostics. A failed read does not prevent the others.
 pub async fn print(client: &Client) {
     let pods = operator_pods::pods(client).await.unwrap_or_default();
     Screen::line("Pods:");
@@ -74,9 +74,9 @@ async fn events(client: &Client) -> Vec<String> {
 
 fn line(event: &Event) -> String {
     let object = &event.involved_object;
-    let [kind, name] = [&object.kind, &object.name].map(|word| word.as_deref().unwrap_or("?"));
+    let [kind, name] = [&object.kind, &object.name].map(|field| field.as_deref().unwrap_or("?"));
     let [reason, message] =
-        [&event.reason, &event.message].map(|word| word.as_deref().unwrap_or_default());
+        [&event.reason, &event.message].map(|field| field.as_deref().unwrap_or_default());
     let message: String = message.replace('\n', " ").chars().take(MESSAGE).collect();
     format!("{kind} {name}: {reason}: {message}")
 }

@@ -51,7 +51,7 @@ async fn match_and_unmatch(cluster: &BenchCluster) -> Result<Vec<Step>> {
     let namespaces = Api::<Namespace>::all(cluster.control_plane.client());
     let metadata = json!({"name": NEW, "labels": {"base": "yes"}});
     let namespace: Namespace = serde_json::from_value(json!({"metadata": metadata}))?;
-    let arrives = async || {
+    let wait_copy = async || {
         cluster.fixture().wait_config_map(NEW, NAME, "the copy exists", LONG, |_| true).await
     };
     let label = async |value: Value| {
@@ -59,37 +59,38 @@ async fn match_and_unmatch(cluster: &BenchCluster) -> Result<Vec<Step>> {
         namespaces.patch(NEW, &PatchParams::default(), &patch).await
     };
 
-    let joins = async {
+    let matching = async {
         namespaces.create(&PostParams::default(), &namespace).await?;
         let responded = Timestamp::now();
-        arrives().await?;
+        wait_copy().await?;
         Ok(responded)
     };
-    let joined = timed(cluster, "create", joins).await?;
-    let leaves = async {
+    let created = timed(cluster, "create", matching).await?;
+    let unmatching = async {
         label(Value::Null).await?;
         let responded = Timestamp::now();
         cluster.fixture().wait_no_config_map(NEW, NAME, LONG).await?;
         Ok(responded)
     };
-    let left = timed(cluster, "delete", leaves).await?;
-    let match_again = async {
+    let deleted = timed(cluster, "delete", unmatching).await?;
+    let matching_again = async {
         label("yes".into()).await?;
         let responded = Timestamp::now();
-        arrives().await?;
+        wait_copy().await?;
         Ok(responded)
     };
-    let joined_again = timed(cluster, "create", match_again).await?;
+    let created_again = timed(cluster, "create", matching_again).await?;
     namespaces.delete(NEW, &DeleteParams::default()).await?;
     Ok(vec![
-        ("a new namespace that matches", "create", joined),
-        ("a namespace loses its label", "delete", left),
-        ("a namespace gains its label", "create", joined_again),
+        ("a new namespace that matches", "create", created),
+        ("a namespace loses its label", "delete", deleted),
+        ("a namespace gains its label", "create", created_again),
     ])
 }
 
-/// Measures from the time that `work` returns, that of the response to its request, to the write of the
-/// copy. The audit log contains no requests for namespaces; its timestamps are of this machine's clock.
+/// Measures the time from the response to the request of `work`, which `work` returns, until the operator
+/// writes the copy. The response time is taken here, because the audit log contains no requests for
+/// namespaces; its timestamps are from the same clock.
 async fn timed(
     cluster: &BenchCluster,
     verb: &str,

@@ -1,4 +1,6 @@
-//! Builds all tool sets, or those named as arguments, and prints the paths of their programs.
+//! Builds the programs of the test clusters, such as etcd and kube-apiserver, and prints their paths.
+//!
+//! The arguments are names of tool sets; without arguments, all sets are built.
 
 use anyhow::Context;
 use anyhow::Result;
@@ -10,7 +12,7 @@ async fn main() -> Result<()> {
     let mut sets = Vec::new();
     for name in std::env::args().skip(1) {
         let set = Set::ALL.into_iter().find(|set| set.name() == name);
-        sets.push(set.with_context(|| format!("no tool set is called {name}"))?);
+        sets.push(set.with_context(|| format!("{name:?} is not the name of a tool set"))?);
     }
     if sets.is_empty() {
         sets.extend(Set::ALL);
