@@ -1,9 +1,9 @@
 //! Live reads of `ConfigMaps`, recorded in the cache.
 //!
 //! # Guarantees
-//! A source is read once per version, however many syncs share it: concurrent callers wait for one
-//! read, and later callers share its content while any caller still holds it. The reader itself
-//! holds no content.
+//! A source is read once per version, even if several syncs share it: concurrent callers wait for one
+//! read, and later callers share its content as long as a caller keeps it. The reader itself keeps no
+//! content.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ use crate::decide::content::Digest;
 use crate::decide::observed::Version;
 use crate::kubernetes::error::ApiFailure;
 
-/// A `ConfigMap` as a live read has returned it.
+/// The result of a live read of a `ConfigMap`.
 #[derive(Clone, Debug)]
 pub struct LiveConfigMap {
-    /// The version of the content. The cache may hold a later one by now.
+    /// The version of the content. The cache can contain a later version.
     pub version: Version,
     /// The content.
     pub content: Arc<Content>,
@@ -36,10 +36,11 @@ pub struct LiveConfigMap {
     pub digest: Digest,
 }
 
-/// The last content read of one `ConfigMap`, while a caller holds it, and its version.
+/// The version, digest and content of the last read of one `ConfigMap`. The content is dropped when no
+/// caller keeps it.
 type Shared = Option<(Version, Digest, Weak<Content>)>;
 
-/// How many reads are in flight at a time. Each holds a `ConfigMap` and a connection.
+/// The maximum number of concurrent reads. Each needs a connection, and memory for a `ConfigMap`.
 const CONCURRENT_READS: usize = 32;
 
 /// Reads `ConfigMaps` from the API server.
@@ -87,8 +88,8 @@ impl Reader {
         Ok(Some(LiveConfigMap { version, content, digest }))
     }
 
-    /// As [`Reader::read`], but without a request if the version in the cache was read before and a
-    /// caller still holds its content.
+    /// Like [`Reader::read`], but sends no request if the version in the cache was read before and a
+    /// caller still keeps its content.
     ///
     /// # Errors
     /// The API server rejects the read, or does not respond.
@@ -149,7 +150,7 @@ impl Reader {
     }
 }
 
-/// Permissions for reading the sources and copies whose metadata does not suffice.
+/// The permissions for live reads of sources and copies.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
     vec![rule("", "configmaps", &["get"])]

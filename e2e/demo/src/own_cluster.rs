@@ -1,4 +1,4 @@
-//! A cluster of the demo, which exists only during the demo.
+//! The cluster that the demo starts and removes, if the user provides none.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -29,7 +29,8 @@ use crate::user_files::UserFiles;
 /// The time limit for the kernel to remove processes, mounts and interfaces.
 const REMOVAL: Duration = Duration::from_secs(20);
 
-/// Starts a cluster with Jaeger and the image of the operator. `interactive`: with files for the user.
+/// Starts a cluster with Jaeger, and loads the image of the operator. If `interactive`, also writes the
+/// files for the user.
 pub(super) async fn prepare(screen: &Screen, interactive: bool) -> Result<Environment> {
     let tools = async {
         debian::ensure_node().await?;
