@@ -33,16 +33,16 @@ use crate::orphans::candidates;
 use crate::orphans::ensure_established;
 use crate::orphans::read_owners;
 
-/// How many writes are in flight at a time.
+/// The maximum number of concurrent writes.
 const CONCURRENT_WRITES: usize = 8;
 
-/// Each orphan, and what is to be done with it.
+/// The orphans, and the planned step for each.
 type Steps = BTreeMap<NamespacedName, (OrphanCandidate, OrphanStep)>;
 
 /// Lists the orphans, asks for confirmation, and deletes or releases them.
 ///
-/// While the question is open, the cluster may change: a step is carried out only if it was shown,
-/// and would still be the same.
+/// The cluster may change before the user confirms: a step is executed only if it was printed, and is
+/// still planned after the confirmation.
 ///
 /// # Errors
 /// The orphans could not be determined. A write that fails is printed, and leads to
@@ -69,7 +69,7 @@ pub async fn sweep(flags: &Sweep) -> Result<Exit, Error> {
         let (_, current) = plan_steps(&client).await?;
         steps.retain(|at, (_, step)| current.get(at).is_some_and(|(_, current)| current == step));
     }
-    let done = carry_out(&client, &steps).await;
+    let done = execute(&client, &steps).await;
     let failed = deletes + releases - done;
     print(&format!("{done} done, {failed} not done.\n"))?;
     Ok(if failed == 0 { Exit::Success } else { Exit::Failure })
@@ -119,8 +119,8 @@ fn list(snapshot: &Snapshot, steps: &Steps, now: Timestamp) -> String {
     table(["COPY", "CONFIGMAPSYNC", "UID", "AGE", "ACTION", "WHY"], &rows)
 }
 
-/// Carries out the steps. Returns how many succeeded.
-async fn carry_out(client: &Client, steps: &Steps) -> usize {
+/// Executes the steps. Returns the number of successful ones.
+async fn execute(client: &Client, steps: &Steps) -> usize {
     let writes: Vec<_> = steps.iter().map(|(at, (_, step))| write(client, at, step)).collect();
     let written: Vec<bool> =
         stream::iter(writes).buffer_unordered(CONCURRENT_WRITES).collect().await;

@@ -1,4 +1,4 @@
-//! The assumptions of the protections: for each, the counterexample if it is violated.
+//! The assumptions of the protections against two writers: for each, a counterexample without it.
 
 use crate::checker::counterexample;
 use crate::checker::with;
@@ -30,7 +30,8 @@ fn without_the_fence_drifting_clocks_add_a_writer() {
     );
 }
 
-/// An empty Lease is free at once: its leader observes the change only at its next read.
+/// An emptied Lease can be acquired immediately, but its leader observes the change only at its next
+/// read.
 #[test]
 fn without_the_fence_emptying_the_lease_adds_a_writer() {
     let config = with_fault(Config::without_fence(2), |config| config.environment.empties = true);
@@ -76,10 +77,11 @@ fn without_the_fence_deleting_a_new_lease_adds_a_writer() {
     );
 }
 
-/// The fence verifies a write on admission. The API server may store it as much later as
-/// `?timeout=` permits, which is longer than a new leader settles. The counterexample also needs a
-/// write that is delayed in transit, so that it is admitted just before the new leader publishes
-/// its record, and a second API server that stores the new leader's write in between.
+/// The fence verifies a write at admission. The API server may store the write later, until the
+/// `?timeout=` of the request, which is longer than the delay before a new leader's first write. The
+/// counterexample also needs a write that is delayed in transit, so that it is admitted just before the
+/// new leader publishes its record, and a second API server that stores the new leader's write in
+/// between.
 #[test]
 fn a_write_stored_after_settling_interleaves_terms() {
     let config = with_fault(Config::operator(2), |config| config.environment.stalls = true);
@@ -103,8 +105,8 @@ fn a_write_stored_after_settling_interleaves_terms() {
     );
 }
 
-/// The fence identifies pods, not processes. An ended process may have left a write in a connection
-/// that the kernel keeps; if its pod leads again, that write is admitted.
+/// The fence identifies pods, not processes. The kernel may still send a write of a terminated process;
+/// if a new process of the same pod becomes the leader, that write is admitted.
 #[test]
 fn a_write_of_an_ended_process_interleaves_terms() {
     let config =

@@ -1,4 +1,4 @@
-//! The certificates of one cluster: an authority of its own, and what it issues.
+//! The certificate authority of one cluster, and the certificates that it issues.
 
 use std::fs;
 use std::path::Path;
@@ -16,16 +16,16 @@ use rcgen::Issuer;
 use rcgen::KeyPair;
 use rcgen::KeyUsagePurpose;
 
-/// Two files: a certificate (or a public key), and the private key that goes with it.
+/// The files of a key pair: a certificate (or a public key), and its private key.
 #[derive(Clone, Debug)]
 pub struct KeyFiles {
-    /// The certificate; of a signing key, the public key.
+    /// The certificate; for a signing key, the public key.
     pub certificate: PathBuf,
     /// The private key.
     pub key: PathBuf,
 }
 
-/// A certificate authority that keeps what it issues as files in one folder.
+/// A certificate authority that stores the issued certificates in a directory.
 #[derive(Debug)]
 pub struct Authority {
     folder: PathBuf,
@@ -34,7 +34,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Makes a new authority, and the folder.
+    /// Creates an authority, and its directory.
     pub fn create(folder: impl Into<PathBuf>) -> Result<Self> {
         let folder = folder.into();
         fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
@@ -54,8 +54,8 @@ impl Authority {
         &self.certificate
     }
 
-    /// Issues a certificate by which Kubernetes knows a client as `user` in `groups`,
-    /// for example `system:node:x` in `system:nodes`.
+    /// Issues a client certificate for `user` in `groups`, for example `system:node:x` in
+    /// `system:nodes`.
     pub fn issue_client(&self, name: &str, user: &str, groups: &[&str]) -> Result<KeyFiles> {
         let mut params = CertificateParams::default();
         params.distinguished_name = subject(user, groups);
@@ -63,16 +63,16 @@ impl Authority {
         self.issue(name, &params)
     }
 
-    /// Issues a certificate for a server that is reached by these names and IP addresses.
+    /// Issues a server certificate for `names`, which are DNS names and IP addresses.
     pub fn issue_server(&self, name: &str, names: &[String]) -> Result<KeyFiles> {
         let mut params = CertificateParams::new(names)
-            .with_context(|| format!("a certificate for {}", names.join(", ")))?;
+            .with_context(|| format!("issuing a certificate for {}", names.join(", ")))?;
         params.distinguished_name = subject(name, &[]);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.issue(name, &params)
     }
 
-    /// Makes a key that signs tokens, without a certificate.
+    /// Creates a key pair for signing tokens, without a certificate.
     pub fn signing_key(&self, name: &str) -> Result<KeyFiles> {
         let key = KeyPair::generate()?;
         self.store(&format!("{name}.pub"), &key.public_key_pem(), name, &key)

@@ -1,4 +1,4 @@
-//! The programs that real pods need, and their installation on Debian.
+//! The programs that a node needs, and their installation on Debian.
 
 use std::env;
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use crate::command;
 use crate::repository;
 
-/// Programs of the machine, and their Debian packages.
+/// The required programs, and their Debian packages.
 const PROGRAMS: &[(&str, &str)] = &[
     ("bash", "bash"),
     ("buildah", "buildah"),
@@ -30,7 +30,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("unshare", "util-linux"),
 ];
 
-/// The library that gives a process its own clock, and its package.
+/// The library that changes the clock of a process, and its package.
 const FAKETIME: (&str, &str) = ("libfaketime.so.1", "libfaketime");
 /// The alternative to a node on this machine.
 const ALTERNATIVE: &str = "or use an existing cluster: --kubeconfig FILE [--image REF]";
@@ -40,7 +40,9 @@ const ALTERNATIVE: &str = "or use an existing cluster: --kubeconfig FILE [--imag
 /// On Debian, missing packages are installed and listed on standard error.
 pub async fn ensure_node() -> Result<()> {
     if !rustix::process::geteuid().is_root() {
-        bail!("real pods need root: run this as root, for instance with sudo -E; {ALTERNATIVE}");
+        bail!(
+            "running pods requires root: run this as root, for example with sudo -E; {ALTERNATIVE}"
+        );
     }
     if missing().is_empty() {
         return Ok(());
@@ -107,9 +109,9 @@ async fn lock() -> Result<File> {
     spawn_blocking(wait).await?.context("locking /usr for an installation")
 }
 
-/// Ensures that Rust can compile for `target`.
+/// Ensures that the Rust target `target` is installed.
 pub async fn ensure_rust_target(target: &str) -> Result<()> {
-    // In the repository, which pins the toolchain.
+    // Run in the repository, because it pins the toolchain.
     let tool = |name: &str| {
         let mut command = Command::new(name);
         command.current_dir(repository::root());
@@ -129,7 +131,7 @@ pub async fn ensure_rust_target(target: &str) -> Result<()> {
     Ok(())
 }
 
-/// `PATH`, with the folders of system administration programs added.
+/// `PATH`, with the `sbin` directories added.
 #[must_use]
 pub fn path() -> OsString {
     let path = env::var_os("PATH").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Where the programs of a cluster with pods run.
+//! The environment of the programs of a cluster with pods.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,18 +13,18 @@ use crate::process::Program;
 use crate::sandbox::Sandbox;
 use crate::tools::Tools;
 
-/// Where the programs of a cluster run: their namespaces, binaries and files.
+/// The Linux namespaces, binaries and files of the programs of a cluster.
 pub struct Environment<'a> {
-    /// The namespaces they run in.
+    /// The Linux namespaces in which the programs run.
     pub sandbox: &'a Sandbox,
-    /// The programs.
+    /// The binaries.
     pub tools: &'a Tools,
-    /// For their settings and logs.
+    /// The directory of configuration files and logs.
     pub folder: PathBuf,
 }
 
 impl Environment<'_> {
-    /// The tool `name`, to be started inside the sandbox, with its own log.
+    /// The program `name`, which runs inside the sandbox and writes its own log.
     pub fn program(&self, name: &str) -> Result<Program> {
         let log = self.folder.join(format!("{name}.log"));
         Ok(Program::new(self.tools.path(name)?, log)

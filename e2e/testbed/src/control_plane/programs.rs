@@ -60,7 +60,7 @@ impl Programs {
         self.folder.join(format!("{}audit.log", prefix(number)))
     }
 
-    /// The URL of an API server at this port.
+    /// The URL of the API server on this port.
     pub fn server(&self, port: u16) -> String {
         format!("https://{}", SocketAddr::new(self.settings.address, port))
     }
@@ -87,8 +87,8 @@ impl Programs {
             .argument("--log-level=warn"))
     }
 
-    /// The API server with this number: those after the first, which is 0, share its files but for
-    /// what they write.
+    /// The API server with this number. The first is 0; the others share its configuration files, but
+    /// not its logs.
     pub fn api_server(&self, number: usize, port: u16) -> Result<Program> {
         let folder = self.folder.display();
         let settings = &self.settings;
@@ -115,12 +115,12 @@ impl Programs {
                 "--service-account-signing-key-file={}",
                 self.token_key.key.display()
             ))
-            // Blocking: no request is begun or ended before the log has it.
+            // Each stage of a request is in the log before the request continues.
             .argument("--audit-log-mode=blocking")
             .argument("--audit-log-format=json")
             .argument(format!("--audit-log-path={}", self.audit_log(number).display()))
             .argument(format!("--audit-policy-file={folder}/audit-policy.json"))
-            // In megabytes: never rotated.
+            // In megabytes; large enough to prevent rotation.
             .argument("--audit-log-maxsize=1000000")
             .argument("--profiling=false")
             .arguments(&settings.api_server_arguments))
@@ -137,7 +137,7 @@ impl Programs {
                 "--service-account-private-key-file={}",
                 self.token_key.key.display()
             ))
-            // As in any cluster: each controller has the rights of its own account, and no more.
+            // Each controller has only the permissions of its own ServiceAccount, as usual.
             .argument("--use-service-account-credentials=true")
             .argument("--leader-elect=false")
             .argument("--secure-port=0")
@@ -169,29 +169,29 @@ fn prefix(number: usize) -> String {
 /// Records request and response bodies for the kinds that tests check; metadata for all other requests
 /// of the operator, so that granted permissions can be compared with used ones; and nothing else.
 ///
-/// Requests of the operator are recorded on receipt, too, so that a reader of the log knows which are
-/// still open. Watches are long, and are recorded when their response starts.
+/// Requests of the operator are recorded on receipt, too, so that the log shows which of them have no
+/// response yet. Watches are long, and are recorded when their response starts.
 fn audit_policy(recorded: Recorded) -> String {
     let level = match recorded {
         Recorded::Whole => "RequestResponse",
         Recorded::Counted => "Metadata",
     };
-    let watched = json!([
+    let checked = json!([
         {"group": "", "resources": ["configmaps", "events"]},
         {"group": "apps.nishaf.info"},
         {"group": "coordination.k8s.io", "resources": ["leases"]},
         {"group": "events.k8s.io"},
     ]);
     let operator = [OPERATOR_USER, UNINSTALL_USER];
-    let brief = ["get", "list", "create", "update", "patch", "delete", "deletecollection"];
+    let short_verbs = ["get", "list", "create", "update", "patch", "delete", "deletecollection"];
     json!({
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
         "omitManagedFields": true,
         "rules": [
-            {"level": level, "users": operator, "verbs": brief, "resources": watched},
-            {"level": level, "resources": watched, "omitStages": [RECEIVED]},
-            {"level": "Metadata", "users": operator, "verbs": brief},
+            {"level": level, "users": operator, "verbs": short_verbs, "resources": checked},
+            {"level": level, "resources": checked, "omitStages": [RECEIVED]},
+            {"level": "Metadata", "users": operator, "verbs": short_verbs},
             {"level": "Metadata", "users": operator, "omitStages": [RECEIVED]},
             {"level": "None"},
         ],

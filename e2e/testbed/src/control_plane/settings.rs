@@ -1,49 +1,50 @@
-//! What may differ between one control plane and another.
+//! The settings of a control plane.
 
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 
-/// The controllers that a cluster without pods needs: namespaces and what belongs to a deleted
-/// owner go away, service accounts and the ConfigMap `kube-root-ca.crt` come into being, cluster
-/// roles are aggregated. The one that removes pods of unknown nodes is not among them, so that
-/// the pods of [`harness::replica`] stay.
+/// The controllers that a cluster without nodes needs: they delete namespaces and orphaned dependents,
+/// create ServiceAccounts and the ConfigMap `kube-root-ca.crt`, aggregate ClusterRoles, and update
+/// ResourceQuotas. The pod garbage collector is omitted: it would delete the pods that tests create,
+/// because their nodes do not exist.
 const CONTROLLERS: &str = "namespace-controller,garbage-collector-controller,\
      serviceaccount-controller,root-ca-certificate-publisher-controller,\
      clusterrole-aggregation-controller,resourcequota-controller";
 
-/// How much of each request the audit log holds.
+/// What the audit log contains of each request.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Recorded {
-    /// What was sent and what was answered, for the kinds that tests ask about.
+    /// The bodies of requests and responses, for the kinds that tests check.
     #[default]
     Whole,
-    /// That it happened.
+    /// The metadata only.
     Counted,
 }
 
-/// How to start a control plane. The default is on loopback, without pods, and needs no root.
+/// The settings of a control plane. The default listens on loopback, has no nodes, and needs no root.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Words before each program, such as `nsenter --net=FILE --`: see
+    /// The prefix of each command line, such as `nsenter --net=FILE --`: see
     /// [`crate::process::Program::prefix`].
     pub prefix: Vec<OsString>,
-    /// The address that the API server listens on, announces, and is reached at.
+    /// The address on which the API server listens, and which it advertises.
     pub address: IpAddr,
-    /// Its port; without one, a free one is found.
+    /// The port of the API server; `None`: any free port.
     pub port: Option<u16>,
-    /// The range that Services get their addresses from.
+    /// The IP address range of Services.
     pub service_range: String,
-    /// Names and addresses in the API server's certificate, besides its own address and the usual
-    /// names of the Service `kubernetes`: the first address of the range belongs here if pods use it.
+    /// Additional names and addresses in the API server's certificate, which always contains its own
+    /// address and the names of the Service `kubernetes`. If pods use that Service, add the first
+    /// address of `service_range`.
     pub server_names: Vec<String>,
-    /// More arguments of kube-apiserver, such as `--kubelet-client-certificate=...`.
+    /// Additional arguments of kube-apiserver, such as `--kubelet-client-certificate=...`.
     pub api_server_arguments: Vec<String>,
-    /// The controllers to run; `*` stands for all that usually do.
+    /// The value of `--controllers` of kube-controller-manager; `*`: all that are enabled by default.
     pub controllers: String,
-    /// More arguments of kube-controller-manager.
+    /// Additional arguments of kube-controller-manager.
     pub controller_manager_arguments: Vec<String>,
-    /// How much the audit log holds.
+    /// What the audit log contains.
     pub recorded: Recorded,
 }
 
@@ -66,8 +67,8 @@ impl Default for Settings {
 // === impl Settings ===
 
 impl Settings {
-    /// A cluster whose API server knows no `ValidatingAdmissionPolicy`, like those before the kind
-    /// was there. Without its API the plugin that enforces it would wait for it, and refuse all
+    /// A cluster whose API server does not serve `ValidatingAdmissionPolicy`, like old versions of
+    /// Kubernetes. The admission plugin is disabled, too: it would wait for the kind, and reject all
     /// writes meanwhile.
     #[must_use]
     pub fn without_policies() -> Self {
