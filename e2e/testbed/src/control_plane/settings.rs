@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::net::Ipv4Addr;
 
 /// The controllers that a cluster without nodes needs: they delete namespaces and orphaned dependents,
-/// create ServiceAccounts and the ConfigMap `kube-root-ca.crt`, aggregate ClusterRoles, and update
-/// ResourceQuotas. The pod garbage collector is omitted: it would delete the pods that tests create,
+/// create ServiceAccounts and the ConfigMap `kube-root-ca.crt`, aggregate `ClusterRole`s, and update the
+/// status of `ResourceQuota`s. The pod garbage collector is omitted: it would delete the pods that tests create,
 /// because their nodes do not exist.
 const CONTROLLERS: &str = "namespace-controller,garbage-collector-controller,\
      serviceaccount-controller,root-ca-certificate-publisher-controller,\
