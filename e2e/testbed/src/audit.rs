@@ -19,9 +19,6 @@ use std::io::SeekFrom;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -29,6 +26,8 @@ use anyhow::Result;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::Client;
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 use tokio::time::sleep;
 
 use crate::audit::open::Awaited;
@@ -113,7 +112,7 @@ impl AuditLog {
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 
     /// The requests answered since `mark`, in the order of the log: of the operator's, all whose

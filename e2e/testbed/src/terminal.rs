@@ -6,8 +6,6 @@ use std::io::IsTerminal;
 use std::io::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -15,6 +13,7 @@ use anyhow::Result;
 use console::style;
 use indicatif::ProgressBar;
 use indicatif::ProgressStyle;
+use parking_lot::Mutex;
 use tokio::time;
 
 /// Columns of the name of a step.
@@ -70,11 +69,11 @@ impl<T> Done<T> {
 impl Now {
     /// Replaces the text.
     pub fn set(&self, words: &str) {
-        words.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        words.clone_into(&mut self.0.lock());
     }
 
     fn text(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 }
 

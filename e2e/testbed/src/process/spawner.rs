@@ -4,13 +4,12 @@ use std::io;
 use std::process::Child;
 use std::process::Command;
 use std::sync::LazyLock;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::mpsc;
 use std::thread;
 
 use anyhow::Context;
 use anyhow::Result;
+use parking_lot::Mutex;
 
 type Reply = mpsc::Sender<io::Result<Child>>;
 
@@ -28,7 +27,7 @@ static JOBS: LazyLock<Mutex<mpsc::Sender<(Command, Reply)>>> = LazyLock::new(|| 
 
 pub(super) fn spawn(command: Command) -> Result<Child> {
     let (reply, result) = mpsc::channel();
-    let jobs = JOBS.lock().unwrap_or_else(PoisonError::into_inner);
+    let jobs = JOBS.lock();
     jobs.send((command, reply)).ok().context("the thread that starts processes is gone")?;
     drop(jobs);
     Ok(result.recv().context("the thread that starts processes is gone")??)
