@@ -110,7 +110,7 @@ impl Election {
                 }
                 LeaseOutcome::HeldBy(holder) => {
                     if known_holder.as_ref() != Some(&holder) {
-                        tracing::info!(%holder, "standby: another process holds the Lease");
+                        tracing::info!(%holder, "standby: waiting for the Lease");
                         known_holder = Some(holder);
                     }
                 }

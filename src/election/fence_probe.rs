@@ -27,8 +27,9 @@ use crate::metrics::FenceState;
 use crate::metrics::Metrics;
 use crate::names;
 
-/// Before its first test, a standby waits this long for a leader to publish the leader record.
-const STANDBY_DELAY: Duration = Duration::from_secs(15);
+/// Before its first test, a standby waits this long for a leader to publish the leader record. With
+/// the default flags, the first leader of a new cluster has published it by then.
+const STANDBY_DELAY: Duration = Duration::from_secs(20);
 /// Time between tests: policies are installed and removed while the operator runs.
 const PERIOD: Duration = Duration::from_mins(5);
 /// Time to the next test after one without a result.
