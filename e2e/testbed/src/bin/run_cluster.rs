@@ -13,7 +13,7 @@ async fn main() -> Result<()> {
     let folder = RunFolder::create()?;
     let start = std::time::Instant::now();
     let cluster = Cluster::start(&tools).await?;
-    eprintln!("ready after {:?}", start.elapsed());
+    eprintln!("cluster ready after {:?}, compiling the image", start.elapsed());
     let binary = image::compile(|line| eprintln!("{line}")).await?;
     let image = image::build(&binary, folder.path()).await?;
     cluster.load(&image).await?;
