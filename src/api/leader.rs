@@ -50,12 +50,12 @@ pub struct ConfigMapSyncLeaderSpec {
     #[schemars(length(min = 1, max = 128))]
     pub pod_uid: String,
 
-    /// Identity of the leader, equal to `holderIdentity` of the Lease. It differs for every process of
-    /// a pod.
+    /// Identity of the leader, equal to `holderIdentity` of the Lease. A restarted container has a
+    /// new identity.
     #[schemars(length(min = 1, max = 128))]
     pub holder: String,
 
-    /// Number of the term: increases by one with every leader.
+    /// Term number: increases by one with every new leader.
     #[schemars(range(min = 1))]
     pub term: i64,
 

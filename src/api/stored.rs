@@ -25,7 +25,8 @@ pub struct StoredConfigMapSync {
     /// The spec, or why it cannot be parsed.
     #[serde(default = "missing_spec", deserialize_with = "spec_or_error")]
     pub spec: Result<ConfigMapSyncSpec, String>,
-    /// The status; empty if it is missing or cannot be parsed, because it is only a cache.
+    /// The status; empty if it is missing or cannot be parsed. It serves only as a cache, and the
+    /// next reconcile writes it again.
     #[serde(default, deserialize_with = "status_or_default")]
     pub status: ConfigMapSyncStatus,
 }
@@ -33,7 +34,7 @@ pub struct StoredConfigMapSync {
 // === impl StoredConfigMapSync ===
 
 impl StoredConfigMapSync {
-    /// Namespace and name; every stored object has both.
+    /// Namespace and name. `None` if one is missing; the API server stores no such object.
     #[must_use]
     pub fn namespaced_name(&self) -> Option<NamespacedName> {
         let ObjectMeta { namespace, name, .. } = &self.metadata;

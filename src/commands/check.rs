@@ -1,7 +1,8 @@
-//! `configmapsync check`: what is installed, enforced, permitted and consented to.
+//! `configmapsync check`: are the objects installed, the policies enforced, the operator's
+//! permissions granted, and the permissions of the authors of `ConfigMapSync`s checked?
 //!
-//! Reads with the permissions of the user, and writes nothing. What the user cannot read is
-//! unknown, and unknown does not pass.
+//! Reads with the permissions of the user, and writes nothing but access reviews. A check whose
+//! objects the user cannot read has the state `Unknown`, and the command fails.
 
 mod consented;
 mod enforced;
@@ -28,10 +29,11 @@ use crate::commands::terminal::print;
 use crate::names;
 use crate::policies::Operator;
 
-/// Prints the findings. Fails unless every check passes.
+/// Prints the findings. The exit code is 1 unless every check passes.
 ///
 /// # Errors
-/// There is no cluster, or the terminal failed. A check that cannot be made is a finding.
+/// No cluster is configured, or standard output cannot be written. A failed request is reported as
+/// a finding instead.
 pub async fn check(flags: &Check) -> Result<Exit, Error> {
     let (client, _) = connect(&flags.cluster).await?;
     let (deployment, mut findings) = installed(&client, flags).await;
@@ -48,7 +50,8 @@ pub async fn check(flags: &Check) -> Result<Exit, Error> {
     Ok(if is_passed { Exit::Success } else { Exit::Failure })
 }
 
-/// The operator as its Deployment runs it; without a Deployment, as it is installed by default.
+/// The `ServiceAccount` and the protected namespaces of the operator: from its Deployment, or,
+/// without a Deployment, the defaults.
 fn operator(flags: &Check, deployment: Option<&Deployment>) -> Operator {
     let default = Operator::default();
     let namespace = &flags.namespace;
@@ -65,7 +68,7 @@ fn operator(flags: &Check, deployment: Option<&Deployment>) -> Operator {
     }
 }
 
-/// The comma-separated `list`, with `item` added unless it contains it.
+/// The comma-separated `list`; `item` is appended if it is missing.
 fn with_item(list: &str, item: &str) -> String {
     if list.split(',').any(|other| other == item) {
         list.to_owned()

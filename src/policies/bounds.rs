@@ -26,8 +26,8 @@ pub fn bounds(operator: &Operator) -> Policy {
                 format!("{} || {}", has_label("object"), has_label("oldObject")),
                 &format!(
                     "the operator may write only ConfigMaps that carry the label {}: if the \
-                     operator sent this request, report a bug; otherwise another client uses the \
-                     token of its ServiceAccount, which must be revoked",
+                     operator sent this request, report a bug; otherwise another client uses a \
+                     token of the operator's ServiceAccount: revoke that token",
                     names::LABEL_SYNC_UID,
                 ),
             ),

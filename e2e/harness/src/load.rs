@@ -1,4 +1,4 @@
-//! A continuous load on the operator: sources that are edited one after the other, each with a copy.
+//! A continuous load on the operator: a task edits several sources in turn, each with one copy.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub const SOURCES: &str = "load-sources";
 /// The namespace of the copies.
 pub const COPIES: &str = "load-copies";
 
-/// Continuous edits. They stop when it is dropped.
+/// A task that edits the sources continuously. Dropping this stops the task.
 pub struct Load {
     fixture: Fixture,
     copies: usize,
@@ -71,7 +71,7 @@ impl Drop for Load {
     }
 }
 
-/// The common name of a source, its `ConfigMapSync` and its copy.
+/// The name that a source, its `ConfigMapSync` and its copy share.
 #[must_use]
 pub fn name(number: usize) -> String {
     format!("load-{number}")

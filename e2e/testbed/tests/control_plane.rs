@@ -80,7 +80,7 @@ async fn a_killed_harness_leaves_nothing() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_audit_log_tells_who_did_what() -> Result<()> {
+async fn the_audit_log_records_user_verb_object_and_code() -> Result<()> {
     let control_plane = ControlPlane::start().await?;
     let api = Api::<ConfigMap>::namespaced(control_plane.client(), "default");
     let before = control_plane.audit().mark().await?;
@@ -111,7 +111,7 @@ async fn the_audit_log_tells_who_did_what() -> Result<()> {
     assert_eq!(facts, expected, "{}", lines(&ours));
     let later = control_plane.audit().mark().await?;
     let after = control_plane.audit().since(later).await?;
-    // Controllers and the API server itself are at work all the time.
+    // Controllers and the API server itself send requests at any time.
     let ours: Vec<_> = after.iter().filter(|event| event.user.username == "admin").collect();
     assert!(ours.is_empty(), "{}", lines(&ours));
     Ok(())
