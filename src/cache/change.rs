@@ -1,7 +1,7 @@
-//! Changes of `ConfigMaps`, and which syncs have yet to be woken by them.
+//! Changes of `ConfigMap`s, and the `ConfigMapSync`s (syncs) that they affect.
 //!
-//! The reconcile that reads or writes a `ConfigMap` sees the result first. The watch delivers the
-//! same version later, and then wakes every other sync that the change concerns.
+//! A reconcile that reads or writes a `ConfigMap` observes the result before the watch delivers it.
+//! Until then, the change is pending: the event of the watch enqueues the other affected syncs.
 
 use std::collections::BTreeSet;
 
@@ -12,36 +12,37 @@ use crate::api::namespaced_name::NamespacedName;
 pub enum Origin {
     /// In an event of the watch.
     Watch,
-    /// In the response to a read by the reconcile of some sync.
+    /// In the response to a read, by the reconcile of any sync.
     Read,
-    /// In the response to a write by the reconcile of the sync that the markers name.
+    /// In the response to a write, by the reconcile of the sync that the ownership markers name.
     Write,
 }
 
 /// A `ConfigMap` was created, changed or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigMapChange {
-    /// The `ConfigMap`.
+    /// Namespace and name of the `ConfigMap`.
     pub at: NamespacedName,
-    /// The uids of the syncs that its markers name now and named before.
+    /// The uids of the syncs that the ownership markers name now or named before the change.
     pub sync_uids: BTreeSet<String>,
-    /// The uid of the sync whose own writes alone caused the change. It need not be woken.
+    /// The uid of a sync, if the change consists only of its own writes: it is not enqueued.
     pub caused_by: Option<String>,
 }
 
-/// A change that a call has revealed, and the watch has not yet delivered.
+/// A change that was observed in a response, and that the watch has not delivered yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct PendingChange {
-    /// The uids of the syncs that the markers have named since the last event of the watch.
+    /// The uids of the syncs that the ownership markers named at any time since the last event of
+    /// the watch.
     pub(super) sync_uids: BTreeSet<String>,
-    /// The uid of the sync whose own writes alone caused the change.
+    /// The uid of a sync, if the change consists only of its own writes.
     pub(super) caused_by: Option<String>,
 }
 
 // === impl ConfigMapChange ===
 
 impl ConfigMapChange {
-    /// The watch delivers the `pending` change of the `ConfigMap` at `at`.
+    /// The `pending` change of the `ConfigMap` at `at`, which the watch has now delivered.
     pub(super) fn delivered(at: NamespacedName, pending: PendingChange) -> Self {
         Self { at, sync_uids: pending.sync_uids, caused_by: pending.caused_by }
     }
@@ -50,8 +51,8 @@ impl ConfigMapChange {
 // === impl PendingChange ===
 
 impl PendingChange {
-    /// What is pending after an observation of `origin`, given what was pending `before`. Nothing
-    /// is pending after an event of the watch.
+    /// The pending change after an observation from `origin`, where `before` was pending until then.
+    /// `None` after an event of the watch, which delivers what was pending.
     pub(super) fn after(
         origin: Origin,
         sync_uids: &BTreeSet<String>,

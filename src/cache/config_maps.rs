@@ -55,7 +55,7 @@ struct Slot {
     is_marked: bool,
     /// The latest list, complete or in progress, since which this was observed.
     list: u64,
-    /// What a call has revealed, and the watch has yet to deliver.
+    /// A change that was observed in a response, and that the watch has not delivered yet.
     pending: Option<Box<PendingChange>>,
 }
 
@@ -151,7 +151,7 @@ impl ConfigMaps {
         let key = Key::from(at);
         self.reads.record_observation(&key);
         let Some(slot) = self.entries.get(&key) else {
-            // Removed earlier by a call of one sync: the watch wakes the others.
+            // A reconcile removed it earlier: the event of the watch enqueues the other syncs.
             let is_delivered = origin == Origin::Watch && is_referred_to(at);
             return is_delivered
                 .then(|| ConfigMapChange::delivered(at.clone(), PendingChange::default()));

@@ -1,4 +1,4 @@
-//! Copies keep up with a source that changes ten times a second: several edits may be one write,
+//! Copies keep up with a source that changes ten times a second: several edits may share one write,
 //! every copy ends with the last value, and each copy is written at most once for each edit.
 //!
 //! `E2E_FULL=1` creates 1,000 ConfigMapSyncs of the source instead of 20.
@@ -34,7 +34,7 @@ use crate::support::conditions::reason;
 use crate::support::scale::quick_or_full;
 use crate::support::syncs::wait_syncs;
 
-/// How long the source changes.
+/// How long the test edits the source.
 const HOT: Duration = Duration::from_secs(10);
 /// Time between two edits.
 const BETWEEN: Duration = Duration::from_millis(100);
@@ -112,7 +112,7 @@ async fn copies_keep_up_with_ten_edits_a_second() -> Result<()> {
     let calls = requests_by_operator(&events).count();
     eprintln!(
         "{edits} edits of the source of {syncs} syncs: {} writes, {} failed, {} reads of data, \
-         {calls} calls; the last value was on every copy {:.1} s after the last edit",
+         {calls} calls; every copy had the last value {:.1} s after the last edit",
         writes.len(),
         failed.len(),
         reads.len(),
@@ -124,7 +124,7 @@ async fn copies_keep_up_with_ten_edits_a_second() -> Result<()> {
         "expected only patches of the copies"
     );
     ensure!(writes.len() <= edits * syncs, "{} writes", writes.len());
-    // Copies are never read, and all ConfigMapSyncs share one read of the source.
+    // Copies are never read, and all ConfigMapSyncs share the reads of the source.
     ensure!(reads.iter().all(|event| event.name() == "hot"), "{}", lines(&reads));
     ensure!(reads.len() <= 2 * edits, "{} reads of the source", reads.len());
     let mut values = BTreeMap::new();
@@ -144,7 +144,7 @@ async fn copies_keep_up_with_ten_edits_a_second() -> Result<()> {
 #[tokio::test]
 async fn edits_during_a_freeze_cause_one_write() -> Result<()> {
     let syncs = 20;
-    // With a long Lease, it leads before and after the freeze.
+    // With a long lease duration, the replica is still the leader after the freeze.
     let cluster = OperatorCluster::start_with(1, Options::patient()).await?;
     let fixture = create_copies(&cluster, syncs).await?;
     let mark = cluster.audit().mark().await?;
