@@ -11,6 +11,7 @@ use std::sync::Weak;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::PolicyRule;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
 use kube::Client;
 use parking_lot::Mutex;
@@ -78,10 +79,7 @@ impl Reader {
             Err(error) => return Err(ApiFailure::of(&format!("read ConfigMap {at}"), &error)),
         };
         pending.found(&config_map.metadata);
-        let version = Version {
-            uid: config_map.metadata.uid.clone().unwrap_or_default(),
-            resource_version: config_map.metadata.resource_version.clone().unwrap_or_default(),
-        };
+        let version = version_of(&config_map.metadata);
         let content = Arc::new(Content::of(config_map));
         let digest = content.digest();
         self.cache.record_content(at, &version, digest.clone());
@@ -114,22 +112,28 @@ impl Reader {
         Ok(read)
     }
 
-    /// Reads the metadata of the `ConfigMap` at `at` into the cache.
+    /// Reads the metadata of the `ConfigMap` at `at` into the cache. Returns its version; `None` if
+    /// it does not exist.
     ///
     /// # Errors
     /// The API server rejects the read, or does not respond.
-    pub async fn refresh(&self, at: &NamespacedName) -> Result<(), ApiFailure> {
+    pub async fn refresh(&self, at: &NamespacedName) -> Result<Option<Version>, ApiFailure> {
         let _permit = self.permits.acquire().await;
         let pending = self.cache.begin_read(at);
         match self.api(at).get_metadata_opt(&at.name).await {
-            Ok(Some(found)) => pending.found(&found.metadata),
-            Ok(None) => pending.not_found(),
+            Ok(Some(found)) => {
+                pending.found(&found.metadata);
+                Ok(Some(version_of(&found.metadata)))
+            }
+            Ok(None) => {
+                pending.not_found();
+                Ok(None)
+            }
             Err(error) => {
                 let attempt = format!("read the metadata of ConfigMap {at}");
-                return Err(ApiFailure::of(&attempt, &error));
+                Err(ApiFailure::of(&attempt, &error))
             }
         }
-        Ok(())
     }
 
     fn api(&self, at: &NamespacedName) -> Api<ConfigMap> {
@@ -147,6 +151,13 @@ impl Reader {
         };
         shared.retain(|_, slot| is_in_use(slot));
         Arc::clone(shared.entry(at.clone()).or_default())
+    }
+}
+
+fn version_of(metadata: &ObjectMeta) -> Version {
+    Version {
+        uid: metadata.uid.clone().unwrap_or_default(),
+        resource_version: metadata.resource_version.clone().unwrap_or_default(),
     }
 }
 

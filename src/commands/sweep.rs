@@ -131,7 +131,7 @@ async fn write(client: &Client, at: &NamespacedName, step: &OrphanStep) -> bool 
     let Some(action) = step.action() else { return false };
     let why = match calls::retire(client, at, &action).await {
         Ok(()) => return print(&format!("{at}: {}d\n", step.verb())).is_ok(),
-        Err(CallError::Conflict) => {
+        Err(CallError::Conflict(_)) => {
             format!("cannot {} ConfigMap {at}: it has changed: run this again", step.verb())
         }
         Err(CallError::Failed(failed) | CallError::Fenced(failed)) => failed.failure.message,

@@ -29,7 +29,7 @@ impl SyncPatch {
                 let resource_version = patched.resource_version.unwrap_or_default();
                 Ok(Self::Patched { resource_version })
             }
-            Err(CallError::Conflict) => Ok(Self::Conflict),
+            Err(CallError::Conflict(_)) => Ok(Self::Conflict),
             Err(CallError::Failed(failure) | CallError::Fenced(failure)) => {
                 Ok(Self::Failed(failure))
             }

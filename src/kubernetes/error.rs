@@ -43,8 +43,9 @@ pub struct ApiFailure {
 /// Why a call did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallError {
-    /// The object is not as observed: observe again.
-    Conflict,
+    /// The object is not as observed: observe again. If it turns out to be exactly as observed, this
+    /// was no conflict: the API server rejected the call, with this failure.
+    Conflict(ApiFailure),
     /// The API server rejected the call, or did not respond.
     Failed(ApiFailure),
     /// The fence rejected the call: for the API server, another process leads.
@@ -68,8 +69,9 @@ impl ApiFailure {
     #[must_use]
     pub fn of(attempt: &str, error: &kube::Error) -> Self {
         match classify(attempt, error) {
-            CallError::Failed(failure) | CallError::Fenced(failure) => failure,
-            CallError::Conflict => Self::transient(format!("cannot {attempt}: {}", explain(error))),
+            CallError::Failed(failure)
+            | CallError::Fenced(failure)
+            | CallError::Conflict(failure) => failure,
             CallError::NotLeading(error) => Self::transient(format!("cannot {attempt}: {error}")),
         }
     }
@@ -92,13 +94,13 @@ pub fn classify(attempt: &str, error: &kube::Error) -> CallError {
 
 fn classify_status(attempt: &str, status: &Status) -> CallError {
     let is_denied = is_denied_by_admission(status);
-    if matches!(status.code, 404 | 409 | 410) && !is_namespace_missing(status) && !is_denied {
-        return CallError::Conflict;
-    }
+    let is_namespace_missing = is_namespace_missing(status);
     let (reason, backoff_cap) = match status.code {
         _ if is_denied && is_policy_not_ready(status) => (Reason::ApiError, CAP_UNAVAILABLE),
         _ if is_denied => (Reason::Forbidden, CAP_REFUSED),
-        404 | 409 | 410 => (Reason::DestinationNamespaceNotFound, CAP_UNAVAILABLE),
+        404 | 409 | 410 if is_namespace_missing => {
+            (Reason::DestinationNamespaceNotFound, CAP_UNAVAILABLE)
+        }
         403 if is_namespace_terminating(status) => (Reason::NamespaceTerminating, CAP_UNAVAILABLE),
         401 | 403 => (Reason::Forbidden, CAP_REFUSED),
         413 | 422 | 500 if is_too_large(status) => (Reason::TooLarge, CAP_REFUSED),
@@ -111,7 +113,11 @@ fn classify_status(attempt: &str, status: &Status) -> CallError {
         backoff_cap,
         retry_after: (seconds > 0).then(|| Duration::from_secs(seconds.into())),
     };
-    if names_fence(status) { CallError::Fenced(failure) } else { CallError::Failed(failure) }
+    match status.code {
+        _ if names_fence(status) => CallError::Fenced(failure),
+        404 | 409 | 410 if !is_namespace_missing && !is_denied => CallError::Conflict(failure),
+        _ => CallError::Failed(failure),
+    }
 }
 
 /// The cause of an API error in one line, and what to do about it.

@@ -43,7 +43,7 @@ impl BatchResult {
                     self.written += 1;
                     succeeded(write);
                 }
-                Err(CallError::Conflict) => self.conflicts += 1,
+                Err(CallError::Conflict(_)) => self.conflicts += 1,
                 Err(CallError::Failed(failed) | CallError::Fenced(failed)) => {
                     self.failures.push(failed.failure.message);
                 }

@@ -48,6 +48,7 @@ mod policies_do_not_block_others;
 mod protected_namespaces;
 mod recreated_sync;
 mod refusals_reported;
+mod rejected_without_conflict;
 mod retry_after;
 mod selector;
 mod slow_namespace;

@@ -34,7 +34,8 @@ pub struct Answered {
 pub enum WriteResult {
     /// It took effect.
     Written { is_repair: bool },
-    /// The copy was not as observed: observe again.
+    /// The copy was not as observed: observe again. If a read finds it exactly as observed, the
+    /// write has failed instead: trying again at once would fail again.
     Conflict {
         /// Whether another client had changed an existing copy.
         changed_by_others: bool,

@@ -75,11 +75,18 @@ impl Writer {
                 span.in_scope(|| tracing::info!(destination = %at, action = verb, "copy written"));
                 WriteResult::Written { is_repair: *is_repair }
             }
-            Err(CallError::Conflict) => {
-                span.record("reason", "ResourceVersionConflict");
-                let unread = self.reader.refresh(at).instrument(span).await.err();
-                let changed_by_others = !matches!(action, Action::Create(_));
-                WriteResult::Conflict { changed_by_others, unread }
+            Err(CallError::Conflict(refusal)) => {
+                match self.reader.refresh(at).instrument(span.clone()).await {
+                    Ok(found) if action.is_decided_on(found.as_ref()) => {
+                        log_failure(&span, at, verb, &refusal);
+                        WriteResult::Failed(refusal)
+                    }
+                    read => {
+                        span.record("reason", "ResourceVersionConflict");
+                        let changed_by_others = !matches!(action, Action::Create(_));
+                        WriteResult::Conflict { changed_by_others, unread: read.err() }
+                    }
+                }
             }
             Err(CallError::NotLeading(error)) => return Err(error),
             Err(CallError::Failed(failure) | CallError::Fenced(failure)) => {

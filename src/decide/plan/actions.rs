@@ -126,6 +126,22 @@ impl Action {
         !matches!(self, Self::Keep | Self::Leave(_))
     }
 
+    /// Whether this was decided on the `ConfigMap` that a read has `found`, or on its absence. If so,
+    /// a write that the API server rejected as a conflict was no conflict: the same decision would
+    /// follow, and be rejected again.
+    #[must_use]
+    pub fn is_decided_on(&self, found: Option<&Version>) -> bool {
+        match self {
+            Self::Create(_) => found.is_none(),
+            Self::Update { seen, .. }
+            | Self::Restamp { seen, .. }
+            | Self::Replace { seen, .. }
+            | Self::Release { seen, .. }
+            | Self::Delete { seen } => found == Some(seen),
+            Self::Keep | Self::Leave(_) => false,
+        }
+    }
+
     /// The name of the action in spans, logs and metrics.
     #[must_use]
     pub fn verb(&self) -> &'static str {
@@ -137,5 +153,26 @@ impl Action {
     pub fn write_verbs() -> Vec<&'static str> {
         let is_write = |verb: &&&str| !matches!(**verb, "keep" | "leave");
         Self::VARIANTS.iter().filter(is_write).copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(resource_version: &str) -> Version {
+        Version { uid: "u".to_owned(), resource_version: resource_version.to_owned() }
+    }
+
+    #[test]
+    fn a_conflict_without_a_change_is_a_rejection() {
+        let (seen, newer) = (version("1"), version("2"));
+        let delete = Action::Delete { seen: seen.clone() };
+        let restamp = Action::Restamp { seen: seen.clone(), stamp: Stamp::default() };
+        for action in [delete, restamp] {
+            assert!(action.is_decided_on(Some(&seen)));
+            assert!(!action.is_decided_on(Some(&newer)));
+            assert!(!action.is_decided_on(None));
+        }
     }
 }

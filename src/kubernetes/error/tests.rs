@@ -28,7 +28,7 @@ fn api_error(status: Status) -> kube::Error {
 fn outcome(status: Status) -> Option<(Reason, Duration)> {
     match classify("create ConfigMap a/b", &api_error(status)) {
         CallError::Failed(failed) => Some((failed.failure.reason, failed.backoff_cap)),
-        CallError::Conflict | CallError::Fenced(_) | CallError::NotLeading(_) => None,
+        CallError::Conflict(_) | CallError::Fenced(_) | CallError::NotLeading(_) => None,
     }
 }
 
@@ -101,6 +101,20 @@ fn a_terminating_namespace_is_not_an_rbac_error() {
     let details = StatusDetails { causes: vec![cause], ..details("") };
     let terminating = Status { details: Some(details), ..status(403, "") };
     assert_eq!(outcome(terminating), Some((Reason::NamespaceTerminating, CAP_UNAVAILABLE)));
+}
+
+#[test]
+fn a_conflict_says_what_to_report_if_nothing_has_changed() {
+    for code in [404, 409, 410] {
+        let quota = status(code, "Operation cannot be fulfilled on resourcequotas \"q\"");
+        let CallError::Conflict(refusal) = classify("create ConfigMap a/b", &api_error(quota))
+        else {
+            panic!("{code} is a conflict")
+        };
+        let ApiFailure { failure, backoff_cap, .. } = refusal;
+        assert_eq!((failure.reason, backoff_cap), (Reason::ApiError, CAP_UNAVAILABLE));
+        assert!(failure.message.contains("resourcequotas \"q\""), "{failure:?}");
+    }
 }
 
 #[test]
