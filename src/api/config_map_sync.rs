@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::api::installed_definition::as_installed;
+use crate::api::namespace_selector::namespace_selector;
 
 /// The desired copies: which ConfigMap to copy, and where to.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -103,7 +104,7 @@ pub struct ConfigMapSyncSpec {
     /// labels of a namespace change, copies are created in the namespaces that now match, and
     /// copies in the others are deleted or released according to `deletionPolicy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "described_label_selector")]
+    #[schemars(schema_with = "namespace_selector")]
     pub destination_namespace_selector: Option<LabelSelector>,
 
     /// Name of the copies. Defaults to `configMapName`. When it changes, each new copy is written
@@ -311,10 +312,6 @@ pub struct DestinationFailure {
 #[must_use]
 pub fn custom_resource_definition() -> CustomResourceDefinition {
     as_installed(ConfigMapSync::crd())
-}
-
-fn described_label_selector(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    generator.subschema_for::<LabelSelector>()
 }
 
 fn condition_list(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {

@@ -102,9 +102,13 @@ pub fn selector(selector: &LabelSelector) -> Result<Selector, String> {
     let invalid = |why: &str| {
         format!("spec.destinationNamespaceSelector is invalid: {why}: correct the selector")
     };
+    for (key, value) in selector.match_labels.iter().flatten() {
+        check_label(key, [value]).map_err(|why| invalid(&why))?;
+    }
     for requirement in selector.match_expressions.iter().flatten() {
         let has_values = requirement.values.as_ref().is_some_and(|values| !values.is_empty());
         let key = &requirement.key;
+        check_label(key, requirement.values.iter().flatten()).map_err(|why| invalid(&why))?;
         match (requirement.operator.as_str(), has_values) {
             ("In" | "NotIn", true) | ("Exists" | "DoesNotExist", false) => {}
             ("In" | "NotIn", false) => {
@@ -119,6 +123,21 @@ pub fn selector(selector: &LabelSelector) -> Result<Selector, String> {
         }
     }
     selector.clone().try_into().map_err(|error: ParseExpressionError| invalid(&error.0))
+}
+
+/// Fails unless `key` and `values` can be those of a label: such a `NotIn` or `DoesNotExist` would
+/// select every namespace.
+fn check_label<'a>(key: &str, values: impl IntoIterator<Item = &'a String>) -> Result<(), String> {
+    if !is_qualified_name(key) {
+        return Err(format!("{key:?} is not a valid label key"));
+    }
+    match values.into_iter().find(|value| !value.is_empty() && !is_label_value(value)) {
+        Some(value) => Err(format!(
+            "{value:?} is not a valid value of the label {key:?}, of at most 63 letters, digits, \
+             '-', '_' and '.'"
+        )),
+        None => Ok(()),
+    }
 }
 
 fn check_keys(spec: &ConfigMapSyncSpec) -> Result<(), String> {
@@ -285,25 +304,58 @@ mod tests {
         }
     }
 
+    fn with_expression(key: &str, operator: &str, values: Option<&str>) -> LabelSelector {
+        let requirement = LabelSelectorRequirement {
+            key: key.into(),
+            operator: operator.into(),
+            values: values.map(|value| vec![value.to_owned()]),
+        };
+        LabelSelector { match_expressions: Some(vec![requirement]), ..LabelSelector::default() }
+    }
+
+    fn with_label(key: &str, value: &str) -> LabelSelector {
+        let labels = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        LabelSelector { match_labels: Some(labels), ..LabelSelector::default() }
+    }
+
     #[test]
     fn an_invalid_selector_is_rejected() {
-        for (operator, values) in
-            [("In", None), ("NotIn", None), ("Exists", Some("a")), ("Is", None)]
-        {
-            let requirement = LabelSelectorRequirement {
-                key: "team".into(),
-                operator: operator.into(),
-                values: values.map(|value| vec![value.to_owned()]),
-            };
-            let selector = LabelSelector {
-                match_expressions: Some(vec![requirement]),
-                ..LabelSelector::default()
-            };
+        let long = "v".repeat(64);
+        for (selector, word) in [
+            (with_expression("team", "In", None), "requires values"),
+            (with_expression("team", "NotIn", None), "requires values"),
+            (with_expression("team", "Exists", Some("a")), "must not have values"),
+            (with_expression("team", "Is", None), "\"Is\""),
+            (with_expression("team name", "DoesNotExist", None), "\"team name\""),
+            (with_expression("a/b/c", "NotIn", Some("a")), "\"a/b/c\""),
+            (with_expression(&long, "Exists", None), "not a valid label key"),
+            (with_expression("team", "NotIn", Some("a b")), "\"a b\""),
+            (with_expression("team", "In", Some(&long)), "at most 63"),
+            (with_label("", "a"), "not a valid label key"),
+            (with_label("team name", "a"), "\"team name\""),
+            (with_label("team", &long), "at most 63"),
+        ] {
             let message = error_of(|s| {
                 s.destination_namespace = None;
                 s.destination_namespace_selector = Some(selector);
             });
             assert!(message.contains("destinationNamespaceSelector"), "{message}");
+            assert!(message.contains(word), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_selector_of_possible_labels_is_valid() {
+        let key = format!("{}/{}", "p".repeat(253), "n".repeat(63));
+        for valid in [
+            LabelSelector::default(),
+            with_label(&key, &"v".repeat(63)),
+            with_label("Team_1.x", ""),
+            with_expression("team", "NotIn", Some("")),
+            with_expression("example.com/team", "In", Some("A-b_c.9")),
+            with_expression("team", "DoesNotExist", None),
+        ] {
+            assert!(selector(&valid).is_ok(), "{valid:?}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Invalid input is refused with a message that names the field and the rule, and nothing is lost.
 
 mod cases;
+mod selectors;
 mod stored;
 pub mod support;
 
@@ -17,6 +18,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::bad_input::cases::Case;
+use crate::bad_input::selectors::selecting;
 use crate::bad_input::support::DRY_RUN;
 use crate::bad_input::support::SYNCS;
 use crate::bad_input::support::merged;
@@ -52,7 +54,7 @@ async fn violations_of_every_rule_are_refused_with_a_message() -> Result<()> {
         .create_sync("default", "stored", one_to_one("central", "shared", "app"))
         .await?;
     let mut refusals = Vec::new();
-    for case in cases::specs() {
+    for case in cases::specs().into_iter().chain(selectors::specs()) {
         let message = refusal_of_spec(&client, &merged(minimal_spec(), &case.value)).await?;
         refusals.push(ensure_refused(&case, message)?);
     }
@@ -109,6 +111,15 @@ async fn valid_specs_are_accepted() -> Result<()> {
             },
         }),
     );
+    let longest_selector = json!({
+        "matchLabels": {format!("{}/{}", "p".repeat(253), "n".repeat(63)): "v".repeat(63)},
+        "matchExpressions": [
+            {"key": "Team_1.x", "operator": "NotIn", "values": ["", "A-b_c.9"]},
+            {"key": "example.com/team", "operator": "DoesNotExist"},
+            {"key": "team", "operator": "Exists", "values": []},
+        ],
+    });
+    let longest_selector = merged(minimal_spec(), &selecting(&longest_selector));
     let renamed = json!({"destinationNamespace": "central", "destinationName": "other"});
     let longest = json!({
         "sourceNamespace": "n".repeat(63),
@@ -118,6 +129,7 @@ async fn valid_specs_are_accepted() -> Result<()> {
     for (what, spec) in [
         ("every field", full),
         ("every field with a selector", selected),
+        ("the longest key and value of a selector", longest_selector),
         ("another name in the same namespace", merged(minimal_spec(), &renamed)),
         ("the longest names", longest),
     ] {
@@ -133,18 +145,8 @@ async fn errors_that_admission_misses_are_reported_in_the_status() -> Result<()>
     let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-    let expression = |operator: &str, values: Value| {
-        let expression = json!({"key": "team", "operator": operator, "values": values});
-        json!({
-            "destinationNamespace": null,
-            "destinationNamespaceSelector": {"matchExpressions": [expression]},
-        })
-    };
     let metadata = |map: &str, entry: Value| json!({"destinationMetadata": {map: entry}});
     let fields = [
-        ("destinationNamespaceSelector", expression("In", json!([]))),
-        ("destinationNamespaceSelector", expression("Exists", json!(["a"]))),
-        ("destinationNamespaceSelector", expression("Is", json!(["a"]))),
         ("destinationMetadata.labels", metadata("labels", json!({"a": "no space"}))),
         ("destinationMetadata.annotations", metadata("annotations", json!({"a/b/c": "d"}))),
     ];

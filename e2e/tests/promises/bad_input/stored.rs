@@ -18,14 +18,42 @@ use testbed::audit::lines;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
+use crate::bad_input::selectors::expression;
+use crate::bad_input::selectors::selecting;
 use crate::bad_input::support::merged;
 use crate::bad_input::support::minimal_spec;
 use crate::bad_input::support::set_validation;
 use crate::bad_input::support::store;
 use crate::bad_input::support::wait_stalled;
+use crate::support::copies::to_selected;
+use crate::support::copies::wait_copies_in;
+use crate::support::copies::with_labels;
 
 /// ConfigMapSyncs that admission refuses: name, spec, and words of the condition.
 fn invalid() -> Vec<(&'static str, Value, &'static str)> {
+    fields().into_iter().chain(selectors()).collect()
+}
+
+/// With a selector. Each would select every namespace if it were taken literally, or none.
+fn selectors() -> Vec<(&'static str, Value, &'static str)> {
+    let with = |selector: &Value| merged(minimal_spec(), &selecting(selector));
+    let expression =
+        |key: &str, operator: &str, values: &[&str]| with(&expression(key, operator, values));
+    let long = "v".repeat(64);
+    vec![
+        ("selected-key", expression("team name", "DoesNotExist", &[]), "\"team name\""),
+        ("selected-prefix", expression("-/team", "DoesNotExist", &[]), "\"-/team\""),
+        ("selected-value", expression("team", "NotIn", &["a b"]), "\"a b\""),
+        ("selected-long", with(&json!({"matchLabels": {"team": long}})), "of at most 63"),
+        ("selected-label", with(&json!({"matchLabels": {"team name": "a"}})), "\"team name\""),
+        ("selected-none", expression("team", "In", &[]), "requires values"),
+        ("selected-some", expression("team", "Exists", &["a"]), "must not have values"),
+        ("selected-any", with(&json!({"matchExpressions": [{"key": "team"}]})), "does not exist"),
+        ("selected-is", expression("team", "Is", &["a"]), "\"Is\""),
+    ]
+}
+
+fn fields() -> Vec<(&'static str, Value, &'static str)> {
     let both = json!({"destinationNamespaceSelector": {}});
     let itself = json!({"destinationNamespace": "central"});
     vec![
@@ -133,4 +161,33 @@ async fn delete_and_wait(client: &Client, name: &str) -> Result<()> {
         Ok(Seen::from_bool(found.is_none(), || format!("{found:?}")))
     })
     .await
+}
+
+#[tokio::test]
+async fn a_selector_invalid_since_an_upgrade_keeps_its_copies() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
+    fixture.create_namespaces(&["central"]).await?;
+    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
+    fixture.create_labelled_namespace("app", &[("team", "a")]).await?;
+    fixture.create_sync("central", "sync", to_selected(with_labels(&[("team", "a")]))).await?;
+    wait_copies_in(&fixture, "sync", &["app"], SOON).await?;
+    set_validation(&cluster, false).await?;
+    // Before the rule existed, it selected every namespace.
+    let literal = selecting(&expression("team name", "DoesNotExist", &[]));
+    let removed = json!({"destinationNamespaceSelector": {"matchLabels": null}});
+    let patch = json!({"spec": merged(literal, &removed)});
+    fixture.patch_sync("central", "sync", &patch).await?;
+    set_validation(&cluster, true).await?;
+    wait_stalled(&fixture, "sync", "\"team name\"").await?;
+    fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
+    fixture.create_config_map("central", "later", &[("a", "1")]).await?;
+    fixture.create_sync("central", "later", one_to_one("central", "later", "app")).await?;
+    fixture.wait_reason("central", "later", "Synced", SOON).await?;
+    fixture.wait_data("app", "shared", &[("a", "1")], SOON).await?;
+    // The finalizer can be removed although the spec is invalid.
+    fixture.delete_sync("central", "sync").await?;
+    fixture.wait_no_sync("central", "sync", SOON).await?;
+    fixture.wait_no_config_map("app", "shared", SOON).await?;
+    Ok(())
 }
