@@ -237,7 +237,8 @@ pub struct ConfigMapSyncStatus {
     #[schemars(schema_with = "condition_list")]
     pub conditions: Vec<Condition>,
 
-    /// The version of the source that was last copied.
+    /// The version of the source that was last copied. Absent while the source has not been read since
+    /// the spec changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceVersion>,
 

@@ -1,4 +1,4 @@
 //! Property tests of the decisions, on a simulated cluster.
 
-mod cluster;
+pub(super) mod cluster;
 mod crashes;

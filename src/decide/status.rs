@@ -74,7 +74,8 @@ pub fn summary(observed: &Observed, desired: &Desired, settled: &Settled) -> Fai
 /// * `last_write`: set if this reconcile wrote a copy.
 ///
 /// The transition time of a condition changes only with its status. Fields that are unknown in this
-/// reconcile keep their previous value.
+/// reconcile keep their previous value, except the version of the source after a change of the spec:
+/// it is reported only if the source was read under the reported generation.
 #[must_use]
 pub fn status(
     observed: &Observed,
@@ -85,11 +86,15 @@ pub fn status(
 ) -> ConfigMapSyncStatus {
     let before = &observed.sync.status;
     let summary = summary(observed, desired, settled);
+    let is_same_generation = before.observed_generation == observed.sync.generation;
     let mut after = ConfigMapSyncStatus {
         observed_generation: observed.sync.generation,
         conditions: conditions(observed, &summary, now),
         copies: copies(observed, desired, settled, &summary),
         failures: listed_failures(settled),
+        // Hash and keys belong to this version and this generation: with another spec, the source
+        // must be read again.
+        source: before.source.clone().filter(|_| is_same_generation),
         ..before.clone()
     };
     if let Desired::Copies(copies) = desired {
@@ -189,3 +194,6 @@ fn listed_failures(settled: &Settled) -> Vec<DestinationFailure> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

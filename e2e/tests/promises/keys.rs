@@ -4,10 +4,14 @@
 use anyhow::Result;
 use anyhow::ensure;
 use harness::audit_queries::copy_writes_in;
+use harness::fault_proxy::CannedResponse;
+use harness::fault_proxy::Fault;
+use harness::fault_proxy::Rule;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
+use http::Method;
 use k8s_openapi::ByteString;
 use serde_json::json;
 use testbed::audit::lines;
@@ -116,5 +120,23 @@ async fn changing_the_list_of_keys_updates_the_copy() -> Result<()> {
         );
         fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn new_keys_are_copied_although_the_first_read_fails() -> Result<()> {
+    let (cluster, proxy) = OperatorCluster::behind_proxy().await?;
+    let fixture = cluster.fixture();
+    copy_keys(&fixture, &["a", "b"]).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+
+    let failure = Fault::Respond(CannedResponse::failure(500));
+    let source = "/namespaces/central/configmaps/shared";
+    proxy.add(Rule::new(failure).method(Method::GET).path_contains(source));
+    fixture.patch_sync("central", "sync", &json!({"spec": {"keys": ["a", "c"]}})).await?;
+    fixture.wait_data("app", "shared", &[("a", "1"), ("c", "3")], SOON).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    let failed = proxy.requests().into_iter().filter(|request| request.fault.is_some()).count();
+    ensure!(failed == 1, "{failed} reads of the source failed");
     Ok(())
 }
