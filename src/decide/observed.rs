@@ -133,7 +133,7 @@ pub enum NamespaceState {
     Protected,
     /// It is being deleted.
     Terminating,
-    /// It does not exist.
+    /// It is not known: it does not exist, or a list was incomplete.
     Missing,
 }
 
@@ -231,6 +231,21 @@ impl ObservedSync {
     #[must_use]
     pub fn has_our_finalizer(&self) -> bool {
         self.finalizers.iter().any(|finalizer| finalizer == names::FINALIZER)
+    }
+}
+
+// === impl NamespaceState ===
+
+impl NamespaceState {
+    /// Whether copies in the namespace are left alone, and hold no finalizer: those in a terminating
+    /// namespace are deleted with it, those in a protected one must not be written, and whether one
+    /// that is not known exists is not certain.
+    #[must_use]
+    pub const fn leaves_copies(self) -> bool {
+        match self {
+            Self::Active => false,
+            Self::Protected | Self::Terminating | Self::Missing => true,
+        }
     }
 }
 

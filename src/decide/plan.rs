@@ -21,7 +21,6 @@ use crate::decide::Ownership;
 use crate::decide::desired::DesiredCopies;
 use crate::decide::observed::DestinationObject;
 use crate::decide::observed::ExistingConfigMap;
-use crate::decide::observed::NamespaceState;
 use crate::decide::observed::ObservedDestination;
 use crate::decide::plan::destination::being_deleted;
 use crate::decide::plan::destination::owner_of;
@@ -41,6 +40,8 @@ use crate::decide::retire::retire;
 ///   gone and no write is in flight.
 /// * An old copy is retired only when its replacement equals the source.
 /// * [`Desired::Hold`] results in no write of a copy.
+/// * A copy in a namespace that is unknown, terminating or protected is not written, and does not keep
+///   the finalizer.
 #[must_use]
 pub fn plan(observed: &Observed, desired: &Desired) -> Plan {
     let sync = &observed.sync;
@@ -65,7 +66,7 @@ pub fn plan(observed: &Observed, desired: &Desired) -> Plan {
     }
 }
 
-/// Whether any observed `ConfigMap` belongs to this `ConfigMapSync`.
+/// Whether any observed `ConfigMap` belongs to this `ConfigMapSync`, and would have to be cleaned up.
 #[must_use]
 pub fn owns_copies(observed: &Observed) -> bool {
     our_copies(observed).next().is_some()
@@ -98,9 +99,7 @@ fn plan_copies(observed: &Observed, desired: &DesiredCopies) -> Plan {
         plan.steps.insert(at.clone(), step);
     }
     for (at, destination, existing) in our_copies(observed) {
-        // A copy in a terminating namespace is deleted by the namespace controller.
-        let is_left = destination.namespace == NamespaceState::Terminating;
-        if is_left || desired.destinations.contains(at) {
+        if desired.destinations.contains(at) {
             continue;
         }
         let step = if let Some(replacement) = unfinished_replacement(&plan, desired, at) {
@@ -163,12 +162,15 @@ fn deletion_held(at: &NamespacedName, replacement: &NamespacedName) -> Failure {
     )
 }
 
+/// The copies of this `ConfigMapSync`, except those that are left alone: see
+/// [`NamespaceState::leaves_copies`](crate::decide::observed::NamespaceState::leaves_copies).
 fn our_copies(
     observed: &Observed,
 ) -> impl Iterator<Item = (&NamespacedName, &ObservedDestination, &ExistingConfigMap)> {
     observed.destinations.iter().filter_map(|(at, destination)| match &destination.object {
         DestinationObject::Existing(existing)
-            if owner_of(observed, at, existing) == Ownership::Ours =>
+            if !destination.namespace.leaves_copies()
+                && owner_of(observed, at, existing) == Ownership::Ours =>
         {
             Some((at, destination, &**existing))
         }

@@ -60,4 +60,5 @@ mod suspend;
 mod sweep_command;
 mod traces;
 mod uninstall_command;
+mod unknown_namespaces;
 mod watch_recovers;

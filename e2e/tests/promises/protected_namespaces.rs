@@ -2,6 +2,7 @@
 //! `--protected-namespaces`, and always the operator's own. A ConfigMapSync that names one is Stalled;
 //! a selector skips them.
 
+use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConfigMapSync;
@@ -11,6 +12,7 @@ use harness::fixture::SOON;
 use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
 use harness::replica::Options;
+use harness::replica::Replica;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::json;
 use testbed::accounts::OPERATOR;
@@ -18,6 +20,8 @@ use testbed::audit::lines;
 
 use crate::support::audit::copy_writes;
 use crate::support::conditions::message;
+use crate::support::copies::to_selected;
+use crate::support::copies::with_labels;
 
 /// Fails unless each namespace of `protected` is refused as a destination, both for a new
 /// ConfigMapSync and for a changed one, and `unprotected` is not.
@@ -65,6 +69,20 @@ async fn ensure_protected(
     Ok(())
 }
 
+/// A replica with a list of protected namespaces that contains `vault`.
+fn protecting_vault() -> Options {
+    let arguments = ["--protected-namespaces", "vault,kube-system"].map(str::to_owned).to_vec();
+    Options { arguments, ..Options::default() }
+}
+
+/// Gives the policy `configmapsync-bounds` the list of [`protecting_vault`].
+async fn protect_vault_by_policy(cluster: &OperatorCluster) -> Result<()> {
+    let protected_namespaces = format!("vault,kube-system,{OPERATOR}");
+    let operator = Operator { protected_namespaces, ..Operator::default() };
+    cluster.control_plane.apply(serde_json::to_value(bounds(&operator).policy)?).await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn default_protected_namespaces_are_not_written() -> Result<()> {
     let cluster = OperatorCluster::start(1).await?;
@@ -74,14 +92,10 @@ async fn default_protected_namespaces_are_not_written() -> Result<()> {
 
 #[tokio::test]
 async fn configured_protected_namespaces_are_not_written() -> Result<()> {
-    let arguments = ["--protected-namespaces", "vault,kube-system"].map(str::to_owned).to_vec();
-    let cluster =
-        OperatorCluster::start_with(1, Options { arguments, ..Options::default() }).await?;
+    let cluster = OperatorCluster::start_with(1, protecting_vault()).await?;
     cluster.fixture().create_namespaces(&["vault"]).await?;
     // The policy must have the same list: by default, it would refuse writes to kube-public.
-    let protected_namespaces = format!("vault,kube-system,{OPERATOR}");
-    let operator = Operator { protected_namespaces, ..Operator::default() };
-    cluster.control_plane.apply(serde_json::to_value(bounds(&operator).policy)?).await?;
+    protect_vault_by_policy(&cluster).await?;
     ensure_protected(&cluster, &["vault", "kube-system", OPERATOR], "kube-public").await
 }
 
@@ -112,6 +126,56 @@ async fn a_selector_skips_protected_namespaces() -> Result<()> {
     let events = cluster.audit().since(mark).await?;
     let mut writes = copy_writes(&events);
     writes.retain(|event| !["app", "default"].contains(&event.namespace()));
+    ensure!(writes.is_empty(), "{}", lines(&writes));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_copy_in_a_namespace_protected_later_is_left_alone() -> Result<()> {
+    let mut cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
+    fixture.create_namespaces(&["central"]).await?;
+    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
+    for name in ["app", "vault"] {
+        fixture.create_labelled_namespace(name, &[("team", "a")]).await?;
+    }
+    fixture.create_sync("central", "selecting", to_selected(with_labels(&[("team", "a")]))).await?;
+    let mut named = one_to_one("central", "shared", "vault");
+    named.destination_name = Some("named".to_owned());
+    fixture.create_sync("central", "named", named).await?;
+    for (namespace, name) in [("app", "shared"), ("vault", "shared"), ("vault", "named")] {
+        fixture.wait_data(namespace, name, &[("a", "1")], SOON).await?;
+    }
+
+    cluster.replica()?.terminate_and_wait().await?;
+    cluster.replicas.clear();
+    protect_vault_by_policy(&cluster).await?;
+    let mark = cluster.audit().mark().await?;
+    let replica = Replica::start(&cluster.control_plane, "protecting", &protecting_vault()).await?;
+    cluster.replicas.push(replica);
+    let counts_one = |sync: &ConfigMapSync| {
+        let copies = sync.status.as_ref().and_then(|status| status.copies);
+        copies.is_some_and(|it| (it.desired, it.ready, it.failed) == (1, 1, 0))
+    };
+    let what = "only the copy in app counts";
+    fixture.wait_sync("central", "selecting", what, SOON, counts_one).await?;
+    fixture.wait_reason("central", "selecting", "Synced", SOON).await?;
+    fixture.wait_reason("central", "named", "DestinationProtected", SOON).await?;
+    fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
+    fixture.wait_data("app", "shared", &[("a", "2")], SOON).await?;
+    for name in ["selecting", "named"] {
+        fixture.delete_sync("central", name).await?;
+        fixture.wait_no_sync("central", name, SOON).await?;
+    }
+    fixture.wait_no_config_map("app", "shared", SOON).await?;
+    for name in ["shared", "named"] {
+        let left = fixture.config_map("vault", name).await?.context("the copy was deleted")?;
+        let data = left.data.unwrap_or_default();
+        ensure!(data.get("a").is_some_and(|value| value == "1"), "vault/{name}: {data:?}");
+    }
+    let events = cluster.audit().since(mark).await?;
+    let mut writes = copy_writes(&events);
+    writes.retain(|event| event.namespace() == "vault");
     ensure!(writes.is_empty(), "{}", lines(&writes));
     Ok(())
 }

@@ -94,7 +94,9 @@ fn any_cluster() -> impl Strategy<Value = SimulatedCluster> {
     let objects =
         proptest::collection::btree_map("[nm]/[scd]", (any_content(), any_markers()), 0..6);
     let source = proptest::option::of(any_content());
-    let unusable = prop_oneof![4 => Just(None), 1 => Just(Some(NamespaceState::Terminating)), 1 => Just(Some(NamespaceState::Missing))];
+    let states: [NamespaceState; 3] =
+        [NamespaceState::Terminating, NamespaceState::Missing, NamespaceState::Protected];
+    let unusable = proptest::option::weighted(0.4, proptest::sample::select(states.to_vec()));
     (any_spec(), source, objects, any::<bool>(), any::<bool>(), unusable).prop_map(
         |(spec, source, objects, deleting, finalizer, unusable)| {
             let mut cluster = SimulatedCluster::new(spec);
@@ -140,12 +142,16 @@ fn final_state(cluster: &SimulatedCluster) -> (bool, FinalState) {
     (cluster.finalizer, objects.collect())
 }
 
-/// The objects that this `ConfigMapSync` must never write.
+/// The objects that this `ConfigMapSync` must never write: those that are not its own, and those in a
+/// namespace that is unknown, terminating or protected.
 fn untouchable(cluster: &SimulatedCluster) -> BTreeMap<NamespacedName, StoredConfigMap> {
     cluster
         .config_maps
         .iter()
         .filter(|(at, stored)| {
+            if cluster.namespaces.contains_key(&at.namespace) {
+                return true;
+            }
             let markers = stored.markers();
             let owner = markers.as_ref().and_then(|markers| cluster.syncs.get(&markers.sync_uid));
             match ownership(at, markers.as_ref(), SYNC_UID, &sync_name(), owner) {
@@ -226,6 +232,20 @@ proptest! {
         settle(&mut after);
         for at in foreign {
             prop_assert!(after.config_maps.contains_key(&at), "{at} is gone");
+        }
+    }
+
+    #[test]
+    fn a_copy_in_an_unusable_namespace_holds_no_finalizer(cluster in any_cluster()) {
+        let mut after = cluster.clone();
+        settle(&mut after);
+        after.deleting = true;
+        settle(&mut after);
+        prop_assert!(!after.finalizer);
+        for (at, stored) in &cluster.config_maps {
+            if cluster.namespaces.contains_key(&at.namespace) {
+                prop_assert_eq!(after.config_maps.get(at), Some(stored));
+            }
         }
     }
 
