@@ -6,6 +6,7 @@ pub mod access_review;
 pub mod calls;
 pub mod clients;
 pub mod config;
+pub mod discovery;
 pub mod error;
 pub mod events;
 pub mod layers;

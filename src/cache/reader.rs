@@ -25,6 +25,7 @@ use crate::decide::Content;
 use crate::decide::content::Digest;
 use crate::decide::observed::Version;
 use crate::kubernetes::error::ApiFailure;
+use crate::kubernetes::error::unless_missing;
 
 /// The result of a live read of a `ConfigMap`.
 #[derive(Clone, Debug)]
@@ -70,7 +71,8 @@ impl Reader {
         // The semaphore is never closed, so a permit is always granted.
         let _permit = self.permits.acquire().await;
         let pending = self.cache.begin_read(at);
-        let config_map = match self.api(at).get_opt(&at.name).await {
+        let read = self.api(at).get(&at.name).await;
+        let config_map = match unless_missing::<ConfigMap, _>(&at.name, read) {
             Ok(Some(config_map)) => config_map,
             Ok(None) => {
                 pending.not_found();
@@ -120,7 +122,8 @@ impl Reader {
     pub async fn refresh(&self, at: &NamespacedName) -> Result<Option<Version>, ApiFailure> {
         let _permit = self.permits.acquire().await;
         let pending = self.cache.begin_read(at);
-        match self.api(at).get_metadata_opt(&at.name).await {
+        let read = self.api(at).get_metadata(&at.name).await;
+        match unless_missing::<ConfigMap, _>(&at.name, read) {
             Ok(Some(found)) => {
                 pending.found(&found.metadata);
                 Ok(Some(version_of(&found.metadata)))

@@ -81,7 +81,9 @@ async fn plan_one(
 fn failed_read(observed: &Observed) -> Option<&Failure> {
     let source = match &observed.source {
         ObservedSource::Unreadable(failure) => Some(failure),
-        ObservedSource::Missing { .. } | ObservedSource::Existing(_) => None,
+        ObservedSource::Unknown | ObservedSource::Missing { .. } | ObservedSource::Existing(_) => {
+            None
+        }
     };
     let mut held =
         observed.destinations.values().filter_map(|destination| destination.pending_retry.as_ref());

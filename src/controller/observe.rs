@@ -85,7 +85,7 @@ fn known(view: View<'_>, sync: &ObservedSync, verify: bool) -> Observed {
         names.into_iter().map(|at| (at.clone(), destination(view, &at))).collect();
     let mut source = match &sync.spec {
         Ok(spec) => known_source(view, sync, spec),
-        Err(_) => ObservedSource::Missing { confirmed: false },
+        Err(_) => ObservedSource::Unknown,
     };
     if verify {
         distrust(&mut source, &mut destinations);
@@ -94,13 +94,14 @@ fn known(view: View<'_>, sync: &ObservedSync, verify: bool) -> Observed {
     Observed { sync: sync.clone(), source, selected, destinations, writes_in_flight }
 }
 
-/// Treats every content as unread.
+/// Treats every content as unread, and a missing source as unknown.
 fn distrust(
     source: &mut ObservedSource,
     destinations: &mut BTreeMap<NamespacedName, ObservedDestination>,
 ) {
-    if let ObservedSource::Existing(source) = source {
-        source.content = SourceContent::Unread;
+    match source {
+        ObservedSource::Existing(source) => source.content = SourceContent::Unread,
+        _ => *source = ObservedSource::Unknown,
     }
     for destination in destinations.values_mut() {
         if let DestinationObject::Existing(existing) = &mut destination.object {

@@ -119,7 +119,7 @@ fn deletes_copies(spec: &ConfigMapSyncSpec, source: &ObservedSource) -> bool {
     let is_gone = match source {
         ObservedSource::Missing { confirmed } => *confirmed,
         ObservedSource::Existing(source) => source.refused,
-        ObservedSource::Unreadable(_) => false,
+        ObservedSource::Unknown | ObservedSource::Unreadable(_) => false,
     };
     is_gone && spec.source_deletion_policy == SourceDeletionPolicy::Delete
 }
@@ -128,6 +128,7 @@ type KnownContent = (Excerpt, Option<Arc<Content>>);
 
 fn usable_content(source: &ObservedSource, name: &NamespacedName) -> Result<KnownContent, Failure> {
     match source {
+        ObservedSource::Unknown => Err(unread(name)),
         ObservedSource::Missing { .. } => Err(Failure::new(
             Reason::SourceNotFound,
             format!(
@@ -158,9 +159,11 @@ fn known_content(source: &ExistingSource, name: &NamespacedName) -> Result<Known
     match &source.content {
         SourceContent::Read(excerpt, content) => Ok((excerpt.clone(), Some(Arc::clone(content)))),
         SourceContent::Known(excerpt) => Ok((excerpt.clone(), None)),
-        SourceContent::Unread => Err(Failure::new(
-            Reason::Progressing,
-            format!("source ConfigMap {name} has not been read yet"),
-        )),
+        SourceContent::Unread => Err(unread(name)),
     }
+}
+
+fn unread(name: &NamespacedName) -> Failure {
+    let message = format!("source ConfigMap {name} has not been read yet");
+    Failure::new(Reason::Progressing, message)
 }

@@ -69,6 +69,8 @@ pub struct Version {
 /// An observed source.
 #[derive(Clone, Debug)]
 pub enum ObservedSource {
+    /// Nothing is known: a read is required.
+    Unknown,
     /// The source does not exist.
     Missing {
         /// Whether a live read in this pass confirmed it. Copies are deleted only then.

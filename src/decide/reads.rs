@@ -57,10 +57,11 @@ pub fn required_reads(observed: &Observed) -> RequiredReads {
 }
 
 fn is_unread(observed: &Observed, hold: &Failure) -> bool {
-    let unread = matches!(
-        &observed.source,
-        ObservedSource::Existing(source) if matches!(source.content, SourceContent::Unread)
-    );
+    let unread = match &observed.source {
+        ObservedSource::Unknown => true,
+        ObservedSource::Existing(source) => matches!(source.content, SourceContent::Unread),
+        ObservedSource::Missing { .. } | ObservedSource::Unreadable(_) => false,
+    };
     unread && hold.reason == Reason::Progressing
 }
 
@@ -92,4 +93,31 @@ fn suspects(observed: &Observed, plan: &Plan) -> Vec<NamespacedName> {
         .filter(|(at, action)| waits(action) && is_suspect(at))
         .map(|(at, _)| at.clone())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::ConfigMapSyncSpec;
+    use crate::decide::simulation::cluster::SimulatedCluster;
+
+    #[test]
+    fn an_unknown_source_is_read_a_missing_one_is_not() {
+        let spec = ConfigMapSyncSpec {
+            source_namespace: "central".into(),
+            config_map_name: "s".into(),
+            destination_namespace: Some("n".into()),
+            ..ConfigMapSyncSpec::default()
+        };
+        let mut observed = SimulatedCluster::new(spec).observe();
+        let mut reads = |source, suspend| {
+            observed.source = source;
+            observed.sync.spec.as_mut().unwrap().suspend = suspend;
+            required_reads(&observed).source
+        };
+        assert!(reads(ObservedSource::Unknown, false));
+        assert!(!reads(ObservedSource::Unknown, true), "a suspended sync needs no source");
+        assert!(!reads(ObservedSource::Missing { confirmed: false }, false));
+        assert!(!reads(ObservedSource::Missing { confirmed: true }, false));
+    }
 }

@@ -20,6 +20,7 @@ use crate::kubernetes::error::causes::is_namespace_terminating;
 use crate::kubernetes::error::causes::is_policy_not_ready;
 use crate::kubernetes::error::causes::is_rbac_denial;
 use crate::kubernetes::error::causes::is_too_large;
+use crate::kubernetes::error::causes::missing_object;
 use crate::kubernetes::error::causes::names_fence;
 use crate::telemetry::describe;
 
@@ -98,9 +99,7 @@ fn classify_status(attempt: &str, status: &Status) -> CallError {
     let (reason, backoff_cap) = match status.code {
         _ if is_denied && is_policy_not_ready(status) => (Reason::ApiError, CAP_UNAVAILABLE),
         _ if is_denied => (Reason::Forbidden, CAP_REFUSED),
-        404 | 409 | 410 if is_namespace_missing => {
-            (Reason::DestinationNamespaceNotFound, CAP_UNAVAILABLE)
-        }
+        _ if is_namespace_missing => (Reason::DestinationNamespaceNotFound, CAP_UNAVAILABLE),
         403 if is_namespace_terminating(status) => (Reason::NamespaceTerminating, CAP_UNAVAILABLE),
         401 | 403 => (Reason::Forbidden, CAP_REFUSED),
         413 | 422 | 500 if is_too_large(status) => (Reason::TooLarge, CAP_REFUSED),
@@ -164,16 +163,30 @@ pub fn is_fenced(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if names_fence(status))
 }
 
-/// Whether the object `name` of kind `K` does not exist: a 404 whose `Status` names kind and
-/// object. A kind that is not served and a misrouting proxy respond with 404, too.
+/// Whether the response proves that the object `name` of kind `K` does not exist: a 404 whose
+/// `Status` names kind and object. A kind that is not served and a misrouting proxy respond with
+/// 404, too. Every decision that depends on the absence of an object uses this function.
 #[must_use]
 pub fn is_object_missing<K: Resource<DynamicType = ()>>(error: &kube::Error, name: &str) -> bool {
     let kube::Error::Api(status) = error else { return false };
-    status.code == 404
-        && status.reason == "NotFound"
-        && status.details.as_ref().is_some_and(|details| {
-            details.group == K::group(&()) && details.kind == K::plural(&()) && details.name == name
-        })
+    missing_object(status).is_some_and(|missing| {
+        missing.group == K::group(&()) && missing.kind == K::plural(&()) && missing.name == name
+    })
+}
+
+/// The result of a read of the object `name` of kind `K`; `None` if the response proves that the
+/// object does not exist.
+///
+/// # Errors
+/// Those of `read`. A 404 that proves nothing is one of them: see [`is_object_missing`].
+pub fn unless_missing<K: Resource<DynamicType = ()>, T>(
+    name: &str,
+    read: kube::Result<T>,
+) -> kube::Result<Option<T>> {
+    match read {
+        Err(error) if is_object_missing::<K>(&error, name) => Ok(None),
+        read => read.map(Some),
+    }
 }
 
 /// Whether the API server responded with the HTTP status `code`.

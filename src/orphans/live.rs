@@ -20,6 +20,7 @@ use crate::decide::orphans::OwnerState;
 use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::is_object_missing;
 use crate::kubernetes::error::kind_not_installed;
+use crate::kubernetes::error::unless_missing;
 use crate::names;
 use crate::orphans::candidates::Owners;
 
@@ -50,7 +51,8 @@ pub async fn ensure_established(client: &Client) -> Result<(), DefinitionError> 
     let name = names::CUSTOM_RESOURCE_DEFINITION;
     let attempt = format!("read CustomResourceDefinition {name}");
     let failed = |error| DefinitionError::Read(ApiFailure::of(&attempt, &error));
-    let definition = api.get_opt(name).await.map_err(failed)?.ok_or(DefinitionError::Missing)?;
+    let read = unless_missing::<CustomResourceDefinition, _>(name, api.get(name).await);
+    let definition = read.map_err(failed)?.ok_or(DefinitionError::Missing)?;
     let conditions = definition.status.and_then(|status| status.conditions).unwrap_or_default();
     let is_established =
         conditions.iter().any(|it| it.type_ == "Established" && it.status == "True");

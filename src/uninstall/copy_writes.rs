@@ -19,7 +19,7 @@ use crate::decide::uninstall::CopyOwner;
 use crate::decide::uninstall::MarkedCopy;
 use crate::decide::uninstall::uninstall_action;
 use crate::kubernetes::calls;
-use crate::kubernetes::error::has_code;
+use crate::kubernetes::discovery::unless_not_served;
 use crate::kubernetes::pages::each_page;
 use crate::names;
 use crate::uninstall::progress::Counts;
@@ -103,10 +103,8 @@ pub async fn owners(client: &Client) -> kube::Result<OwnersByUid> {
             Some((sync.metadata.uid.clone()?, owner))
         }));
     });
-    match listed.await {
-        Err(error) if !has_code(&error, 404) => Err(error),
-        _ => Ok(owners),
-    }
+    unless_not_served::<StoredConfigMapSync>(client, listed.await).await?;
+    Ok(owners)
 }
 
 /// Permissions for finding copies, and for taking markers off.

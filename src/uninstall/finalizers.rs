@@ -11,7 +11,7 @@ use crate::api::StoredConfigMapSync;
 use crate::api::namespaced_name::NamespacedName;
 use crate::decide::observed::Version;
 use crate::kubernetes::calls;
-use crate::kubernetes::error::has_code;
+use crate::kubernetes::discovery::unless_not_served;
 use crate::kubernetes::pages::each_page;
 use crate::kubernetes::requests;
 use crate::names;
@@ -41,10 +41,7 @@ pub async fn each_page_of_syncs(
         let page = page.into_iter().filter_map(|sync| SyncWithFinalizer::of(sync.metadata));
         syncs(page.collect()).await;
     });
-    match listed.await {
-        Err(error) if has_code(&error, 404) => Ok(()),
-        listed => listed,
-    }
+    unless_not_served::<StoredConfigMapSync>(client, listed.await).await
 }
 
 /// Lists all syncs once, and removes our finalizer from each.

@@ -26,6 +26,7 @@ use crate::election::lease_guard::Observation;
 use crate::election::lease_guard::Record;
 use crate::election::lease_guard::Role;
 use crate::kubernetes::error::ApiFailure;
+use crate::kubernetes::error::unless_missing;
 use crate::kubernetes::requests;
 use crate::names;
 use crate::uninstall::error::Error;
@@ -59,7 +60,8 @@ pub async fn read_scale(
     let NamespacedName { namespace, name } = deployment;
     let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
     let attempt = format!("read Deployment {deployment}");
-    let found = api.get_opt(name).await.map_err(|error| ApiFailure::of(&attempt, &error))?;
+    let found = unless_missing::<Deployment, _>(name, api.get(name).await);
+    let found = found.map_err(|error| ApiFailure::of(&attempt, &error))?;
     let spec = found.and_then(|deployment| deployment.spec);
     let replicas = spec.as_ref().map_or(0, |spec| spec.replicas.unwrap_or(1));
     let default = || LabelSelector {
@@ -147,7 +149,7 @@ async fn wait_for_no_leader(
     let mut seen: Option<Observation> = None;
     let mut renewals = 0;
     loop {
-        let found = api.get_opt(&lease.name).await;
+        let found = unless_missing::<Lease, _>(&lease.name, api.get(&lease.name).await);
         let found =
             found.map_err(|error| ApiFailure::of(&format!("read Lease {lease}"), &error))?;
         // The namespace may be gone, with every pod in it.

@@ -2,6 +2,7 @@
 //!
 //! They are a single test binary, so that tests run in parallel while others wait.
 
+mod absence_needs_proof;
 mod adoption;
 mod bad_input;
 mod bounds;

@@ -21,8 +21,8 @@ use crate::decide::observed::ObservedSync;
 use crate::decide::observed::SourceContent;
 use crate::decide::observed::Version;
 
-/// The source from the cache. If the cache does not follow it yet, it counts as existing and
-/// unread, so that it is read.
+/// The source from the cache. If the cache does not follow it yet, it is unknown, so that it is
+/// read.
 pub fn known_source(
     view: View<'_>,
     sync: &ObservedSync,
@@ -31,12 +31,7 @@ pub fn known_source(
     let (cache, name) = (view.cache, source_name(spec));
     match cache.config_map(&name) {
         CachedConfigMap::Absent => ObservedSource::Missing { confirmed: false },
-        CachedConfigMap::Unknown => ObservedSource::Existing(ExistingSource {
-            version: SourceVersion::default(),
-            refused: false,
-            is_copy: false,
-            content: SourceContent::Unread,
-        }),
+        CachedConfigMap::Unknown => ObservedSource::Unknown,
         CachedConfigMap::Present(entry) => {
             let known = known_excerpt(view, sync, spec, &entry);
             let seen = known.map_or(SourceContent::Unread, SourceContent::Known);

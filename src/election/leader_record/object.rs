@@ -20,6 +20,7 @@ use crate::api::ConfigMapSyncLeaderSpec;
 use crate::election::lease::CALL_TIMEOUT;
 use crate::election::lease::timed_out;
 use crate::election::settings::Settings;
+use crate::kubernetes::discovery::is_served;
 use crate::kubernetes::error::explain;
 use crate::kubernetes::error::has_code;
 use crate::kubernetes::error::is_object_missing;
@@ -100,7 +101,28 @@ impl LeaderObject {
         match timeout(CALL_TIMEOUT, api.get(names::LEADER_NAME)).await {
             Err(_) => Found::Failed(timed_out()),
             Ok(Ok(object)) => self.interpret(&object),
-            Ok(Err(error)) => failed_read(&error),
+            Ok(Err(error)) => self.failed_read(&error).await,
+        }
+    }
+
+    /// What a failed read means. A 404 that does not name the object means that the kind is missing,
+    /// unless the API server serves the kind.
+    async fn failed_read(&self, error: &kube::Error) -> Found {
+        if is_object_missing::<ConfigMapSyncLeader>(error, names::LEADER_NAME) {
+            return Found::Missing;
+        }
+        if has_code(error, 404) {
+            let served =
+                timeout(CALL_TIMEOUT, is_served::<ConfigMapSyncLeader>(&self.client)).await;
+            return match served {
+                Ok(Ok(true)) => Found::Failed(explain(error)),
+                _ => Found::Unusable(kind_not_installed("ConfigMapSyncLeader")),
+            };
+        }
+        if has_code(error, 403) {
+            Found::Unusable(explain(error))
+        } else {
+            Found::Failed(explain(error))
         }
     }
 
@@ -159,19 +181,6 @@ impl LeaderObject {
                 since: Time(now),
             },
         }
-    }
-}
-
-/// What a failed read means. A 404 that does not name the object means that the kind is missing.
-fn failed_read(error: &kube::Error) -> Found {
-    if is_object_missing::<ConfigMapSyncLeader>(error, names::LEADER_NAME) {
-        Found::Missing
-    } else if has_code(error, 404) {
-        Found::Unusable(kind_not_installed("ConfigMapSyncLeader"))
-    } else if has_code(error, 403) {
-        Found::Unusable(explain(error))
-    } else {
-        Found::Failed(explain(error))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What caused an error, read from the `Status` of the response.
 
 use kube::core::Status;
+use kube::core::response::StatusDetails;
 
 use crate::names;
 
@@ -30,9 +31,16 @@ pub fn is_rbac_denial(status: &Status) -> bool {
     status.message.contains("User \"") && status.message.contains(" cannot ")
 }
 
+/// The object that a response proves to be missing: a 404 whose `Status` names kind and object.
+pub fn missing_object(status: &Status) -> Option<&StatusDetails> {
+    let details = status.details.as_ref()?;
+    let is_named = !details.kind.is_empty() && !details.name.is_empty();
+    (status.code == 404 && status.reason == "NotFound" && is_named).then_some(details)
+}
+
 /// The namespace of the object does not exist.
 pub fn is_namespace_missing(status: &Status) -> bool {
-    status.details.as_ref().is_some_and(|details| details.kind == "namespaces")
+    missing_object(status).is_some_and(|it| it.group.is_empty() && it.kind == "namespaces")
 }
 
 /// The namespace of the object is being deleted.

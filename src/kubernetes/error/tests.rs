@@ -119,7 +119,15 @@ fn a_conflict_says_what_to_report_if_nothing_has_changed() {
 
 #[test]
 fn a_missing_namespace_differs_from_a_missing_object() {
-    let missing = Status { details: Some(details("namespaces")), ..status(404, "") };
+    let details = StatusDetails { name: "a".into(), ..details("namespaces") };
+    let missing = Status { reason: "NotFound".into(), details: Some(details), ..status(404, "") };
+    for unproven in [
+        Status { reason: String::new(), ..missing.clone() },
+        Status { code: 409, ..missing.clone() },
+        Status { details: None, ..missing.clone() },
+    ] {
+        assert_eq!(outcome(unproven), None, "observe again");
+    }
     assert_eq!(outcome(missing), Some((Reason::DestinationNamespaceNotFound, CAP_UNAVAILABLE)));
 }
 
@@ -168,6 +176,15 @@ fn an_object_is_missing_only_if_the_404_names_it() {
     let is_missing =
         |status: Status| is_object_missing::<ConfigMapSync>(&api_error(status), "sync");
     assert!(is_missing(not_found("configmapsyncs", "sync")));
+    let read = |status: Status| -> kube::Result<Option<()>> {
+        unless_missing::<ConfigMapSync, ()>("sync", Err(api_error(status)))
+    };
+    assert!(matches!(read(not_found("configmapsyncs", "sync")), Ok(None)));
+    assert!(read(not_found("configmapsyncs", "other")).is_err());
+    let page = Status { reason: "Failed to parse error data".into(), ..status(404, "<html>") };
+    assert!(read(page.clone()).is_err(), "a page of a proxy");
+    let failure = ApiFailure::of("read ConfigMap a/b", &api_error(page)).failure;
+    assert_eq!(failure.reason, Reason::ApiError);
     assert!(!is_missing(not_found("configmapsyncs", "other")));
     assert!(!is_missing(not_found("namespaces", "sync")));
     assert!(!is_missing(not_found("", "")), "the kind is not served");
