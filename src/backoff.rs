@@ -25,7 +25,7 @@ const JITTER: f64 = 0.2;
 ///
 /// Delays start at [`INITIAL_DELAY`], double with every failure, are randomized by ±20 %, and never
 /// exceed the cap of the failure. A success is recorded by dropping the value.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Backoff {
     inner: ExponentialBackoff,
 }

@@ -18,12 +18,14 @@
 //! | [`desired`](mod@desired) | which copies should exist, with which content |
 //! | [`plan`](mod@plan) | which writes make the cluster match that |
 //! | [`retire`](mod@retire) | whether a copy that is no longer desired is deleted or released |
+//! | [`contention`] | whether another client keeps changing a copy |
 //! | [`status`](mod@status) | what the status reports |
 //! | [`orphans`] | what happens to copies of `ConfigMapSyncs` that no longer exist |
 //! | [`uninstall`] | what happens to copies when the operator is uninstalled |
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod content;
+pub mod contention;
 pub mod desired;
 pub mod destinations;
 pub mod drift;

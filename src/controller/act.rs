@@ -30,13 +30,10 @@ use crate::access::rule;
 use crate::api::namespaced_name::NamespacedName;
 use crate::controller::act::copies::send_all;
 use crate::controller::sync_patch::SyncPatch;
-use crate::decide::Action;
-use crate::decide::ContentHash;
 use crate::decide::Plan;
+use crate::decide::contention::purpose;
 use crate::decide::observed::ObservedSync;
 use crate::decide::plan::FinalizerStep;
-use crate::decide::reason::Reason;
-use crate::decide::status::ready_reason;
 use crate::election::Lead;
 use crate::kubernetes::calls;
 use crate::kubernetes::error::NotLeading;
@@ -75,13 +72,10 @@ pub async fn act(
 // === impl Outcome ===
 
 impl Outcome {
-    /// How many copies were written.
-    pub fn written(&self) -> usize {
-        let written = self.results.values().filter(|outcome| match outcome {
-            DestinationOutcome::Answered(write) => write.result.is_written(),
-            DestinationOutcome::InFlight => false,
-        });
-        written.count()
+    /// The outcome of a plan without writes.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self { results: BTreeMap::new(), finalizer: SyncPatch::Unchanged, late: Late::default() }
     }
 }
 
@@ -106,20 +100,8 @@ fn writes(sync: &ObservedSync, plan: &Plan) -> impl Iterator<Item = Write> {
     plan.steps.iter().filter(|(_, action)| action.is_write()).map(|(at, action)| Write {
         at: at.clone(),
         action: action.clone(),
-        content_hash: plan.content_hash.clone(),
-        is_repair: is_repair(sync, plan, action),
+        purpose: purpose(sync, plan, action),
     })
-}
-
-/// Whether a write only restores what an earlier reconcile had written, which another client has
-/// undone.
-fn is_repair(sync: &ObservedSync, plan: &Plan, action: &Action) -> bool {
-    let status = &sync.status;
-    let was_done = status.content_hash.as_deref().map(ContentHash::from_text) == plan.content_hash
-        && status.observed_generation == sync.generation
-        && ready_reason(status) != Some(Reason::Progressing.as_str());
-    let writes_content = !matches!(action, Action::Delete { .. } | Action::Release { .. });
-    was_done && writes_content
 }
 
 /// Permissions for writes of copies, of their markers, and of the finalizer.

@@ -34,6 +34,7 @@ use crate::controller::record::record_write;
 use crate::controller::retries::FailedAttempt;
 use crate::controller::startup::Startup;
 use crate::controller::state::State;
+use crate::decide::contention::Purpose;
 use crate::decide::orphans::CollectionMode;
 use crate::decide::orphans::CollectionPlan;
 use crate::decide::orphans::KeepReason;
@@ -146,6 +147,9 @@ impl Collector {
             .unconfirmed()
             .filter_map(|at| Some((at.clone(), orphans.candidates.get(at)?.clone())))
             .collect();
+        for candidate in due.values() {
+            self.state.track(&candidate.markers.sync_uid);
+        }
         for (at, failure) in refresh_candidates(&self.reader, &due).await {
             let namespace_uid = self.cache.namespace(&at.namespace).1;
             let failed = (at.clone(), FailedAttempt::now(failure, namespace_uid));
@@ -174,7 +178,7 @@ impl Collector {
             .filter_map(|(at, step)| {
                 let (action, candidate) = (step.action()?, due.get(at)?);
                 let at = at.clone();
-                let write = Write { at, action, content_hash: None, is_repair: false };
+                let write = Write { at, action, purpose: Purpose::Retire };
                 Some(async move { self.write(candidate, write).await })
             })
             .collect();
@@ -192,7 +196,7 @@ impl Collector {
             let sync = candidate.markers.sync.as_deref().unwrap_or_default();
             tracing::info!(destination = %at, sync, action = verb, "orphan collected");
         }
-        record_write(&self.state.retries, &candidate.markers.sync_uid, at, answered);
+        record_write(&self.state, &candidate.markers.sync_uid, &at, answered, None);
     }
 
     /// The candidates, from the cache and from what this term knows of them.
@@ -203,8 +207,10 @@ impl Collector {
             candidate.known_for = term.known_for(&candidate.version.uid, sync_uid, now);
             candidate.seen_alive = self.deleted_syncs.left_behind(&self.cache, at);
             let namespace_uid = self.cache.namespace(&at.namespace).1;
-            let held_back = self.state.retries.held_back(sync_uid, now);
-            let held = held_back.destination(at, namespace_uid.as_deref());
+            let held = self.state.read(sync_uid, |state| {
+                let held_back = state.retries()?.held_back(now);
+                held_back.destination(at, namespace_uid.as_deref())
+            });
             candidate.pending_retry = held.map(|held| held.failure);
         }
         ObservedOrphans {

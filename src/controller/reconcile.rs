@@ -30,22 +30,27 @@ use tracing::Span;
 
 use crate::api::ConfigMapSyncStatus;
 use crate::api::namespaced_name::NamespacedName;
+use crate::backoff::INITIAL_DELAY;
 use crate::cache::Cache;
 use crate::cache::Reader;
+use crate::controller::act::Outcome;
 use crate::controller::act::Writer;
 use crate::controller::act::act;
 use crate::controller::observe::Observation;
+use crate::controller::observe::Reads;
 use crate::controller::observe::View;
 use crate::controller::observe::observe;
 use crate::controller::queue::Queue;
 use crate::controller::reconcile::error::Error;
-use crate::controller::record::record_failed_patch;
-use crate::controller::record::record_outcome;
-use crate::controller::record::record_reads;
+use crate::controller::record::record;
+use crate::controller::record::record_patch;
 use crate::controller::report::Reporter;
 use crate::controller::report::report;
+use crate::controller::retries::Retries;
+use crate::controller::retries::Subject;
 use crate::controller::state::State;
 use crate::controller::sync_patch::SyncPatch;
+use crate::decide::Desired;
 use crate::decide::Observed;
 use crate::decide::Plan;
 use crate::decide::desired;
@@ -54,7 +59,6 @@ use crate::decide::observed::Version;
 use crate::decide::plan;
 use crate::decide::plan::FinalizerStep;
 use crate::decide::status;
-use crate::decide::status::LastWrite;
 use crate::decide::status::Settled;
 use crate::decide::status::summary;
 use crate::election::Lead;
@@ -70,6 +74,8 @@ const MAX_PASSES: usize = 5;
 const MANY_WRITES: usize = 50;
 /// How long to wait for the watch to deliver a newer version of the sync.
 const WATCH_LAG: Duration = Duration::from_secs(5);
+/// The delay of the next reconcile if the last pass of this one still had something to write.
+const PAUSE: Duration = INITIAL_DELAY;
 
 /// Reconciles syncs.
 pub struct Reconciler {
@@ -128,23 +134,20 @@ impl Reconciler {
             reason = tracing::field::Empty,
         );
         let ended = self.run(sync, began).instrument(span.clone()).await;
-        let ended = ended.unwrap_or_else(|error| self.failed(&uid, error));
+        let ended = ended.unwrap_or_else(|error| self.failed(&uid, began, &error));
         span.record("outcome", <&str>::from(ended.result));
         self.metrics.reconciles.finished(ended.result, began.elapsed());
         ended.requeue_after
     }
 
-    /// Logs and records why the reconcile as a whole failed.
-    fn failed(&self, uid: &str, error: Error) -> Ended {
+    /// Logs why the reconcile as a whole failed.
+    fn failed(&self, uid: &str, began: Instant, error: &Error) -> Ended {
         let result = ReconcileResult::Error;
-        let text = error.to_string();
-        let (Error::PatchFinalizer { failure, .. } | Error::PatchStatus { failure, .. }) = error
-        else {
+        if matches!(error, Error::NotLeading(_)) {
             return Ended { result, requeue_after: None };
-        };
-        tracing::warn!(error = text, "reconcile failed; will retry");
-        record_failed_patch(&self.state.retries, uid, failure);
-        Ended { result, requeue_after: self.state.retries.next_retry(uid, Instant::now()) }
+        }
+        tracing::warn!(error = error.to_string(), "reconcile failed; will retry");
+        Ended { result, requeue_after: self.state.next_retry(uid, began, Instant::now()) }
     }
 
     /// Makes passes until there is nothing to write, and reports.
@@ -154,27 +157,33 @@ impl Reconciler {
             return Ok(ended);
         }
         let mut verify = self.take_verification(&uid);
-        let mut copies_written = 0;
         // Kept until the last pass: the reader shares a content only while it is in use.
         let mut contents = Vec::new();
         let mut has_reported_progress = false;
         for _ in 0..MAX_PASSES {
-            let (observed, plan) = self.observe_and_plan(&sync, verify, began).await;
+            let (observed, plan, reads) = self.observe_and_plan(&sync, verify, began).await;
             verify = false;
-            if !plan.has_writes() {
-                return self.finish(&observed, plan, copies_written, began).await;
+            let is_held = self.is_finalizer_held(&uid, &plan, began);
+            if is_held || !plan.has_writes() {
+                self.record(&sync, reads, Outcome::nothing());
+                return if is_held {
+                    Ok(self.waiting(&uid, began))
+                } else {
+                    self.finish(&observed, plan, began).await
+                };
             }
             if !has_reported_progress && self.first_attempts(&uid, &plan) > MANY_WRITES {
                 has_reported_progress = true;
-                if self.report_progress(&observed, &plan, &mut sync).await? == SyncPatch::Conflict {
+                if self.report_progress(&observed, &plan, &mut sync, began).await?
+                    == SyncPatch::Conflict
+                {
+                    self.record(&sync, reads, Outcome::nothing());
                     return Ok(Ended::success(Some(WATCH_LAG)));
                 }
             }
             let outcome = act(&self.writer, &self.lead, &sync, &plan).await?;
-            copies_written += outcome.written();
             let finalizer = outcome.finalizer.clone();
-            let (queue, name) = (Arc::clone(&self.queue), sync.name.clone());
-            record_outcome(&self.state, &uid, outcome, move || queue.wake([name.clone()]));
+            self.record(&sync, reads, outcome);
             match finalizer {
                 SyncPatch::Unchanged => {}
                 SyncPatch::Patched { resource_version } => {
@@ -189,9 +198,19 @@ impl Reconciler {
             }
             contents.extend(observed.source.into_content());
         }
-        let (observed, plan) = self.observe_and_plan(&sync, false, began).await;
-        self.queue.push(sync.name.clone());
-        self.finish(&observed, plan, copies_written, began).await
+        let (observed, plan, reads) = self.observe_and_plan(&sync, false, began).await;
+        self.record(&sync, reads, Outcome::nothing());
+        let ended = self.finish(&observed, plan, began).await?;
+        let requeue_after = ended.requeue_after.map_or(PAUSE, |delay| delay.min(PAUSE));
+        Ok(Ended { requeue_after: Some(requeue_after), ..ended })
+    }
+
+    /// Records one pass, for later passes and reconciles.
+    fn record(&self, sync: &ObservedSync, reads: Reads, outcome: Outcome) {
+        let (queue, name) = (Arc::clone(&self.queue), sync.name.clone());
+        let wake = move || queue.wake([name.clone()]);
+        let trace_id = trace_id(&Span::current());
+        record(&self.state, &sync.version.uid, reads, outcome, trace_id, wake);
     }
 
     /// Ends the reconcile before the first pass if there is nothing to do, or not yet.
@@ -201,15 +220,17 @@ impl Reconciler {
             return Some(Ended::success(None));
         }
         let Version { uid, resource_version } = &sync.version;
-        if self.state.own_writes.is_behind(uid, resource_version, Instant::now()) {
+        let now = Instant::now();
+        if self.state.read(uid, |state| state.own_writes.is_behind(resource_version, now)) {
             return Some(Ended::success(Some(WATCH_LAG)));
         }
-        // The watch may have delivered the deletion meanwhile. Checked after our own writes: they
-        // are forgotten with the deletion.
+        self.state.track(uid);
+        // The watch may have delivered the deletion meanwhile. Checked after our own writes and
+        // after tracking: both end with the deletion.
         if self.cache.sync_with_uid(uid).is_none() {
+            self.state.forget(uid);
             return Some(Ended::success(None));
         }
-        self.state.own_writes.track(uid);
         None
     }
 
@@ -217,15 +238,22 @@ impl Reconciler {
     fn take_verification(&self, uid: &str) -> bool {
         let is_due = self.state.verification.take_due(uid, rand::random(), Instant::now());
         if is_due {
-            self.state.retries.verifying(uid);
+            self.state.update_retries(uid, Retries::verifying);
         }
         is_due
     }
 
+    /// Whether the plan changes the finalizer, which must wait for its backoff.
+    fn is_finalizer_held(&self, uid: &str, plan: &Plan, began: Instant) -> bool {
+        plan.finalizer != FinalizerStep::Keep
+            && self.state.retries(uid).held_back(began).finalizer()
+    }
+
     /// The number of writes that are not retries.
     fn first_attempts(&self, uid: &str, plan: &Plan) -> usize {
+        let retries = self.state.retries(uid);
         let writes = plan.steps.iter().filter(|(_, action)| action.is_write());
-        writes.filter(|(at, _)| !self.state.retries.has_failed(uid, at)).count()
+        writes.filter(|(at, _)| !retries.has_failed(at)).count()
     }
 
     async fn observe_and_plan(
@@ -233,17 +261,17 @@ impl Reconciler {
         sync: &ObservedSync,
         verify: bool,
         began: Instant,
-    ) -> (Observed, Plan) {
+    ) -> (Observed, Plan, Reads) {
         let uid = &sync.version.uid;
-        let excerpt = self.state.excerpts.get(uid);
-        let held_back = self.state.retries.held_back(uid, began);
+        let excerpt = self.state.read(uid, |state| state.excerpt.clone());
+        let retries = self.state.retries(uid);
         let view = View::new(&self.cache, &self.reader);
-        let view = View { held_back, excerpt: excerpt.as_ref(), ..view };
+        let view =
+            View { held_back: retries.held_back(began), excerpt: excerpt.as_deref(), ..view };
         let span = tracing::info_span!("observe", verify);
         let Observation { observed, reads } = observe(view, sync, verify).instrument(span).await;
-        record_reads(&self.state, uid, reads);
         let plan = tracing::info_span!("plan").in_scope(|| plan(&observed, &desired(&observed)));
-        (observed, plan)
+        (observed, plan, reads)
     }
 
     /// Applies our own patch of the finalizer to `sync` before the watch delivers it. Returns
@@ -260,20 +288,33 @@ impl Reconciler {
             self.state.cleaned_up(uid, Instant::now());
             return true;
         }
-        self.state.own_writes.wrote(uid, resource_version.clone(), Instant::now());
+        self.wrote_sync(uid, &resource_version);
         sync.version.resource_version = resource_version;
         sync.finalizers.push(names::FINALIZER.to_owned());
         false
     }
 
-    /// Reports Progressing before the first of many writes.
+    fn wrote_sync(&self, uid: &str, resource_version: &str) {
+        let now = Instant::now();
+        self.state.update(uid, |state| state.own_writes.wrote(resource_version, now));
+    }
+
+    /// Reports Progressing before the first of many writes. A failure does not delay the writes.
     async fn report_progress(
         &self,
         observed: &Observed,
         plan: &Plan,
         sync: &mut ObservedSync,
+        began: Instant,
     ) -> Result<SyncPatch, Error> {
-        let (reported, status) = self.report(observed, &Settled::of(plan.clone()), 0).await?;
+        let settled = Settled::of(plan.clone());
+        let (reported, status) = match self.report(observed, &settled, began).await {
+            Err(error @ Error::PatchStatus { .. }) => {
+                tracing::warn!(error = error.to_string(), "progress not reported");
+                return Ok(SyncPatch::Unchanged);
+            }
+            reported => reported?,
+        };
         if let SyncPatch::Patched { resource_version } = &reported {
             sync.version.resource_version.clone_from(resource_version);
             sync.status = status;
@@ -286,52 +327,66 @@ impl Reconciler {
         &self,
         observed: &Observed,
         plan: Plan,
-        copies_written: usize,
         began: Instant,
     ) -> Result<Ended, Error> {
         let uid = &observed.sync.version.uid;
         let settled = Settled::of(plan);
-        if self.report(observed, &settled, copies_written).await?.0 == SyncPatch::Conflict {
+        let is_hold = matches!(desired(observed), Desired::Hold(_));
+        let needs_write = |at: &NamespacedName| is_hold || settled.is_left(at);
+        self.state.update_retries(uid, |retries| retries.settled(began, needs_write));
+        if self.report(observed, &settled, began).await?.0 == SyncPatch::Conflict {
             return Ok(Ended::success(Some(WATCH_LAG)));
         }
-        self.state.retries.reconciled(uid, |at| settled.is_left(at), began);
         let waiting = settled.retry_count();
-        let result = if waiting > 0 {
+        if waiting > 0 {
             tracing::debug!(copies = waiting, "copies wait for a retry");
-            ReconcileResult::RequeueAfter
-        } else {
-            ReconcileResult::Success
-        };
-        let requeue_after = self.state.retries.next_retry(uid, Instant::now());
-        Ok(Ended { result, requeue_after })
+            return Ok(self.waiting(uid, began));
+        }
+        Ok(Ended::success(self.state.next_retry(uid, began, Instant::now())))
     }
 
-    /// Computes and reports the status. Returns it.
+    /// The end of a reconcile that left something to be retried.
+    fn waiting(&self, uid: &str, began: Instant) -> Ended {
+        let requeue_after = self.state.next_retry(uid, began, Instant::now());
+        Ended { result: ReconcileResult::RequeueAfter, requeue_after }
+    }
+
+    /// Computes and reports the status, unless its last patch failed and the next one must wait.
+    /// Returns it.
     async fn report(
         &self,
         observed: &Observed,
         settled: &Settled,
-        copies_written: usize,
+        began: Instant,
     ) -> Result<(SyncPatch, ConfigMapSyncStatus), Error> {
         let sync = &observed.sync;
+        let uid = &sync.version.uid;
         let desired = desired(observed);
         let summary = summary(observed, &desired, settled);
         Span::current().record("reason", summary.reason.as_str());
         let now = Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default());
-        let wrote = (copies_written > 0)
-            .then(|| LastWrite { at: now.clone(), trace_id: trace_id(&Span::current()) });
-        let status = status(observed, &desired, settled, &now, wrote.as_ref());
+        let last_write = self.state.read(uid, |state| state.unreported_write.clone());
+        let status = status(observed, &desired, settled, &now, last_write.as_deref());
+        if self.state.retries(uid).held_back(began).status() {
+            return Ok((SyncPatch::Unchanged, status));
+        }
         let reported = report(&self.reporter, &self.lead, sync, &status, &summary).await?;
+        if let SyncPatch::Patched { resource_version } = &reported {
+            self.wrote_sync(uid, resource_version);
+        }
         match &reported {
-            SyncPatch::Patched { resource_version } => {
-                let own_writes = &self.state.own_writes;
-                own_writes.wrote(&sync.version.uid, resource_version.clone(), Instant::now());
+            SyncPatch::Patched { .. } | SyncPatch::Unchanged => {
+                record_patch(&self.state, uid, Subject::Status, None);
+                self.state.update(uid, |state| {
+                    state.unreported_write.take_if(|write| Some(&*write) == last_write.as_ref());
+                });
             }
             SyncPatch::Failed(failure) => {
+                record_patch(&self.state, uid, Subject::Status, Some(failure.clone()));
                 let (sync, summary) = (sync.name.clone(), Box::new(summary));
                 return Err(Error::PatchStatus { sync, summary, failure: failure.clone() });
             }
-            SyncPatch::Unchanged | SyncPatch::Conflict => {}
+            SyncPatch::Conflict => {}
         }
         Ok((reported, status))
     }

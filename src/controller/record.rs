@@ -3,6 +3,9 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+
 use crate::api::namespaced_name::NamespacedName;
 use crate::controller::act::Answered;
 use crate::controller::act::DestinationOutcome;
@@ -10,83 +13,126 @@ use crate::controller::act::Late;
 use crate::controller::act::Outcome;
 use crate::controller::act::WriteResult;
 use crate::controller::observe::Reads;
+use crate::controller::retries::AnsweredWrite;
 use crate::controller::retries::FailedAttempt;
 use crate::controller::retries::Retries;
 use crate::controller::retries::Subject;
 use crate::controller::state::State;
+use crate::controller::sync_patch::SyncPatch;
+use crate::decide::contention::Response;
+use crate::decide::status::LastWrite;
 use crate::kubernetes::error::ApiFailure;
 
-/// Records the results of the reads of an observation.
-pub fn record_reads(state: &State, sync_uid: &str, reads: Reads) {
-    let Reads { source, excerpt, failed_copies } = reads;
-    match source {
-        Some(Ok(())) => state.retries.succeeded(sync_uid, &Subject::Sync),
-        Some(Err(failed)) => state.retries.failed(sync_uid, Subject::Sync, failed),
-        None => {}
-    }
-    if let Some(excerpt) = excerpt {
-        state.excerpts.keep(sync_uid, excerpt);
-    }
-    for (at, failed) in failed_copies {
-        state.retries.failed(sync_uid, Subject::Destination(at), failed);
-    }
-}
-
-/// Records that a patch of the finalizer or of the status failed.
-pub fn record_failed_patch(retries: &Retries, sync_uid: &str, failure: ApiFailure) {
-    retries.failed(sync_uid, Subject::Sync, FailedAttempt::now(failure, None));
-}
-
-/// Records the result at each destination. The results of writes in flight are recorded when they
-/// arrive; after each of them, `wake` is called.
-pub fn record_outcome(
+/// Records what one pass read and, if it wrote, the result for the finalizer and at each destination. The results of
+/// writes in flight are recorded when they arrive; after each of them, `wake` is called.
+///
+/// `trace_id` is the id of the trace of the reconcile.
+pub fn record(
     state: &Arc<State>,
     sync_uid: &str,
+    reads: Reads,
     outcome: Outcome,
+    trace_id: Option<String>,
     wake: impl Fn() + Send + 'static,
 ) {
+    record_reads(state, sync_uid, reads);
+    match outcome.finalizer {
+        SyncPatch::Patched { .. } => record_patch(state, sync_uid, Subject::Finalizer, None),
+        SyncPatch::Failed(failure) => {
+            record_patch(state, sync_uid, Subject::Finalizer, Some(failure));
+        }
+        SyncPatch::Unchanged | SyncPatch::Conflict => {}
+    }
     for (at, result) in outcome.results {
         match result {
             DestinationOutcome::Answered(answered) => {
-                record_write(&state.retries, sync_uid, at, answered);
+                record_write(state, sync_uid, &at, answered, trace_id.as_deref());
             }
-            DestinationOutcome::InFlight => state.retries.write_in_flight(sync_uid, &at),
+            DestinationOutcome::InFlight => {
+                state.update_retries(sync_uid, |retries| retries.write_in_flight(&at));
+            }
         }
     }
     if !outcome.late.is_empty() {
-        let late = record_late(Arc::clone(state), sync_uid.to_owned(), outcome.late, wake);
-        tokio::spawn(late);
+        let (state, sync_uid) = (Arc::clone(state), sync_uid.to_owned());
+        tokio::spawn(record_late(state, sync_uid, outcome.late, trace_id, wake));
     }
+}
+
+/// Records the results of reads.
+pub fn record_reads(state: &State, sync_uid: &str, reads: Reads) {
+    let Reads { source, excerpt, failed_copies } = reads;
+    state.update(sync_uid, |sync| {
+        if let Some(excerpt) = excerpt {
+            sync.excerpt = Some(Box::new(excerpt));
+        }
+    });
+    state.update_retries(sync_uid, |retries| {
+        match source {
+            Some((name, Ok(()))) => retries.succeeded(&Subject::Source(name)),
+            Some((name, Err(failed))) => retries.failed(Subject::Source(name), failed),
+            None => {}
+        }
+        for (at, failed) in failed_copies {
+            retries.failed(Subject::Destination(at), failed);
+        }
+    });
+}
+
+/// Records the result of a patch of the finalizer or of the status.
+pub fn record_patch(state: &State, sync_uid: &str, subject: Subject, failure: Option<ApiFailure>) {
+    state.update_retries(sync_uid, |retries| match failure {
+        Some(failure) => retries.failed(subject, FailedAttempt::now(failure, None)),
+        None => retries.succeeded(&subject),
+    });
 }
 
 /// Records the result of one write.
-pub fn record_write(retries: &Retries, sync_uid: &str, at: NamespacedName, answered: Answered) {
-    let Answered { namespace_uid, content_hash, at: now, result } = answered;
-    let changed_by_others = match &result {
-        WriteResult::Written { is_repair } => *is_repair,
-        WriteResult::Conflict { changed_by_others, .. } => *changed_by_others,
-        WriteResult::Failed(_) => false,
-    };
-    if changed_by_others {
-        retries.changed_by_others(sync_uid, &at, namespace_uid.clone(), now);
+pub fn record_write(
+    state: &State,
+    sync_uid: &str,
+    at: &NamespacedName,
+    answered: Answered,
+    trace_id: Option<&str>,
+) {
+    if answered.result.is_written() {
+        let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
+        let write = LastWrite { at: Time(now), trace_id: trace_id.map(ToOwned::to_owned) };
+        state.update(sync_uid, |sync| sync.unreported_write = Some(Box::new(write)));
     }
-    let subject = Subject::Destination(at);
-    match result {
-        WriteResult::Written { .. } => retries.succeeded(sync_uid, &subject),
-        WriteResult::Conflict { unread: None, .. } => {}
-        WriteResult::Conflict { unread: Some(failure), .. } | WriteResult::Failed(failure) => {
-            let failed = FailedAttempt { failure, at: now, namespace_uid, content_hash };
-            retries.failed(sync_uid, subject, failed);
-        }
+    state.update_retries(sync_uid, |retries| record_retry(retries, at, answered));
+}
+
+fn record_retry(retries: &mut Retries, at: &NamespacedName, answered: Answered) {
+    let Answered { namespace_uid, purpose, at: now, result } = answered;
+    let content_hash = purpose.content_hash().cloned();
+    let (response, failure) = match result {
+        WriteResult::Written => (Some(Response::Written), None),
+        WriteResult::Conflict { response, unread } => (Some(response), unread),
+        WriteResult::Failed(failure) => (None, Some(failure)),
+    };
+    if let Some(response) = response {
+        let namespace_uid = namespace_uid.clone();
+        retries.answered(at, AnsweredWrite { purpose, response, at: now, namespace_uid });
+    }
+    if let Some(failure) = failure {
+        let failed = FailedAttempt { failure, at: now, namespace_uid, content_hash };
+        retries.failed(Subject::Destination(at.clone()), failed);
     }
 }
 
-async fn record_late(state: Arc<State>, sync_uid: String, mut late: Late, wake: impl Fn()) {
+async fn record_late(
+    state: Arc<State>,
+    sync_uid: String,
+    mut late: Late,
+    trace_id: Option<String>,
+    wake: impl Fn(),
+) {
     while let Some((at, answered)) = late.next().await {
         if let Some(answered) = answered {
-            record_write(&state.retries, &sync_uid, at.clone(), answered);
+            record_write(&state, &sync_uid, &at, answered, trace_id.as_deref());
         }
-        state.retries.write_ended(&sync_uid, &at);
+        state.update_retries(&sync_uid, |retries| retries.write_ended(&at));
         wake();
     }
 }

@@ -1,20 +1,35 @@
 //! The state of each sync between reconciles, for one term.
+//!
+//! # Guarantees
+//! Nothing is kept of a sync that is gone: what is recorded after [`State::forget`] is dropped.
 
+use std::collections::HashMap;
 use std::time::Duration;
 use std::time::Instant;
 
-use crate::controller::excerpts::Excerpts;
+use parking_lot::Mutex;
+
+use crate::controller::excerpts::KeptExcerpt;
 use crate::controller::own_writes::OwnWrites;
 use crate::controller::retries::Retries;
 use crate::controller::verification::VerificationSchedule;
+use crate::decide::status::LastWrite;
 
 /// The state of each sync, by uid.
 #[derive(Debug)]
 pub struct State {
-    pub retries: Retries,
-    pub own_writes: OwnWrites,
-    pub excerpts: Excerpts,
+    syncs: Mutex<HashMap<Box<str>, SyncState>>,
     pub verification: VerificationSchedule,
+}
+
+/// The state of one sync. Boxed parts are absent most of the time.
+#[derive(Debug, Default)]
+pub struct SyncState {
+    pub own_writes: OwnWrites,
+    pub excerpt: Option<Box<KeptExcerpt>>,
+    /// The last write of a copy that took effect and is not in the status yet.
+    pub unreported_write: Option<Box<LastWrite>>,
+    retries: Option<Box<Retries>>,
 }
 
 // === impl State ===
@@ -22,29 +37,101 @@ pub struct State {
 impl State {
     /// An empty state; each sync will be verified once per `resync_period`.
     pub fn new(resync_period: Duration) -> Self {
-        Self {
-            retries: Retries::default(),
-            own_writes: OwnWrites::default(),
-            excerpts: Excerpts::default(),
-            verification: VerificationSchedule::new(resync_period),
+        let verification = VerificationSchedule::new(resync_period);
+        Self { syncs: Mutex::default(), verification }
+    }
+
+    /// Keeps the state of a sync from now on, until [`State::forget`].
+    pub fn track(&self, sync_uid: &str) {
+        self.syncs.lock().entry(sync_uid.into()).or_default();
+    }
+
+    /// Reads the state of a sync; that of an untracked one is empty.
+    pub fn read<T>(&self, sync_uid: &str, read: impl FnOnce(&SyncState) -> T) -> T {
+        match self.syncs.lock().get(sync_uid) {
+            Some(sync) => read(sync),
+            None => read(&SyncState::default()),
         }
+    }
+
+    /// Changes the state of a sync, if it is tracked.
+    pub fn update(&self, sync_uid: &str, update: impl FnOnce(&mut SyncState)) {
+        if let Some(sync) = self.syncs.lock().get_mut(sync_uid) {
+            update(sync);
+        }
+    }
+
+    /// A copy of the retries of a sync.
+    pub fn retries(&self, sync_uid: &str) -> Retries {
+        self.read(sync_uid, |sync| sync.retries.as_deref().cloned().unwrap_or_default())
+    }
+
+    /// Changes the retries of a sync, if it is tracked.
+    pub fn update_retries(&self, sync_uid: &str, update: impl FnOnce(&mut Retries)) {
+        self.update(sync_uid, |sync| {
+            let mut retries = sync.retries.take().unwrap_or_default();
+            update(&mut retries);
+            sync.retries = (!retries.is_empty()).then_some(retries);
+        });
+    }
+
+    /// The delay at `now` until the next retry; see [`Retries::next_retry`].
+    pub fn next_retry(&self, sync_uid: &str, began: Instant, now: Instant) -> Option<Duration> {
+        self.read(sync_uid, |sync| sync.retries.as_ref()?.next_retry(began, now))
     }
 
     /// Forgets a sync that no longer exists.
     pub fn forget(&self, sync_uid: &str) {
-        self.own_writes.forget(sync_uid);
-        self.forget_work(sync_uid);
+        self.syncs.lock().remove(sync_uid);
+        self.verification.forget(sync_uid);
     }
 
     /// Records the removal of our finalizer, and forgets everything else.
     pub fn cleaned_up(&self, sync_uid: &str, now: Instant) {
-        self.own_writes.cleaned_up(sync_uid, now);
-        self.forget_work(sync_uid);
+        self.update(sync_uid, |sync| {
+            *sync = SyncState::default();
+            sync.own_writes.cleaned_up(now);
+        });
+        self.verification.forget(sync_uid);
+    }
+}
+
+// === impl SyncState ===
+
+impl SyncState {
+    pub fn retries(&self) -> Option<&Retries> {
+        self.retries.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::namespaced_name::NamespacedName;
+
+    #[test]
+    fn nothing_is_kept_of_a_sync_that_is_gone() {
+        let (state, now) = (State::new(Duration::from_hours(1)), Instant::now());
+        let at = NamespacedName::new("app", "shared");
+        state.update_retries("s", |retries| retries.write_in_flight(&at));
+        assert!(state.retries("s").is_empty(), "it was never tracked");
+        state.track("s");
+        state.update_retries("s", |retries| retries.write_in_flight(&at));
+        assert!(!state.retries("s").is_empty());
+        state.forget("s");
+        state.update_retries("s", |retries| retries.write_in_flight(&at));
+        state.cleaned_up("s", now);
+        assert!(state.syncs.lock().is_empty());
     }
 
-    fn forget_work(&self, sync_uid: &str) {
-        self.retries.forget(sync_uid);
-        self.excerpts.forget(sync_uid);
-        self.verification.forget(sync_uid);
+    #[test]
+    fn a_tracked_sync_remembers_only_its_cleanup() {
+        let (state, now) = (State::new(Duration::from_hours(1)), Instant::now());
+        state.track("s");
+        let at = NamespacedName::new("app", "shared");
+        state.update_retries("s", |retries| retries.write_in_flight(&at));
+        state.cleaned_up("s", now);
+        assert!(state.retries("s").is_empty());
+        assert!(state.read("s", |sync| sync.own_writes.is_behind("12", now)));
     }
 }

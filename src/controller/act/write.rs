@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Action;
-use crate::decide::ContentHash;
+use crate::decide::contention::Purpose;
+use crate::decide::contention::Response;
 use crate::kubernetes::error::ApiFailure;
 
 /// A write to send.
@@ -12,10 +13,7 @@ use crate::kubernetes::error::ApiFailure;
 pub struct Write {
     pub at: NamespacedName,
     pub action: Action,
-    /// Hash of the desired content.
-    pub content_hash: Option<ContentHash>,
-    /// Whether it only restores what an earlier reconcile had written and another client undid.
-    pub is_repair: bool,
+    pub purpose: Purpose,
 }
 
 /// A write that was answered.
@@ -23,8 +21,7 @@ pub struct Write {
 pub struct Answered {
     /// uid of the destination's namespace when the write was sent.
     pub namespace_uid: Option<String>,
-    /// Hash of the desired content.
-    pub content_hash: Option<ContentHash>,
+    pub purpose: Purpose,
     pub at: Instant,
     pub result: WriteResult,
 }
@@ -33,12 +30,12 @@ pub struct Answered {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteResult {
     /// It took effect.
-    Written { is_repair: bool },
+    Written,
     /// The copy was not as observed: observe again. If a read finds it exactly as observed, the
     /// write has failed instead: trying again at once would fail again.
     Conflict {
-        /// Whether another client had changed an existing copy.
-        changed_by_others: bool,
+        /// Whether the copy was changed, or created.
+        response: Response,
         /// Why the copy could not be read afterwards, if it could not.
         unread: Option<ApiFailure>,
     },
@@ -50,6 +47,6 @@ pub enum WriteResult {
 
 impl WriteResult {
     pub const fn is_written(&self) -> bool {
-        matches!(self, Self::Written { .. })
+        matches!(self, Self::Written)
     }
 }

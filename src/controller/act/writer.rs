@@ -23,6 +23,7 @@ use crate::controller::act::write::Write;
 use crate::controller::act::write::WriteResult;
 use crate::decide::Action;
 use crate::decide::Content;
+use crate::decide::contention::Response;
 use crate::decide::observed::Version;
 use crate::election::Lead;
 use crate::election::LeaderRecord;
@@ -56,7 +57,7 @@ impl Writer {
     /// Sends one write, for which the caller holds a permit. After a conflict, reads the copy into
     /// the cache. Fails if this process no longer leads.
     pub async fn write(&self, lead: &Lead, write: &Write) -> Result<Answered, NotLeading> {
-        let Write { at, action, content_hash, is_repair } = write;
+        let Write { at, action, purpose } = write;
         let verb = action.verb();
         let span = tracing::info_span!(
             "write copy",
@@ -73,7 +74,7 @@ impl Writer {
             Ok(resource_version) => {
                 span.record("resource_version", resource_version.unwrap_or_default());
                 span.in_scope(|| tracing::info!(destination = %at, action = verb, "copy written"));
-                WriteResult::Written { is_repair: *is_repair }
+                WriteResult::Written
             }
             Err(CallError::Conflict(refusal)) => {
                 match self.reader.refresh(at).instrument(span.clone()).await {
@@ -83,8 +84,11 @@ impl Writer {
                     }
                     read => {
                         span.record("reason", "ResourceVersionConflict");
-                        let changed_by_others = !matches!(action, Action::Create(_));
-                        WriteResult::Conflict { changed_by_others, unread: read.err() }
+                        let response = match action {
+                            Action::Create(_) => Response::AlreadyExists,
+                            _ => Response::Conflict,
+                        };
+                        WriteResult::Conflict { response, unread: read.err() }
                     }
                 }
             }
@@ -94,8 +98,8 @@ impl Writer {
                 WriteResult::Failed(failure)
             }
         };
-        let content_hash = content_hash.clone();
-        Ok(Answered { namespace_uid, content_hash, at: Instant::now(), result })
+        let purpose = purpose.clone();
+        Ok(Answered { namespace_uid, purpose, at: Instant::now(), result })
     }
 
     /// Sends, and again for a while if the fence rejects it although this process leads: the API

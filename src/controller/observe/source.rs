@@ -51,14 +51,14 @@ pub async fn read_source(
     reads: &mut Reads,
 ) -> ObservedSource {
     let name = source_name(spec);
-    if let Some(failure) = view.held_back.source() {
+    if let Some(failure) = view.held_back.source(&name) {
         return ObservedSource::Unreadable(failure);
     }
     let read =
         if verify { view.reader.read(&name).await } else { view.reader.read_shared(&name).await };
     match read {
         Ok(Some(LiveConfigMap { version, content, digest })) => {
-            reads.source = Some(Ok(()));
+            reads.source = Some((name.clone(), Ok(())));
             let CachedConfigMap::Present(entry) = view.cache.config_map(&name) else {
                 return ObservedSource::Missing { confirmed: false };
             };
@@ -82,7 +82,7 @@ pub async fn read_source(
         },
         Err(error) => {
             let failure = error.failure.clone();
-            reads.source = Some(Err(FailedAttempt::now(error, None)));
+            reads.source = Some((name, Err(FailedAttempt::now(error, None))));
             ObservedSource::Unreadable(failure)
         }
     }

@@ -24,8 +24,8 @@ pub struct View<'a> {
 /// The results of the reads of an observation.
 #[derive(Debug, Default)]
 pub struct Reads {
-    /// The read of the source; `None` if it was not read.
-    pub source: Option<Result<(), FailedAttempt>>,
+    /// The read of the source of this name; `None` if it was not read.
+    pub source: Option<(NamespacedName, Result<(), FailedAttempt>)>,
     /// The excerpt to keep, if there is a new one.
     pub excerpt: Option<KeptExcerpt>,
     /// The failed reads of copies.

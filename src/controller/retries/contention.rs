@@ -9,13 +9,14 @@ use crate::backoff::CAP_REFUSED;
 
 /// More changes than this within [`WINDOW`] count as contention.
 const MAX_CHANGES: usize = 5;
-const WINDOW: Duration = Duration::from_mins(1);
+/// Changes are counted over this period.
+pub const WINDOW: Duration = Duration::from_mins(1);
 
 /// How often another client has changed one copy, and how long its repair waits.
 ///
 /// After more than 5 changes in a minute, repairs back off, although each of them succeeds. The
 /// contention is over after a quiet period as long as the longest delay.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Contention {
     changes: VecDeque<Instant>,
     backoff: Option<Backoff>,
@@ -52,6 +53,11 @@ impl Contention {
     /// When the next repair may be made; `None`: now.
     pub fn until(&self, now: Instant) -> Option<Instant> {
         (self.until > now).then_some(self.until)
+    }
+
+    /// Whether repairs back off, because there were too many changes.
+    pub const fn backs_off(&self) -> bool {
+        self.backoff.is_some()
     }
 
     /// Whether the copy has been quiet for long enough to forget its changes.

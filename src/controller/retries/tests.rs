@@ -1,5 +1,7 @@
 use super::*;
 use crate::backoff::CAP_REFUSED;
+use crate::decide::Failure;
+use crate::decide::contention::Wanted;
 use crate::decide::reason::Reason;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -12,113 +14,191 @@ fn subject() -> Subject {
     Subject::Destination(at())
 }
 
-fn fail(retries: &Retries, reason: Reason, at: Instant) {
+fn attempt(reason: Reason, at: Instant) -> FailedAttempt {
     let failure = Failure::new(reason, "no");
     let failure = ApiFailure { failure, backoff_cap: CAP_REFUSED, retry_after: None };
-    let namespace_uid = Some("n".to_owned());
-    let attempt = FailedAttempt { failure, at, namespace_uid, content_hash: None };
-    retries.failed("s", subject(), attempt);
+    FailedAttempt { failure, at, namespace_uid: Some("n".to_owned()), content_hash: None }
+}
+
+fn fail(retries: &mut Retries, reason: Reason, at: Instant) {
+    retries.failed(subject(), attempt(reason, at));
 }
 
 fn held(retries: &Retries, now: Instant) -> Option<PendingRetry> {
-    retries.held_back("s", now).destination(&at(), Some("n"))
+    retries.held_back(now).destination(&at(), Some("n"))
+}
+
+fn held_reason(retries: &Retries, now: Instant) -> Option<Reason> {
+    held(retries, now).map(|held| held.failure.reason)
+}
+
+/// A write that makes the copy equal to the same content each time.
+fn write(retries: &mut Retries, now: Instant) {
+    let wanted = Wanted { generation: Some(1), content_hash: ContentHash::from_text("a") };
+    let purpose = Purpose::Copy { wanted, was_reported: false };
+    let (response, namespace_uid) = (Response::Written, Some("n".to_owned()));
+    retries.answered(&at(), AnsweredWrite { purpose, response, at: now, namespace_uid });
 }
 
 #[test]
 fn a_failure_holds_until_its_delay_is_over() {
-    let (retries, now) = (Retries::default(), Instant::now());
-    fail(&retries, Reason::Forbidden, now);
+    let (mut retries, now) = (Retries::default(), Instant::now());
+    fail(&mut retries, Reason::Forbidden, now);
     assert!(held(&retries, now).is_some());
-    assert!(retries.next_retry("s", now).unwrap() < SECOND * 2);
+    assert!(retries.next_retry(now, now).unwrap() < SECOND * 2);
     assert_eq!(held(&retries, now + SECOND * 2), None);
 }
 
 #[test]
 fn delays_grow_until_a_success() {
-    let (retries, now) = (Retries::default(), Instant::now());
+    let (mut retries, now) = (Retries::default(), Instant::now());
     for _ in 0..6 {
-        fail(&retries, Reason::Forbidden, now);
+        fail(&mut retries, Reason::Forbidden, now);
     }
-    assert!(retries.next_retry("s", now).unwrap() > SECOND * 20);
-    retries.succeeded("s", &subject());
-    assert!(retries.syncs.lock().is_empty());
-    fail(&retries, Reason::Forbidden, now);
-    assert!(retries.next_retry("s", now).unwrap() < SECOND * 2);
+    assert!(retries.next_retry(now, now).unwrap() > SECOND * 20);
+    retries.succeeded(&subject());
+    assert!(retries.is_empty());
+    fail(&mut retries, Reason::Forbidden, now);
+    assert!(retries.next_retry(now, now).unwrap() < SECOND * 2);
 }
 
 #[test]
 fn an_attempt_is_a_retry_until_one_succeeds() {
-    let (retries, now) = (Retries::default(), Instant::now());
-    assert!(!retries.has_failed("s", &at()));
-    fail(&retries, Reason::Forbidden, now);
-    assert!(retries.has_failed("s", &at()));
-    retries.succeeded("s", &subject());
-    assert!(!retries.has_failed("s", &at()));
+    let (mut retries, now) = (Retries::default(), Instant::now());
+    assert!(!retries.has_failed(&at()));
+    fail(&mut retries, Reason::Forbidden, now);
+    assert!(retries.has_failed(&at()));
+    retries.succeeded(&subject());
+    assert!(!retries.has_failed(&at()));
 }
 
 #[test]
 fn one_destination_does_not_hold_another() {
-    let (retries, now) = (Retries::default(), Instant::now());
-    fail(&retries, Reason::Forbidden, now);
+    let (mut retries, now) = (Retries::default(), Instant::now());
+    fail(&mut retries, Reason::Forbidden, now);
     let other = NamespacedName::new("app", "other");
-    assert_eq!(retries.held_back("s", now).destination(&other, Some("n")), None);
-    assert_eq!(retries.held_back("t", now).destination(&at(), Some("n")), None);
+    assert_eq!(retries.held_back(now).destination(&other, Some("n")), None);
 }
 
 #[test]
-fn a_failure_of_the_sync_holds_its_source_only() {
-    let (retries, now) = (Retries::default(), Instant::now());
-    let failure = ApiFailure::transient("no".to_owned());
-    retries.failed("s", Subject::Sync, FailedAttempt::now(failure, None));
-    assert!(retries.held_back("s", now).source().is_some());
-    assert_eq!(held(&retries, now), None);
-    assert_eq!(retries.held_back("s", now + SECOND * 2).source(), None);
-    assert_eq!(HeldBack::nothing().source(), None);
+fn source_finalizer_and_status_wait_separately() {
+    let sources = [NamespacedName::new("central", "a"), NamespacedName::new("central", "b")];
+    let subjects = [Subject::Source(sources[0].clone()), Subject::Finalizer, Subject::Status];
+    for subject in subjects {
+        let (mut retries, now) = (Retries::default(), Instant::now());
+        retries.failed(subject.clone(), attempt(Reason::ApiError, now));
+        let held = retries.held_back(now);
+        assert_eq!(held.source(&sources[0]).is_some(), subject == Subject::Source(at_source()));
+        assert_eq!(held.source(&sources[1]), None, "another source does not wait");
+        assert_eq!(held.finalizer(), subject == Subject::Finalizer);
+        assert_eq!(held.status(), subject == Subject::Status);
+        assert_eq!(held.destination(&at(), Some("n")), None);
+        let later = retries.held_back(now + SECOND * 2);
+        assert!(later.source(&sources[0]).is_none() && !later.finalizer() && !later.status());
+    }
+    assert_eq!(HeldBack::nothing().source(&sources[0]), None);
+}
+
+fn at_source() -> NamespacedName {
+    NamespacedName::new("central", "a")
 }
 
 #[test]
-fn a_failure_not_tried_again_is_forgotten() {
-    let (retries, now) = (Retries::default(), Instant::now());
-    fail(&retries, Reason::Forbidden, now);
-    retries.reconciled("s", |_| true, now + SECOND * 2);
-    assert_eq!(retries.next_retry("s", now + SECOND * 2), None);
+fn a_failure_that_needs_no_write_is_forgotten_once_due() {
+    let (mut retries, now) = (Retries::default(), Instant::now());
+    fail(&mut retries, Reason::Forbidden, now);
+    retries.settled(now, |_| false);
+    assert!(held(&retries, now).is_some(), "an event does not reset a backoff");
+    retries.settled(now + SECOND * 2, |_| false);
+    assert!(retries.is_empty());
+}
+
+#[test]
+fn a_backoff_outlives_a_reconcile_that_attempts_nothing() {
+    let (mut retries, now) = (Retries::default(), Instant::now());
+    for _ in 0..4 {
+        fail(&mut retries, Reason::Forbidden, now);
+    }
+    let later = now + SECOND * 60;
+    retries.settled(later, |_| true);
+    assert_eq!(retries.next_retry(later, later), None, "a deadline in the past counts for nothing");
+    fail(&mut retries, Reason::Forbidden, later);
+    assert!(retries.next_retry(later, later).unwrap() > SECOND * 10);
 }
 
 #[test]
 fn what_needs_a_change_waits_until_verification() {
-    let (retries, now) = (Retries::default(), Instant::now());
-    fail(&retries, Reason::TooLarge, now);
+    let (mut retries, now) = (Retries::default(), Instant::now());
+    fail(&mut retries, Reason::TooLarge, now);
     let later = now + SECOND * 1000;
-    retries.reconciled("s", |_| true, later);
+    retries.settled(later, |_| true);
     assert!(held(&retries, later).is_some());
-    let other_namespace = retries.held_back("s", now).destination(&at(), Some("m"));
-    assert_eq!(other_namespace, None);
-    retries.verifying("s");
+    assert_eq!(retries.held_back(now).destination(&at(), Some("m")), None, "another namespace");
+    retries.verifying();
     assert_eq!(held(&retries, later), None);
 }
 
 #[test]
-fn a_contended_copy_is_held_for_a_while() {
-    let (retries, now) = (Retries::default(), Instant::now());
-    for _ in 0..6 {
+fn a_copy_whose_writes_are_undone_is_contended() {
+    let (mut retries, now) = (Retries::default(), Instant::now());
+    for _ in 0..7 {
         assert_eq!(held(&retries, now), None);
-        retries.changed_by_others("s", &at(), Some("n".into()), now);
+        write(&mut retries, now);
     }
-    assert_eq!(held(&retries, now).unwrap().failure.reason, Reason::Contended);
-    let other_namespace = retries.held_back("s", now).destination(&at(), Some("m"));
-    assert_eq!(other_namespace, None);
-    assert!(retries.next_retry("s", now).unwrap() < SECOND * 2);
+    assert_eq!(held_reason(&retries, now), Some(Reason::Contended));
+    assert_eq!(retries.held_back(now).destination(&at(), Some("m")), None, "another namespace");
+    assert!(retries.next_retry(now, now).unwrap() < SECOND * 2);
     assert_eq!(held(&retries, now + SECOND * 2), None);
 }
 
 #[test]
+fn deletions_and_new_copies_of_ours_are_no_contention() {
+    let (mut retries, now) = (Retries::default(), Instant::now());
+    for _ in 0..20 {
+        write(&mut retries, now);
+        retries.settled(now, |_| false);
+        let (response, namespace_uid) = (Response::Written, Some("n".to_owned()));
+        let purpose = Purpose::Retire;
+        retries.answered(&at(), AnsweredWrite { purpose, response, at: now, namespace_uid });
+        retries.settled(now, |_| false);
+        assert_eq!(held(&retries, now), None);
+    }
+    retries.settled(now + WINDOW, |_| false);
+    assert!(retries.is_empty(), "own deletions are remembered for a minute");
+}
+
+#[test]
 fn a_write_in_flight_holds_the_next_one() {
-    let (retries, now) = (Retries::default(), Instant::now());
-    retries.write_in_flight("s", &at());
-    assert!(retries.held_back("s", now).has_writes_in_flight());
-    assert!(retries.held_back("s", now).is_in_flight(&at()));
-    assert_eq!(held(&retries, now).unwrap().failure.reason, Reason::Progressing);
-    retries.write_ended("s", &at());
-    assert!(!retries.held_back("s", now).has_writes_in_flight());
+    let (mut retries, now) = (Retries::default(), Instant::now());
+    retries.write_in_flight(&at());
+    assert!(retries.held_back(now).has_writes_in_flight());
+    assert!(retries.held_back(now).is_in_flight(&at()));
+    assert_eq!(held_reason(&retries, now), Some(Reason::Progressing));
+    retries.write_ended(&at());
+    assert!(!retries.held_back(now).has_writes_in_flight());
     assert_eq!(held(&retries, now), None);
+}
+
+#[test]
+fn a_retry_in_flight_reports_the_previous_failure() {
+    let (mut retries, now) = (Retries::default(), Instant::now());
+    for _ in 0..3 {
+        fail(&mut retries, Reason::Forbidden, now);
+    }
+    let later = now + SECOND * 60;
+    retries.write_in_flight(&at());
+    retries.settled(later, |_| true);
+    assert_eq!(held_reason(&retries, later), Some(Reason::Forbidden));
+    assert_eq!(retries.next_retry(later, later), None, "the response causes the next reconcile");
+    fail(&mut retries, Reason::Forbidden, later);
+    retries.write_ended(&at());
+    assert!(retries.next_retry(later, later).unwrap() > SECOND * 5, "the backoff continues");
+}
+
+#[test]
+fn an_older_too_large_does_not_excuse_a_write_in_flight() {
+    let (mut retries, now) = (Retries::default(), Instant::now());
+    fail(&mut retries, Reason::TooLarge, now);
+    retries.write_in_flight(&at());
+    assert_eq!(held_reason(&retries, now), Some(Reason::Progressing));
 }
