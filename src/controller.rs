@@ -6,19 +6,14 @@
 
 mod act;
 mod collect;
-mod excerpts;
 mod observe;
-mod own_writes;
 mod queue;
 mod reconcile;
 mod record;
 mod report;
-mod retries;
 mod startup;
-mod state;
 mod sync_patch;
 mod trigger;
-mod verification;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -50,7 +45,6 @@ use crate::controller::reconcile::reconcile;
 use crate::controller::report::Reporter;
 use crate::controller::startup::Part;
 use crate::controller::startup::Startup;
-use crate::controller::state::State;
 use crate::controller::watch::Watcher;
 use crate::election::Lead;
 use crate::election::LeaderRecord;
@@ -60,6 +54,7 @@ use crate::kubernetes::events::Events;
 use crate::metrics::Metrics;
 use crate::orphans;
 use crate::orphans::DeletedSyncs;
+use crate::state::State;
 
 /// How the controller works.
 #[derive(Clone, Debug)]

@@ -35,6 +35,7 @@
 //! | [`kubernetes`] | how to call an API server: clients, layers, requests, classified errors |
 //! | [`election`] | leader election, leader record, write gate, fence probe |
 //! | [`cache`] | what the watches have delivered: sources, copies, syncs, namespaces |
+//! | `state` | what is remembered of each sync between reconciles: retries, own writes, excerpts |
 //! | [`orphans`] | copies whose `ConfigMapSync` no longer exists: candidates and live reads |
 //! | [`controller`] | watches, queue, reconcile and orphan collection around `decide` |
 //! | [`uninstall`] | removal of what the operator leaves in a cluster |
@@ -85,5 +86,6 @@ pub mod metrics;
 pub mod names;
 pub mod orphans;
 pub mod policies;
+mod state;
 pub mod telemetry;
 pub mod uninstall;

@@ -31,9 +31,7 @@ use crate::controller::collect::term::Term;
 use crate::controller::observe::Reads;
 use crate::controller::record::record_reads;
 use crate::controller::record::record_write;
-use crate::controller::retries::FailedAttempt;
 use crate::controller::startup::Startup;
-use crate::controller::state::State;
 use crate::decide::contention::Purpose;
 use crate::decide::orphans::CollectionMode;
 use crate::decide::orphans::CollectionPlan;
@@ -50,6 +48,8 @@ use crate::orphans::candidates;
 use crate::orphans::ensure_established;
 use crate::orphans::read_owners;
 use crate::orphans::refresh_candidates;
+use crate::state::State;
+use crate::state::retries::FailedAttempt;
 use crate::telemetry;
 
 /// Delay after the deletion of a sync: one that is being replaced is created again shortly.

@@ -19,7 +19,6 @@ use crate::api::namespaced_name::NamespacedName;
 use crate::cache::CachedConfigMap;
 use crate::controller::observe::source::known_source;
 use crate::controller::observe::source::read_source;
-use crate::controller::retries::FailedAttempt;
 use crate::decide::Observed;
 use crate::decide::desired::destinations;
 use crate::decide::destinations::Target;
@@ -31,6 +30,7 @@ use crate::decide::observed::ObservedSync;
 use crate::decide::observed::PendingRetry;
 use crate::decide::observed::SourceContent;
 use crate::decide::required_reads;
+use crate::state::retries::FailedAttempt;
 
 /// The result of one read can require another: of the source, then of copies that may differ from
 /// it, then of the content to write.

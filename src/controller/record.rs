@@ -13,15 +13,15 @@ use crate::controller::act::Late;
 use crate::controller::act::Outcome;
 use crate::controller::act::WriteResult;
 use crate::controller::observe::Reads;
-use crate::controller::retries::AnsweredWrite;
-use crate::controller::retries::FailedAttempt;
-use crate::controller::retries::Retries;
-use crate::controller::retries::Subject;
-use crate::controller::state::State;
 use crate::controller::sync_patch::SyncPatch;
 use crate::decide::contention::Response;
 use crate::decide::status::LastWrite;
 use crate::kubernetes::error::ApiFailure;
+use crate::state::State;
+use crate::state::retries::AnsweredWrite;
+use crate::state::retries::FailedAttempt;
+use crate::state::retries::Retries;
+use crate::state::retries::Subject;
 
 /// Records what one pass read and, if it wrote, the result for the finalizer and at each destination. The results of
 /// writes in flight are recorded when they arrive; after each of them, `wake` is called.

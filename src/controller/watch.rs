@@ -35,7 +35,6 @@ use crate::cache::Origin;
 use crate::controller::queue::Queue;
 use crate::controller::startup::Part;
 use crate::controller::startup::Startup;
-use crate::controller::state::State;
 use crate::controller::trigger;
 use crate::decide::observed::ObservedSync;
 use crate::health::Health;
@@ -46,6 +45,7 @@ use crate::kubernetes::error::kind_not_installed;
 use crate::metrics::Metrics;
 use crate::names;
 use crate::orphans::DeletedSyncs;
+use crate::state::State;
 use crate::telemetry::describe;
 
 /// Objects per page of a list: a page is decoded as a whole, with all `managedFields`.

@@ -7,10 +7,8 @@ use crate::cache::Cache;
 use crate::cache::CachedConfigMap;
 use crate::cache::Entry;
 use crate::cache::reader::LiveConfigMap;
-use crate::controller::excerpts::KeptExcerpt;
 use crate::controller::observe::view::Reads;
 use crate::controller::observe::view::View;
-use crate::controller::retries::FailedAttempt;
 use crate::decide::ContentHash;
 use crate::decide::desired::source_name;
 use crate::decide::excerpt::Excerpt;
@@ -20,6 +18,8 @@ use crate::decide::observed::ObservedSource;
 use crate::decide::observed::ObservedSync;
 use crate::decide::observed::SourceContent;
 use crate::decide::observed::Version;
+use crate::state::excerpts::KeptExcerpt;
+use crate::state::retries::FailedAttempt;
 
 /// The source from the cache. If the cache does not follow it yet, it is unknown, so that it is
 /// read.

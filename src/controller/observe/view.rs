@@ -3,9 +3,9 @@
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
 use crate::cache::Reader;
-use crate::controller::excerpts::KeptExcerpt;
-use crate::controller::retries::FailedAttempt;
-use crate::controller::retries::HeldBack;
+use crate::state::excerpts::KeptExcerpt;
+use crate::state::retries::FailedAttempt;
+use crate::state::retries::HeldBack;
 
 /// What `observe` uses.
 #[derive(Clone, Copy)]

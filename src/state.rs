@@ -3,17 +3,22 @@
 //! # Guarantees
 //! Nothing is kept of a sync that is gone: what is recorded after [`State::forget`] is dropped.
 
+pub mod excerpts;
+pub mod own_writes;
+pub mod retries;
+pub mod verification;
+
 use std::collections::HashMap;
 use std::time::Duration;
 use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::controller::excerpts::KeptExcerpt;
-use crate::controller::own_writes::OwnWrites;
-use crate::controller::retries::Retries;
-use crate::controller::verification::VerificationSchedule;
 use crate::decide::status::LastWrite;
+use crate::state::excerpts::KeptExcerpt;
+use crate::state::own_writes::OwnWrites;
+use crate::state::retries::Retries;
+use crate::state::verification::VerificationSchedule;
 
 /// The state of each sync, by uid.
 #[derive(Debug)]

@@ -1,3 +1,5 @@
+mod properties;
+
 use super::*;
 use crate::backoff::CAP_REFUSED;
 use crate::decide::Failure;

@@ -3,27 +3,26 @@
 //! The current time is an argument. If the state is lost, retries are early, but no write is wrong.
 
 mod contention;
-mod held_back;
 
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::time::Duration;
 use std::time::Instant;
 
-pub use held_back::HeldBack;
-
 use crate::api::namespaced_name::NamespacedName;
 use crate::backoff::Backoff;
-use crate::controller::retries::contention::Contention;
-use crate::controller::retries::contention::WINDOW;
 use crate::decide::ContentHash;
+use crate::decide::Failure;
 use crate::decide::contention::OurLastWrite;
 use crate::decide::contention::Purpose;
 use crate::decide::contention::Response;
 use crate::decide::contention::is_change_of_others;
 use crate::decide::observed::PendingRetry;
+use crate::decide::reason::Reason;
 use crate::decide::reason::Retry;
 use crate::kubernetes::error::ApiFailure;
+use crate::state::retries::contention::Contention;
+use crate::state::retries::contention::WINDOW;
 
 /// What is read or written. Each subject has a backoff of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +66,12 @@ pub struct Retries {
     failing: HashMap<Subject, Failing>,
     changes: HashMap<NamespacedName, Changes>,
     in_flight: HashSet<NamespacedName>,
+}
+
+/// The reads and writes of one sync that must wait, as of one point in time.
+#[derive(Clone, Copy, Debug)]
+pub struct HeldBack<'a> {
+    by: Option<(&'a Retries, Instant)>,
 }
 
 /// The last failure of a subject, and when it is retried.
@@ -125,8 +130,11 @@ impl Retries {
             self.failing.remove(&Subject::Destination(at.clone()));
         }
         let before = self.changes.remove(at).filter(|it| it.namespace_uid == namespace_uid);
-        let Changes { our_last_write: last, mut of_others, .. } =
-            before.unwrap_or(Changes { namespace_uid: None, our_last_write: None, of_others: None });
+        let Changes { our_last_write: last, mut of_others, .. } = before.unwrap_or(Changes {
+            namespace_uid: None,
+            our_last_write: None,
+            of_others: None,
+        });
         if is_change_of_others(last.as_ref().map(|(last, _)| last), &purpose, response) {
             of_others.get_or_insert_with(|| Contention::new(now)).changed(now);
         }
@@ -171,7 +179,7 @@ impl Retries {
 
     /// The reads and writes that must wait at `now`.
     pub const fn held_back(&self, now: Instant) -> HeldBack<'_> {
-        HeldBack::by(self, now)
+        HeldBack { by: Some((self, now)) }
     }
 
     /// Whether the last attempt on the copy `at` failed, so that the next one is a retry.
@@ -190,7 +198,8 @@ impl Retries {
         let failing = self.failing.iter().filter(|(subject, _)| !is_in_flight(subject));
         let failing = failing.filter_map(|(_, failing)| failing.until);
         let contended = self.changes.iter().filter(|(at, _)| !self.in_flight.contains(*at));
-        let contended = contended.filter_map(|(_, changes)| changes.of_others.as_ref()?.until(began));
+        let contended =
+            contended.filter_map(|(_, changes)| changes.of_others.as_ref()?.until(began));
         let next = failing.filter(|until| *until > began).chain(contended).min()?;
         Some(next.saturating_duration_since(now))
     }
@@ -217,7 +226,92 @@ impl Changes {
     }
 }
 
-#[cfg(test)]
-mod properties;
+// === impl HeldBack ===
+
+impl<'a> HeldBack<'a> {
+    /// No read or write must wait.
+    pub const fn nothing() -> Self {
+        Self { by: None }
+    }
+
+    /// Why a read of the source `name` must wait.
+    pub fn source(&self, name: &NamespacedName) -> Option<Failure> {
+        let failing = self.waiting(&Subject::Source(name.clone()))?;
+        Some(failing.held.failure.clone())
+    }
+
+    /// Whether a patch of the finalizer must wait.
+    pub fn finalizer(&self) -> bool {
+        self.waiting(&Subject::Finalizer).is_some()
+    }
+
+    /// Whether a patch of the status must wait.
+    pub fn status(&self) -> bool {
+        self.waiting(&Subject::Status).is_some()
+    }
+
+    /// Why a write of the copy `at`, in the namespace with this uid, must wait. While a retry is in
+    /// flight, this is why the attempt before it failed.
+    pub fn destination(
+        &self,
+        at: &NamespacedName,
+        namespace_uid: Option<&str>,
+    ) -> Option<PendingRetry> {
+        let (retries, now) = self.by?;
+        let is_in_flight = retries.in_flight.contains(at);
+        let failing = retries.failing.get(&Subject::Destination(at.clone()));
+        let failing = failing
+            .filter(|failing| failing.namespace_uid.as_deref() == namespace_uid)
+            .filter(|failing| is_in_flight || failing.is_waiting(now))
+            .map(|failing| failing.held.clone())
+            // It applies to one content only, but nothing is written while a write is in flight.
+            .filter(|held| !is_in_flight || held.failure.reason != Reason::TooLarge);
+        let is_contended = || {
+            let changes = retries.changes.get(at)?;
+            let contention = changes.of_others.as_ref()?;
+            let applies = changes.namespace_uid.as_deref() == namespace_uid;
+            let waits = contention.until(now).is_some() || (is_in_flight && contention.backs_off());
+            (applies && waits).then(|| contended(at))
+        };
+        failing.or_else(is_contended).or_else(|| is_in_flight.then(|| without_response(at)))
+    }
+
+    /// Whether a write of the copy `at` is in flight.
+    pub fn is_in_flight(&self, at: &NamespacedName) -> bool {
+        self.by.is_some_and(|(retries, _)| retries.in_flight.contains(at))
+    }
+
+    /// Whether any write of the sync is in flight.
+    pub fn has_writes_in_flight(&self) -> bool {
+        self.by.is_some_and(|(retries, _)| !retries.in_flight.is_empty())
+    }
+
+    fn waiting(&self, subject: &Subject) -> Option<&'a Failing> {
+        let (retries, now) = self.by?;
+        retries.failing.get(subject).filter(|failing| failing.is_waiting(now))
+    }
+}
+
+// === impl Failing ===
+
+impl Failing {
+    fn is_waiting(&self, now: Instant) -> bool {
+        self.until.is_none_or(|until| until > now)
+    }
+}
+
+fn without_response(at: &NamespacedName) -> PendingRetry {
+    let message = format!("{at} waits for the response to its last write");
+    PendingRetry { failure: Failure::new(Reason::Progressing, message), content_hash: None }
+}
+
+fn contended(at: &NamespacedName) -> PendingRetry {
+    let message = format!(
+        "another client keeps changing {at}: find it in managedFields and stop it, or set \
+         spec.suspend"
+    );
+    PendingRetry { failure: Failure::new(Reason::Contended, message), content_hash: None }
+}
+
 #[cfg(test)]
 mod tests;

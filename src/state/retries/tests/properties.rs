@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::super::*;
 use crate::backoff::CAP_REFUSED;
 use crate::backoff::CAP_UNAVAILABLE;
 use crate::backoff::INITIAL_DELAY;
@@ -78,8 +78,7 @@ impl Run {
         if let Some(failure) = failure(response) {
             self.last_failure[n] = Some(self.now);
             let at_now = self.now;
-            let attempt =
-                FailedAttempt { failure, at: at_now, namespace_uid, content_hash: None };
+            let attempt = FailedAttempt { failure, at: at_now, namespace_uid, content_hash: None };
             self.retries.failed(Subject::Destination(at(n)), attempt);
             return;
         }
