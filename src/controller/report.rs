@@ -33,8 +33,8 @@ pub struct Reporter {
     pub metrics: Arc<Metrics>,
 }
 
-/// Writes `status` if it differs from the observed one, and an Event if its reason differs. Fails
-/// if this process no longer leads. An Event that cannot be written is logged and dropped.
+/// Writes `status` if it differs from the observed one, and an Event if its reason differs. There is
+/// no Event for Progressing, which another reason follows soon. Fails if this process no longer leads. An Event that cannot be written is logged and dropped.
 pub async fn report(
     reporter: &Reporter,
     lead: &Lead,
@@ -52,7 +52,7 @@ pub async fn report(
     let is_transition = ready_reason(&sync.status) != Some(summary.reason.as_str());
     if is_transition && matches!(outcome, SyncPatch::Patched { .. }) {
         reporter.metrics.reconciles.count_transition(summary.reason);
-        if lead.remaining().is_ok() {
+        if summary.reason != Reason::Progressing && lead.remaining().is_ok() {
             let (event, regarding) = event(sync, summary);
             reporter.events.publish(event, regarding).instrument(span).await;
         }
@@ -81,9 +81,7 @@ fn event(sync: &ObservedSync, summary: &Failure) -> (Event, ObjectReference) {
 
 fn event_type(reason: Reason) -> EventType {
     match reason {
-        Reason::Synced | Reason::Progressing | Reason::Suspended | Reason::Deleting => {
-            EventType::Normal
-        }
+        Reason::Synced | Reason::Suspended | Reason::Deleting => EventType::Normal,
         _ => EventType::Warning,
     }
 }

@@ -165,6 +165,8 @@ impl Retries {
     pub fn settled(&mut self, began: Instant, needs_write: impl Fn(&NamespacedName) -> bool) {
         let Self { failing, changes, in_flight } = self;
         failing.retain(|subject, failing| match subject {
+            // It is reported after the last pass.
+            Subject::Status => true,
             Subject::Destination(at) if in_flight.contains(at) || needs_write(at) => true,
             _ => failing.until.is_some_and(|until| until > began),
         });

@@ -38,7 +38,6 @@ fn reasons(cluster: &OperatorCluster, events: &[Event]) -> Vec<String> {
     let mut reasons: Vec<_> =
         written.map(|event| event["reason"].as_str().unwrap_or_default().to_owned()).collect();
     if write_outlived_reconcile(cluster) {
-        reasons.retain(|reason| reason != "Progressing");
         reasons.dedup();
     }
     reasons

@@ -50,6 +50,7 @@ mod protected_namespaces;
 mod recreated_sync;
 mod refusals_reported;
 mod rejected_without_conflict;
+mod retries;
 mod retry_after;
 mod selector;
 mod slow_namespace;

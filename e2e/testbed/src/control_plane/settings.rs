@@ -80,4 +80,14 @@ impl Settings {
         ];
         Self { api_server_arguments, ..Self::default() }
     }
+
+    /// A cluster whose API server serves `MutatingAdmissionPolicy`, as newer versions do by default.
+    #[must_use]
+    pub fn with_mutating_policies() -> Self {
+        let api_server_arguments = vec![
+            "--runtime-config=admissionregistration.k8s.io/v1beta1=true".to_owned(),
+            "--feature-gates=MutatingAdmissionPolicy=true".to_owned(),
+        ];
+        Self { api_server_arguments, ..Self::default() }
+    }
 }

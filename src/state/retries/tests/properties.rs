@@ -69,6 +69,8 @@ struct Run {
     now: Instant,
     generation: i64,
     last_failure: [Option<Instant>; DESTINATIONS],
+    /// How often the patch of the status has failed, and when it did last.
+    status_failures: Option<(u32, Instant)>,
     late: Vec<usize>,
 }
 
@@ -96,6 +98,25 @@ impl Run {
         self.retries.answered(&at(n), write);
     }
 
+    fn report(&mut self, answer: Answer) -> Result<(), TestCaseError> {
+        if let Some((failures, failed)) = self.status_failures {
+            let waited = self.now.saturating_duration_since(failed);
+            let least = INITIAL_DELAY.mul_f64(0.79) * 2_u32.pow(failures.min(6) - 1);
+            let least = least.min(CAP_UNAVAILABLE.mul_f64(0.79));
+            prop_assert!(waited >= least, "status patched after {waited:?}, not {least:?}");
+        }
+        if let Some(failure) = failure(answer) {
+            let failures = self.status_failures.map_or(0, |(failures, _)| failures);
+            self.status_failures = Some((failures + 1, self.now));
+            let attempt = FailedAttempt { at: self.now, ..FailedAttempt::now(failure, None) };
+            self.retries.failed(Subject::Status, attempt);
+        } else {
+            self.status_failures = None;
+            self.retries.succeeded(&Subject::Status);
+        }
+        Ok(())
+    }
+
     /// A reconcile. Returns when the next one is requested.
     fn reconcile(&mut self, step: &Step) -> Result<Option<Duration>, TestCaseError> {
         let began = self.now;
@@ -120,18 +141,12 @@ impl Run {
                 self.answer(n, step.responses[n]);
             }
         }
-        if !self.retries.held_back(began).status() {
-            match failure(step.status) {
-                Some(failure) => self.retries.failed(
-                    Subject::Status,
-                    FailedAttempt { at: self.now, ..FailedAttempt::now(failure, None) },
-                ),
-                None => self.retries.succeeded(&Subject::Status),
-            }
-        }
         self.retries.settled(began, |destination| {
             (0..DESTINATIONS).any(|n| *destination == at(n) && step.needs_write[n])
         });
+        if !self.retries.held_back(began).status() {
+            self.report(step.status)?;
+        }
         let next = self.retries.next_retry(began, self.now);
         if let Some(next) = next {
             prop_assert!(next > Duration::ZERO, "requeued without delay");
@@ -149,6 +164,7 @@ proptest! {
             now: Instant::now(),
             generation: 1,
             last_failure: [None; DESTINATIONS],
+            status_failures: None,
             late: Vec::new(),
         };
         for step in &steps {

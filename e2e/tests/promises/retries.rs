@@ -1,0 +1,7 @@
+//! Failed reads and writes are retried with exponential backoff, one per subject: a copy, a source,
+//! the finalizer and the status do not delay each other.
+
+mod contention;
+mod copies;
+mod status;
+mod support;
