@@ -20,6 +20,7 @@
 //! | [`retire`](mod@retire) | whether a copy that is no longer desired is deleted or released |
 //! | [`contention`] | whether another client keeps changing a copy |
 //! | [`status`](mod@status) | what the status reports |
+//! | [`quotes`] | whether a text of another program repeats a value of a `ConfigMap` |
 //! | [`orphans`] | what happens to copies of `ConfigMapSyncs` that no longer exist |
 //! | [`uninstall`] | what happens to copies when the operator is uninstalled |
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -36,11 +37,13 @@ pub mod observed;
 pub mod orphans;
 pub mod ownership;
 pub mod plan;
+pub mod quotes;
 pub mod reads;
 pub mod reason;
 pub mod retire;
 pub mod stamp;
 pub mod status;
+pub mod text;
 pub mod uninstall;
 pub mod validity;
 

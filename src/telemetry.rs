@@ -21,6 +21,8 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::DynFilterFn;
+use tracing_subscriber::filter::FilterExt as _;
+use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::Context;
@@ -29,12 +31,19 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::registry::SpanRef;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::decide::text::cut;
+
 /// How long the exit waits for the export of spans.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Libraries that log every poll and every failed call, which the operator logs with more context.
 /// The user's filter takes precedence.
 const QUIET: &str = "kube_leader_election=warn,kube_client=off,kube_runtime=off";
+/// The module that logs whole responses, with the values of `ConfigMaps`. The user's filter does not
+/// switch it on.
+const LOGS_RESPONSES: &str = "kube_client::client";
+/// Maximum length of an error in a log line, in bytes of JSON.
+const MAX_ERROR: usize = 4 * 1024;
 
 /// Name of the root span of a reconcile.
 pub const RECONCILE_SPAN: &str = "reconcile";
@@ -107,7 +116,8 @@ impl Telemetry {
                 .event_format(json::JsonLine)
                 .boxed()
         };
-        tracing_subscriber::registry().with(traces).with(logs.with_filter(filter)).init();
+        let logs = logs.with_filter(filter.and(FilterFn::new(is_logged)));
+        tracing_subscriber::registry().with(traces).with(logs).init();
         Ok(Self { provider })
     }
 
@@ -154,7 +164,12 @@ where
     is_call && context.lookup_current().is_some_and(is_within_reconcile)
 }
 
-/// An error and its sources in one line. A source that the text already contains is not repeated.
+fn is_logged(metadata: &Metadata<'_>) -> bool {
+    !metadata.is_event() || metadata.target() != LOGS_RESPONSES
+}
+
+/// An error and its sources in one line of limited length. A source that the text already contains
+/// is not repeated.
 #[must_use]
 pub fn describe(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
@@ -166,5 +181,5 @@ pub fn describe(error: &dyn std::error::Error) -> String {
         }
         cause = source.source();
     }
-    line.replace('\n', " ")
+    cut(MAX_ERROR, &line.replace('\n', " "))
 }

@@ -19,6 +19,8 @@ use crate::decide::Markers;
 use crate::decide::content::Digest;
 use crate::decide::excerpt::Excerpt;
 use crate::decide::stamp::OtherMetadata;
+use crate::decide::text::MAX_TEXT;
+use crate::decide::text::cut;
 use crate::names;
 
 /// The input of all decisions of one pass.
@@ -224,7 +226,7 @@ impl ObservedSync {
             generation: metadata.generation,
             deleting: metadata.deletion_timestamp.is_some(),
             finalizers: metadata.finalizers.clone().unwrap_or_default(),
-            spec: stored.spec.clone(),
+            spec: stored.spec.clone().map_err(|error| cut(MAX_TEXT, &error)),
             status: stored.status.clone(),
         })
     }

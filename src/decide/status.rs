@@ -20,20 +20,22 @@ use crate::decide::Observed;
 use crate::decide::desired::destinations;
 use crate::decide::observed::ObservedSource;
 use crate::decide::reason::Reason;
+use crate::decide::status::message::MAX_CONDITION;
 use crate::decide::status::message::MAX_MESSAGE;
-use crate::decide::status::message::cut_to;
 use crate::decide::status::message::deleting_message;
 use crate::decide::status::message::keys_not_found;
 use crate::decide::status::message::most_severe_message;
 use crate::decide::status::message::synced_message;
 use crate::decide::status::settled::is_failure;
+use crate::decide::text::cut;
+use crate::decide::text::json_len;
 use crate::names;
 
 /// Maximum number of listed failures, so that a status does not grow with the number of namespaces.
 const MAX_FAILURES: usize = 10;
-/// Maximum length of the messages of all listed failures together, in bytes of JSON. It keeps a
-/// status below 4 KiB whatever the API server returns and however long names are.
-const MAX_MESSAGES: usize = 1_400;
+/// Maximum length of the messages of all conditions and listed failures together, in bytes of JSON.
+/// It keeps a status below 4 KiB whatever the API server returns and however long names are.
+const MAX_MESSAGES: usize = 1_600;
 
 /// The last write of a copy in this reconcile.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,11 +89,13 @@ pub fn status(
     let before = &observed.sync.status;
     let summary = summary(observed, desired, settled);
     let is_same_generation = before.observed_generation == observed.sync.generation;
+    let conditions = conditions(observed, &summary, now);
+    let of_conditions: usize = conditions.iter().map(|it| json_len(&it.message)).sum();
     let mut after = ConfigMapSyncStatus {
         observed_generation: observed.sync.generation,
-        conditions: conditions(observed, &summary, now),
+        conditions,
         copies: copies(observed, desired, settled, &summary),
-        failures: listed_failures(settled),
+        failures: listed_failures(settled, MAX_MESSAGES.saturating_sub(of_conditions)),
         // Hash and keys belong to this version and this generation: with another spec, the source
         // must be read again.
         source: before.source.clone().filter(|_| is_same_generation),
@@ -144,7 +148,7 @@ fn conditions(observed: &Observed, summary: &Failure, now: &Time) -> Vec<Conditi
             type_: type_.to_owned(),
             status: status.to_owned(),
             reason: summary.reason.as_str().to_owned(),
-            message: summary.message.clone(),
+            message: cut(MAX_CONDITION, &summary.message),
             observed_generation: observed.sync.generation,
             last_transition_time: since,
         }
@@ -181,16 +185,17 @@ fn copies(
     }
 }
 
-fn listed_failures(settled: &Settled) -> Vec<DestinationFailure> {
+/// The failures to list, with messages of at most `max_messages` bytes of JSON together.
+fn listed_failures(settled: &Settled, max_messages: usize) -> Vec<DestinationFailure> {
     let failures = settled.failures().into_iter().filter(|(_, failure)| is_failure(failure));
     let listed: Vec<_> = failures.take(MAX_FAILURES).collect();
-    let share = MAX_MESSAGE.min(MAX_MESSAGES / listed.len().max(1));
+    let share = MAX_MESSAGE.min(max_messages / listed.len().max(1));
     listed
         .into_iter()
         .map(|(at, failure)| DestinationFailure {
             namespace: at.namespace.clone(),
             reason: failure.reason.as_str().to_owned(),
-            message: cut_to(share, &failure.message),
+            message: cut(share, &failure.message),
         })
         .collect()
 }

@@ -12,9 +12,12 @@ use crate::api::ConfigMapSync;
 use crate::api::ConfigMapSyncStatus;
 use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Action;
+use crate::decide::Content;
 use crate::decide::observed::Version;
 use crate::kubernetes::error::CallError;
+use crate::kubernetes::error::Values;
 use crate::kubernetes::error::classify;
+use crate::kubernetes::error::may_repeat_object;
 use crate::kubernetes::requests;
 
 /// Creates `copy` at `at`, and returns its metadata.
@@ -26,15 +29,22 @@ pub async fn post(
     at: &NamespacedName,
     copy: ConfigMap,
 ) -> Result<ObjectMeta, CallError> {
-    let failed = |error| classify(&format!("create ConfigMap {at}"), &error);
     let url = ConfigMap::url_path(&(), Some(&at.namespace));
-    let request = requests::post(&url, &copy).map_err(failed)?;
-    let created: requests::MetadataOnly = client.request(request).await.map_err(failed)?;
-    Ok(created.metadata)
+    let posted = async {
+        let request = requests::post(&url, &copy)?;
+        client.request::<requests::MetadataOnly>(request).await
+    };
+    match posted.await {
+        Ok(created) => Ok(created.metadata),
+        Err(error) => {
+            let sent = Content::of(copy);
+            Err(classify(&format!("create ConfigMap {at}"), &error, &Values::Of(vec![&sent])))
+        }
+    }
 }
 
 /// Patches the copy at `at`, and returns its metadata. The patch itself carries the
-/// resourceVersion that it is conditional on.
+/// resourceVersion that it is conditional on, and the content `sent`, if any.
 ///
 /// # Errors
 /// The API server rejects the call, or does not respond.
@@ -42,12 +52,14 @@ pub async fn patch(
     client: &Client,
     at: &NamespacedName,
     patch: json_patch::Patch,
+    sent: Option<&Content>,
 ) -> Result<ObjectMeta, CallError> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), &at.namespace);
     let patch = Patch::Json::<()>(patch);
-    let patched = api.patch_metadata(&at.name, &requests::patch_parameters(), &patch).await;
-    let failed = |error| classify(&format!("patch ConfigMap {at}"), &error);
-    Ok(patched.map_err(failed)?.metadata)
+    match api.patch_metadata(&at.name, &requests::patch_parameters(), &patch).await {
+        Ok(patched) => Ok(patched.metadata),
+        Err(error) => Err(rejected(&api, "patch", at, &error, sent).await),
+    }
 }
 
 /// Deletes the copy at `at`, on condition that it still has the version `seen`. Returns its
@@ -60,12 +72,45 @@ pub async fn delete(
     at: &NamespacedName,
     seen: &Version,
 ) -> Result<Option<ObjectMeta>, CallError> {
-    let failed = |error| classify(&format!("delete ConfigMap {at}"), &error);
     let url = ConfigMap::url_path(&(), Some(&at.namespace));
-    let request = requests::delete(&url, &at.name, seen).map_err(failed)?;
-    let response = client.request_status::<requests::MetadataOnly>(request).await;
-    let object = response.map_err(failed)?.left().map(|object| object.metadata);
-    Ok(object.filter(|object| object.deletion_timestamp.is_some()))
+    let deleted = async {
+        let request = requests::delete(&url, &at.name, seen)?;
+        client.request_status::<requests::MetadataOnly>(request).await
+    };
+    match deleted.await {
+        Ok(response) => {
+            let object = response.left().map(|object| object.metadata);
+            Ok(object.filter(|object| object.deletion_timestamp.is_some()))
+        }
+        Err(error) => {
+            let api = Api::namespaced(client.clone(), &at.namespace);
+            Err(rejected(&api, "delete", at, &error, None).await)
+        }
+    }
+}
+
+/// Classifies the error of a call that changes an existing copy. The response may repeat what was
+/// `sent` and what is stored, so that this is read, if necessary.
+async fn rejected(
+    api: &Api<ConfigMap>,
+    verb: &str,
+    at: &NamespacedName,
+    error: &kube::Error,
+    sent: Option<&Content>,
+) -> CallError {
+    let stored = if may_repeat_object(error) {
+        match api.get_opt(&at.name).await {
+            Ok(Some(stored)) => Ok(Some(Content::of(stored))),
+            Ok(None) | Err(_) => Err(()),
+        }
+    } else {
+        Ok(None)
+    };
+    let values = match &stored {
+        Ok(stored) => Values::Of(sent.into_iter().chain(stored).collect()),
+        Err(()) => Values::Unknown,
+    };
+    classify(&format!("{verb} ConfigMap {at}"), error, &values)
 }
 
 /// Carries out an action that writes no content: restamps, releases or deletes the copy at `at`.
@@ -80,7 +125,7 @@ pub async fn retire(
 ) -> Result<(), CallError> {
     match action {
         Action::Restamp { seen, stamp } | Action::Release { seen, stamp } => {
-            patch(client, at, requests::restamp(seen, stamp)).await.map(drop)
+            patch(client, at, requests::restamp(seen, stamp), None).await.map(drop)
         }
         Action::Delete { seen } => delete(client, at, seen).await.map(drop),
         Action::Create(_)
@@ -104,7 +149,7 @@ pub async fn patch_finalizers(
     let api: Api<ConfigMapSync> = Api::namespaced(client.clone(), &name.namespace);
     let patch = Patch::Json::<()>(patch);
     let patched = api.patch_metadata(&name.name, &requests::patch_parameters(), &patch).await;
-    let failed = |error| classify(&format!("patch ConfigMapSync {name}"), &error);
+    let failed = |error| classify(&format!("patch ConfigMapSync {name}"), &error, &Values::None);
     Ok(patched.map_err(failed)?.metadata)
 }
 
@@ -115,7 +160,7 @@ pub async fn patch_status(
     seen: &Version,
     status: &ConfigMapSyncStatus,
 ) -> Result<ObjectMeta, CallError> {
-    let failed = |error| classify(&format!("patch ConfigMapSync {name}"), &error);
+    let failed = |error| classify(&format!("patch ConfigMapSync {name}"), &error, &Values::None);
     let status = serde_json::to_value(status).map_err(kube::Error::SerdeError).map_err(failed)?;
     let patch = requests::replace_status(seen, &status);
     let url = ConfigMapSync::url_path(&(), Some(&name.namespace));

@@ -1,6 +1,7 @@
 //! Errors of API calls: what each means for the object, how to report it, and when to retry.
 
 mod causes;
+mod explain;
 #[cfg(test)]
 mod tests;
 
@@ -9,20 +10,22 @@ use std::time::Duration;
 use kube::Resource;
 use kube::core::Status;
 
+pub use explain::Values;
+pub use explain::explain;
+pub use explain::explain_status;
+
 use crate::backoff::CAP_REFUSED;
 use crate::backoff::CAP_UNAVAILABLE;
 use crate::decide::Failure;
 use crate::decide::reason::Reason;
 use crate::kubernetes::error::causes::is_denied_by_admission;
-use crate::kubernetes::error::causes::is_kind_missing;
 use crate::kubernetes::error::causes::is_namespace_missing;
 use crate::kubernetes::error::causes::is_namespace_terminating;
 use crate::kubernetes::error::causes::is_policy_not_ready;
-use crate::kubernetes::error::causes::is_rbac_denial;
 use crate::kubernetes::error::causes::is_too_large;
 use crate::kubernetes::error::causes::missing_object;
 use crate::kubernetes::error::causes::names_fence;
-use crate::telemetry::describe;
+use crate::kubernetes::error::explain::explain_hiding;
 
 /// This process does not hold the Lease: it must not write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,7 +72,7 @@ impl ApiFailure {
     /// No error of such a call is a conflict.
     #[must_use]
     pub fn of(attempt: &str, error: &kube::Error) -> Self {
-        match classify(attempt, error) {
+        match classify(attempt, error, &Values::None) {
             CallError::Failed(failure)
             | CallError::Fenced(failure)
             | CallError::Conflict(failure) => failure,
@@ -78,11 +81,12 @@ impl ApiFailure {
     }
 }
 
-/// Classifies the error of a call that was attempted as `attempt` ("create ConfigMap a/b").
+/// Classifies the error of a call that was attempted as `attempt` ("create ConfigMap a/b"), whose
+/// response may repeat `values`.
 #[must_use]
-pub fn classify(attempt: &str, error: &kube::Error) -> CallError {
+pub fn classify(attempt: &str, error: &kube::Error, values: &Values<'_>) -> CallError {
     match error {
-        kube::Error::Api(status) => classify_status(attempt, status),
+        kube::Error::Api(status) => classify_status(attempt, status, values),
         kube::Error::Service(service) if service.is::<NotLeading>() => {
             CallError::NotLeading(NotLeading)
         }
@@ -93,7 +97,7 @@ pub fn classify(attempt: &str, error: &kube::Error) -> CallError {
     }
 }
 
-fn classify_status(attempt: &str, status: &Status) -> CallError {
+fn classify_status(attempt: &str, status: &Status, values: &Values<'_>) -> CallError {
     let is_denied = is_denied_by_admission(status);
     let is_namespace_missing = is_namespace_missing(status);
     let (reason, backoff_cap) = match status.code {
@@ -108,7 +112,10 @@ fn classify_status(attempt: &str, status: &Status) -> CallError {
     };
     let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
     let failure = ApiFailure {
-        failure: Failure::new(reason, format!("cannot {attempt}: {}", explain_status(status))),
+        failure: Failure::new(
+            reason,
+            format!("cannot {attempt}: {}", explain_hiding(status, values)),
+        ),
         backoff_cap,
         retry_after: (seconds > 0).then(|| Duration::from_secs(seconds.into())),
     };
@@ -119,42 +126,21 @@ fn classify_status(attempt: &str, status: &Status) -> CallError {
     }
 }
 
-/// The cause of an API error in one line, and what to do about it.
-#[must_use]
-pub fn explain(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => explain_status(status),
-        kube::Error::Service(_) | kube::Error::HyperError(_) | kube::Error::ReadEvents(_) => {
-            format!("no response from the API server: {}", root_cause(error))
-        }
-        other => describe(other),
-    }
-}
-
-/// The cause of a `Status` in one line, and what to do about it.
-///
-/// The server's message names the user and the denied permission, or the policy. It quotes a value
-/// of a `ConfigMap` only where that value itself is invalid: such a message is withheld.
-#[must_use]
-pub fn explain_status(status: &Status) -> String {
-    let message = status.message.trim();
-    match status.code {
-        422 if message.contains("Invalid value") => {
-            "HTTP 422: the content is invalid (message withheld: it may quote the content)"
-                .to_owned()
-        }
-        code if message.is_empty() => format!("HTTP {code}"),
-        401 => format!("{message}: the API server does not accept the credentials: renew them"),
-        403 if is_rbac_denial(status) => format!("{message}: grant this permission"),
-        404 if is_kind_missing(status) => format!("HTTP 404 for the kind or the path: {message}"),
-        _ => message.to_owned(),
-    }
-}
-
 /// The message where the API server does not serve `kind`.
 #[must_use]
 pub fn kind_not_installed(kind: &str) -> String {
     format!("the kind {kind} is not installed: apply its CustomResourceDefinition")
+}
+
+/// Whether the response may repeat the stored object, also if the call did not send it: it is a
+/// denial by admission, or a validation error. Authorizers do not see objects.
+#[must_use]
+pub fn may_repeat_object(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    !names_fence(status)
+        && (is_denied_by_admission(status)
+            || matches!(status.code, 400 | 422)
+            || status.message.contains("webhook"))
 }
 
 /// Whether the fence rejected the call.
@@ -193,12 +179,4 @@ pub fn unless_missing<K: Resource<DynamicType = ()>, T>(
 #[must_use]
 pub fn has_code(error: &kube::Error, code: u16) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == code)
-}
-
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }

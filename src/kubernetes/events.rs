@@ -18,6 +18,7 @@ use kube::runtime::events::Event;
 use kube::runtime::events::EventType;
 
 use crate::access::rule;
+use crate::kubernetes::error::explain;
 use crate::names;
 
 /// Longest note that the API server accepts, in bytes (`events.k8s.io/v1`).
@@ -46,7 +47,8 @@ impl Events {
         let api: Api<Stored> = Api::namespaced(self.client.clone(), &namespace);
         let stored = self.stored(event, regarding, Timestamp::now());
         if let Err(error) = api.create(&PostParams::default(), &stored).await {
-            tracing::debug!(event = stored.name_any(), %error, "cannot create Event");
+            let error = explain(&error);
+            tracing::debug!(event = stored.name_any(), error, "cannot create Event");
         }
     }
 

@@ -17,6 +17,10 @@ use tracing_subscriber::fmt::FormattedFields;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::decide::text::cut;
+
+/// Maximum length of the value of a field, in bytes of JSON: errors of libraries have any length.
+const MAX_VALUE: usize = 4 * 1024;
 /// The span field that contains `namespace/name` of the sync.
 const SYNC: &str = "sync";
 
@@ -89,10 +93,10 @@ impl Visit for Line {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field.name(), value);
+        self.put(field.name(), cut(MAX_VALUE, value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field.name(), format!("{value:?}"));
+        self.put(field.name(), cut(MAX_VALUE, &format!("{value:?}")));
     }
 }

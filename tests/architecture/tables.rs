@@ -24,7 +24,7 @@ pub const ROOMS: Table = &[
     ("decide", &["names", "api"]),
     ("metrics", &["names", "decide"]),
     ("health", &["metrics"]),
-    ("telemetry", &["names"]),
+    ("telemetry", &["names", "decide"]),
     ("kubernetes", &["names", "access", "api", "backoff", "decide", "metrics", "telemetry"]),
     ("election", &["names", "access", "api", "metrics", "health", "telemetry", "kubernetes"]),
     ("cache", &["names", "access", "api", "decide", "kubernetes"]),

@@ -47,6 +47,7 @@ mod orphan_collection;
 mod plan_command;
 mod policies_do_not_block_others;
 mod protected_namespaces;
+mod quoted_values;
 mod recreated_sync;
 mod refusals_reported;
 mod rejected_without_conflict;

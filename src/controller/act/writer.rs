@@ -167,7 +167,7 @@ impl Writer {
         patch: json_patch::Patch,
         written: Option<&Content>,
     ) -> Sent {
-        let patched = calls::patch(&self.client, at, patch).await?;
+        let patched = calls::patch(&self.client, at, patch, written).await?;
         self.cache.record_patch(&patched, seen, written);
         Ok(patched.resource_version)
     }

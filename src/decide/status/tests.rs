@@ -1,3 +1,5 @@
+mod size;
+
 use k8s_openapi::jiff::Timestamp;
 
 use super::*;
