@@ -93,7 +93,7 @@ pub async fn syncs(watcher: Arc<Watcher>, client: Client) {
 pub async fn config_maps(watcher: Arc<Watcher>, client: Client) {
     watcher.startup.wait_for(Part::Syncs).await;
     let events = events::<PartialObjectMeta<ConfigMap>>(client);
-    let Watcher { cache, queue, metrics, .. } = &*watcher;
+    let Watcher { cache, queue, deleted_syncs, metrics, .. } = &*watcher;
     watcher
         .follow(Part::ConfigMaps, events, |event| {
             let changes: Vec<ConfigMapChange> = match event {
@@ -113,6 +113,7 @@ pub async fn config_maps(watcher: Arc<Watcher>, client: Client) {
                 }
             };
             for change in changes {
+                deleted_syncs.record_copy(&change.at, cache, Instant::now());
                 queue.wake(trigger::by_config_map(&change, cache));
             }
             metrics.copies.set_marked(cache.marked_copies());

@@ -2,7 +2,14 @@
 //!
 //! A sync that was cleaned up leaves none. A copy that appears later with its uid is either a late
 //! write by this operator, which counts as left behind, or was restored from a backup, which does
-//! not: its sync may be restored next. Field ownership distinguishes the two.
+//! not: its sync may be restored next. Two properties distinguish them: a late write appears within
+//! [`LATE_WRITES`], and according to `managedFields` only the operator has written it. The second
+//! alone does not suffice, because backup tools restore `managedFields`, too.
+//!
+//! Both times, of the deletion and of the copy, are taken when the watch delivers the event, from the
+//! monotonic clock of this process. The `creationTimestamp` of the copy is not used: it is on the
+//! clock of the API server, on which the time of the deletion is unknown. If the watch lags, a late
+//! write is mistaken for a restored copy, and waits for the grace period.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -20,7 +27,7 @@ use crate::decide::drift::FieldOwnership;
 use crate::decide::orphans::OrphanCandidate;
 
 /// How long a write that was in flight may take to appear.
-const LATE_WRITES: Duration = Duration::from_hours(1);
+const LATE_WRITES: Duration = Duration::from_mins(1);
 
 /// The syncs that were deleted in this term, and the requests for orphan collection.
 #[derive(Debug, Default)]
@@ -32,7 +39,7 @@ pub struct DeletedSyncs {
 #[derive(Debug)]
 struct Deletion {
     at: Instant,
-    /// uids of its copies at that time.
+    /// uids of its copies at that time, and of its late writes.
     left: HashSet<String>,
 }
 
@@ -42,6 +49,8 @@ impl DeletedSyncs {
     /// Records the deletion of a sync that existed in this term. Requests a collection if it has
     /// left copies behind.
     pub fn record(&self, uid: &str, cache: &Cache, now: Instant) {
+        // Locked first: a copy that appears meanwhile is recorded here or by `record_copy`.
+        let mut deletions = self.deletions.lock();
         let copies = cache.copies_of(uid).into_iter().map(|at| cache.config_map(&at));
         let left: HashSet<_> = copies
             .filter_map(|known| match known {
@@ -50,8 +59,26 @@ impl DeletedSyncs {
             })
             .collect();
         let has_left_copies = !left.is_empty();
-        self.deletions.lock().insert(uid.to_owned(), Deletion { at: now, left });
+        deletions.insert(uid.to_owned(), Deletion { at: now, left });
         if has_left_copies {
+            self.request_collection();
+        }
+    }
+
+    /// Records that the watch has delivered the `ConfigMap` at `at`. If it is a late write for a
+    /// deleted sync, it is left behind, and a collection is requested.
+    pub fn record_copy(&self, at: &NamespacedName, cache: &Cache, now: Instant) {
+        let mut deletions = self.deletions.lock();
+        if deletions.is_empty() {
+            return;
+        }
+        let CachedConfigMap::Present(entry) = cache.config_map(at) else { return };
+        let deletion = entry.sync_uid().and_then(|uid| deletions.get_mut(uid));
+        if let Some(deletion) = deletion
+            && deletion.is_recent(now)
+            && matches!(entry.fields, FieldOwnership::Ours { .. })
+            && deletion.left.insert(entry.version.uid)
+        {
             self.request_collection();
         }
     }
@@ -61,9 +88,8 @@ impl DeletedSyncs {
     pub fn left_behind(&self, cache: &Cache, at: &NamespacedName) -> bool {
         let CachedConfigMap::Present(entry) = cache.config_map(at) else { return false };
         let deletions = self.deletions.lock();
-        let deletion = entry.markers.as_ref().and_then(|markers| deletions.get(&markers.sync_uid));
-        let is_our_write = matches!(entry.fields, FieldOwnership::Ours { .. });
-        deletion.is_some_and(|it| is_our_write || it.left.contains(&entry.version.uid))
+        let deletion = entry.sync_uid().and_then(|uid| deletions.get(uid));
+        deletion.is_some_and(|deletion| deletion.left.contains(&entry.version.uid))
     }
 
     /// Forgets old deletions without orphans: no late write can appear any more.
@@ -74,10 +100,8 @@ impl DeletedSyncs {
         }
         let orphaned: HashSet<_> =
             orphans.values().map(|it| it.markers.sync_uid.as_str()).collect();
-        deletions.retain(|uid, deletion| {
-            let is_recent = now.saturating_duration_since(deletion.at) < LATE_WRITES;
-            is_recent || orphaned.contains(uid.as_str())
-        });
+        deletions
+            .retain(|uid, deletion| deletion.is_recent(now) || orphaned.contains(uid.as_str()));
     }
 
     /// Requests a collection.
@@ -88,6 +112,15 @@ impl DeletedSyncs {
     /// Waits for a request for a collection.
     pub async fn collection_requested(&self) {
         self.requests.notified().await;
+    }
+}
+
+// === impl Deletion ===
+
+impl Deletion {
+    /// Whether a late write may still appear.
+    fn is_recent(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) < LATE_WRITES
     }
 }
 
@@ -132,12 +165,42 @@ mod tests {
         assert!(deleted.left_behind(&cache, &at()));
     }
 
+    /// Whether a copy with a new uid is left behind if the watch delivers it this long after the
+    /// deletion.
+    fn is_left_behind(manager: &str, after: Duration) -> bool {
+        let (deleted, now) = (DeletedSyncs::default(), Instant::now());
+        deleted.record("s", &with_copy("1", manager), now);
+        let cache = with_copy("2", manager);
+        deleted.record_copy(&at(), &cache, now + after);
+        deleted.left_behind(&cache, &at())
+    }
+
     #[test]
-    fn of_later_copies_only_our_writes_are_left_behind() {
-        let deleted = DeletedSyncs::default();
-        deleted.record("s", &Cache::new([].into()), Instant::now());
-        assert!(!deleted.left_behind(&with_copy("2", "velero-server"), &at()), "restored");
-        assert!(deleted.left_behind(&with_copy("2", "configmapsync"), &at()), "a late write");
+    fn of_later_copies_only_late_writes_are_left_behind() {
+        assert!(is_left_behind("configmapsync", Duration::ZERO));
+        assert!(is_left_behind("configmapsync", LATE_WRITES / 2));
+        assert!(!is_left_behind("configmapsync", LATE_WRITES), "restored with its managedFields");
+        assert!(!is_left_behind("velero-server", Duration::ZERO), "restored");
+    }
+
+    #[test]
+    fn a_late_write_stays_left_behind() {
+        let (deleted, now) = (DeletedSyncs::default(), Instant::now());
+        deleted.record("s", &Cache::new([].into()), now);
+        let cache = with_copy("2", "configmapsync");
+        deleted.record_copy(&at(), &cache, now);
+        deleted.record_copy(&at(), &cache, now + 2 * LATE_WRITES);
+        assert!(deleted.left_behind(&cache, &at()));
+        assert!(!deleted.left_behind(&with_copy("3", "configmapsync"), &at()), "another object");
+    }
+
+    #[test]
+    fn copies_of_existing_syncs_are_not_left_behind() {
+        let (deleted, now) = (DeletedSyncs::default(), Instant::now());
+        deleted.record("another", &Cache::new([].into()), now);
+        let cache = with_copy("1", "configmapsync");
+        deleted.record_copy(&at(), &cache, now);
+        assert!(!deleted.left_behind(&cache, &at()));
     }
 
     #[test]
