@@ -20,11 +20,15 @@ pub const ANNOTATION_SOURCE: &str = "apps.nishaf.info/source";
 pub const ANNOTATION_COPY: &str = "apps.nishaf.info/copy";
 /// Annotation on a copy: hash of the desired content and metadata.
 pub const ANNOTATION_CONTENT_HASH: &str = "apps.nishaf.info/content-hash";
-/// Annotation on a copy: `"true"` if the operator created the object.
+/// Annotation on a copy: `"true"` if the operator created the object. Set when it is created, and
+/// never later.
 pub const ANNOTATION_CREATED: &str = "apps.nishaf.info/created";
 /// Annotation on a copy: `Delete` if that is the `deletionPolicy` of its `ConfigMapSync`; absent
 /// otherwise.
 pub const ANNOTATION_DELETION_POLICY: &str = "apps.nishaf.info/deletion-policy";
+/// Annotation on a copy: the labels and annotations that `destinationMetadata` has put there, each
+/// with a hash of its value, as JSON; absent if there are none.
+pub const ANNOTATION_STAMPED: &str = "apps.nishaf.info/stamped";
 /// Annotation that the owner of a source sets to `"true"` to forbid copying.
 pub const ANNOTATION_NO_COPY: &str = "apps.nishaf.info/no-copy";
 /// Finalizer on a `ConfigMapSync`, removed once its copies are cleaned up.

@@ -1,8 +1,5 @@
 //! One `ConfigMap` in the cache.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde::Serialize;
@@ -14,13 +11,13 @@ use crate::decide::content::Digest;
 use crate::decide::drift::FieldOwnership;
 use crate::decide::drift::field_ownership;
 use crate::decide::drift::owned_metadata;
+use crate::decide::markers::MarkerKeys;
 use crate::decide::observed::CopyContent;
 use crate::decide::observed::ExistingConfigMap;
 use crate::decide::observed::ManagedBy;
 use crate::decide::observed::Version;
+use crate::decide::other_metadata::OtherMetadata;
 use crate::decide::ownership;
-use crate::decide::stamp::OtherKeys;
-use crate::decide::stamp::OtherMetadata;
 use crate::names;
 
 /// What is known of one `ConfigMap`.
@@ -39,8 +36,10 @@ pub struct Entry {
     /// Its labels and annotations that are not our markers. Without markers, only whether there are
     /// any.
     pub other_metadata: OtherMetadata,
-    /// Its ownership markers, if it has any.
+    /// Its ownership markers, if it has the uid label.
     pub markers: Option<Markers>,
+    /// The keys of its ownership markers, with or without the uid label.
+    pub marker_keys: MarkerKeys,
     /// Which manager owns its content, by its `managedFields`.
     pub fields: FieldOwnership,
     /// The digest of its content, if that was read at this version.
@@ -70,6 +69,7 @@ impl Entry {
                 .is_some_and(|owners| !owners.is_empty()),
             other_metadata: other_metadata(metadata, markers.is_some()),
             markers,
+            marker_keys: MarkerKeys::of(metadata.labels.as_ref(), metadata.annotations.as_ref()),
             fields: field_ownership(metadata.managed_fields.as_deref()),
             read: None,
         })
@@ -116,6 +116,7 @@ impl Entry {
             version: self.version,
             deleting: self.deleting,
             markers: self.markers,
+            marker_keys: self.marker_keys,
             managed_by: self.managed_by,
             has_owner_references: self.has_owner_references,
             other_metadata: self.other_metadata,
@@ -126,16 +127,11 @@ impl Entry {
 }
 
 fn other_metadata(metadata: &ObjectMeta, is_marked: bool) -> OtherMetadata {
-    let other_keys = |map: Option<&BTreeMap<String, String>>, ours: &BTreeSet<&str>| {
-        if is_marked {
-            OtherKeys::of(map, |key| ours.contains(key))
-        } else {
-            OtherKeys { map_is_missing: map.is_none(), ..OtherKeys::default() }
-        }
-    };
-    let (labels, annotations) = owned_metadata(metadata.managed_fields.as_deref());
-    OtherMetadata {
-        labels: other_keys(metadata.labels.as_ref(), &labels),
-        annotations: other_keys(metadata.annotations.as_ref(), &annotations),
+    let (labels, annotations) = (metadata.labels.as_ref(), metadata.annotations.as_ref());
+    if is_marked {
+        let managed = owned_metadata(metadata.managed_fields.as_deref());
+        OtherMetadata::of(labels, annotations, &managed)
+    } else {
+        OtherMetadata::without_keys(labels, annotations)
     }
 }

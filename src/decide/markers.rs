@@ -15,7 +15,8 @@ use crate::names;
 ///
 /// `sync_uid`, `sync` and `copy` are the *identity*: if one is missing or different, the `ConfigMap`
 /// is not ours. The others are *state*: they are repaired like data, except
-/// [`created`](Self::created).
+/// [`created`](Self::created). The record of stamped keys, [`names::ANNOTATION_STAMPED`], depends on
+/// the history of the copy and is not part of this: see [`StampedKeys`](crate::decide::stamped).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Markers {
     /// uid of the `ConfigMapSync`.
@@ -28,11 +29,19 @@ pub struct Markers {
     pub source: Option<String>,
     /// Hash of the desired content and metadata.
     pub content_hash: Option<ContentHash>,
-    /// Whether the operator created the object. If a user removes this marker, the object is never
-    /// deleted.
+    /// Whether the operator created the object. The marker is set by the request that creates the
+    /// object, and never later. If a user removes it, the object is never deleted.
     pub created: bool,
     /// The recorded deletion policy: `Delete`, or missing. An edited copy may have any value.
     pub deletion_policy: Option<String>,
+}
+
+/// Which ownership markers an object has, whatever their values. Known without the uid label, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkerKeys {
+    label: bool,
+    /// Bit n is set if the object has the n-th of [`Markers::ANNOTATIONS`].
+    annotations: u8,
 }
 
 type Map = BTreeMap<String, String>;
@@ -41,13 +50,14 @@ type Map = BTreeMap<String, String>;
 
 impl Markers {
     /// The keys of the markers that are annotations.
-    pub const ANNOTATIONS: [&str; 6] = [
+    pub const ANNOTATIONS: [&str; 7] = [
         names::ANNOTATION_SYNC,
         names::ANNOTATION_COPY,
         names::ANNOTATION_SOURCE,
         names::ANNOTATION_CONTENT_HASH,
         names::ANNOTATION_CREATED,
         names::ANNOTATION_DELETION_POLICY,
+        names::ANNOTATION_STAMPED,
     ];
 
     /// The markers that the copy at `copy` should have.
@@ -103,7 +113,7 @@ impl Markers {
         Map::from([(names::LABEL_SYNC_UID.to_owned(), self.sync_uid.clone())])
     }
 
-    /// The markers that are annotations.
+    /// The markers that are annotations, without the record of stamped keys.
     #[must_use]
     pub fn annotations(&self) -> Map {
         let created = self.created.then(|| "true".to_owned());
@@ -122,8 +132,36 @@ impl Markers {
     }
 }
 
+// === impl MarkerKeys ===
+
+impl MarkerKeys {
+    /// The markers among these labels and annotations.
+    #[must_use]
+    pub fn of(labels: Option<&Map>, annotations: Option<&Map>) -> Self {
+        let has = |map: Option<&Map>, key| map.is_some_and(|map| map.contains_key(key));
+        let bits = Markers::ANNOTATIONS
+            .iter()
+            .enumerate()
+            .map(|(bit, key)| u8::from(has(annotations, *key)) << bit);
+        Self { label: has(labels, names::LABEL_SYNC_UID), annotations: bits.sum() }
+    }
+
+    /// The keys of those that are labels.
+    pub fn labels(self) -> impl Iterator<Item = &'static str> {
+        self.label.then_some(names::LABEL_SYNC_UID).into_iter()
+    }
+
+    /// The keys of those that are annotations.
+    pub fn annotations(self) -> impl Iterator<Item = &'static str> {
+        let keys = Markers::ANNOTATIONS.into_iter().enumerate();
+        keys.filter(move |(bit, _)| self.annotations >> bit & 1 == 1).map(|(_, key)| key)
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -143,11 +181,26 @@ pub(crate) mod tests {
         )
     }
 
+    pub(crate) fn keys_of(markers: &Markers) -> MarkerKeys {
+        MarkerKeys::of(Some(&markers.labels()), Some(&markers.annotations()))
+    }
+
     proptest! {
         #[test]
         fn markers_round_trip_through_metadata(markers in any_markers()) {
             let parsed = Markers::parse(Some(&markers.labels()), Some(&markers.annotations()));
             prop_assert_eq!(parsed, Some(markers));
+        }
+
+        #[test]
+        fn marker_keys_are_the_keys_of_the_markers(markers in any_markers()) {
+            let (labels, annotations) = (markers.labels(), markers.annotations());
+            let keys = MarkerKeys::of(Some(&labels), Some(&annotations));
+            prop_assert!(keys.labels().eq(labels.keys()));
+            prop_assert_eq!(keys.annotations().collect::<BTreeSet<_>>(), annotations.keys().map(String::as_str).collect());
+            let unlabelled = MarkerKeys::of(None, Some(&annotations));
+            prop_assert!(unlabelled.labels().next().is_none());
+            prop_assert!(unlabelled.annotations().eq(keys.annotations()));
         }
 
         #[test]

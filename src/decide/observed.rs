@@ -18,7 +18,8 @@ use crate::decide::Failure;
 use crate::decide::Markers;
 use crate::decide::content::Digest;
 use crate::decide::excerpt::Excerpt;
-use crate::decide::stamp::OtherMetadata;
+use crate::decide::markers::MarkerKeys;
+use crate::decide::other_metadata::OtherMetadata;
 use crate::decide::text::MAX_TEXT;
 use crate::decide::text::cut;
 use crate::names;
@@ -159,6 +160,8 @@ pub struct ExistingConfigMap {
     pub deleting: bool,
     /// Its ownership markers, if it has the uid label.
     pub markers: Option<Markers>,
+    /// The keys of its ownership markers, with or without the uid label.
+    pub marker_keys: MarkerKeys,
     /// Its label `app.kubernetes.io/managed-by`.
     pub managed_by: ManagedBy,
     /// Whether it has owner references, so that another object controls its lifetime.

@@ -149,14 +149,15 @@ fn brake(states: impl Iterator<Item = DueState>, marked_copies: usize) -> Option
 }
 
 fn due_step(candidate: &OrphanCandidate) -> OrphanStep {
-    let OrphanCandidate { version, markers, managed_by, .. } = candidate;
+    let OrphanCandidate { version, markers, marker_keys, managed_by, .. } = candidate;
     if let Some(failure) = &candidate.pending_retry {
         return OrphanStep::Keep(KeepReason::Failed(failure.clone()));
     }
     if candidate.owner == OwnerState::Unchecked {
         return OrphanStep::ConfirmOwner;
     }
-    let copy = RetiredCopy { version, markers, managed_by: *managed_by };
+    let (marker_keys, managed_by) = (*marker_keys, *managed_by);
+    let copy = RetiredCopy { version, markers, marker_keys, managed_by };
     OrphanStep::Retire(retire(copy, RetireCause::Orphaned))
 }
 

@@ -114,12 +114,13 @@ fn plan_copies(observed: &Observed, desired: &DesiredCopies) -> Plan {
 }
 
 fn retire_copy(at: &NamespacedName, existing: &ExistingConfigMap, cause: RetireCause) -> Action {
-    let ExistingConfigMap { version, managed_by, .. } = existing;
+    let ExistingConfigMap { version, marker_keys, managed_by, .. } = existing;
     let Some(markers) = &existing.markers else { return Action::Keep };
     if existing.deleting {
         return Action::Leave(being_deleted(at));
     }
-    retire(RetiredCopy { version, markers, managed_by: *managed_by }, cause)
+    let (marker_keys, managed_by) = (*marker_keys, *managed_by);
+    retire(RetiredCopy { version, markers, marker_keys, managed_by }, cause)
 }
 
 /// Replaces a write by the failure of the previous attempt while its backoff lasts. `TooLarge`

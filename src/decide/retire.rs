@@ -6,6 +6,7 @@
 use crate::api::DeletionPolicy;
 use crate::decide::Action;
 use crate::decide::Markers;
+use crate::decide::markers::MarkerKeys;
 use crate::decide::observed::ManagedBy;
 use crate::decide::observed::Version;
 use crate::decide::stamp::Stamp;
@@ -34,6 +35,8 @@ pub struct RetiredCopy<'a> {
     pub version: &'a Version,
     /// Its ownership markers.
     pub markers: &'a Markers,
+    /// The keys of its ownership markers, some of which may have unknown values.
+    pub marker_keys: MarkerKeys,
     /// Its label `app.kubernetes.io/managed-by`.
     pub managed_by: ManagedBy,
 }
@@ -48,7 +51,7 @@ pub struct RetiredCopy<'a> {
 ///   recorded deletion policy, so that a later orphan collection does not delete it.
 #[must_use]
 pub fn retire(copy: RetiredCopy<'_>, cause: RetireCause) -> Action {
-    let RetiredCopy { version, markers, managed_by } = copy;
+    let RetiredCopy { version, markers, marker_keys, managed_by } = copy;
     let seen = version.clone();
     let deletes = match cause {
         RetireCause::UninstallKeep => return clear_deletion_policy(seen, markers),
@@ -64,7 +67,7 @@ pub fn retire(copy: RetiredCopy<'_>, cause: RetireCause) -> Action {
     if deletes && markers.created {
         Action::Delete { seen }
     } else {
-        Action::Release { seen, stamp: Stamp::release(markers, managed_by == ManagedBy::Us) }
+        Action::Release { seen, stamp: Stamp::release(marker_keys, managed_by == ManagedBy::Us) }
     }
 }
 

@@ -3,18 +3,27 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::hash::DefaultHasher;
-use std::hash::Hash as _;
-use std::hash::Hasher as _;
-
-use serde::Deserialize;
-use serde::Serialize;
 
 use crate::api::DestinationMetadata;
 use crate::decide::Markers;
+use crate::decide::markers::MarkerKeys;
+use crate::decide::other_metadata::OtherKeys;
+use crate::decide::other_metadata::OtherMetadata;
+use crate::decide::stamped::StampedKeys;
 use crate::names;
 
 type Map = BTreeMap<String, String>;
+
+/// The labels and annotations of an existing `ConfigMap`.
+#[derive(Clone, Copy, Debug)]
+pub struct Present<'a> {
+    /// Its ownership markers, if it has the uid label.
+    pub markers: Option<&'a Markers>,
+    /// The keys of its ownership markers, with or without the uid label.
+    pub marker_keys: MarkerKeys,
+    /// Its other labels and annotations.
+    pub other: &'a OtherMetadata,
+}
 
 /// Changes of labels and annotations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,88 +45,45 @@ pub struct Changes {
     pub remove: BTreeSet<String>,
 }
 
-/// Labels and annotations of a `ConfigMap` that are not ownership markers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OtherMetadata {
-    /// Labels, without `app.kubernetes.io/managed-by`.
-    pub labels: OtherKeys,
-    /// Annotations.
-    pub annotations: OtherKeys,
-}
-
-/// Keys of one map of strings that are not ownership markers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OtherKeys {
-    /// The object has no such map.
-    pub map_is_missing: bool,
-    /// Each key, and a summary of its value.
-    pub keys: BTreeMap<String, ValueSummary>,
-}
-
-/// Summary of the value of a label or annotation. The value itself may be long and is not cached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ValueSummary {
-    hash: u64,
-    /// Whether our field manager set it, according to `managedFields`.
-    pub is_ours: bool,
-}
-
 // === impl Stamp ===
 
 impl Stamp {
-    /// The changes that turn the present markers (`was`) and metadata (`other`) of a copy into
-    /// `desired` and `metadata`.
+    /// The changes that turn the markers and metadata of a copy into `desired` and `metadata`.
     ///
     /// The marker `created` is set only when a copy is created, so it is never changed here. Other
-    /// keys are removed only if our field manager set them.
+    /// keys are removed only if the operator stamped them. The record of stamped keys is updated,
+    /// which is not a change of its own: see [`Stamp::is_empty`].
     #[must_use]
-    pub fn to(
-        was: Option<&Markers>,
-        other: &OtherMetadata,
-        desired: &Markers,
-        metadata: &DestinationMetadata,
-    ) -> Self {
-        let was = was.cloned().map(without_created);
-        let desired = without_created(desired.clone());
-        let marked = |markers: fn(&Markers) -> Map| was.as_ref().map(markers).unwrap_or_default();
-        Self {
-            labels: changes(
-                &marked(Markers::labels),
-                &other.labels,
-                desired.labels(),
-                &metadata.labels,
-            ),
-            annotations: changes(
-                &marked(Markers::annotations),
-                &other.annotations,
-                desired.annotations(),
-                &metadata.annotations,
-            ),
-        }
-    }
-
-    /// As [`Stamp::to`], for a `ConfigMap` that is adopted. It also removes the marker `created`:
-    /// on a foreign object, for example a clone of a copy, the operator did not set it.
-    #[must_use]
-    pub fn adopt(
-        was: Option<&Markers>,
-        other: &OtherMetadata,
-        desired: &Markers,
-        metadata: &DestinationMetadata,
-    ) -> Self {
-        let mut stamp = Self::to(was, other, desired, metadata);
-        if was.is_some_and(|was| was.created) {
-            stamp.annotations.remove.insert(names::ANNOTATION_CREATED.to_owned());
-        }
+    pub fn to(present: Present<'_>, desired: &Markers, metadata: &DestinationMetadata) -> Self {
+        let is_state =
+            |key: &&str| ![names::ANNOTATION_CREATED, names::ANNOTATION_STAMPED].contains(key);
+        let keys = present.marker_keys.annotations().filter(is_state);
+        let mut stamp = Self::set(present, keys, desired, metadata);
+        let OtherMetadata { labels, annotations } = present.other;
+        stamp.labels.remove.extend(labels.dropped(&metadata.labels));
+        stamp.annotations.remove.extend(annotations.dropped(&metadata.annotations));
+        stamp.record(present, metadata);
         stamp
     }
 
-    /// Removes all markers, and the label `app.kubernetes.io/managed-by` if `managed_by_us`.
+    /// The changes that make a foreign `ConfigMap` a copy with `desired` and `metadata`.
+    ///
+    /// All markers that are not desired are removed, `created` above all: the operator did not
+    /// create the object. Other labels and annotations are kept. Which of them had the desired value
+    /// before is unknown, so no stamped key is recorded: until the next write, `managedFields`
+    /// decide.
     #[must_use]
-    pub fn release(was: &Markers, managed_by_us: bool) -> Self {
-        let label = managed_by_us.then(|| names::LABEL_MANAGED_BY.to_owned());
-        let labels = was.labels().into_keys().chain(label).collect();
-        let annotations = was.annotations().into_keys().collect();
+    pub fn adopt(present: Present<'_>, desired: &Markers, metadata: &DestinationMetadata) -> Self {
+        Self::set(present, present.marker_keys.annotations(), desired, metadata)
+    }
+
+    /// Removes all markers, whatever their values, and the label `app.kubernetes.io/managed-by` if
+    /// `managed_by_us`.
+    #[must_use]
+    pub fn release(marker_keys: MarkerKeys, managed_by_us: bool) -> Self {
+        let label = managed_by_us.then_some(names::LABEL_MANAGED_BY);
+        let labels = marker_keys.labels().chain(label).map(str::to_owned).collect();
+        let annotations = marker_keys.annotations().map(str::to_owned).collect();
         let remove = |remove| Changes { remove, ..Changes::default() };
         Self { labels: remove(labels), annotations: remove(annotations) }
     }
@@ -131,147 +97,93 @@ impl Stamp {
         Self { annotations, ..Self::default() }
     }
 
-    /// Whether there are no changes.
+    /// Whether no write is required. A missing or outdated record of stamped keys alone requires
+    /// none: it is written with the next change.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty() && self.annotations.is_empty()
+        self.labels
+            .keys()
+            .chain(self.annotations.keys())
+            .all(|key| key == names::ANNOTATION_STAMPED)
+    }
+
+    /// Sets the markers `desired`, except `created`, and `metadata`. Removes those of the present
+    /// `annotations` that are not desired.
+    fn set(
+        present: Present<'_>,
+        annotations: impl Iterator<Item = &'static str>,
+        desired: &Markers,
+        metadata: &DestinationMetadata,
+    ) -> Self {
+        let desired = Markers { created: false, ..desired.clone() };
+        let was = |markers: fn(&Markers) -> Map| present.markers.map(markers).unwrap_or_default();
+        let OtherMetadata { labels: other_labels, annotations: other_annotations } = present.other;
+        Self {
+            labels: changes(
+                &was(Markers::labels),
+                present.marker_keys.labels(),
+                desired.labels(),
+                other_labels,
+                &metadata.labels,
+            ),
+            annotations: changes(
+                &was(Markers::annotations),
+                annotations,
+                desired.annotations(),
+                other_annotations,
+                &metadata.annotations,
+            ),
+        }
+    }
+
+    /// Records which keys of `metadata` the operator has stamped: those that this change sets, and
+    /// those that it set before.
+    fn record(&mut self, present: Present<'_>, metadata: &DestinationMetadata) {
+        let OtherMetadata { labels, annotations } = present.other;
+        let record = StampedKeys::of(
+            stamped(&metadata.labels, &self.labels, labels),
+            stamped(&metadata.annotations, &self.annotations, annotations),
+        );
+        let key = names::ANNOTATION_STAMPED;
+        if let Some(value) = record.annotation() {
+            self.annotations.set.insert(key.to_owned(), value);
+        } else if present.marker_keys.annotations().any(|present| present == key) {
+            self.annotations.remove.insert(key.to_owned());
+        }
     }
 }
 
 // === impl Changes ===
 
 impl Changes {
-    fn is_empty(&self) -> bool {
-        self.set.is_empty() && self.remove.is_empty()
+    fn keys(&self) -> impl Iterator<Item = &String> {
+        self.set.keys().chain(&self.remove)
     }
 }
 
-// === impl OtherKeys ===
-
-impl OtherKeys {
-    /// Summarizes `map`. `is_ours` decides whether our field manager set a key.
-    #[must_use]
-    pub fn of(map: Option<&Map>, is_ours: impl Fn(&str) -> bool) -> Self {
-        let keys = map.into_iter().flatten().filter(|(key, _)| !is_marker(key));
-        let known = |(key, value): (&String, &String)| {
-            (key.clone(), ValueSummary { hash: hash(value), is_ours: is_ours(key) })
-        };
-        Self { map_is_missing: map.is_none(), keys: keys.map(known).collect() }
-    }
+/// The changes of one map, with the markers `was`, of which the keys `present` may be removed.
+fn changes(
+    was: &Map,
+    present: impl Iterator<Item = &'static str>,
+    markers: Map,
+    other: &OtherKeys,
+    metadata: &Map,
+) -> Changes {
+    let stale = present.filter(|key| !markers.contains_key(*key));
+    let remove = stale.map(str::to_owned).collect();
+    let missing = markers.into_iter().filter(|(key, value)| was.get(key) != Some(value));
+    let set = missing.chain(other.missing(metadata)).collect();
+    Changes { map_is_missing: other.map_is_missing, set, remove }
 }
 
-/// Whether `key` is an ownership marker or `app.kubernetes.io/managed-by`.
-fn is_marker(key: &str) -> bool {
-    key == names::LABEL_SYNC_UID
-        || key == names::LABEL_MANAGED_BY
-        || Markers::ANNOTATIONS.contains(&key)
-}
-
-fn without_created(markers: Markers) -> Markers {
-    Markers { created: false, ..markers }
-}
-
-fn changes(was: &Map, other: &OtherKeys, markers: Map, metadata: &Map) -> Changes {
-    let stale_markers = was.keys().filter(|key| !markers.contains_key(*key));
-    let stale_keys = other
-        .keys
-        .iter()
-        .filter(|(key, value)| value.is_ours && !metadata.contains_key(*key))
-        .map(|(key, _)| key);
-    let remove = stale_markers.chain(stale_keys).cloned().collect();
-    let missing_markers = markers.into_iter().filter(|(key, value)| was.get(key) != Some(value));
-    let differs = |(key, value): &(&String, &String)| {
-        other.keys.get(*key).is_none_or(|known| known.hash != hash(value))
-    };
-    let missing_keys =
-        metadata.iter().filter(differs).map(|(key, value)| (key.clone(), value.clone()));
-    Changes {
-        map_is_missing: other.map_is_missing,
-        set: missing_markers.chain(missing_keys).collect(),
-        remove,
-    }
-}
-
-/// Not stored outside the process, so it may differ between processes.
-fn hash(value: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
+/// The entries of `metadata` that the operator has stamped, once `changes` are made.
+fn stamped<'a>(
+    metadata: &'a Map,
+    changes: &'a Changes,
+    other: &'a OtherKeys,
+) -> impl Iterator<Item = (&'a String, &'a String)> {
+    metadata.iter().filter(|(key, _)| changes.set.contains_key(*key) || other.is_ours(key))
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::decide::markers::tests::any_markers;
-
-    fn any_map() -> impl Strategy<Value = Map> {
-        proptest::collection::btree_map("[a-d]", "[xyz]", 0..4)
-    }
-
-    /// Applies `changes` as a JSON patch would.
-    fn apply(map: &mut Map, changes: &Changes) {
-        for key in &changes.remove {
-            assert!(map.remove(key).is_some(), "a patch that removes {key:?} would fail");
-        }
-        map.extend(changes.set.clone());
-    }
-
-    fn union(markers: Map, others: &Map) -> Map {
-        markers.into_iter().chain(others.clone()).collect()
-    }
-
-    proptest! {
-        #[test]
-        fn stamping_sets_desired_keys_and_keeps_foreign_keys(
-            was in any_markers(), desired in any_markers(),
-            others in any_map(), ours in "[a-d]{0,2}", labels in any_map(),
-        ) {
-            let metadata = DestinationMetadata { labels: labels.clone(), ..DestinationMetadata::default() };
-            let mut map = union(was.labels(), &others);
-            let other = OtherMetadata {
-                labels: OtherKeys::of(Some(&map), |key| ours.contains(key)),
-                ..OtherMetadata::default()
-            };
-            let stamp = Stamp::to(Some(&was), &other, &desired, &metadata);
-            apply(&mut map, &stamp.labels);
-            let kept: Map = others.into_iter().filter(|(key, _)| !ours.contains(key.as_str())).collect();
-            let expected = union(union(desired.labels(), &kept), &labels);
-            prop_assert_eq!(&map, &expected);
-            let other = OtherMetadata { labels: OtherKeys::of(Some(&map), |key| labels.contains_key(key)), ..other };
-            prop_assert!(Stamp::to(Some(&desired), &other, &desired, &metadata).is_empty());
-        }
-
-        #[test]
-        fn created_is_neither_set_nor_removed(was in any_markers(), desired in any_markers()) {
-            let stamp = Stamp::to(
-                Some(&was), &OtherMetadata::default(), &desired, &DestinationMetadata::default(),
-            );
-            prop_assert!(!stamp.annotations.set.contains_key(names::ANNOTATION_CREATED));
-            prop_assert!(!stamp.annotations.remove.contains(names::ANNOTATION_CREATED));
-        }
-
-        #[test]
-        fn adoption_removes_the_created_marker(was in any_markers(), desired in any_markers()) {
-            let was = Markers { created: true, ..was };
-            let mut annotations = was.annotations();
-            let stamp = Stamp::adopt(
-                Some(&was), &OtherMetadata::default(), &desired, &DestinationMetadata::default(),
-            );
-            apply(&mut annotations, &stamp.annotations);
-            prop_assert_eq!(annotations, Markers { created: false, ..desired }.annotations());
-        }
-
-        #[test]
-        fn a_released_copy_has_no_markers(was in any_markers(), others in any_map()) {
-            let mut labels = union(was.labels(), &others);
-            let mut annotations = union(was.annotations(), &others);
-            let stamp = Stamp::release(&was, false);
-            apply(&mut labels, &stamp.labels);
-            apply(&mut annotations, &stamp.annotations);
-            prop_assert_eq!(&labels, &others);
-            prop_assert_eq!(&annotations, &others);
-        }
-    }
-}
+mod tests;

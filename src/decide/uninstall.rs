@@ -8,6 +8,7 @@ use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Action;
 use crate::decide::Markers;
 use crate::decide::Ownership;
+use crate::decide::markers::MarkerKeys;
 use crate::decide::observed::ManagedBy;
 use crate::decide::observed::Version;
 use crate::decide::ownership;
@@ -35,6 +36,8 @@ pub struct MarkedCopy {
     pub deleting: bool,
     /// Its ownership markers.
     pub markers: Markers,
+    /// The keys of its ownership markers, some of which may have unknown values.
+    pub marker_keys: MarkerKeys,
     /// Its label `app.kubernetes.io/managed-by`.
     pub managed_by: ManagedBy,
     /// The `ConfigMapSync` with the uid in its markers, if it exists and was read.
@@ -58,7 +61,7 @@ pub fn uninstall_action(
     copy: &MarkedCopy,
     handling: CopyHandling,
 ) -> Option<Action> {
-    let MarkedCopy { version, deleting, markers, managed_by, owner } = copy;
+    let MarkedCopy { version, deleting, markers, marker_keys, managed_by, owner } = copy;
     // Classified from the perspective of no ConfigMapSync, so never as "ours".
     let no_sync = NamespacedName::new("", "");
     let owner_name = owner.as_ref().map(|owner| &owner.name);
@@ -71,7 +74,8 @@ pub fn uninstall_action(
             RetireCause::UninstallDelete(owner.as_ref().and_then(|owner| owner.policy))
         }
     };
-    let action = retire(RetiredCopy { version, markers, managed_by: *managed_by }, cause);
+    let (marker_keys, managed_by) = (*marker_keys, *managed_by);
+    let action = retire(RetiredCopy { version, markers, marker_keys, managed_by }, cause);
     action.is_write().then_some(action)
 }
 
@@ -105,6 +109,7 @@ mod tests {
                 &ContentHash::from_text("v1:00"),
                 DeletionPolicy::Delete,
             ),
+            marker_keys: MarkerKeys::default(),
             managed_by: ManagedBy::Us,
             owner: Some(CopyOwner { name: sync(), policy: Some(DeletionPolicy::Delete) }),
         }

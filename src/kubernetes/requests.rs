@@ -23,6 +23,7 @@ use crate::decide::Content;
 use crate::decide::observed::Version;
 use crate::decide::plan::NewCopy;
 use crate::decide::stamp::Stamp;
+use crate::decide::stamped::StampedKeys;
 use crate::names;
 
 /// The response to a write: metadata only, since the content is known.
@@ -42,6 +43,8 @@ pub fn new_copy(at: &NamespacedName, copy: &NewCopy) -> ConfigMap {
     labels.insert(names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned());
     let mut annotations = metadata.annotations.clone();
     annotations.extend(markers.annotations());
+    let stamped = StampedKeys::all(metadata).annotation();
+    annotations.extend(stamped.map(|stamped| (names::ANNOTATION_STAMPED.to_owned(), stamped)));
     ConfigMap {
         metadata: ObjectMeta {
             namespace: Some(at.namespace.clone()),

@@ -25,6 +25,7 @@ pub fn candidates(cache: &Cache, owners: &Owners) -> BTreeMap<NamespacedName, Or
         let candidate = OrphanCandidate {
             version: entry.version,
             deleting: entry.deleting,
+            marker_keys: entry.marker_keys,
             managed_by: entry.managed_by,
             namespace: cache.namespace(&at.namespace).0,
             adoptable,

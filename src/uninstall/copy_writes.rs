@@ -80,10 +80,10 @@ pub async fn pass(
 fn write(metadata: &ObjectMeta, owners: &OwnersByUid, handling: CopyHandling) -> Option<CopyWrite> {
     let ObjectMeta { namespace, name, .. } = metadata;
     let at = NamespacedName::new(namespace.clone()?, name.clone()?);
-    let Entry { version, deleting, managed_by, markers, .. } = Entry::of(metadata)?;
+    let Entry { version, deleting, managed_by, markers, marker_keys, .. } = Entry::of(metadata)?;
     let markers = markers?;
     let owner = owners.get(&markers.sync_uid).cloned();
-    let copy = MarkedCopy { version, deleting, markers, managed_by, owner };
+    let copy = MarkedCopy { version, deleting, markers, marker_keys, managed_by, owner };
     let action = uninstall_action(&at, &copy, handling)?;
     Some((at, action))
 }

@@ -2,14 +2,15 @@
 //! copy. It is released in the end, never deleted. A ConfigMap that has an owner, is immutable or
 //! is managed by another tool is not adopted.
 
+mod leftover_markers;
+mod support;
+
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use configmapsync::api::ConfigMapSyncSpec;
 use configmapsync::api::ConflictPolicy;
 use configmapsync::names;
 use harness::audit_queries::copy_writes_in;
-use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
@@ -18,38 +19,13 @@ use serde_json::Value;
 use serde_json::json;
 use testbed::audit::lines;
 
+use crate::adoption::support::adopting_spec;
+use crate::adoption::support::create_source_and_foreign;
+use crate::adoption::support::ensure_released;
 use crate::support::conditions::message;
 use crate::support::copies::to_selected;
 use crate::support::copies::with_labels;
 use crate::support::scale::propagation;
-
-fn adopting_spec(name: &str) -> ConfigMapSyncSpec {
-    ConfigMapSyncSpec {
-        conflict_policy: ConflictPolicy::Adopt,
-        ..one_to_one("central", name, "app")
-    }
-}
-
-/// Creates a source, and at its destination a foreign ConfigMap with a label. Returns the latter.
-async fn create_source_and_foreign(fixture: &Fixture, name: &str) -> Result<ConfigMap> {
-    fixture.create_config_map("central", name, &[("a", "ours")]).await?;
-    fixture.create_config_map("app", name, &[("a", "theirs"), ("b", "theirs")]).await?;
-    let theirs = json!({"metadata": {"labels": {"owner": "them"}}});
-    fixture.patch_config_map("app", name, &theirs).await
-}
-
-/// Fails unless `left` is the adopted object with its own label and without our markers.
-fn ensure_released(before: &ConfigMap, left: &ConfigMap) -> Result<()> {
-    ensure!(
-        left.metadata.uid == before.metadata.uid,
-        "the ConfigMap was recreated instead of released"
-    );
-    let labels = left.metadata.labels.clone().unwrap_or_default();
-    ensure!(labels.len() == 1 && labels.contains_key("owner"), "{labels:?}");
-    let annotations = left.metadata.annotations.clone().unwrap_or_default();
-    ensure!(annotations.is_empty(), "{annotations:?}");
-    Ok(())
-}
 
 #[tokio::test]
 async fn adopted_copy_is_kept_in_sync_and_released_on_deletion() -> Result<()> {

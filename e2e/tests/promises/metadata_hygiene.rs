@@ -14,6 +14,7 @@ use harness::fixture::SOON;
 use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::api::core::v1::ConfigMap;
+use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
@@ -192,5 +193,10 @@ async fn only_metadata_from_the_spec_is_set_on_the_copy() -> Result<()> {
     ensure!(label.as_deref() == Some("b"), "{label:?}");
     let note = copy.metadata.annotations.as_mut().and_then(|map| map.remove("note"));
     ensure!(note.as_deref() == Some("for the copy"), "{note:?}");
+    let record =
+        copy.metadata.annotations.as_mut().and_then(|map| map.remove(names::ANNOTATION_STAMPED));
+    let record: Value = serde_json::from_str(&record.context("no record of these keys")?)?;
+    let recorded = ["labels", "annotations"].map(|map| record[map].as_object().map(Map::len));
+    ensure!(recorded == [Some(1), Some(1)], "{record}");
     ensure_only_markers(&copy)
 }

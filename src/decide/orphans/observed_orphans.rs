@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Failure;
 use crate::decide::Markers;
+use crate::decide::markers::MarkerKeys;
 use crate::decide::observed::ManagedBy;
 use crate::decide::observed::NamespaceState;
 use crate::decide::observed::Version;
@@ -39,6 +40,8 @@ pub struct OrphanCandidate {
     pub deleting: bool,
     /// Its ownership markers.
     pub markers: Markers,
+    /// The keys of its ownership markers, some of which may have unknown values.
+    pub marker_keys: MarkerKeys,
     /// Its label `app.kubernetes.io/managed-by`.
     pub managed_by: ManagedBy,
     /// The state of its namespace.

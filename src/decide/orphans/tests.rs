@@ -6,6 +6,7 @@ use super::*;
 use crate::decide::Action;
 use crate::decide::ContentHash;
 use crate::decide::Failure;
+use crate::decide::markers::MarkerKeys;
 use crate::decide::observed::ManagedBy;
 use crate::decide::observed::Version;
 use crate::decide::reason::Reason;
@@ -34,6 +35,7 @@ fn orphan(at: &NamespacedName) -> OrphanCandidate {
         version: Version { uid: format!("uid of {at}"), resource_version: "7".into() },
         deleting: false,
         markers: markers(at),
+        marker_keys: MarkerKeys::default(),
         managed_by: ManagedBy::Us,
         namespace: NamespaceState::Active,
         adoptable: false,

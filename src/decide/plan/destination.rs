@@ -20,6 +20,7 @@ use crate::decide::observed::ObservedDestination;
 use crate::decide::ownership;
 use crate::decide::plan::NewCopy;
 use crate::decide::reason::Reason;
+use crate::decide::stamp::Present;
 use crate::decide::stamp::Stamp;
 
 /// The action at the desired destination `at`; `None` if it depends on the content of the source,
@@ -68,10 +69,15 @@ fn plan_existing(
     }
     let seen = existing.version.clone();
     let previous = existing.markers.as_ref();
+    let present = Present {
+        markers: previous,
+        marker_keys: existing.marker_keys,
+        other: &existing.other_metadata,
+    };
     let stamp = match claim {
-        Claim::Ours => Stamp::to,
-        Claim::Adoption => Stamp::adopt,
-    }(previous, &existing.other_metadata, &markers, &desired.metadata);
+        Claim::Ours => Stamp::to(present, &markers, &desired.metadata),
+        Claim::Adoption => Stamp::adopt(present, &markers, &desired.metadata),
+    };
     match (content_agrees(existing, desired), stamp.is_empty()) {
         (true, _) if claim == Claim::Adoption && existing.is_immutable() => {
             Some(Action::Leave(immutable(at)))

@@ -11,6 +11,7 @@ use crate::api::SourceDeletionPolicy;
 use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Observed;
 use crate::decide::desired;
+use crate::decide::markers::tests::keys_of;
 use crate::decide::observed::CopyContent;
 use crate::decide::observed::DestinationObject;
 use crate::decide::observed::ExistingConfigMap;
@@ -23,8 +24,8 @@ use crate::decide::orphans::ObservedOrphans;
 use crate::decide::orphans::OrphanCandidate;
 use crate::decide::orphans::OwnerState;
 use crate::decide::orphans::plan_collection;
+use crate::decide::other_metadata::OtherMetadata;
 use crate::decide::plan;
-use crate::decide::stamp::OtherMetadata;
 use crate::decide::uninstall::CopyHandling;
 use crate::decide::uninstall::CopyOwner;
 use crate::decide::uninstall::MarkedCopy;
@@ -125,6 +126,7 @@ fn planned(
         version: version(),
         deleting: false,
         markers: markers.cloned(),
+        marker_keys: markers.map(keys_of).unwrap_or_default(),
         managed_by: ManagedBy::Us,
         has_owner_references: false,
         other_metadata: OtherMetadata::default(),
@@ -159,6 +161,7 @@ fn collected(markers: &Markers, mode: CollectionMode) -> Option<Action> {
         version: version(),
         deleting: false,
         markers: markers.clone(),
+        marker_keys: keys_of(markers),
         managed_by: ManagedBy::Us,
         namespace: NamespaceState::Active,
         adoptable: false,
@@ -181,6 +184,7 @@ fn uninstalled(
         version: version(),
         deleting: false,
         markers: markers.clone(),
+        marker_keys: keys_of(markers),
         managed_by: ManagedBy::Us,
         owner,
     };
@@ -270,7 +274,12 @@ fn the_cause_decides_what_happens_to_a_created_copy() {
     for (cause, with_policy_marker, without_policy_marker) in rows {
         let verb = |markers: &Markers| {
             let version = version();
-            let copy = RetiredCopy { version: &version, markers, managed_by: ManagedBy::Us };
+            let copy = RetiredCopy {
+                version: &version,
+                markers,
+                marker_keys: keys_of(markers),
+                managed_by: ManagedBy::Us,
+            };
             retire(copy, cause).verb()
         };
         assert_eq!(verb(&complete_markers()), with_policy_marker, "{cause:?}");

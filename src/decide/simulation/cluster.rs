@@ -21,6 +21,7 @@ use crate::decide::desired;
 use crate::decide::desired::destinations;
 use crate::decide::desired::source_name;
 use crate::decide::excerpt::excerpt;
+use crate::decide::markers::MarkerKeys;
 use crate::decide::observed::CopyContent;
 use crate::decide::observed::DestinationObject;
 use crate::decide::observed::ExistingConfigMap;
@@ -32,13 +33,13 @@ use crate::decide::observed::ObservedSource;
 use crate::decide::observed::ObservedSync;
 use crate::decide::observed::SourceContent;
 use crate::decide::observed::Version;
+use crate::decide::other_metadata::OtherMetadata;
 use crate::decide::plan;
 use crate::decide::plan::FinalizerStep;
 use crate::decide::plan::NewCopy;
 use crate::decide::required_reads;
-use crate::decide::stamp::OtherKeys;
-use crate::decide::stamp::OtherMetadata;
 use crate::decide::stamp::Stamp;
+use crate::decide::stamped::StampedKeys;
 use crate::names;
 
 pub const SYNC_UID: &str = "00000000-sync";
@@ -87,8 +88,9 @@ impl StoredConfigMap {
     }
 
     fn other_metadata(&self) -> OtherMetadata {
-        let keys = |map| OtherKeys::of(Some(map), |key| self.ours.contains(key));
-        OtherMetadata { labels: keys(&self.labels), annotations: keys(&self.annotations) }
+        let managed: BTreeSet<_> = self.ours.iter().map(String::as_str).collect();
+        let managed = (managed.clone(), managed);
+        OtherMetadata::of(Some(&self.labels), Some(&self.annotations), &managed)
     }
 
     fn managed_by(&self) -> ManagedBy {
@@ -186,6 +188,7 @@ impl SimulatedCluster {
             }
             Action::Update { seen, stamp, content } => {
                 self.check(at, seen);
+                self.check_adoption(at, stamp);
                 assert!(!self.config_maps[at].content.immutable, "{at} is changed, but immutable");
                 self.change(at, |stored| {
                     stored.apply(stamp);
@@ -194,6 +197,7 @@ impl SimulatedCluster {
             }
             Action::Restamp { seen, stamp } | Action::Release { seen, stamp } => {
                 self.check(at, seen);
+                self.check_adoption(at, stamp);
                 self.change(at, |stored| stored.apply(stamp));
             }
             Action::Replace { seen, copy } => {
@@ -218,6 +222,8 @@ impl SimulatedCluster {
         labels.extend(copy.markers.labels());
         labels.insert(names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned());
         annotations.extend(copy.markers.annotations());
+        let record = StampedKeys::all(&copy.metadata).annotation();
+        annotations.extend(record.map(|it| (names::ANNOTATION_STAMPED.to_owned(), it)));
         let stored = StoredConfigMap {
             version: self.next_version(),
             content: (*copy.content).clone(),
@@ -238,6 +244,15 @@ impl SimulatedCluster {
 
     fn check(&self, at: &NamespacedName, seen: &Version) {
         assert_eq!(&self.config_maps[at].version, seen, "{at} has changed since the decision");
+    }
+
+    /// Fails if an adopted `ConfigMap` is then marked as created by the operator.
+    fn check_adoption(&self, at: &NamespacedName, stamp: &Stamp) {
+        let mut stored = self.config_maps[at].clone();
+        let is_adoption = stored.markers().is_none();
+        stored.apply(stamp);
+        let is_created = stored.annotations.contains_key(names::ANNOTATION_CREATED);
+        assert!(!is_adoption || !is_created, "{at} is adopted and marked as created");
     }
 
     fn next_version(&mut self) -> Version {
@@ -302,6 +317,7 @@ impl SimulatedCluster {
                 version: stored.version.clone(),
                 deleting: false,
                 markers: stored.markers(),
+                marker_keys: MarkerKeys::of(Some(&stored.labels), Some(&stored.annotations)),
                 managed_by: stored.managed_by(),
                 has_owner_references: false,
                 other_metadata: stored.other_metadata(),

@@ -26,6 +26,7 @@ use crate::decide::simulation::cluster::SYNC_UID;
 use crate::decide::simulation::cluster::SimulatedCluster;
 use crate::decide::simulation::cluster::StoredConfigMap;
 use crate::decide::simulation::cluster::sync_name;
+use crate::names;
 
 /// A reconcile settles within this many passes.
 const MAX_PASSES: usize = 6;
@@ -91,8 +92,11 @@ fn any_markers() -> impl Strategy<Value = Option<Markers>> {
 }
 
 fn any_cluster() -> impl Strategy<Value = SimulatedCluster> {
-    let objects =
-        proptest::collection::btree_map("[nm]/[scd]", (any_content(), any_markers()), 0..6);
+    let objects = proptest::collection::btree_map(
+        "[nm]/[scd]",
+        (any_content(), any_markers(), any::<bool>()),
+        0..6,
+    );
     let source = proptest::option::of(any_content());
     let states: [NamespaceState; 3] =
         [NamespaceState::Terminating, NamespaceState::Missing, NamespaceState::Protected];
@@ -107,8 +111,12 @@ fn any_cluster() -> impl Strategy<Value = SimulatedCluster> {
                 let at = source_name(&cluster.spec);
                 cluster.put(&at, source, None);
             }
-            for (at, (content, markers)) in objects {
-                cluster.put(&at.parse().unwrap(), content, markers);
+            for (at, (content, markers, is_labelled)) in objects {
+                let at = at.parse().unwrap();
+                cluster.put(&at, content, markers);
+                if !is_labelled && let Some(stored) = cluster.config_maps.get_mut(&at) {
+                    stored.labels.remove(names::LABEL_SYNC_UID);
+                }
             }
             if let Some(state) = unusable {
                 cluster.namespaces.insert("m".into(), state);

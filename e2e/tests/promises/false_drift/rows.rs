@@ -7,6 +7,7 @@ use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConflictPolicy;
 use configmapsync::api::DestinationMetadata;
+use configmapsync::names;
 use harness::fixture::Fixture;
 use harness::fixture::one_to_one;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -32,11 +33,12 @@ pub enum Row {
     AdoptedWithEqualContent,
     ImmutableByHand,
     StampedLabelChanged,
+    RecordMissing,
     ValueChanged,
 }
 
 /// All rows.
-pub const ROWS: [Row; 11] = [
+pub const ROWS: [Row; 12] = [
     Row::Nothing,
     Row::EditedAndBack,
     Row::AppliedWithTheSameValue,
@@ -47,6 +49,7 @@ pub const ROWS: [Row; 11] = [
     Row::AdoptedWithEqualContent,
     Row::ImmutableByHand,
     Row::StampedLabelChanged,
+    Row::RecordMissing,
     Row::ValueChanged,
 ];
 
@@ -64,6 +67,7 @@ impl Row {
             Self::AdoptedWithEqualContent => "adopted",
             Self::ImmutableByHand => "immutable",
             Self::StampedLabelChanged => "label",
+            Self::RecordMissing => "record",
             Self::ValueChanged => "value",
         }
     }
@@ -81,6 +85,7 @@ impl Row {
             Self::AdoptedWithEqualContent => "adopted with equal content",
             Self::ImmutableByHand => "immutable set by hand",
             Self::StampedLabelChanged => "a stamped label changed",
+            Self::RecordMissing => "written before stamped labels were recorded",
             Self::ValueChanged => "a value changed",
         }
     }
@@ -97,6 +102,10 @@ impl Row {
     /// Whether its repair needs the data of the source.
     pub fn needs_source(self) -> bool {
         matches!(self, Self::ImmutableByHand | Self::ValueChanged)
+    }
+
+    fn has_stamped_label(self) -> bool {
+        matches!(self, Self::StampedLabelChanged | Self::RecordMissing)
     }
 
     fn data(self) -> Vec<(String, &'static str)> {
@@ -117,7 +126,7 @@ impl Row {
             fixture.create_config_map("app", self.name(), &data).await?;
             spec.conflict_policy = ConflictPolicy::Adopt;
         }
-        if self == Self::StampedLabelChanged {
+        if self.has_stamped_label() {
             let labels = BTreeMap::from([("team".to_owned(), "a".to_owned())]);
             let stamped = DestinationMetadata { labels, ..DestinationMetadata::default() };
             spec.destination_metadata = Some(stamped);
@@ -160,6 +169,10 @@ impl Row {
                 let edit = json!({"metadata": {"labels": {"team": "b"}}});
                 self.patch(fixture, "editor", edit).await?;
             }
+            Self::RecordMissing => {
+                let record = json!({"annotations": {names::ANNOTATION_STAMPED: null}});
+                self.patch(fixture, "editor", json!({"metadata": record})).await?;
+            }
             Self::ValueChanged => {
                 self.patch(fixture, "editor", json!({"data": {"a": "x"}})).await?;
             }
@@ -180,7 +193,7 @@ impl Row {
         let wanted = self.data().into_iter().map(|(key, value)| (key, value.to_owned())).collect();
         ensure!(copy.data == Some(wanted), "{}: {:?}", self.title(), copy.metadata);
         ensure!(copy.immutable.is_none(), "{}: immutable", self.title());
-        if self == Self::StampedLabelChanged {
+        if self.has_stamped_label() {
             let labels = copy.metadata.labels.unwrap_or_default();
             ensure!(labels.get("team").is_some_and(|team| team == "a"), "{labels:?}");
         }
