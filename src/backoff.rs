@@ -3,8 +3,6 @@
 //! The crate `backoff` is unmaintained, though without known vulnerabilities. Only this module uses
 //! it, so that it can be replaced in one place.
 
-pub mod watch;
-
 use std::time::Duration;
 
 use backoff::ExponentialBackoff;

@@ -49,6 +49,8 @@ use crate::controller::watch::Watcher;
 use crate::election::Lead;
 use crate::election::LeaderRecord;
 use crate::health::Health;
+use crate::kubernetes::cancellation::Cancellation;
+use crate::kubernetes::clients::Clients;
 use crate::kubernetes::events;
 use crate::kubernetes::events::Events;
 use crate::metrics::Metrics;
@@ -77,17 +79,8 @@ pub struct Settings {
     pub max_concurrent_writes: usize,
 }
 
-/// The connections that the controller uses.
-#[derive(Clone)]
-pub struct Clients {
-    /// For reads and writes, which are answered within a short time.
-    pub calls: Client,
-    /// For watches, which are silent for minutes.
-    pub watches: Client,
-}
-
-/// Runs until `stop` resolves. Then it takes no more events, lets the running reconciles finish
-/// the writes that they have begun, and returns.
+/// Runs until `stop` resolves. Then it takes no more events, cancels reads, lets the running
+/// reconciles finish the writes that they have begun, and returns.
 pub async fn run(
     lead: Lead,
     leader_record: Arc<LeaderRecord>,
@@ -99,29 +92,32 @@ pub async fn run(
 ) {
     for part in Part::VARIANTS {
         health.set(part.health_part(), Err("not listed yet".to_owned()));
+        health.beat(part.health_part());
+        metrics.watches.heard(part.resource());
     }
     let leadership = (lead, leader_record);
     let (reconciler, requests, collector, watcher) =
-        parts(leadership, clients.calls, settings, health, metrics);
+        parts(leadership, clients.calls.clone(), settings, Arc::clone(&health), metrics);
     let Reconciler { cache, queue, state, writer, .. } = &reconciler;
 
     let watcher = Arc::new(watcher);
     let mut tasks = JoinSet::new();
-    tasks.spawn(watch::syncs(Arc::clone(&watcher), clients.watches.clone()));
-    tasks.spawn(watch::config_maps(Arc::clone(&watcher), clients.watches.clone()));
-    tasks.spawn(watch::namespaces(watcher, clients.watches));
+    tasks.spawn(watch::syncs(Arc::clone(&watcher), clients.clone()));
+    tasks.spawn(watch::config_maps(Arc::clone(&watcher), clients.clone()));
+    tasks.spawn(watch::namespaces(watcher, clients));
 
-    let (permits, requested) = (writer.permits.clone(), Arc::clone(queue));
+    let (stopping, requested) = (Arc::clone(writer), Arc::clone(queue));
     let deleted_syncs = Arc::clone(&collector.deleted_syncs);
     tokio::spawn(async move {
         stop.await;
-        permits.close();
+        stopping.permits.close();
+        stopping.reads.cancel();
         requested.close();
         deleted_syncs.request_collection();
     });
 
     let work = async {
-        let work = queue::run(requests, |sync| reconcile(&reconciler, sync));
+        let work = queue::run(requests, &health, |sync| reconcile(&reconciler, sync));
         tokio::join!(work, collect::run(collector));
     };
     let verify = |due: Vec<String>| {
@@ -157,6 +153,7 @@ fn parts(
         reader: Arc::clone(&reader),
         leader_record,
         permits: Permits::new(settings.max_concurrent_writes),
+        reads: Cancellation::default(),
         metrics: Arc::clone(&metrics),
     });
     let reporter = Reporter {

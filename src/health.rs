@@ -1,12 +1,14 @@
 //! `/livez`, `/readyz` and `/metrics`.
 //!
-//! Each part of the operator reports its state by [`Health::set`], and the election its progress
-//! by [`Health::beat`].
+//! Each part of the operator reports its state by [`Health::set`], and its progress by
+//! [`Health::beat`]. Every attempt is progress, a failed one, too: the process is live while the API
+//! server is unreachable or refuses everything.
+
+mod beats;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 use std::time::Instant;
 
 use axum::Router;
@@ -18,29 +20,32 @@ use axum::routing::get;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
+use crate::health::beats::Beats;
 use crate::metrics::Metrics;
 
-/// A process without progress for this long is restarted by the kubelet.
-const STUCK_AFTER: Duration = Duration::from_mins(1);
-
-/// The states of all parts, and the time of the last progress.
+/// The states of all parts, and when each last made progress.
 #[derive(Debug)]
 pub struct Health {
     parts: Mutex<BTreeMap<&'static str, Result<(), String>>>,
-    last_beat: Mutex<Instant>,
+    beats: Beats,
 }
 
 // === impl Health ===
 
 impl Health {
-    /// A process that is not ready before each of `parts` has been reported as ready.
+    /// A process that is not ready before each of `parts` has been reported as ready. Each must make
+    /// progress from now on.
     #[must_use]
     pub fn new(parts: &[&'static str]) -> Self {
         let starting = |part: &&'static str| (*part, Err("starting".to_owned()));
-        Self {
+        let health = Self {
             parts: Mutex::new(parts.iter().map(starting).collect()),
-            last_beat: Mutex::new(Instant::now()),
+            beats: Beats::default(),
+        };
+        for part in parts {
+            health.beat(part);
         }
+        health
     }
 
     /// Reports the state of `part`: ready, or why not. Returns whether the state has changed.
@@ -51,18 +56,30 @@ impl Health {
         changed
     }
 
-    /// Reports progress.
-    pub fn beat(&self) {
-        *self.last_beat.lock() = Instant::now();
+    /// Reports that `part` makes progress. It must do so again and again, until the process ends.
+    pub fn beat(&self, part: &'static str) {
+        self.beats.beat(part);
+    }
+
+    /// Runs `work`, which makes progress whenever it is polled, and must do so until it returns.
+    pub async fn during<T>(&self, name: String, work: impl Future<Output = T>) -> T {
+        self.beats.during(name, work).await
     }
 
     /// The result of `/livez`.
     ///
     /// # Errors
-    /// No progress for a minute.
+    /// What has made no progress for a minute, one per line.
     pub fn live(&self) -> Result<(), String> {
-        let elapsed = self.last_beat.lock().elapsed();
-        if elapsed < STUCK_AFTER { Ok(()) } else { Err(format!("no progress for {elapsed:?}")) }
+        self.live_at(Instant::now())
+    }
+
+    /// The result of `/livez` at `now`.
+    ///
+    /// # Errors
+    /// As [`Health::live`].
+    pub fn live_at(&self, now: Instant) -> Result<(), String> {
+        self.beats.check(now)
     }
 
     /// The result of `/readyz`.
@@ -123,6 +140,8 @@ fn exposition(served: &Served) -> impl IntoResponse + use<> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -138,7 +157,9 @@ mod tests {
 
     #[test]
     fn a_process_that_makes_progress_is_live() {
-        let health = Health::new(&[]);
+        let health = Health::new(&["lease"]);
         assert_eq!(health.live(), Ok(()));
+        let later = Instant::now() + Duration::from_mins(1);
+        assert_eq!(health.live_at(later), Err("lease: no progress for 60 s".to_owned()));
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod access_review;
 pub mod calls;
+pub mod cancellation;
 pub mod clients;
 pub mod config;
 pub mod discovery;
@@ -12,3 +13,4 @@ pub mod events;
 pub mod layers;
 pub mod pages;
 pub mod requests;
+pub mod watches;

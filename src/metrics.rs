@@ -1,11 +1,13 @@
 //! Prometheus metrics, under the names of controller-runtime and client-go where they have one.
 //!
-//! Every series with a bounded set of labels exists from the start, at zero.
+//! Every series with a bounded set of labels exists from the start, at zero; those of watches, which
+//! a standby does not have, from the start of a term.
 
 mod copies;
 mod leadership;
 mod reconciles;
 mod requests;
+mod watches;
 
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
@@ -13,11 +15,13 @@ use prometheus_client::registry::Registry;
 pub use leadership::FenceState;
 pub use leadership::LeaseFailure;
 pub use reconciles::ReconcileResult;
+pub use reconciles::RunningReconcile;
 
 use crate::metrics::copies::CopyMetrics;
 use crate::metrics::leadership::LeadershipMetrics;
 use crate::metrics::reconciles::ReconcileMetrics;
 use crate::metrics::requests::RequestMetrics;
+use crate::metrics::watches::WatchMetrics;
 
 /// Every metric of the process.
 #[derive(Debug)]
@@ -31,6 +35,8 @@ pub struct Metrics {
     pub leadership: LeadershipMetrics,
     /// Requests to the API server.
     pub requests: RequestMetrics,
+    /// Watches.
+    pub watches: WatchMetrics,
 }
 
 // === impl Metrics ===
@@ -44,7 +50,8 @@ impl Metrics {
         let copies = CopyMetrics::register(&mut registry, write_actions);
         let leadership = LeadershipMetrics::register(&mut registry);
         let requests = RequestMetrics::register(&mut registry);
-        Self { registry, reconciles, copies, leadership, requests }
+        let watches = WatchMetrics::register(&mut registry);
+        Self { registry, reconciles, copies, leadership, requests, watches }
     }
 
     /// All metrics in the `OpenMetrics` text format.
@@ -97,10 +104,40 @@ mod tests {
     }
 
     #[test]
+    fn the_age_of_a_watch_is_exported_once_it_begins() {
+        let metrics = Metrics::new(&[]);
+        let series = r#"configmapsync_watch_age_seconds{resource="namespaces"} "#;
+        assert!(!metrics.exposition().contains(series));
+        metrics.watches.heard("namespaces");
+        let text = metrics.exposition();
+        let age = text.lines().find_map(|line| line.strip_prefix(series)).unwrap();
+        assert!(age.parse::<f64>().unwrap() < 60.0, "{age}");
+    }
+
+    #[test]
+    fn the_oldest_reconcile_counts_until_it_finishes() {
+        let metrics = Metrics::new(&[]);
+        let oldest = || {
+            let text = metrics.exposition();
+            let age = text
+                .lines()
+                .find_map(|line| line.strip_prefix("configmapsync_oldest_reconcile_seconds "));
+            age.unwrap().parse::<f64>().unwrap()
+        };
+        let first = metrics.reconciles.started(Duration::ZERO);
+        std::thread::sleep(Duration::from_millis(20));
+        let second = metrics.reconciles.started(Duration::ZERO);
+        assert!(oldest() >= 0.02);
+        first.finished(ReconcileResult::Success);
+        second.finished(ReconcileResult::Success);
+        assert!(oldest() < 0.001, "none is running");
+    }
+
+    #[test]
     fn a_reconcile_is_counted_once() {
         let metrics = Metrics::new(&[]);
-        metrics.reconciles.started(Duration::ZERO);
-        metrics.reconciles.finished(ReconcileResult::Error, Duration::from_millis(3));
+        let reconcile = metrics.reconciles.started(Duration::ZERO);
+        reconcile.finished(ReconcileResult::Error);
         let text = metrics.exposition();
         assert!(text.contains(r#"result="error"} 1"#), "{text}");
         assert!(

@@ -6,10 +6,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::controller;
 use crate::election;
 use crate::election::write_gate::WriteGate;
 use crate::kubernetes::clients;
+use crate::kubernetes::clients::Clients;
 use crate::kubernetes::config;
 use crate::metrics::Metrics;
 
@@ -18,7 +18,7 @@ pub struct Connections {
     /// For the election.
     pub election: election::Clients,
     /// For everything else.
-    pub controller: controller::Clients,
+    pub controller: Clients,
 }
 
 /// No client could be built.
@@ -50,6 +50,6 @@ pub async fn connect(
     let watches = builder(clients::WATCH_TIMEOUT)?.with_layer(gate).build();
     Ok(Connections {
         election: election::Clients { lease, watches: watches.clone() },
-        controller: controller::Clients { calls, watches },
+        controller: Clients { calls, watches },
     })
 }

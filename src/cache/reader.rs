@@ -3,7 +3,7 @@
 //! # Guarantees
 //! A source is read once per version, even if several syncs share it: concurrent callers wait for one
 //! read, and later callers share its content as long as a caller keeps it. The reader itself keeps no
-//! content.
+//! content. A caller that waits for its turn is polled regularly, which shows that it makes progress.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ use crate::decide::content::Digest;
 use crate::decide::observed::Version;
 use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::unless_missing;
+use crate::kubernetes::watches::ticking;
 
 /// The result of a live read of a `ConfigMap`.
 #[derive(Clone, Debug)]
@@ -69,7 +70,7 @@ impl Reader {
     /// The API server rejects the read, or does not respond.
     pub async fn read(&self, at: &NamespacedName) -> Result<Option<LiveConfigMap>, ApiFailure> {
         // The semaphore is never closed, so a permit is always granted.
-        let _permit = self.permits.acquire().await;
+        let _permit = ticking(self.permits.acquire(), || ()).await;
         let pending = self.cache.begin_read(at);
         let read = self.api(at).get(&at.name).await;
         let config_map = match unless_missing::<ConfigMap, _>(&at.name, read) {
@@ -98,7 +99,7 @@ impl Reader {
         at: &NamespacedName,
     ) -> Result<Option<LiveConfigMap>, ApiFailure> {
         let slot = self.slot(at);
-        let mut shared = slot.lock().await;
+        let mut shared = ticking(slot.lock(), || ()).await;
         if let CachedConfigMap::Present(entry) = self.cache.config_map(at)
             && let Some((version, digest, content)) = &*shared
             && *version == entry.version
@@ -120,7 +121,7 @@ impl Reader {
     /// # Errors
     /// The API server rejects the read, or does not respond.
     pub async fn refresh(&self, at: &NamespacedName) -> Result<Option<Version>, ApiFailure> {
-        let _permit = self.permits.acquire().await;
+        let _permit = ticking(self.permits.acquire(), || ()).await;
         let pending = self.cache.begin_read(at);
         let read = self.api(at).get_metadata(&at.name).await;
         match unless_missing::<ConfigMap, _>(&at.name, read) {

@@ -41,6 +41,7 @@ use crate::decide::orphans::OrphanCandidate;
 use crate::decide::orphans::OrphanStep;
 use crate::decide::orphans::plan_collection;
 use crate::election::Lead;
+use crate::kubernetes::error::NotLeading;
 use crate::metrics::Metrics;
 use crate::orphans::DeletedSyncs;
 use crate::orphans::Owners;
@@ -139,24 +140,18 @@ impl Collector {
         orphans: &ObservedOrphans,
         plan: &CollectionPlan,
     ) -> CollectionPlan {
-        if let Err(why) = ensure_established(&self.client).await {
-            term.log_obstacle(Some(&why.to_string()));
-            return plan.clone();
-        }
         let due: BTreeMap<_, _> = plan
             .unconfirmed()
             .filter_map(|at| Some((at.clone(), orphans.candidates.get(at)?.clone())))
             .collect();
-        for candidate in due.values() {
-            self.state.track(&candidate.markers.sync_uid);
-        }
-        for (at, failure) in refresh_candidates(&self.reader, &due).await {
-            let namespace_uid = self.cache.namespace(&at.namespace).1;
-            let failed = (at.clone(), FailedAttempt::now(failure, namespace_uid));
-            let reads = Reads { failed_copies: vec![failed], ..Reads::default() };
-            record_reads(&self.state, &due[at].markers.sync_uid, reads);
-        }
-        let owners = read_owners(&self.client, &self.cache, due.values()).await;
+        let owners = match self.writer.reads.unless_cancelled(self.read_live(&due)).await {
+            Ok(Ok(owners)) => owners,
+            Ok(Err(why)) => {
+                term.log_obstacle(Some(&why));
+                return plan.clone();
+            }
+            Err(NotLeading) => return plan.clone(),
+        };
         let plan = plan_collection(&self.gather(term, &owners, Instant::now()));
         let unknown = plan.steps.values().find_map(|step| match step {
             OrphanStep::Keep(KeepReason::OwnerUnknown(why)) => Some(why.as_str()),
@@ -165,6 +160,25 @@ impl Collector {
         term.log_obstacle(unknown);
         self.carry_out(&due, &plan).await;
         plan
+    }
+
+    /// Reads the candidates into the cache, and returns their syncs. Fails while the kind is not
+    /// served.
+    async fn read_live(
+        &self,
+        due: &BTreeMap<NamespacedName, OrphanCandidate>,
+    ) -> Result<Owners, String> {
+        ensure_established(&self.client).await.map_err(|why| why.to_string())?;
+        for candidate in due.values() {
+            self.state.track(&candidate.markers.sync_uid);
+        }
+        for (at, failure) in refresh_candidates(&self.reader, due).await {
+            let namespace_uid = self.cache.namespace(&at.namespace).1;
+            let failed = (at.clone(), FailedAttempt::now(failure, namespace_uid));
+            let reads = Reads { failed_copies: vec![failed], ..Reads::default() };
+            record_reads(&self.state, &due[at].markers.sync_uid, reads);
+        }
+        Ok(read_owners(&self.client, &self.cache, due.values()).await)
     }
 
     async fn carry_out(

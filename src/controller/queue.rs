@@ -18,13 +18,19 @@ use futures::stream::FuturesUnordered;
 use kube::runtime::scheduler;
 use kube::runtime::scheduler::ScheduleRequest;
 use parking_lot::Mutex;
+use tokio::time::sleep;
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::controller::startup::Startup;
+use crate::health::Health;
 use crate::metrics::Metrics;
 
 /// Reconciles that run at a time. Writes have a lower limit of their own.
 const CONCURRENT_RECONCILES: usize = 64;
+/// Name in [`Health`] under which the queue reports that it moves.
+const HEALTH_PART: &str = "queue";
+/// How often an idle queue does so.
+const BEAT_PERIOD: Duration = Duration::from_secs(5);
 /// Capacity that an empty queue keeps after a burst.
 const KEPT_CAPACITY: usize = 64;
 
@@ -98,14 +104,17 @@ impl Queue {
 
 /// Runs `reconcile` for each request. A request for a sync whose reconcile is running leads to
 /// another one afterwards. Returns when the queue is closed and the running reconciles have ended.
+/// The queue and each reconcile report their progress to `health`.
 pub async fn run<Reconcile: Future<Output = ()>>(
     requests: impl Stream<Item = Request>,
+    health: &Health,
     reconcile: impl Fn(NamespacedName) -> Reconcile,
 ) {
     let mut scheduler = std::pin::pin!(scheduler(requests));
     let mut running = HashSet::new();
     let mut reconciles = FuturesUnordered::new();
     loop {
+        health.beat(HEALTH_PART);
         let has_room = running.len() < CONCURRENT_RECONCILES;
         let next = async {
             if has_room {
@@ -121,12 +130,14 @@ pub async fn run<Reconcile: Future<Output = ()>>(
             next = next => {
                 let Some(sync) = next else { break };
                 running.insert(sync.clone());
-                let reconcile = reconcile(sync.clone());
+                let name = format!("reconcile of {sync}");
+                let reconcile = health.during(name, reconcile(sync.clone()));
                 reconciles.push(async {
                     reconcile.await;
                     sync
                 });
             }
+            () = sleep(BEAT_PERIOD) => {}
         }
     }
     while reconciles.next().await.is_some() {}

@@ -59,6 +59,7 @@ use crate::decide::status;
 use crate::decide::status::Settled;
 use crate::decide::status::summary;
 use crate::election::Lead;
+use crate::kubernetes::error::NotLeading;
 use crate::metrics::Metrics;
 use crate::metrics::ReconcileResult;
 use crate::names;
@@ -121,8 +122,8 @@ impl Reconciler {
         let queued = self.queue.pop(name);
         let sync = self.cache.sync(name)?;
         let uid = sync.version.uid.clone();
-        self.metrics.reconciles.started(queued);
-        let began = Instant::now();
+        let running = self.metrics.reconciles.started(queued);
+        let began = running.began();
         let span = tracing::info_span!(
             parent: None,
             telemetry::RECONCILE_SPAN,
@@ -136,7 +137,7 @@ impl Reconciler {
         let ended = self.run(sync, began).instrument(span.clone()).await;
         let ended = ended.unwrap_or_else(|error| self.failed(&uid, began, &error));
         span.record("outcome", <&str>::from(ended.result));
-        self.metrics.reconciles.finished(ended.result, began.elapsed());
+        running.finished(ended.result);
         ended.requeue_after
     }
 
@@ -161,7 +162,7 @@ impl Reconciler {
         let mut contents = Vec::new();
         let mut has_reported_progress = false;
         for _ in 0..MAX_PASSES {
-            let (observed, plan, reads) = self.observe_and_plan(&sync, verify, began).await;
+            let (observed, plan, reads) = self.observe_and_plan(&sync, verify, began).await?;
             verify = false;
             let is_held = self.is_finalizer_held(&uid, &plan, began);
             if is_held || !plan.has_writes() {
@@ -198,7 +199,7 @@ impl Reconciler {
             }
             contents.extend(observed.source.into_content());
         }
-        let (observed, plan, reads) = self.observe_and_plan(&sync, false, began).await;
+        let (observed, plan, reads) = self.observe_and_plan(&sync, false, began).await?;
         self.record(&sync, reads, Outcome::nothing());
         let ended = self.finish(&observed, plan, began).await?;
         let requeue_after = ended.requeue_after.map_or(PAUSE, |delay| delay.min(PAUSE));
@@ -256,12 +257,13 @@ impl Reconciler {
         writes.filter(|(at, _)| !retries.has_failed(at)).count()
     }
 
+    /// Fails if this process is stopping: reads are cancelled.
     async fn observe_and_plan(
         &self,
         sync: &ObservedSync,
         verify: bool,
         began: Instant,
-    ) -> (Observed, Plan, Reads) {
+    ) -> Result<(Observed, Plan, Reads), NotLeading> {
         let uid = &sync.version.uid;
         let excerpt = self.state.read(uid, |state| state.excerpt.clone());
         let retries = self.state.retries(uid);
@@ -269,9 +271,10 @@ impl Reconciler {
         let view =
             View { held_back: retries.held_back(began), excerpt: excerpt.as_deref(), ..view };
         let span = tracing::info_span!("observe", verify);
-        let Observation { observed, reads } = observe(view, sync, verify).instrument(span).await;
+        let observing = observe(view, sync, verify).instrument(span);
+        let Observation { observed, reads } = self.writer.reads.unless_cancelled(observing).await?;
         let plan = tracing::info_span!("plan").in_scope(|| plan(&observed, &desired(&observed)));
-        (observed, plan, reads)
+        Ok((observed, plan, reads))
     }
 
     /// Applies our own patch of the finalizer to `sync` before the watch delivers it. Returns

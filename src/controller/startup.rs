@@ -28,9 +28,14 @@ pub struct Startup {
 // === impl Part ===
 
 impl Part {
-    /// The name of this watch in `/readyz`.
+    /// The name of this watch in `/readyz` and `/livez`.
     pub fn health_part(self) -> &'static str {
         self.into()
+    }
+
+    /// The plural name of the kind.
+    pub fn resource(self) -> &'static str {
+        self.health_part().trim_start_matches("watch of ")
     }
 }
 
@@ -60,11 +65,6 @@ impl Startup {
         let mut listed = self.listed.subscribe();
         // Fails only without a sender, which lives as long as `self`.
         let _ = listed.wait_for(|listed| listed.iter().all(|listed| *listed)).await;
-    }
-
-    /// Whether the list of `part` is complete.
-    pub fn is_listed(&self, part: Part) -> bool {
-        self.listed.borrow()[part as usize]
     }
 
     /// Waits until the list of `part` is complete.

@@ -1,33 +1,23 @@
 //! Events: three watches, whatever the number of syncs.
 //!
 //! Each updates its part of the cache, and requests reconciles of the syncs that an event affects.
-//! A failed watch is restarted with backoff, and reported as not ready.
+//! A failed watch is reported as not ready until it is established again.
 
-use std::fmt::Debug;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures::Stream;
-use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use kube::Api;
-use kube::Client;
 use kube::Resource;
 use kube::ResourceExt as _;
 use kube::core::PartialObjectMeta;
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher;
-use kube::runtime::watcher::Event;
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
 
 use crate::access::rule;
 use crate::api::StoredConfigMapSync;
 use crate::api::namespaced_name::NamespacedName;
-use crate::backoff::watch::time_to_next_error;
-use crate::backoff::watch::watch_backoff;
 use crate::cache::Cache;
 use crate::cache::ConfigMapChange;
 use crate::cache::NamespaceChange;
@@ -38,18 +28,17 @@ use crate::controller::startup::Startup;
 use crate::controller::trigger;
 use crate::decide::observed::ObservedSync;
 use crate::health::Health;
-use crate::kubernetes::error::explain as explain_error;
-use crate::kubernetes::error::explain_status;
-use crate::kubernetes::error::has_code;
+use crate::kubernetes::clients::Clients;
 use crate::kubernetes::error::kind_not_installed;
+use crate::kubernetes::watches;
+use crate::kubernetes::watches::Change;
+use crate::kubernetes::watches::Event;
+use crate::kubernetes::watches::Source;
+use crate::kubernetes::watches::ticking;
 use crate::metrics::Metrics;
 use crate::names;
 use crate::orphans::DeletedSyncs;
 use crate::state::State;
-use crate::telemetry::describe;
-
-/// Objects per page of a list: a page is decoded as a whole, with all `managedFields`.
-const PAGE_SIZE: u32 = 100;
 
 /// Receives the events of the watches.
 pub struct Watcher {
@@ -63,147 +52,129 @@ pub struct Watcher {
 }
 
 /// Watches `ConfigMapSyncs`.
-pub async fn syncs(watcher: Arc<Watcher>, client: Client) {
-    let events = events::<StoredConfigMapSync>(client);
+pub async fn syncs(watcher: Arc<Watcher>, clients: Clients) {
+    let source = Source::objects::<StoredConfigMapSync>(clients);
     let Watcher { cache, queue, .. } = &*watcher;
-    watcher
-        .follow(Part::Syncs, events, |event| match event {
-            Event::Init => cache.begin_sync_list(),
-            Event::InitApply(sync) => watcher.sync_applied(&sync),
-            Event::InitDone => {
-                for name in cache.unlisted_syncs() {
-                    watcher.sync_deleted(&name);
-                }
-                queue.wake(cache.syncs());
+    let handle = |change: Change<StoredConfigMapSync>| match change {
+        Change::ListBegun => cache.begin_sync_list(),
+        Change::Listed(sync) => watcher.sync_applied(&sync),
+        Change::ListComplete => {
+            for name in cache.unlisted_syncs() {
+                watcher.sync_deleted(&name);
             }
-            Event::Apply(sync) => {
-                watcher.sync_applied(&sync);
-                queue.wake(sync.namespaced_name());
+            queue.wake(cache.syncs());
+        }
+        Change::Applied(sync) => {
+            watcher.sync_applied(&sync);
+            queue.wake(sync.namespaced_name());
+        }
+        Change::Deleted(sync) => {
+            if let Some(name) = sync.namespaced_name() {
+                watcher.sync_deleted(&name);
             }
-            Event::Delete(sync) => {
-                if let Some(name) = sync.namespaced_name() {
-                    watcher.sync_deleted(&name);
-                }
-            }
-        })
-        .await;
+        }
+    };
+    watcher.follow(Part::Syncs, &source, handle).await;
 }
 
 /// Watches the metadata of `ConfigMaps`, once the list of syncs determines which are relevant.
-pub async fn config_maps(watcher: Arc<Watcher>, client: Client) {
-    watcher.startup.wait_for(Part::Syncs).await;
-    let events = events::<PartialObjectMeta<ConfigMap>>(client);
+pub async fn config_maps(watcher: Arc<Watcher>, clients: Clients) {
+    let source = Source::metadata::<ConfigMap>(clients);
     let Watcher { cache, queue, deleted_syncs, metrics, .. } = &*watcher;
-    watcher
-        .follow(Part::ConfigMaps, events, |event| {
-            let changes: Vec<ConfigMapChange> = match event {
-                Event::Init => {
-                    cache.begin_config_map_list();
-                    Vec::new()
-                }
-                Event::InitDone => cache.end_config_map_list(),
-                Event::InitApply(seen) | Event::Apply(seen) => {
-                    cache.apply_config_map(&seen.metadata, Origin::Watch).into_iter().collect()
-                }
-                Event::Delete(gone) => {
-                    let namespace = gone.namespace().unwrap_or_default();
-                    let at = NamespacedName::new(namespace, gone.name_any());
-                    let uid = gone.metadata.uid.as_deref();
-                    cache.remove_config_map(&at, uid, Origin::Watch).into_iter().collect()
-                }
-            };
-            for change in changes {
-                deleted_syncs.record_copy(&change.at, cache, Instant::now());
-                queue.wake(trigger::by_config_map(&change, cache));
+    let beat = || watcher.health.beat(Part::ConfigMaps.health_part());
+    ticking(watcher.startup.wait_for(Part::Syncs), beat).await;
+    let handle = |change: Change<PartialObjectMeta<ConfigMap>>| {
+        let changes: Vec<ConfigMapChange> = match change {
+            Change::ListBegun => {
+                cache.begin_config_map_list();
+                Vec::new()
             }
-            metrics.copies.set_marked(cache.marked_copies());
-        })
-        .await;
+            Change::ListComplete => cache.end_config_map_list(),
+            Change::Listed(seen) | Change::Applied(seen) => {
+                cache.apply_config_map(&seen.metadata, Origin::Watch).into_iter().collect()
+            }
+            Change::Deleted(gone) => {
+                let namespace = gone.namespace().unwrap_or_default();
+                let at = NamespacedName::new(namespace, gone.name_any());
+                let uid = gone.metadata.uid.as_deref();
+                cache.remove_config_map(&at, uid, Origin::Watch).into_iter().collect()
+            }
+        };
+        for change in changes {
+            deleted_syncs.record_copy(&change.at, cache, Instant::now());
+            queue.wake(trigger::by_config_map(&change, cache));
+        }
+        metrics.copies.set_marked(cache.marked_copies());
+    };
+    watcher.follow(Part::ConfigMaps, &source, handle).await;
 }
 
 /// Watches the metadata of namespaces.
-pub async fn namespaces(watcher: Arc<Watcher>, client: Client) {
-    let events = events::<PartialObjectMeta<Namespace>>(client);
+pub async fn namespaces(watcher: Arc<Watcher>, clients: Clients) {
+    let source = Source::metadata::<Namespace>(clients);
     let Watcher { cache, queue, .. } = &*watcher;
-    watcher
-        .follow(Part::Namespaces, events, |event| {
-            let changes: Vec<NamespaceChange> = match event {
-                Event::Init => {
-                    cache.begin_namespace_list();
-                    Vec::new()
-                }
-                Event::InitDone => cache.end_namespace_list(),
-                Event::InitApply(seen) | Event::Apply(seen) => {
-                    cache.apply_namespace(&seen.metadata).into_iter().collect()
-                }
-                Event::Delete(gone) => {
-                    cache.remove_namespace(&gone.name_any()).into_iter().collect()
-                }
-            };
-            for change in changes {
-                queue.wake(trigger::by_namespace(&change, cache));
+    let handle = |change: Change<PartialObjectMeta<Namespace>>| {
+        let changes: Vec<NamespaceChange> = match change {
+            Change::ListBegun => {
+                cache.begin_namespace_list();
+                Vec::new()
             }
-        })
-        .await;
-}
-
-fn events<K>(client: Client) -> impl Stream<Item = watcher::Result<Event<K>>>
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    let config = watcher::Config::default().page_size(PAGE_SIZE);
-    watcher::watcher(Api::<K>::all(client), config).backoff(watch_backoff())
+            Change::ListComplete => cache.end_namespace_list(),
+            Change::Listed(seen) | Change::Applied(seen) => {
+                cache.apply_namespace(&seen.metadata).into_iter().collect()
+            }
+            Change::Deleted(gone) => cache.remove_namespace(&gone.name_any()).into_iter().collect(),
+        };
+        for change in changes {
+            queue.wake(trigger::by_namespace(&change, cache));
+        }
+    };
+    watcher.follow(Part::Namespaces, &source, handle).await;
 }
 
 // === impl Watcher ===
 
 impl Watcher {
-    /// Passes every event to `handle`, and updates health and startup. Ends with the stream.
-    ///
-    /// A restarted watch is silent until the next event, while another failure is reported. So a
-    /// silence longer than the delay before the next attempt counts as success.
-    async fn follow<K: Debug>(
+    /// Passes every change to `handle`, and updates health, metrics and startup.
+    async fn follow<K>(
         &self,
         part: Part,
-        events: impl Stream<Item = watcher::Result<Event<K>>>,
-        mut handle: impl FnMut(Event<K>),
-    ) {
-        let mut events = std::pin::pin!(events);
-        let mut errors = 0;
-        loop {
-            let next = match errors {
-                0 => Ok(events.next().await),
-                errors => timeout(time_to_next_error(errors), events.next()).await,
-            };
-            match next {
-                Ok(None) => return,
-                Ok(Some(Err(error))) => {
-                    errors += 1;
-                    self.failed(part, &error);
-                }
-                Ok(Some(Ok(event))) => {
-                    errors = 0;
-                    let is_list_complete = matches!(event, Event::InitDone);
-                    if !matches!(event, Event::Init) {
-                        self.health.set(part.health_part(), Ok(()));
+        source: &Source,
+        mut handle: impl FnMut(Change<K>),
+    ) -> Infallible
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned,
+    {
+        let heard = || self.metrics.watches.heard(part.resource());
+        let receive = |event| {
+            self.health.beat(part.health_part());
+            match event {
+                Event::Change(change) => {
+                    if !matches!(change, Change::ListBegun) {
+                        heard();
                     }
-                    handle(event);
+                    let is_list_complete = matches!(change, Change::ListComplete);
+                    handle(change);
                     if is_list_complete && self.startup.listed(part) {
                         self.queue.wake(self.cache.syncs());
                     }
                 }
-                Err(_silence) => {
-                    errors = 0;
-                    if self.startup.is_listed(part) {
-                        self.health.set(part.health_part(), Ok(()));
-                    }
+                Event::Bookmark => heard(),
+                Event::Established => {
+                    self.health.set(part.health_part(), Ok(()));
                 }
+                Event::Failed(error) => self.failed(part, &error),
+                Event::Waiting => {}
             }
-        }
+        };
+        watches::watch(source, receive).await
     }
 
-    fn failed(&self, part: Part, error: &watcher::Error) {
-        let why = explain(part, error);
+    fn failed(&self, part: Part, error: &watches::Error) {
+        let why = match part {
+            Part::Syncs if error.has_code(404) => kind_not_installed("ConfigMapSync"),
+            _ => error.to_string(),
+        };
         if self.health.set(part.health_part(), Err(why.clone())) {
             tracing::warn!(error = why, "{} failed; will retry", part.health_part());
         }
@@ -231,20 +202,6 @@ impl Watcher {
         for at in self.cache.copies_of(uid) {
             self.queue.wake(self.cache.syncs_referring_to(&at));
         }
-    }
-}
-
-/// The cause of the error in one line, and what to do about it.
-fn explain(part: Part, error: &watcher::Error) -> String {
-    match error {
-        watcher::Error::InitialListFailed(error)
-        | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => match part {
-            Part::Syncs if has_code(error, 404) => kind_not_installed("ConfigMapSync"),
-            _ => explain_error(error),
-        },
-        watcher::Error::WatchError(status) => explain_status(status),
-        watcher::Error::NoResourceVersion => describe(error),
     }
 }
 

@@ -77,7 +77,7 @@ impl Lease {
     /// Acquires the Lease if it is free, or renews it if this process holds it. Each call is a
     /// sign of liveness; a failure is counted, logged once, and makes the process unready.
     pub async fn acquire_or_renew(&self) -> LeaseOutcome {
-        self.health.beat();
+        self.health.beat(HEALTH_PART);
         let outcome = self.call().await;
         match &outcome {
             LeaseOutcome::Failed(failure, why) => self.report_failure(*failure, why),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use http::Response;
+use kube::Client;
 use kube::Config;
 use kube::client::Body;
 use kube::client::ClientBuilder;
@@ -15,6 +16,7 @@ use tower::BoxError;
 use tower::Service;
 
 use crate::kubernetes::layers::count::CountRequests;
+use crate::kubernetes::layers::read_timeout::ReadTimeout;
 use crate::kubernetes::layers::retry_after::KeepRetryAfter;
 use crate::metrics::Metrics;
 use crate::telemetry::propagation;
@@ -25,6 +27,15 @@ pub const LEASE_TIMEOUT: Duration = Duration::from_secs(2);
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Read timeout of watches: longer than the 290 seconds for which kube requests a watch.
 pub const WATCH_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// The clients of the controller.
+#[derive(Clone)]
+pub struct Clients {
+    /// For reads, lists and writes, which are answered within a short time.
+    pub calls: Client,
+    /// For watches, which are silent for minutes.
+    pub watches: Client,
+}
 
 /// A builder of clients for `config` with the given read timeout. Their requests are counted in
 /// `metrics`, carry the trace context, and keep the `Retry-After` of error responses.
@@ -51,10 +62,12 @@ pub fn builder(
     let mut config = config.clone();
     config.default_retry = false;
     config.connect_timeout = Some(read_timeout.min(CALL_TIMEOUT));
-    config.read_timeout = Some(read_timeout);
+    // Kept by a layer: that of kube also runs while a connection is idle.
+    config.read_timeout = None;
     config.write_timeout = Some(read_timeout.min(CALL_TIMEOUT));
     let host = config.cluster_url.authority().map(ToString::to_string).unwrap_or_default();
     let count = CountRequests::new(host, Arc::clone(metrics));
     let builder = ClientBuilder::try_from(config)?;
+    let builder = builder.with_layer(&ReadTimeout(read_timeout));
     Ok(builder.with_layer(&KeepRetryAfter).with_layer(&count).with_layer(&propagation::layer()))
 }

@@ -1,10 +1,20 @@
 //! Metrics of reconciles, of their queue, and of the reasons they result in.
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
+use parking_lot::Mutex;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::EncodeMetric as _;
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
@@ -62,6 +72,20 @@ pub struct ReconcileMetrics {
     queue_adds: Family<QueueLabel, Counter>,
     queue_seconds: HistogramFamily<QueueLabel>,
     transitions: Family<ReasonLabel, Counter>,
+    running: Running,
+}
+
+/// When each reconcile in progress began.
+#[derive(Clone, Debug, Default)]
+struct Running(Arc<Mutex<BTreeMap<u64, Instant>>>);
+
+/// A reconcile in progress.
+#[derive(Debug)]
+#[must_use]
+pub struct RunningReconcile<'a> {
+    metrics: &'a ReconcileMetrics,
+    id: u64,
+    began: Instant,
 }
 
 // === impl ReconcileResult ===
@@ -85,7 +109,9 @@ impl ReconcileMetrics {
             queue_adds: Family::default(),
             queue_seconds: Family::new_with_constructor(seconds),
             transitions: Family::default(),
+            running: Running::default(),
         };
+        registry.register_collector(Box::new(metrics.running.clone()));
         registry.register(
             "controller_runtime_reconcile",
             "Reconciles by result",
@@ -158,24 +184,64 @@ impl ReconcileMetrics {
     }
 
     /// A reconcile started, `queued` after it was triggered.
-    pub fn started(&self, queued: Duration) {
+    pub fn started(&self, queued: Duration) -> RunningReconcile<'_> {
         self.active.get_or_create(&CONTROLLER).inc();
         self.queue_seconds.get_or_create(&QUEUE).observe(queued.as_secs_f64());
-    }
-
-    /// A reconcile finished.
-    pub fn finished(&self, result: ReconcileResult, duration: Duration) {
-        self.active.get_or_create(&CONTROLLER).dec();
-        self.total.get_or_create(&result.labels()).inc();
-        self.seconds.get_or_create(&CONTROLLER).observe(duration.as_secs_f64());
-        if result == ReconcileResult::Error {
-            self.errors.get_or_create(&CONTROLLER).inc();
-        }
+        let (id, began) = self.running.add();
+        RunningReconcile { metrics: self, id, began }
     }
 
     /// The reason of a sync changed to `reason`.
     pub fn count_transition(&self, reason: Reason) {
         self.transitions.get_or_create(&ReasonLabel { reason: reason.into() }).inc();
+    }
+}
+
+// === impl RunningReconcile ===
+
+impl RunningReconcile<'_> {
+    /// When it began.
+    #[must_use]
+    pub const fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// The reconcile finished.
+    pub fn finished(self, result: ReconcileResult) {
+        let metrics = self.metrics;
+        metrics.running.0.lock().remove(&self.id);
+        metrics.active.get_or_create(&CONTROLLER).dec();
+        metrics.total.get_or_create(&result.labels()).inc();
+        let duration = self.began.elapsed().as_secs_f64();
+        metrics.seconds.get_or_create(&CONTROLLER).observe(duration);
+        if result == ReconcileResult::Error {
+            metrics.errors.get_or_create(&CONTROLLER).inc();
+        }
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    fn add(&self) -> (u64, Instant) {
+        let mut running = self.0.lock();
+        let (id, began) = (running.last_key_value().map_or(0, |(id, _)| id + 1), Instant::now());
+        running.insert(id, began);
+        (id, began)
+    }
+}
+
+impl Collector for Running {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let oldest =
+            self.0.lock().values().next().map_or(0.0, |began| began.elapsed().as_secs_f64());
+        let metric = encoder.encode_descriptor(
+            "configmapsync_oldest_reconcile_seconds",
+            "Time since the oldest reconcile in progress began; 0 if there is none.",
+            None,
+            MetricType::Gauge,
+        )?;
+        ConstGauge::new(oldest).encode(metric)
     }
 }
 

@@ -20,6 +20,10 @@ pub fn metrics() -> String {
     let metrics = Metrics::new(&Action::write_verbs());
     // Its labels are not bounded, so that no series exists before the first request.
     metrics.requests.count("GET", "10.96.0.1:443", Some(200));
+    // Only a leader has these.
+    for resource in ["configmapsyncs", "configmaps", "namespaces"] {
+        metrics.watches.heard(resource);
+    }
     let exposition = metrics.exposition();
     let mut rows = Vec::new();
     for line in exposition.lines() {

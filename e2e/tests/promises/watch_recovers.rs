@@ -1,5 +1,8 @@
-//! A leader whose watch failed is ready again as soon as the watch is re-established, even if no
-//! event arrives.
+//! A leader whose list or watch failed is ready again as soon as it succeeds, even if no event
+//! arrives.
+
+mod lists;
+mod responses;
 
 use std::time::Duration;
 

@@ -28,6 +28,7 @@ use crate::decide::observed::Version;
 use crate::election::Lead;
 use crate::election::LeaderRecord;
 use crate::kubernetes::calls;
+use crate::kubernetes::cancellation::Cancellation;
 use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::CallError;
 use crate::kubernetes::error::NotLeading;
@@ -45,6 +46,7 @@ pub struct Writer {
     pub reader: Arc<Reader>,
     pub leader_record: Arc<LeaderRecord>,
     pub permits: Permits,
+    pub reads: Cancellation,
     pub metrics: Arc<Metrics>,
 }
 
@@ -77,7 +79,8 @@ impl Writer {
                 WriteResult::Written
             }
             Err(CallError::Conflict(refusal)) => {
-                match self.reader.refresh(at).instrument(span.clone()).await {
+                let reading = self.reader.refresh(at).instrument(span.clone());
+                match self.reads.unless_cancelled(reading).await? {
                     Ok(found) if action.is_decided_on(found.as_ref()) => {
                         log_failure(&span, at, verb, &refusal);
                         WriteResult::Failed(refusal)

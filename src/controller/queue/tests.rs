@@ -82,7 +82,7 @@ async fn a_sync_has_one_reconcile_at_a_time() {
     let (sender, requests) = mpsc::unbounded();
     request(&sender, name("a"));
     let (running, reconciles) = (Cell::new(0), Cell::new(0));
-    run(requests, |_| async {
+    run(requests, &Health::new(&[]), |_| async {
         reconciles.set(reconciles.get() + 1);
         assert_eq!(running.replace(1), 0);
         if reconciles.get() == 1 {
@@ -108,7 +108,7 @@ async fn concurrent_reconciles_are_bounded() {
     }
     let (running, most) = (Cell::new(0), Cell::new(0));
     let reconciles = RefCell::new(BTreeMap::<_, usize>::new());
-    run(requests, |sync| {
+    run(requests, &Health::new(&[]), |sync| {
         let (running, most, reconciles, sender) = (&running, &most, &reconciles, &sender);
         async move {
             running.set(running.get() + 1);
@@ -133,7 +133,7 @@ async fn running_reconciles_end_before_the_queue_does() {
     let later = tokio::time::Instant::now() + Duration::from_hours(1);
     sender.unbounded_send(Request { message: name("b"), run_at: later }).unwrap();
     let ended = RefCell::new(Vec::new());
-    run(requests, |sync| {
+    run(requests, &Health::new(&[]), |sync| {
         let (ended, sender) = (&ended, &sender);
         async move {
             sender.close_channel();
@@ -143,4 +143,17 @@ async fn running_reconciles_end_before_the_queue_does() {
     })
     .await;
     assert_eq!(ended.into_inner(), [name("a")], "no other begins");
+}
+
+#[tokio::test]
+async fn a_reconcile_that_never_returns_is_not_live() {
+    let (sender, requests) = mpsc::unbounded();
+    request(&sender, name("a"));
+    let health = Health::new(&[]);
+    let running = run(requests, &health, |_| std::future::pending());
+    assert!(tokio::time::timeout(Duration::from_millis(100), running).await.is_err());
+    assert_eq!(health.live(), Ok(()));
+    let stuck = health.live_at(Instant::now() + Duration::from_secs(90)).unwrap_err();
+    assert!(stuck.contains("reconcile of team/a: no progress"), "{stuck}");
+    assert!(stuck.contains("queue: no progress"), "{stuck}");
 }

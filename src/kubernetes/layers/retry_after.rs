@@ -3,11 +3,6 @@
 //! kube's errors carry the body of a response but not its headers. Under overload, the API server
 //! responds in plain text and requests a delay in the header alone (API Priority and Fairness).
 //! This layer writes the delay into the field that a `Status` has for it.
-//!
-//! The layer also puts the body of an error on one line. kube reads the response to a watch request
-//! line by line, whatever its code (kube-client 4.2, `Client::request_events`), and backs off
-//! longer after each line that it cannot parse: an indented `Status` would delay the watch by
-//! minutes.
 
 use std::task::Context;
 use std::task::Poll;
@@ -71,14 +66,11 @@ where
         Box::pin(async move {
             let (head, body) = response.await.map_err(Into::into)?.into_parts();
             let is_error = head.status.is_client_error() || head.status.is_server_error();
-            if !is_error {
+            let Some(seconds) = requested_delay(&head.headers).filter(|_| is_error) else {
                 return Ok(Response::from_parts(head, Either::Left(body)));
-            }
-            let bytes = body.collect().await.map_err(Into::into)?.to_bytes();
-            let body = match requested_delay(&head.headers) {
-                Some(seconds) => with_delay(&bytes, head.status.as_u16(), seconds),
-                None => on_one_line(&bytes),
             };
+            let bytes = body.collect().await.map_err(Into::into)?.to_bytes();
+            let body = with_delay(&bytes, head.status.as_u16(), seconds);
             Ok(Response::from_parts(head, Either::Right(Full::from(body))))
         })
     }
@@ -87,12 +79,6 @@ where
 /// The header in seconds. The API server does not use its other form, a date.
 fn requested_delay(headers: &HeaderMap) -> Option<u32> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
-}
-
-/// `body` on one line if it is JSON, else unchanged.
-fn on_one_line(body: &[u8]) -> Vec<u8> {
-    let parsed = serde_json::from_slice(body).map(|parsed: Value| parsed.to_string().into_bytes());
-    parsed.unwrap_or_else(|_| body.to_vec())
 }
 
 /// `body` as a `Status` that requests a delay of `seconds`.
@@ -151,13 +137,6 @@ mod tests {
     async fn a_status_keeps_its_message() {
         let body = r#"{"kind":"Status","message":"busy","details":{"kind":"configmaps"}}"#;
         assert_eq!(delay(503, Some("3"), body).await, (3, "busy".to_owned()));
-    }
-
-    #[tokio::test]
-    async fn an_indented_error_is_put_on_one_line() {
-        let indented = "{\n  \"kind\": \"Status\",\n  \"code\": 403\n}\n";
-        assert_eq!(response(403, None, indented).await, r#"{"code":403,"kind":"Status"}"#);
-        assert_eq!(response(200, None, indented).await, indented);
     }
 
     #[tokio::test]

@@ -145,6 +145,11 @@ impl Replica {
         Ok(get(&format!("{}/readyz", self.url().await?)).await?.0 == 200)
     }
 
+    /// The status and the text of `/livez`.
+    pub async fn liveness(&self) -> Result<(u16, String)> {
+        get(&format!("{}/livez", self.url().await?)).await
+    }
+
     /// Its metrics, in the Prometheus text format.
     pub async fn metrics(&self) -> Result<String> {
         Ok(get(&format!("{}/metrics", self.url().await?)).await?.1)
