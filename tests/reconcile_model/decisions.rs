@@ -1,0 +1,205 @@
+//! The decisions of the operator. Each input is decided once.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use configmapsync::decide::Action;
+use configmapsync::decide::Observed;
+use configmapsync::decide::Plan;
+use configmapsync::decide::desired;
+use configmapsync::decide::plan;
+use configmapsync::decide::plan::FinalizerStep;
+use configmapsync::decide::reason::Reason;
+use configmapsync::decide::required_reads;
+use configmapsync::decide::status;
+use configmapsync::decide::status::Settled;
+use configmapsync::decide::status::ready_reason;
+use configmapsync::kubernetes::requests;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use parking_lot::RwLock;
+
+use crate::collection::Collection;
+use crate::collection::CollectionInput;
+use crate::config::Fault;
+use crate::names::PLACES;
+use crate::names::Place;
+use crate::names::at;
+use crate::names::place_at;
+use crate::object::Object;
+use crate::object::Origin;
+use crate::object::Restored;
+use crate::oracle;
+use crate::state::Kind;
+use crate::state::Write;
+use crate::store::ObjectId;
+use crate::store::Store;
+use crate::view::PassInput;
+
+/// What one pass of a reconcile does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Live reads.
+    Read {
+        /// Of the source.
+        source: bool,
+        /// Of the `ConfigMaps` at these places.
+        places: [bool; PLACES],
+    },
+    /// Writes.
+    Write(Writes),
+}
+
+/// The writes of a plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Writes {
+    /// Of the finalizer.
+    pub finalizer: Option<Kind>,
+    /// Of copies.
+    pub places: [Option<Write>; PLACES],
+}
+
+/// The decisions, by their input.
+#[derive(Debug)]
+pub struct Decisions {
+    pub store: Store,
+    pub fault: Option<Fault>,
+    passes: Table<PassInput, Pass>,
+    collections: Table<CollectionInput, Collection>,
+    reports: Table<PassInput, bool>,
+}
+
+#[derive(Debug)]
+struct Table<K, V>(RwLock<HashMap<K, V>>);
+
+// === impl Table ===
+
+impl<K: Copy + Eq + Hash, V: Copy> Table<K, V> {
+    fn new() -> Self {
+        Self(RwLock::default())
+    }
+
+    fn get(&self, key: K, decide: impl FnOnce() -> V) -> V {
+        if let Some(known) = self.0.read().get(&key) {
+            return *known;
+        }
+        let decided = decide();
+        self.0.write().insert(key, decided);
+        decided
+    }
+}
+
+// === impl Decisions ===
+
+impl Decisions {
+    /// With this fault.
+    pub fn new(fault: Option<Fault>) -> Self {
+        let (passes, collections, reports) = (Table::new(), Table::new(), Table::new());
+        Self { store: Store::default(), fault, passes, collections, reports }
+    }
+
+    /// What a pass does.
+    pub fn pass(&self, input: PassInput) -> Pass {
+        self.passes.get(input, || self.decide(&input))
+    }
+
+    /// What orphan collection does.
+    pub fn collection(&self, input: CollectionInput) -> Collection {
+        self.collections.get(input, || input.decide(self))
+    }
+
+    /// Whether the status after a pass without writes reports `Synced`.
+    pub fn reports_synced(&self, input: PassInput) -> bool {
+        self.reports.get(input, || self.status(&input) == Some(Reason::Synced.to_string()))
+    }
+
+    /// The number of different inputs.
+    pub fn count(&self) -> usize {
+        self.passes.0.read().len() + self.collections.0.read().len()
+    }
+
+    fn status(&self, input: &PassInput) -> Option<String> {
+        let observed = self.observed(input)?;
+        let desired = desired(&observed);
+        let settled = Settled::of(plan(&observed, &desired));
+        let now = Time(Timestamp::UNIX_EPOCH);
+        let status = status(&observed, &desired, &settled, &now, None);
+        ready_reason(&status).map(str::to_owned)
+    }
+
+    fn decide(&self, input: &PassInput) -> Pass {
+        let Some(observed) = self.observed(input) else { return Pass::Write(Writes::default()) };
+        let reads = required_reads(&observed);
+        if !reads.is_empty() {
+            let is_read = |place| reads.copies.contains(&at(place));
+            return Pass::Read { source: reads.source, places: std::array::from_fn(is_read) };
+        }
+        Pass::Write(self.writes(input, &plan(&observed, &desired(&observed))))
+    }
+
+    /// What a pass decides on.
+    pub fn observed(&self, input: &PassInput) -> Option<Observed> {
+        let observed = input.observed(&self.store)?;
+        Some(match self.fault {
+            Some(fault) => fault.observed(observed),
+            None => observed,
+        })
+    }
+
+    fn writes(&self, input: &PassInput, plan: &Plan) -> Writes {
+        let finalizer = match plan.finalizer {
+            FinalizerStep::Keep => None,
+            FinalizerStep::Add => Some(Kind::AddFinalizer),
+            FinalizerStep::Remove => Some(Kind::RemoveFinalizer),
+        };
+        let steps: BTreeMap<Place, &Action> =
+            plan.steps.iter().filter_map(|(at, action)| Some((place_at(at)?, action))).collect();
+        let write = |place: Place| {
+            let seen = input.view.objects[place].id;
+            let mut write = self.write(place, seen, steps.get(&place)?)?;
+            write.harm = oracle::harm_of_reconcile(&self.store, input, place, write);
+            Some(write)
+        };
+        Writes { finalizer, places: std::array::from_fn(write) }
+    }
+
+    /// The write that carries out `action` on the `ConfigMap` that was observed at `place`.
+    pub fn write(&self, place: Place, seen: Option<ObjectId>, action: &Action) -> Option<Write> {
+        let seen = seen.map(|id| self.store.get(id));
+        let create = |copy| Some(Object::created(&requests::new_copy(&at(place), copy)));
+        let patch = |patch| seen.as_ref().map(|seen| seen.patched(&patch));
+        let (kind, result) = match action {
+            Action::Keep | Action::Leave(_) => return None,
+            Action::Create(copy) => (Kind::Create, create(copy)),
+            Action::Replace { copy, .. } => (Kind::Replace, create(copy)),
+            Action::Update { seen, stamp, content } => {
+                (Kind::Update, patch(requests::update(seen, stamp, content)))
+            }
+            Action::Restamp { seen, stamp } => {
+                (Kind::Restamp, patch(requests::restamp(seen, stamp)))
+            }
+            Action::Release { seen, stamp } => {
+                (Kind::Release, patch(requests::restamp(seen, stamp)))
+            }
+            Action::Delete { .. } => (Kind::Delete, None),
+        };
+        let was_copy = seen.as_ref().is_some_and(|seen| seen.identity(place).is_some());
+        let result = result.map(|mut result| {
+            // A sync has taken it over.
+            result.restored = Restored::No;
+            match kind {
+                Kind::Release => result.origin = Origin::User,
+                Kind::Update | Kind::Restamp if !was_copy => {
+                    result.origin = Origin::Adopted;
+                    if let Some((fault, seen)) = self.fault.zip(seen.as_ref()) {
+                        fault.adopted(seen, &mut result);
+                    }
+                }
+                _ => {}
+            }
+            self.store.id(result)
+        });
+        Some(Write { kind, result, harm: None })
+    }
+}
