@@ -111,4 +111,9 @@ fn add_rules(schema: &Value, path: &str, rows: &mut Vec<[String; 2]>) {
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
         add_rules(field, &format!("{path}.{name}"), rows);
     }
+    for (part, mark) in [("items", "[]"), ("additionalProperties", "[key]")] {
+        if schema[part].is_object() {
+            add_rules(&schema[part], &format!("{path}{mark}"), rows);
+        }
+    }
 }
