@@ -119,9 +119,8 @@ async fn an_unproven_404_of_the_source_deletes_no_copy() -> Result<()> {
 async fn an_unproven_404_of_a_new_source_is_retried() -> Result<()> {
     let (cluster, proxy) = OperatorCluster::behind_proxy().await?;
     let fixture = cluster.fixture();
-    let [(_, page), ..] = unproven();
     create_source_before_its_sync(&fixture).await?;
-    answer_next_read(&proxy, page);
+    answer_next_read(&proxy, not_found(&Value::Null));
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     fixture.wait_data("app", "shared", &[("a", "1")], SOON).await?;
@@ -177,12 +176,11 @@ async fn an_unproven_404_does_not_pass_for_an_uninstallation() -> Result<()> {
     stop_operator(&mut cluster).await?;
     let proxy = FaultProxy::start(&cluster.control_plane)?;
     let kubeconfig = administrator(&cluster, &proxy).await?;
-    let [(_, page), ..] = unproven();
     let arguments = ["uninstall", "--yes", "--delete-copies"];
     for resource in ["deployments", "leases", "configmapsyncs"] {
-        proxy.add(next_read(page.clone()).resource(resource));
+        proxy.add(next_read(not_found(&Value::Null)).resource(resource));
         let result = configmapsync(&kubeconfig, &arguments).await?;
-        let is_refused = result.code != 0 && result.stderr.contains("404");
+        let is_refused = result.code != 0 && result.stderr.contains("not found");
         ensure!(is_refused, "with a 404 for {resource}: {result:?}");
         fixture.wait_data("app", "shared", &[("a", "1")], SOON).await?;
     }
