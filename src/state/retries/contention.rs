@@ -52,7 +52,9 @@ impl Contention {
 
     /// When the next repair may be made; `None`: now.
     pub fn until(&self, now: Instant) -> Option<Instant> {
-        (self.until > now).then_some(self.until)
+        // Before there are too many changes, no repair waits, not even in the reconcile in which the
+        // last one was made, which started before it.
+        (self.backoff.is_some() && self.until > now).then_some(self.until)
     }
 
     /// Whether repairs back off, because there were too many changes.
@@ -88,6 +90,14 @@ mod tests {
     fn five_changes_a_minute_are_repaired_without_delay() {
         let (contention, now) = contend(5);
         assert_eq!(contention.until(now), None);
+    }
+
+    #[test]
+    fn the_reconcile_that_met_a_conflict_may_repair_again() {
+        let began = Instant::now();
+        let mut contention = Contention::new(began);
+        contention.changed(began + SECOND);
+        assert_eq!(contention.until(began), None);
     }
 
     #[test]
