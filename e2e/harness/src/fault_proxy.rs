@@ -140,6 +140,14 @@ impl FaultProxy {
         self.state.requests.lock().get(count..).unwrap_or_default().to_vec()
     }
 
+    /// As [`FaultProxy::requests_since`], only those that are `wanted`: cheaper for frequent checks.
+    #[must_use]
+    pub fn requests_where(&self, count: usize, wanted: impl Fn(&Request) -> bool) -> Vec<Request> {
+        let requests = self.state.requests.lock();
+        let later = requests.get(count..).unwrap_or_default();
+        later.iter().filter(|request| wanted(request)).cloned().collect()
+    }
+
     /// The number of requests so far.
     #[must_use]
     pub fn count(&self) -> usize {

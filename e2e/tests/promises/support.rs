@@ -7,6 +7,7 @@ pub mod config_maps;
 pub mod copies;
 pub mod crash;
 pub mod deny_policy;
+pub mod fault_matrix;
 pub mod metrics_page;
 pub mod orphan_collection;
 pub mod process;

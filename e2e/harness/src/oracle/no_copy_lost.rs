@@ -16,9 +16,14 @@ use crate::oracle::history::Kind;
 /// yet. Deletions by others are allowed.
 #[must_use]
 pub fn violations(history: &History, writes: &[Write<'_>]) -> Vec<String> {
+    unsynced(history).into_iter().chain(wrong_deletions(history, writes)).collect()
+}
+
+/// The wrong deletions alone: for a history that has not ended.
+#[must_use]
+pub fn wrong_deletions(history: &History, writes: &[Write<'_>]) -> Vec<String> {
     let deletes = writes.iter().filter(|it| it.kind == Kind::ConfigMap && it.is_delete());
-    let wrong_deletes = deletes.filter_map(|write| wrong_delete(history, write));
-    unsynced(history).into_iter().chain(wrong_deletes).collect()
+    deletes.filter_map(|write| wrong_delete(history, write)).collect()
 }
 
 /// The copies of Ready `ConfigMapSync`s that are missing or different at the end of the history.

@@ -1,5 +1,6 @@
 //! Records the history of a run by watches.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,12 +115,40 @@ impl Recorder {
         self.snapshot()
     }
 
+    /// The newest recorded change of each object that is `wanted` and exists, without any request:
+    /// for frequent checks. It may miss the changes of the last moments.
+    ///
+    /// # Errors
+    /// If revisions may be missing.
+    pub fn present(&self, wanted: impl Fn(&Change) -> bool) -> Result<Vec<Change>> {
+        let recorded = self.recorded.lock();
+        recorded.ensure_complete()?;
+        let mut newest = BTreeMap::new();
+        for change in recorded.changes.iter().filter(|change| wanted(change)) {
+            newest.insert((change.kind, &change.at), change);
+        }
+        Ok(newest.into_values().filter(|change| !change.deleted).cloned().collect())
+    }
+
+    /// The newest recorded revision; 0 if nothing is recorded.
+    #[must_use]
+    pub fn last_revision(&self) -> u64 {
+        self.recorded.lock().changes.iter().map(|change| change.revision).max().unwrap_or_default()
+    }
+
     fn snapshot(&self) -> Result<History> {
         let recorded = self.recorded.lock();
-        if let Some(broken) = &recorded.broken {
+        recorded.ensure_complete()?;
+        Ok(History::new(recorded.changes.clone()))
+    }
+}
+
+impl Recorded {
+    fn ensure_complete(&self) -> Result<()> {
+        if let Some(broken) = &self.broken {
             bail!("revisions may be missing from the history: {broken}");
         }
-        Ok(History::new(recorded.changes.clone()))
+        Ok(())
     }
 }
 

@@ -71,7 +71,8 @@ pub fn all(faultless: &Faultless) -> Vec<Case> {
 }
 
 impl RequestKey {
-    fn of(faultless: &Faultless, n: usize) -> Self {
+    /// The key of the `n`-th request of the run without faults.
+    pub fn of(faultless: &Faultless, n: usize) -> Self {
         let request = &faultless.requests[n];
         let is_like_it = |it: &&Request| it.method == request.method && it.path == request.path;
         Self {

@@ -22,25 +22,31 @@ pub async fn state(namespaces: &RunNamespaces) -> Result<String> {
     let maps = Api::<ConfigMap>::all(client.clone()).list(&all).await?.items;
     let syncs = Api::<ConfigMapSync>::all(client).list(&all).await?.items;
     let here = |namespace: Option<String>| namespaces.holds(&namespace.unwrap_or_default());
+    let maps = maps.iter().filter(|it| here(it.namespace())).map(serde_json::to_value);
+    let syncs = syncs.iter().filter(|it| here(it.namespace())).map(serde_json::to_value);
+    let (maps, syncs) =
+        (maps.collect::<Result<Vec<_>, _>>()?, syncs.collect::<Result<Vec<_>, _>>()?);
+    describe(&namespaces.prefix, maps, &syncs)
+}
 
-    let syncs: Vec<_> = syncs.into_iter().filter(|it| here(it.namespace())).collect();
-    let is_relevant =
-        |map: &&ConfigMap| map.name_any() != names::KUBE_ROOT_CA && here(map.namespace());
+/// As [`state`], of objects that were read already.
+pub fn describe(prefix: &str, maps: Vec<Value>, syncs: &[Value]) -> Result<String> {
     let mut text = String::new();
-    for map in maps.iter().filter(is_relevant) {
-        let mut map = serde_json::to_value(map)?;
+    for mut map in maps {
+        if map["metadata"]["name"] == names::KUBE_ROOT_CA {
+            continue;
+        }
         if let Some(uid) = map["metadata"]["labels"].get_mut(names::LABEL_SYNC_UID) {
-            let sync = syncs.iter().find(|sync| sync.metadata.uid.as_deref() == uid.as_str());
-            *uid = sync
-                .map_or_else(|| "of a deleted ConfigMapSync".to_owned(), ResourceExt::name_any)
-                .into();
+            let sync = syncs.iter().find(|sync| sync["metadata"]["uid"] == *uid);
+            let name = sync.and_then(|sync| sync["metadata"]["name"].as_str());
+            *uid = name.unwrap_or("of a deleted ConfigMapSync").into();
         }
         writeln!(text, "{}", describe_config_map(&map))?;
     }
-    for sync in &syncs {
-        writeln!(text, "{}", describe_sync(&serde_json::to_value(sync)?))?;
+    for sync in syncs {
+        writeln!(text, "{}", describe_sync(sync))?;
     }
-    Ok(text.replace(&namespaces.prefix, ""))
+    Ok(text.replace(prefix, ""))
 }
 
 fn describe_metadata(object: &Value) -> Value {
