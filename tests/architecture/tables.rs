@@ -11,6 +11,7 @@ pub const CRATES: &[(&str, &str)] = &[
     ("e2e/harness/src", "lib.rs"),
     ("e2e/demo/src", "lib.rs"),
     ("e2e/bench/src", "main.rs"),
+    ("e2e/chaos/src", "main.rs"),
     ("e2e/tests/pods", "main.rs"),
     ("e2e/tests/promises", "main.rs"),
 ];
