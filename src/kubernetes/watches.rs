@@ -1,10 +1,9 @@
 //! Watches: a list in pages, then its changes.
 //!
 //! # Guarantees
-//! * A watch goes on, whatever it is answered with. HTTP 410, as the status of a response or as an
-//!   event, lists again: at once, unless it is repeated. Every other failure is retried where it
-//!   occurred, at the same page or from the same version, with exponential backoff. `Retry-After`
-//!   is obeyed.
+//! * A watch continues after any response. HTTP 410, as the status of a response or as an event,
+//!   lists again: at once, unless it is repeated. Every other failure is retried where it occurred,
+//!   at the same page or from the same version, with exponential backoff. `Retry-After` is obeyed.
 //! * A response without a single event is a failure: the next attempt waits.
 //! * An object that exists from the beginning of a list to its end is listed. A change after that
 //!   is delivered; after a failure, possibly twice.

@@ -1,5 +1,5 @@
-//! Whatever a watch request is answered with, the watch is repeated: after HTTP 410 from a new list,
-//! after everything else from where it was, with exponential backoff.
+//! A watch is repeated after any response: after HTTP 410 from a new list, otherwise from the last
+//! version, with exponential backoff.
 
 use std::time::Duration;
 use std::time::Instant;
