@@ -20,6 +20,7 @@
 //! | [`retire`](mod@retire) | whether a copy that is no longer desired is deleted or released |
 //! | [`contention`] | whether another client keeps changing a copy |
 //! | [`status`](mod@status) | what the status reports |
+//! | [`slots`] | which writes may be in flight |
 //! | [`quotes`] | whether a text of another program repeats a value of a `ConfigMap` |
 //! | [`orphans`] | what happens to copies of `ConfigMapSyncs` that no longer exist |
 //! | [`uninstall`] | what happens to copies when the operator is uninstalled |
@@ -42,6 +43,7 @@ pub mod quotes;
 pub mod reads;
 pub mod reason;
 pub mod retire;
+pub mod slots;
 pub mod stamp;
 pub mod stamped;
 pub mod status;

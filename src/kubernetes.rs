@@ -12,5 +12,6 @@ pub mod error;
 pub mod events;
 pub mod layers;
 pub mod pages;
+pub mod permits;
 pub mod requests;
 pub mod watches;

@@ -7,7 +7,6 @@
 //! * Nothing is recorded for retries: the caller does that.
 
 mod copies;
-mod permits;
 mod write;
 mod writer;
 
@@ -20,7 +19,6 @@ use tracing::Instrument as _;
 
 pub use copies::DestinationOutcome;
 pub use copies::Late;
-pub use permits::Permits;
 pub use write::Answered;
 pub use write::Write;
 pub use write::WriteResult;
@@ -30,6 +28,7 @@ use crate::access::rule;
 use crate::api::namespaced_name::NamespacedName;
 use crate::controller::act::copies::send_all;
 use crate::controller::sync_patch::SyncPatch;
+use crate::decide::Action;
 use crate::decide::Plan;
 use crate::decide::contention::purpose;
 use crate::decide::observed::ObservedSync;
@@ -46,7 +45,7 @@ pub struct Outcome {
     pub results: BTreeMap<NamespacedName, DestinationOutcome>,
     /// If it failed or conflicted, no copy was written.
     pub finalizer: SyncPatch,
-    /// The writes in flight.
+    /// The writes in flight, and those that wait for a permit.
     pub late: Late,
 }
 
@@ -62,7 +61,9 @@ pub async fn act(
     let finalizer = patch_finalizer(&writer.client, lead, sync, plan.finalizer).await?;
     let (results, late) = match finalizer {
         SyncPatch::Unchanged | SyncPatch::Patched { .. } => {
-            send_all(writer, lead, writes(sync, plan)).await?
+            let steps = plan.steps.iter().filter(|(_, action)| action.is_write());
+            let uid = &sync.version.uid;
+            send_all(writer, lead, uid, steps, |at, action| write(sync, plan, at, action)).await?
         }
         SyncPatch::Conflict | SyncPatch::Failed(_) => (BTreeMap::new(), Late::default()),
     };
@@ -96,12 +97,8 @@ async fn patch_finalizer(
     SyncPatch::of(calls::patch_finalizers(client, name, patch).instrument(span).await)
 }
 
-fn writes(sync: &ObservedSync, plan: &Plan) -> impl Iterator<Item = Write> {
-    plan.steps.iter().filter(|(_, action)| action.is_write()).map(|(at, action)| Write {
-        at: at.clone(),
-        action: action.clone(),
-        purpose: purpose(sync, plan, action),
-    })
+fn write(sync: &ObservedSync, plan: &Plan, at: &NamespacedName, action: &Action) -> Write {
+    Write { at: at.clone(), action: action.clone(), purpose: purpose(sync, plan, action) }
 }
 
 /// Permissions for writes of copies, of their markers, and of the finalizer.

@@ -196,13 +196,14 @@ impl Collector {
                 Some(async move { self.write(candidate, write).await })
             })
             .collect();
-        let concurrent = self.writer.permits.count();
+        // More than may be in flight: one slow namespace must not delay the others.
+        let concurrent = self.writer.permits.count() * 8;
         stream::iter(writes).buffer_unordered(concurrent).collect::<()>().await;
     }
 
     async fn write(&self, candidate: &OrphanCandidate, write: Write) {
         // Without leadership, the process ends.
-        let Ok(_permit) = self.writer.permits.acquire().await else { return };
+        let Ok(_permit) = self.writer.permits.acquire_in(&write.at.namespace).await else { return };
         let Ok(answered) = self.writer.write(&self.lead, &write).await else { return };
         let (at, verb) = (write.at, write.action.verb());
         if answered.result.is_written() {

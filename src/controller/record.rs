@@ -51,6 +51,9 @@ pub fn record(
             DestinationOutcome::InFlight => {
                 state.update_retries(sync_uid, |retries| retries.write_in_flight(&at));
             }
+            DestinationOutcome::Waiting => {
+                state.update_retries(sync_uid, |retries| retries.write_waits(&at));
+            }
         }
     }
     if !outcome.late.is_empty() {

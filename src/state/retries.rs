@@ -5,7 +5,6 @@
 mod contention;
 
 use std::collections::HashMap;
-use std::collections::HashSet;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -65,7 +64,16 @@ pub struct AnsweredWrite {
 pub struct Retries {
     failing: HashMap<Subject, Failing>,
     changes: HashMap<NamespacedName, Changes>,
-    in_flight: HashSet<NamespacedName>,
+    in_flight: HashMap<NamespacedName, Unanswered>,
+}
+
+/// A write without a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unanswered {
+    /// It was sent, and may still take effect.
+    Sent,
+    /// It was not sent: its namespace is slow.
+    Waiting,
 }
 
 /// The reads and writes of one sync that must wait, as of one point in time.
@@ -151,10 +159,16 @@ impl Retries {
     /// Records that a write of the copy `at` was sent. No other write of the copy is sent until the
     /// response arrives.
     pub fn write_in_flight(&mut self, at: &NamespacedName) {
-        self.in_flight.insert(at.clone());
+        self.in_flight.insert(at.clone(), Unanswered::Sent);
     }
 
-    /// Records that no write of the copy `at` is in flight any more.
+    /// Records that a write of the copy `at` waits, since its namespace is slow. It is planned again
+    /// when the wait ends.
+    pub fn write_waits(&mut self, at: &NamespacedName) {
+        self.in_flight.insert(at.clone(), Unanswered::Waiting);
+    }
+
+    /// Records that no write of the copy `at` is in flight or waits any more.
     pub fn write_ended(&mut self, at: &NamespacedName) {
         self.in_flight.remove(at);
     }
@@ -167,7 +181,7 @@ impl Retries {
         failing.retain(|subject, failing| match subject {
             // It is reported after the last pass.
             Subject::Status => true,
-            Subject::Destination(at) if in_flight.contains(at) || needs_write(at) => true,
+            Subject::Destination(at) if in_flight.contains_key(at) || needs_write(at) => true,
             _ => failing.until.is_some_and(|until| until > began),
         });
         changes.retain(|at, changes| changes.is_worth_keeping(needs_write(at), began));
@@ -194,12 +208,12 @@ impl Retries {
     /// attempted, or something else must come first.
     pub fn next_retry(&self, began: Instant, now: Instant) -> Option<Duration> {
         let is_in_flight = |subject: &Subject| match subject {
-            Subject::Destination(at) => self.in_flight.contains(at),
+            Subject::Destination(at) => self.in_flight.contains_key(at),
             _ => false,
         };
         let failing = self.failing.iter().filter(|(subject, _)| !is_in_flight(subject));
         let failing = failing.filter_map(|(_, failing)| failing.until);
-        let contended = self.changes.iter().filter(|(at, _)| !self.in_flight.contains(*at));
+        let contended = self.changes.iter().filter(|(at, _)| !self.in_flight.contains_key(*at));
         let contended =
             contended.filter_map(|(_, changes)| changes.of_others.as_ref()?.until(began));
         let next = failing.filter(|until| *until > began).chain(contended).min()?;
@@ -260,7 +274,8 @@ impl<'a> HeldBack<'a> {
         namespace_uid: Option<&str>,
     ) -> Option<PendingRetry> {
         let (retries, now) = self.by?;
-        let is_in_flight = retries.in_flight.contains(at);
+        let unanswered = retries.in_flight.get(at).copied();
+        let is_in_flight = unanswered.is_some();
         let failing = retries.failing.get(&Subject::Destination(at.clone()));
         let failing = failing
             .filter(|failing| failing.namespace_uid.as_deref() == namespace_uid)
@@ -275,17 +290,19 @@ impl<'a> HeldBack<'a> {
             let waits = contention.until(now).is_some() || (is_in_flight && contention.backs_off());
             (applies && waits).then(|| contended(at))
         };
-        failing.or_else(is_contended).or_else(|| is_in_flight.then(|| without_response(at)))
+        failing.or_else(is_contended).or_else(|| unanswered.map(|it| it.pending(at)))
     }
 
-    /// Whether a write of the copy `at` is in flight.
+    /// Whether a write of the copy `at` is in flight or waits.
     pub fn is_in_flight(&self, at: &NamespacedName) -> bool {
-        self.by.is_some_and(|(retries, _)| retries.in_flight.contains(at))
+        self.by.is_some_and(|(retries, _)| retries.in_flight.contains_key(at))
     }
 
-    /// Whether any write of the sync is in flight.
+    /// Whether any write of the sync was sent and has no response.
     pub fn has_writes_in_flight(&self) -> bool {
-        self.by.is_some_and(|(retries, _)| !retries.in_flight.is_empty())
+        self.by.is_some_and(|(retries, _)| {
+            retries.in_flight.values().any(|it| *it == Unanswered::Sent)
+        })
     }
 
     fn waiting(&self, subject: &Subject) -> Option<&'a Failing> {
@@ -302,9 +319,20 @@ impl Failing {
     }
 }
 
-fn without_response(at: &NamespacedName) -> PendingRetry {
-    let message = format!("{at} waits for the response to its last write");
-    PendingRetry { failure: Failure::new(Reason::Progressing, message), content_hash: None }
+// === impl Unanswered ===
+
+impl Unanswered {
+    fn pending(self, at: &NamespacedName) -> PendingRetry {
+        let message = match self {
+            Self::Sent => format!("{at} waits for the response to its last write"),
+            Self::Waiting => format!(
+                "{at} waits for other writes in namespace {}, which responds slowly: check the \
+                 webhooks for ConfigMaps",
+                at.namespace
+            ),
+        };
+        PendingRetry { failure: Failure::new(Reason::Progressing, message), content_hash: None }
+    }
 }
 
 fn contended(at: &NamespacedName) -> PendingRetry {

@@ -40,6 +40,7 @@ mod keys;
 mod kubectl;
 mod leadership;
 mod leadership_faults;
+mod long_texts;
 mod many_syncs;
 mod marks;
 mod metadata_hygiene;

@@ -177,11 +177,14 @@ async fn a_denial_that_quotes_a_value_is_withheld() -> Result<()> {
     }
     for (namespace, _, is_withheld) in cases {
         let sync = fixture.wait_reason("central", namespace, "Forbidden", SOON).await?;
-        let told = message(&sync);
-        ensure!(told.contains(&format!("quoting-{namespace}")), "{told}");
-        ensure!(told.contains(&format!("{namespace}/shared")), "{told}");
-        ensure!(told.contains(WITHHELD) == is_withheld, "{told}");
-        ensure!(told.contains("timed out after 10s: a true error") != is_withheld, "{told}");
+        let reported = message(&sync);
+        ensure!(reported.contains(&format!("quoting-{namespace}")), "{reported}");
+        ensure!(reported.contains(&format!("{namespace}/shared")), "{reported}");
+        ensure!(reported.contains(WITHHELD) == is_withheld, "{reported}");
+        ensure!(
+            reported.contains("timed out after 10s: a true error") != is_withheld,
+            "{reported}"
+        );
         syncs.push(sync);
     }
     ensure_no_value(&cluster, mark, &syncs).await

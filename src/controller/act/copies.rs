@@ -1,7 +1,8 @@
 //! Sends the writes of a plan in parallel, and waits a limited time for the responses.
 //!
 //! One slow namespace must not keep a reconcile from ending: nothing else happens for its sync
-//! meanwhile. Writes without a response continue in the background.
+//! meanwhile. Writes without a response continue in the background, and writes for which a slow
+//! namespace has no permit are left to a later reconcile, for which a permit is reserved.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,8 +19,10 @@ use crate::api::namespaced_name::NamespacedName;
 use crate::controller::act::write::Answered;
 use crate::controller::act::write::Write;
 use crate::controller::act::writer::Writer;
+use crate::decide::Action;
 use crate::election::Lead;
 use crate::kubernetes::error::NotLeading;
+use crate::kubernetes::permits::Permit;
 
 /// How long to wait for the next response.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -30,61 +33,59 @@ pub enum DestinationOutcome {
     Answered(Answered),
     /// The write was sent; there is no response yet.
     InFlight,
+    /// The write was not sent: its namespace is slow, and holds its share of the permits.
+    Waiting,
 }
 
-/// The writes in flight.
+/// The writes in flight, and those that wait for a permit.
 #[derive(Default)]
 pub struct Late {
     answers: FuturesUnordered<BoxFuture<'static, (NamespacedName, Answer)>>,
 }
 
-/// `None`: the task that sent the write has failed.
+/// `None`: the task that sent the write has failed, or a permit is reserved for the write.
 type Answer = Option<Result<Answered, NotLeading>>;
 
-/// Sends the `planned` writes. Waits for all responses, but at most a second for the next one.
-/// Returns what happened at each destination, and the writes in flight.
+/// Sends the `planned` writes, each made by `write`. Waits for all responses, but at most a second
+/// for the next one. Returns what happened at each destination, and the writes in flight.
 ///
 /// Fair: permits are acquired one by one, so that a sync waits in the queue for permits once,
 /// however many copies it has.
 ///
 /// Fails if this process no longer leads, or is stopping. Writes that were sent continue.
-pub async fn send_all(
+pub async fn send_all<'a>(
     writer: &Arc<Writer>,
     lead: &Lead,
-    planned: impl Iterator<Item = Write>,
+    sync_uid: &str,
+    planned: impl Iterator<Item = (&'a NamespacedName, &'a Action)>,
+    write: impl Fn(&NamespacedName, &Action) -> Write,
 ) -> Result<(BTreeMap<NamespacedName, DestinationOutcome>, Late), NotLeading> {
     let mut results = BTreeMap::new();
     let mut late = Late::default();
-    for write in planned {
-        let permit = writer.permits.acquire().await?;
-        let (writer, lead, at) = (Arc::clone(writer), lead.clone(), write.at.clone());
-        results.insert(at.clone(), DestinationOutcome::InFlight);
-        let task = async move {
-            let _permit = permit;
-            writer.write(&lead, &write).await
-        };
-        // A separate task, which continues when this future ends.
-        let task = tokio::spawn(task.in_current_span());
-        late.answers.push(async move { (at, task.await.ok()) }.boxed());
+    let mut pending = BTreeMap::<&str, Vec<_>>::new();
+    for (at, action) in planned {
+        pending.entry(&at.namespace).or_default().push((at, action));
     }
-    loop {
-        match timeout(PATIENCE, late.answers.next()).await {
-            Ok(Some((at, Some(answer)))) => {
-                results.insert(at, DestinationOutcome::Answered(answer?));
-            }
-            Ok(Some((at, None))) => {
-                results.remove(&at);
-            }
-            Ok(None) => return Ok((results, late)),
-            Err(_) => {
-                tracing::info!(
-                    writes = late.answers.len(),
-                    "writes without a response continue in the background"
-                );
-                return Ok((results, late));
-            }
+    while !pending.is_empty() {
+        let namespaces = pending.keys().copied();
+        let Some(permit) = writer.permits.acquire(sync_uid, namespaces).await? else { break };
+        let (namespace, mut steps) = pending.remove_entry(permit.namespace()).unwrap_or_default();
+        if steps.is_empty() {
+            continue;
         }
+        let (at, action) = steps.remove(0);
+        if !steps.is_empty() {
+            pending.insert(namespace, steps);
+        }
+        results.insert(at.clone(), DestinationOutcome::InFlight);
+        late.send(writer, lead, permit, write(at, action));
     }
+    late.answer(&mut results).await?;
+    for (at, _) in pending.into_values().flatten() {
+        results.insert(at.clone(), DestinationOutcome::Waiting);
+        late.reserve(writer, sync_uid, at.clone());
+    }
+    Ok((results, late))
 }
 
 // === impl Late ===
@@ -99,5 +100,51 @@ impl Late {
     pub async fn next(&mut self) -> Option<(NamespacedName, Option<Answered>)> {
         let (at, answer) = self.answers.next().await?;
         Some((at, answer.and_then(Result::ok)))
+    }
+
+    /// Moves the responses into `results`, until all are there or the next one takes too long.
+    async fn answer(
+        &mut self,
+        results: &mut BTreeMap<NamespacedName, DestinationOutcome>,
+    ) -> Result<(), NotLeading> {
+        loop {
+            match timeout(PATIENCE, self.answers.next()).await {
+                Ok(Some((at, Some(answer)))) => {
+                    results.insert(at, DestinationOutcome::Answered(answer?));
+                }
+                Ok(Some((at, None))) => {
+                    results.remove(&at);
+                }
+                Ok(None) => return Ok(()),
+                Err(_) => {
+                    tracing::info!(
+                        writes = self.answers.len(),
+                        "writes without a response continue in the background"
+                    );
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Sends a write in a separate task, which continues when the reconcile ends.
+    fn send(&mut self, writer: &Arc<Writer>, lead: &Lead, permit: Permit, write: Write) {
+        let (writer, lead, at) = (Arc::clone(writer), lead.clone(), write.at.clone());
+        let task = async move {
+            let _permit = permit;
+            writer.write(&lead, &write).await
+        };
+        let task = tokio::spawn(task.in_current_span());
+        self.answers.push(async move { (at, task.await.ok()) }.boxed());
+    }
+
+    /// Waits for a permit for the next reconcile of the sync.
+    fn reserve(&mut self, writer: &Arc<Writer>, sync_uid: &str, at: NamespacedName) {
+        let (permits, sync_uid) = (writer.permits.clone(), sync_uid.to_owned());
+        let reserved = async move {
+            permits.reserve(&sync_uid, &at.namespace).await;
+            (at, None)
+        };
+        self.answers.push(reserved.boxed());
     }
 }

@@ -17,7 +17,6 @@ use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
 use crate::cache::Origin;
 use crate::cache::Reader;
-use crate::controller::act::permits::Permits;
 use crate::controller::act::write::Answered;
 use crate::controller::act::write::Write;
 use crate::controller::act::write::WriteResult;
@@ -32,6 +31,7 @@ use crate::kubernetes::cancellation::Cancellation;
 use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::CallError;
 use crate::kubernetes::error::NotLeading;
+use crate::kubernetes::permits::Permits;
 use crate::kubernetes::requests;
 use crate::metrics::Metrics;
 

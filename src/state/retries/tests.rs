@@ -182,6 +182,17 @@ fn a_write_in_flight_holds_the_next_one() {
 }
 
 #[test]
+fn a_write_that_was_not_sent_holds_no_finalizer() {
+    let (mut retries, now) = (Retries::default(), Instant::now());
+    retries.write_waits(&at());
+    assert!(!retries.held_back(now).has_writes_in_flight());
+    let held = retries.held_back(now).destination(&at(), None).unwrap();
+    assert!(held.failure.message.contains("responds slowly"), "{held:?}");
+    retries.write_ended(&at());
+    assert!(retries.is_empty());
+}
+
+#[test]
 fn a_retry_in_flight_reports_the_previous_failure() {
     let (mut retries, now) = (Retries::default(), Instant::now());
     for _ in 0..3 {
