@@ -177,10 +177,15 @@ fn complaint_of_orphans(model: &ReconcileModel, state: &State) -> Option<String>
     if state.view.many_orphans != ManyOrphans::None {
         return None;
     }
+    // A sync of the same name takes it over, once its source can be copied.
+    let is_adoptable = |sync: Sync, place: Place| {
+        let spec = state.world.syncs[sync].map(|stored| stored.spec);
+        spec.is_some_and(|it| desired_places(it, state.world.namespaces).contains(&place))
+    };
     let is_orphan = |place: &Place| {
         let object = state.world.objects[*place].map(|id| model.decisions.store.get(id));
         let owner = object.and_then(|it| it.identity(*place));
-        owner.is_some_and(|(_, life)| life != Life::Current)
+        owner.is_some_and(|(sync, life)| life != Life::Current && !is_adoptable(sync, *place))
             && state.world.namespaces[namespace_of(*place)].is_usable()
     };
     let left = (0..PLACES).find(is_orphan);
