@@ -1,6 +1,9 @@
-//! While etcd refuses writes, the operator considers nothing as written, and continues to retry;
-//! afterwards all copies are in sync within a minute.
+//! While the API server is down, restarts again and again, or its etcd refuses writes, the operator
+//! sends few requests and counts nothing as done; afterwards all copies are in sync within a minute.
+//!
+//! `E2E_FULL=1` restarts the API server 20 times instead of 3.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,9 +32,18 @@ use testbed::wait::Seen;
 use testbed::wait::stays;
 use testbed::wait::until;
 
+use crate::support::scale::quick_or_full;
 use crate::support::startup::ensure_not_panicked;
 
+const DOWN: Duration = Duration::from_secs(30);
 const CONVERGED: Duration = Duration::from_mins(1);
+/// The shortest first delay of the backoff, less the jitter.
+const FIRST_DELAY: Duration = Duration::from_millis(640);
+/// The longest delay, less the jitter.
+const LONGEST_DELAY: Duration = Duration::from_secs(24);
+/// Attempts of one watch in an outage of [`DOWN`]: one for each step of the backoff, and those that
+/// end the watch and its list.
+const MAX_ATTEMPTS: usize = 8;
 /// A refused write is tried again within this time: sooner than the leader loses its Lease, which it
 /// cannot renew.
 const RETRIED: Duration = Duration::from_secs(30);
@@ -90,6 +102,71 @@ impl Cluster {
         let history = self.recorder.history().await?;
         oracle::ensure_all(&history, &self.operator.audit().since(self.mark).await?)
     }
+}
+
+/// A request that begins or continues a watch or its list. Each resource has one watch.
+fn is_of_watch(request: &Request) -> bool {
+    ["configmapsyncs", "configmaps", "namespaces"].contains(&request.resource())
+        && request.namespace().is_empty()
+}
+
+/// Fails unless failed attempts of each watch wait longer each time. Returns the number of attempts
+/// by resource.
+fn ensure_backed_off(requests: &[Request]) -> Result<BTreeMap<String, usize>> {
+    let mut attempts = BTreeMap::<String, Vec<&Request>>::new();
+    for request in requests.iter().filter(|it| is_of_watch(it)) {
+        attempts.entry(request.resource().to_owned()).or_default().push(request);
+    }
+    for (resource, attempts) in &attempts {
+        let mut failures = 0;
+        for pair in attempts.windows(2) {
+            let [failed, next] = pair else { continue };
+            if failed.status.is_some_and(|status| status < 400) {
+                failures = 0;
+                continue;
+            }
+            let shortest = (FIRST_DELAY * 2_u32.pow(failures)).min(LONGEST_DELAY);
+            let waited = next.arrived - failed.arrived;
+            ensure!(
+                waited >= shortest,
+                "{resource}: {next} came {waited:.1?} after failure {failures} ({failed}), expected \
+                 at least {shortest:.1?}"
+            );
+            failures += 1;
+        }
+    }
+    Ok(attempts.into_iter().map(|(resource, all)| (resource, all.len())).collect())
+}
+
+#[tokio::test]
+async fn an_outage_of_half_a_minute_costs_few_requests() -> Result<()> {
+    let mut cluster = Cluster::start().await?;
+    let start = cluster.proxy.count();
+    cluster.operator.control_plane.api_server().kill()?;
+    cluster.change_everything("new").await?;
+    stays("the API server is down", DOWN, || async { Ok(Seen::Done(())) }).await?;
+    let attempts = ensure_backed_off(&cluster.proxy.requests_since(start))?;
+    eprintln!("attempts of the watches in {DOWN:?}: {attempts:?}");
+    ensure!(attempts.len() == 3, "expected attempts of all watches: {attempts:?}");
+    ensure!(attempts.values().all(|count| *count <= MAX_ATTEMPTS), "{attempts:?}");
+    cluster.operator.control_plane.restart_api_server().await?;
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn restarts_of_the_api_server_cost_few_requests() -> Result<()> {
+    let mut cluster = Cluster::start().await?;
+    let start = cluster.proxy.count();
+    let restarts = quick_or_full(3, 20);
+    for restart in 1..=restarts {
+        cluster.operator.control_plane.restart_api_server().await?;
+        let edit = json!({"data": {"a": format!("restart {restart}")}});
+        cluster.fixture.patch_config_map("central", "shared", &edit).await?;
+    }
+    cluster.finish().await?;
+    let attempts = ensure_backed_off(&cluster.proxy.requests_since(start))?;
+    eprintln!("attempts of the watches during {restarts} restarts: {attempts:?}");
+    Ok(())
 }
 
 /// Activates or deactivates etcd's alarm that its disk is full: it refuses writes meanwhile.
