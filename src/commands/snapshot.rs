@@ -32,12 +32,13 @@ pub struct Snapshot {
     pub created: BTreeMap<NamespacedName, Timestamp>,
 }
 
-/// Reads the syncs and the marked copies of the cluster.
+/// Reads the syncs, the namespaces and the marked copies of the cluster.
 ///
 /// # Errors
 /// The API server rejects a list, or does not respond.
 pub async fn read_copies(client: &Client) -> Result<Snapshot, Error> {
     let mut snapshot = read_syncs(client, &[]).await?;
+    snapshot.read_namespaces(client).await?;
     let marked = ListParams::default().labels(names::LABEL_SYNC_UID);
     snapshot.read_config_maps(client, "list marked ConfigMaps", marked).await?;
     Ok(snapshot)
@@ -49,13 +50,7 @@ pub async fn read_copies(client: &Client) -> Result<Snapshot, Error> {
 /// The API server rejects a list, or does not respond.
 pub async fn read_everything(client: &Client, protected: &[String]) -> Result<Snapshot, Error> {
     let mut snapshot = read_syncs(client, protected).await?;
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    let listed = list_all("list Namespaces", ListParams::default(), async |page| {
-        namespaces.list_metadata(&page).await
-    });
-    for namespace in listed.await? {
-        snapshot.cache.apply_namespace(&namespace.metadata);
-    }
+    snapshot.read_namespaces(client).await?;
     snapshot.read_config_maps(client, "list ConfigMaps", ListParams::default()).await?;
     Ok(snapshot)
 }
@@ -79,6 +74,17 @@ async fn read_syncs(client: &Client, protected: &[String]) -> Result<Snapshot, E
 // === impl Snapshot ===
 
 impl Snapshot {
+    async fn read_namespaces(&self, client: &Client) -> Result<(), Error> {
+        let api: Api<Namespace> = Api::all(client.clone());
+        let listed = list_all("list Namespaces", ListParams::default(), async |page| {
+            api.list_metadata(&page).await
+        });
+        for namespace in listed.await? {
+            self.cache.apply_namespace(&namespace.metadata);
+        }
+        Ok(())
+    }
+
     async fn read_config_maps(
         &mut self,
         client: &Client,

@@ -110,8 +110,9 @@ fn keep_reason(at: &NamespacedName, candidate: &OrphanCandidate) -> Option<KeepR
     match candidate.namespace {
         NamespaceState::Protected => return Some(KeepReason::NamespaceProtected),
         NamespaceState::Terminating => return Some(KeepReason::NamespaceTerminating),
-        // The namespace of an existing ConfigMap exists, even if it is not in the cache yet.
-        NamespaceState::Active | NamespaceState::Missing => {}
+        // Whether a selector matches it, so that its copy is adopted, is unknown, too.
+        NamespaceState::Missing => return Some(KeepReason::NamespaceUnknown),
+        NamespaceState::Active => {}
     }
     if candidate.adoptable {
         return Some(KeepReason::Adoptable);

@@ -1,5 +1,6 @@
 //! A list of namespaces that is empty or incomplete deletes nothing: a copy in a namespace that is
-//! not known is left alone. A known namespace that no longer matches the selector loses its copy.
+//! not known is left alone, also if it is an orphan. A known namespace that no longer matches the
+//! selector loses its copy.
 
 use anyhow::Context;
 use anyhow::Result;
@@ -12,7 +13,10 @@ use harness::fault_proxy::FaultProxy;
 use harness::fault_proxy::Rule;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
+use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
+use harness::replica::Options;
+use harness::replica::Replica;
 use http::Method;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::core::v1::Namespace;
@@ -25,6 +29,8 @@ use crate::support::audit::copy_writes;
 use crate::support::copies::to_selected;
 use crate::support::copies::wait_copies_in;
 use crate::support::copies::with_labels;
+use crate::support::orphan_collection::COLLECTED;
+use crate::support::orphan_collection::fast_collection;
 
 /// Starts a replica behind a proxy, with copies of `central/shared` in `one` and `two`, which the
 /// ConfigMapSync `central/sync` selects by the label `team`; then stops the replica.
@@ -123,5 +129,33 @@ async fn copies_in_namespaces_missing_from_a_list_are_kept() -> Result<()> {
     let followed = fixture.wait_data("two", "shared", &[("a", "2")], SOON).await?;
     ensure!(followed.metadata.uid == before.metadata.uid, "the copy was recreated");
     wait_desired(&fixture, 1).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn orphans_in_unknown_namespaces_are_kept_until_adopted() -> Result<()> {
+    let (mut cluster, proxy, fixture) = stopped_with_copies().await?;
+    let before = copy_in(&fixture, "two").await?;
+    fixture.delete_sync_without_finalizers("central", "sync").await?;
+    fixture.create_sync("central", "sync", to_selected(with_labels(&[("team", "a")]))).await?;
+    fixture.label_namespace("one", &json!({"team": "b"})).await?;
+    limit_lists(&fixture, &proxy, |name| name != "two").await?;
+    cluster.replicas.clear();
+    let options = Options { server: Some(proxy.url()), ..fast_collection("1s") };
+    let replica = Replica::start(&cluster.control_plane, "collecting", &options).await?;
+    cluster.replicas.push(replica);
+    // Nobody will adopt the one in a known namespace; both are due at the same time.
+    fixture.wait_no_config_map("one", "shared", COLLECTED).await?;
+    wait_desired(&fixture, 0).await?;
+    // A sync elsewhere is reconciled after the collection.
+    fixture.create_sync("central", "later", one_to_one("central", "shared", "one")).await?;
+    fixture.wait_reason("central", "later", "Synced", SOON).await?;
+    let kept = copy_in(&fixture, "two").await?;
+    ensure!(kept.metadata.resource_version == before.metadata.resource_version, "{kept:?}");
+
+    fixture.label_namespace("two", &json!({"other": "label"})).await?;
+    wait_desired(&fixture, 1).await?;
+    let adopted = copy_in(&fixture, "two").await?;
+    ensure!(adopted.metadata.uid == before.metadata.uid, "the copy was recreated");
     Ok(())
 }

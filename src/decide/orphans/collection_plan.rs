@@ -50,6 +50,8 @@ pub enum KeepReason {
     BeingDeleted,
     /// Its namespace is protected.
     NamespaceProtected,
+    /// Its namespace is not known: a list was incomplete, or lags behind.
+    NamespaceUnknown,
     /// Its namespace is being deleted, and it with it.
     NamespaceTerminating,
     /// An existing `ConfigMapSync` will adopt it.

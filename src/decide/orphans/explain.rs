@@ -61,6 +61,7 @@ impl fmt::Display for KeepReason {
             Self::NotOurs => f.write_str("its ownership markers are inconsistent: it is no copy"),
             Self::BeingDeleted => f.write_str("it is being deleted and waits for its finalizers"),
             Self::NamespaceProtected => f.write_str("its namespace is protected"),
+            Self::NamespaceUnknown => f.write_str("its namespace is not in the list of namespaces"),
             Self::NamespaceTerminating => f.write_str("its namespace is being deleted"),
             Self::Adoptable => f.write_str("a ConfigMapSync of the same name adopts it"),
             Self::OwnerExists => f.write_str("its ConfigMapSync exists"),

@@ -121,6 +121,7 @@ fn an_adoptable_orphan_is_kept() {
 fn orphans_in_unusable_namespaces_are_kept() {
     let step = |state| step_of(|it| it.namespace = state);
     assert_eq!(step(NamespaceState::Protected), OrphanStep::Keep(KeepReason::NamespaceProtected));
+    assert_eq!(step(NamespaceState::Missing), OrphanStep::Keep(KeepReason::NamespaceUnknown));
     assert_eq!(
         step(NamespaceState::Terminating),
         OrphanStep::Keep(KeepReason::NamespaceTerminating)
@@ -260,10 +261,7 @@ proptest! {
                 prop_assert!(it.markers.copy == Some(at.to_string()));
                 prop_assert!(!it.deleting && !it.adoptable && it.pending_retry.is_none());
                 prop_assert!(it.seen_alive || it.known_for >= GRACE);
-                prop_assert!(!matches!(
-                    it.namespace,
-                    NamespaceState::Protected | NamespaceState::Terminating
-                ));
+                prop_assert_eq!(it.namespace, NamespaceState::Active);
             }
             if let OrphanStep::Retire(Action::Delete { seen }) = &step {
                 prop_assert!(it.markers.created);
