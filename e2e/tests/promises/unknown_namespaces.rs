@@ -144,7 +144,7 @@ async fn orphans_in_unknown_namespaces_are_kept_until_adopted() -> Result<()> {
     let options = Options { server: Some(proxy.url()), ..fast_collection("1s") };
     let replica = Replica::start(&cluster.control_plane, "collecting", &options).await?;
     cluster.replicas.push(replica);
-    // Nobody will adopt the one in a known namespace; both are due at the same time.
+    // No ConfigMapSync adopts the one in the known namespace; both are due at the same time.
     fixture.wait_no_config_map("one", "shared", COLLECTED).await?;
     wait_desired(&fixture, 0).await?;
     // A sync elsewhere is reconciled after the collection.
