@@ -36,6 +36,8 @@ pub struct Entry {
     /// Its labels and annotations that are not our markers. Without markers, only whether there are
     /// any.
     pub other_metadata: OtherMetadata,
+    /// The length of all its labels and annotations, in bytes.
+    pub metadata_bytes: u32,
     /// Its ownership markers, if it has the uid label.
     pub markers: Option<Markers>,
     /// The keys of its ownership markers, with or without the uid label.
@@ -68,6 +70,7 @@ impl Entry {
                 .as_ref()
                 .is_some_and(|owners| !owners.is_empty()),
             other_metadata: other_metadata(metadata, markers.is_some()),
+            metadata_bytes: metadata_bytes(metadata),
             markers,
             marker_keys: MarkerKeys::of(metadata.labels.as_ref(), metadata.annotations.as_ref()),
             fields: field_ownership(metadata.managed_fields.as_deref()),
@@ -120,10 +123,17 @@ impl Entry {
             managed_by: self.managed_by,
             has_owner_references: self.has_owner_references,
             other_metadata: self.other_metadata,
+            metadata_bytes: self.metadata_bytes,
             owner,
             content,
         }
     }
+}
+
+fn metadata_bytes(metadata: &ObjectMeta) -> u32 {
+    let maps = metadata.labels.iter().chain(&metadata.annotations);
+    let bytes: usize = maps.flatten().map(|(key, value)| key.len() + value.len()).sum();
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 fn other_metadata(metadata: &ObjectMeta, is_marked: bool) -> OtherMetadata {

@@ -22,6 +22,7 @@ use crate::controller::observe::source::read_source;
 use crate::decide::Observed;
 use crate::decide::desired::destinations;
 use crate::decide::destinations::Target;
+use crate::decide::observed::Attempted;
 use crate::decide::observed::CopyContent;
 use crate::decide::observed::DestinationObject;
 use crate::decide::observed::ObservedDestination;
@@ -137,7 +138,7 @@ async fn read_copy(
         && !view.held_back.is_in_flight(&at)
     {
         let failure = failure.failure.clone();
-        destination.pending_retry = Some(PendingRetry { failure, content_hash: None });
+        destination.pending_retry = Some(PendingRetry { failure, attempted: Attempted::default() });
     }
     (at, destination, failed)
 }

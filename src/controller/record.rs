@@ -15,6 +15,7 @@ use crate::controller::act::WriteResult;
 use crate::controller::observe::Reads;
 use crate::controller::sync_patch::SyncPatch;
 use crate::decide::contention::Response;
+use crate::decide::observed::Attempted;
 use crate::decide::status::LastWrite;
 use crate::kubernetes::error::ApiFailure;
 use crate::state::State;
@@ -107,8 +108,8 @@ pub fn record_write(
 }
 
 fn record_retry(retries: &mut Retries, at: &NamespacedName, answered: Answered) {
-    let Answered { namespace_uid, purpose, at: now, result } = answered;
-    let content_hash = purpose.content_hash().cloned();
+    let Answered { namespace_uid, metadata_bytes, purpose, at: now, result } = answered;
+    let attempted = Attempted { content_hash: purpose.content_hash().cloned(), metadata_bytes };
     let (response, failure) = match result {
         WriteResult::Written => (Some(Response::Written), None),
         WriteResult::Conflict { response, unread } => (Some(response), unread),
@@ -119,7 +120,7 @@ fn record_retry(retries: &mut Retries, at: &NamespacedName, answered: Answered) 
         retries.answered(at, AnsweredWrite { purpose, response, at: now, namespace_uid });
     }
     if let Some(failure) = failure {
-        let failed = FailedAttempt { failure, at: now, namespace_uid, content_hash };
+        let failed = FailedAttempt { failure, at: now, namespace_uid, attempted };
         retries.failed(Subject::Destination(at.clone()), failed);
     }
 }

@@ -125,8 +125,17 @@ pub struct ObservedDestination {
 pub struct PendingRetry {
     /// Why the write failed.
     pub failure: Failure,
+    /// What was attempted.
+    pub attempted: Attempted,
+}
+
+/// What determines the size of an attempted write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attempted {
     /// Hash of the content that was to be written.
     pub content_hash: Option<ContentHash>,
+    /// [`ExistingConfigMap::metadata_bytes`] of the copy that was to be changed; 0 if there was none.
+    pub metadata_bytes: u32,
 }
 
 /// The state of a namespace.
@@ -168,6 +177,8 @@ pub struct ExistingConfigMap {
     pub has_owner_references: bool,
     /// Its labels and annotations other than the markers.
     pub other_metadata: OtherMetadata,
+    /// The length of all its labels and annotations, keys and values, in bytes.
+    pub metadata_bytes: u32,
     /// The existing `ConfigMapSync` whose uid the markers carry, if any.
     pub owner: Option<NamespacedName>,
     /// What is known of its content.
@@ -252,6 +263,19 @@ impl NamespaceState {
         match self {
             Self::Active => false,
             Self::Protected | Self::Terminating | Self::Missing => true,
+        }
+    }
+}
+
+// === impl ObservedDestination ===
+
+impl ObservedDestination {
+    /// [`ExistingConfigMap::metadata_bytes`]; 0 if there is no `ConfigMap`.
+    #[must_use]
+    pub fn metadata_bytes(&self) -> u32 {
+        match &self.object {
+            DestinationObject::Existing(existing) => existing.metadata_bytes,
+            DestinationObject::Missing => 0,
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::decide::Failure;
 use crate::decide::Observed;
 use crate::decide::Ownership;
 use crate::decide::desired::DesiredCopies;
+use crate::decide::observed::Attempted;
 use crate::decide::observed::DestinationObject;
 use crate::decide::observed::ExistingConfigMap;
 use crate::decide::observed::ObservedDestination;
@@ -124,15 +125,18 @@ fn retire_copy(at: &NamespacedName, existing: &ExistingConfigMap, cause: RetireC
 }
 
 /// Replaces a write by the failure of the previous attempt while its backoff lasts. `TooLarge`
-/// applies only to the content that was attempted, whose hash is compared with `hash`.
+/// applies only to the content that was attempted, whose hash is compared with `hash`, and only
+/// until the labels and annotations of the copy have become shorter.
 fn unless_retry_pending(
     destination: &ObservedDestination,
     hash: Option<&ContentHash>,
     action: Action,
 ) -> Action {
     let Some(pending) = &destination.pending_retry else { return action };
-    let applies =
-        pending.failure.reason != Reason::TooLarge || pending.content_hash.as_ref() == hash;
+    let Attempted { content_hash, metadata_bytes } = &pending.attempted;
+    let is_as_large =
+        content_hash.as_ref() == hash && destination.metadata_bytes() >= *metadata_bytes;
+    let applies = pending.failure.reason != Reason::TooLarge || is_as_large;
     if applies && (is_waiting(&action) || action.is_write()) {
         Action::Leave(pending.failure.clone())
     } else {

@@ -10,12 +10,12 @@ use std::time::Instant;
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::backoff::Backoff;
-use crate::decide::ContentHash;
 use crate::decide::Failure;
 use crate::decide::contention::OurLastWrite;
 use crate::decide::contention::Purpose;
 use crate::decide::contention::Response;
 use crate::decide::contention::is_change_of_others;
+use crate::decide::observed::Attempted;
 use crate::decide::observed::PendingRetry;
 use crate::decide::reason::Reason;
 use crate::decide::reason::Retry;
@@ -44,8 +44,7 @@ pub struct FailedAttempt {
     /// The uid of the destination namespace: the failure does not apply to a later namespace of the
     /// same name.
     pub namespace_uid: Option<String>,
-    /// The hash of the desired content.
-    pub content_hash: Option<ContentHash>,
+    pub attempted: Attempted,
 }
 
 /// A write of a copy that the API server did not reject.
@@ -105,7 +104,7 @@ struct Changes {
 impl FailedAttempt {
     /// A read, or a patch of the sync itself, that failed now.
     pub fn now(failure: ApiFailure, namespace_uid: Option<String>) -> Self {
-        Self { failure, at: Instant::now(), namespace_uid, content_hash: None }
+        Self { failure, at: Instant::now(), namespace_uid, attempted: Attempted::default() }
     }
 }
 
@@ -115,11 +114,11 @@ impl Retries {
     /// Records a failure of `subject`. The next attempt waits for the backoff delay or, if the reason
     /// is retried on change, for a change of a watched object.
     pub fn failed(&mut self, subject: Subject, attempt: FailedAttempt) {
-        let FailedAttempt { failure, at, namespace_uid, content_hash } = attempt;
+        let FailedAttempt { failure, at, namespace_uid, attempted } = attempt;
         let ApiFailure { failure, backoff_cap, retry_after } = failure;
         let is_destination = matches!(subject, Subject::Destination(_));
         let waits_for_change = is_destination && failure.reason.retry() == Retry::OnChange;
-        let held = PendingRetry { failure, content_hash };
+        let held = PendingRetry { failure, attempted };
         let before = self.failing.remove(&subject);
         let mut backoff = before.map(|before| before.backoff).unwrap_or_default();
         let until = (!waits_for_change).then(|| at + backoff.next_delay(backoff_cap, retry_after));
@@ -331,7 +330,10 @@ impl Unanswered {
                 at.namespace
             ),
         };
-        PendingRetry { failure: Failure::new(Reason::Progressing, message), content_hash: None }
+        PendingRetry {
+            failure: Failure::new(Reason::Progressing, message),
+            attempted: Attempted::default(),
+        }
     }
 }
 
@@ -340,7 +342,10 @@ fn contended(at: &NamespacedName) -> PendingRetry {
         "another client keeps changing {at}: find it in managedFields and stop it, or set \
          spec.suspend"
     );
-    PendingRetry { failure: Failure::new(Reason::Contended, message), content_hash: None }
+    PendingRetry {
+        failure: Failure::new(Reason::Contended, message),
+        attempted: Attempted::default(),
+    }
 }
 
 #[cfg(test)]

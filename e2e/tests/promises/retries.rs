@@ -5,3 +5,4 @@ mod contention;
 mod copies;
 mod status;
 mod support;
+mod too_large;

@@ -21,6 +21,8 @@ pub struct Write {
 pub struct Answered {
     /// uid of the destination's namespace when the write was sent.
     pub namespace_uid: Option<String>,
+    /// Length of the labels and annotations of the copy when the write was sent.
+    pub metadata_bytes: u32,
     pub purpose: Purpose,
     pub at: Instant,
     pub result: WriteResult,

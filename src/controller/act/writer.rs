@@ -15,6 +15,7 @@ use tracing::Span;
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
+use crate::cache::CachedConfigMap;
 use crate::cache::Origin;
 use crate::cache::Reader;
 use crate::controller::act::write::Answered;
@@ -70,6 +71,10 @@ impl Writer {
         );
         // Before it is sent: a failure does not apply to a later namespace of the same name.
         let namespace_uid = self.cache.namespace(&at.namespace).1;
+        let metadata_bytes = match self.cache.config_map(at) {
+            CachedConfigMap::Present(copy) => copy.metadata_bytes,
+            CachedConfigMap::Absent | CachedConfigMap::Unknown => 0,
+        };
         let sent = self.send_past_fence(lead, at, action).instrument(span.clone()).await?;
         self.metrics.copies.count_write(verb, sent.is_ok());
         let result = match sent {
@@ -102,7 +107,7 @@ impl Writer {
             }
         };
         let purpose = purpose.clone();
-        Ok(Answered { namespace_uid, purpose, at: Instant::now(), result })
+        Ok(Answered { namespace_uid, metadata_bytes, purpose, at: Instant::now(), result })
     }
 
     /// Sends, and again for a while if the fence rejects it although this process leads: the API

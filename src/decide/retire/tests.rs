@@ -129,6 +129,7 @@ fn planned(
         marker_keys: markers.map(keys_of).unwrap_or_default(),
         managed_by: ManagedBy::Us,
         has_owner_references: false,
+        metadata_bytes: 0,
         other_metadata: OtherMetadata::default(),
         owner: Some(sync()),
         content: CopyContent::Suspect,

@@ -321,6 +321,7 @@ impl SimulatedCluster {
                 managed_by: stored.managed_by(),
                 has_owner_references: false,
                 other_metadata: stored.other_metadata(),
+                metadata_bytes: 0,
                 owner: stored
                     .markers()
                     .and_then(|markers| self.syncs.get(&markers.sync_uid).cloned()),

@@ -2,6 +2,7 @@ mod properties;
 
 use super::*;
 use crate::backoff::CAP_REFUSED;
+use crate::decide::ContentHash;
 use crate::decide::Failure;
 use crate::decide::contention::Wanted;
 use crate::decide::reason::Reason;
@@ -19,7 +20,12 @@ fn subject() -> Subject {
 fn attempt(reason: Reason, at: Instant) -> FailedAttempt {
     let failure = Failure::new(reason, "no");
     let failure = ApiFailure { failure, backoff_cap: CAP_REFUSED, retry_after: None };
-    FailedAttempt { failure, at, namespace_uid: Some("n".to_owned()), content_hash: None }
+    FailedAttempt {
+        failure,
+        at,
+        namespace_uid: Some("n".to_owned()),
+        attempted: Attempted::default(),
+    }
 }
 
 fn fail(retries: &mut Retries, reason: Reason, at: Instant) {

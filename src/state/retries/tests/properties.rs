@@ -6,6 +6,7 @@ use super::super::*;
 use crate::backoff::CAP_REFUSED;
 use crate::backoff::CAP_UNAVAILABLE;
 use crate::backoff::INITIAL_DELAY;
+use crate::decide::ContentHash;
 use crate::decide::Failure;
 use crate::decide::contention::Wanted;
 use crate::decide::reason::Reason;
@@ -80,7 +81,8 @@ impl Run {
         if let Some(failure) = failure(response) {
             self.last_failure[n] = Some(self.now);
             let at_now = self.now;
-            let attempt = FailedAttempt { failure, at: at_now, namespace_uid, content_hash: None };
+            let attempt =
+                FailedAttempt { at: at_now, ..FailedAttempt::now(failure, namespace_uid) };
             self.retries.failed(Subject::Destination(at(n)), attempt);
             return;
         }
