@@ -33,7 +33,6 @@ use crate::api::namespaced_name::NamespacedName;
 use crate::backoff::INITIAL_DELAY;
 use crate::cache::Cache;
 use crate::cache::Reader;
-use crate::controller::act::Outcome;
 use crate::controller::act::Writer;
 use crate::controller::act::act;
 use crate::controller::observe::Observation;
@@ -42,12 +41,13 @@ use crate::controller::observe::View;
 use crate::controller::observe::observe;
 use crate::controller::queue::Queue;
 use crate::controller::reconcile::error::Error;
+use crate::controller::record::Pass;
 use crate::controller::record::record;
-use crate::controller::record::record_patch;
 use crate::controller::report::Reporter;
 use crate::controller::report::report;
 use crate::controller::sync_patch::SyncPatch;
 use crate::decide::Desired;
+use crate::decide::Failure;
 use crate::decide::Observed;
 use crate::decide::Plan;
 use crate::decide::desired;
@@ -65,7 +65,6 @@ use crate::metrics::ReconcileResult;
 use crate::names;
 use crate::state::State;
 use crate::state::retries::Retries;
-use crate::state::retries::Subject;
 use crate::telemetry;
 use crate::telemetry::trace_id;
 
@@ -96,6 +95,14 @@ struct Ended {
     result: ReconcileResult,
     /// The delay until the next reconcile, unless an event comes first.
     requeue_after: Option<Duration>,
+}
+
+/// A computed status, and what became of it.
+struct Report {
+    /// `None` if its backoff lasts.
+    patch: Option<SyncPatch>,
+    status: ConfigMapSyncStatus,
+    summary: Failure,
 }
 
 /// Reconciles the sync `name`, and requeues it if necessary.
@@ -164,27 +171,25 @@ impl Reconciler {
         for _ in 0..MAX_PASSES {
             let (observed, plan, reads) = self.observe_and_plan(&sync, verify, began).await?;
             verify = false;
-            let is_held = self.is_finalizer_held(&uid, &plan, began);
-            if is_held || !plan.has_writes() {
-                self.record(&sync, reads, Outcome::nothing());
-                return if is_held {
-                    Ok(self.waiting(&uid, began))
-                } else {
-                    self.finish(&observed, plan, began).await
-                };
+            if self.is_finalizer_held(&uid, &plan, began) {
+                self.record(&sync, Pass::of(reads));
+                return Ok(self.waiting(&uid, began));
             }
+            if !plan.has_writes() {
+                return self.finish(&observed, plan, reads, began).await;
+            }
+            let mut pass = Pass::of(reads);
             if !has_reported_progress && self.first_attempts(&uid, &plan) > MANY_WRITES {
                 has_reported_progress = true;
-                if self.report_progress(&observed, &plan, &mut sync, began).await?
-                    == SyncPatch::Conflict
-                {
-                    self.record(&sync, reads, Outcome::nothing());
+                pass.reported = self.report_progress(&observed, &plan, &mut sync, began).await?;
+                if pass.reported == Some(SyncPatch::Conflict) {
+                    self.record(&sync, pass);
                     return Ok(Ended::success(Some(WATCH_LAG)));
                 }
             }
-            let outcome = act(&self.writer, &self.lead, &sync, &plan).await?;
-            let finalizer = outcome.finalizer.clone();
-            self.record(&sync, reads, outcome);
+            pass.outcome = act(&self.writer, &self.lead, &sync, &plan).await?;
+            let finalizer = pass.outcome.finalizer.clone();
+            self.record(&sync, pass);
             match finalizer {
                 SyncPatch::Unchanged => {}
                 SyncPatch::Patched { resource_version } => {
@@ -200,18 +205,17 @@ impl Reconciler {
             contents.extend(observed.source.into_content());
         }
         let (observed, plan, reads) = self.observe_and_plan(&sync, false, began).await?;
-        self.record(&sync, reads, Outcome::nothing());
-        let ended = self.finish(&observed, plan, began).await?;
+        let ended = self.finish(&observed, plan, reads, began).await?;
         let requeue_after = ended.requeue_after.map_or(PAUSE, |delay| delay.min(PAUSE));
         Ok(Ended { requeue_after: Some(requeue_after), ..ended })
     }
 
     /// Records one pass, for later passes and reconciles.
-    fn record(&self, sync: &ObservedSync, reads: Reads, outcome: Outcome) {
+    fn record(&self, sync: &ObservedSync, pass: Pass) {
         let (queue, name) = (Arc::clone(&self.queue), sync.name.clone());
         let wake = move || queue.wake([name.clone()]);
         let trace_id = trace_id(&Span::current());
-        record(&self.state, &sync.version.uid, reads, outcome, trace_id, wake);
+        record(&self.state, &sync.version.uid, pass, trace_id, wake);
     }
 
     /// Ends the reconcile before the first pass if there is nothing to do, or not yet.
@@ -309,36 +313,38 @@ impl Reconciler {
         plan: &Plan,
         sync: &mut ObservedSync,
         began: Instant,
-    ) -> Result<SyncPatch, Error> {
+    ) -> Result<Option<SyncPatch>, NotLeading> {
         let settled = Settled::of(plan.clone());
-        let (reported, status) = match self.report(observed, &settled, began).await {
-            Err(error @ Error::PatchStatus { .. }) => {
-                tracing::warn!(error = error.to_string(), "progress not reported");
-                return Ok(SyncPatch::Unchanged);
-            }
-            reported => reported?,
-        };
-        if let SyncPatch::Patched { resource_version } = &reported {
+        let Report { patch, status, .. } = self.report(observed, &settled, began).await?;
+        if let Some(SyncPatch::Patched { resource_version }) = &patch {
             sync.version.resource_version.clone_from(resource_version);
             sync.status = status;
         }
-        Ok(reported)
+        Ok(patch)
     }
 
-    /// Reports the result of the last pass.
+    /// Reports the result of the last pass, and records it.
     async fn finish(
         &self,
         observed: &Observed,
         plan: Plan,
+        reads: Reads,
         began: Instant,
     ) -> Result<Ended, Error> {
         let uid = &observed.sync.version.uid;
         let settled = Settled::of(plan);
+        let Report { patch, summary, .. } = self.report(observed, &settled, began).await?;
+        self.record(&observed.sync, Pass { reported: patch.clone(), ..Pass::of(reads) });
         let is_hold = matches!(desired(observed), Desired::Hold(_));
         let needs_write = |at: &NamespacedName| is_hold || settled.is_left(at);
         self.state.update_retries(uid, |retries| retries.settled(began, needs_write));
-        if self.report(observed, &settled, began).await?.0 == SyncPatch::Conflict {
-            return Ok(Ended::success(Some(WATCH_LAG)));
+        match patch {
+            Some(SyncPatch::Conflict) => return Ok(Ended::success(Some(WATCH_LAG))),
+            Some(SyncPatch::Failed(failure)) => {
+                let (sync, summary) = (observed.sync.name.clone(), Box::new(summary));
+                return Err(Error::PatchStatus { sync, summary, failure });
+            }
+            Some(SyncPatch::Unchanged | SyncPatch::Patched { .. }) | None => {}
         }
         let waiting = settled.retry_count();
         if waiting > 0 {
@@ -354,14 +360,13 @@ impl Reconciler {
         Ended { result: ReconcileResult::RequeueAfter, requeue_after }
     }
 
-    /// Computes and reports the status, unless its last patch failed and the next one must wait.
-    /// Returns it.
+    /// Computes the status, and reports it unless its last patch failed and the next one must wait.
     async fn report(
         &self,
         observed: &Observed,
         settled: &Settled,
         began: Instant,
-    ) -> Result<(SyncPatch, ConfigMapSyncStatus), Error> {
+    ) -> Result<Report, NotLeading> {
         let sync = &observed.sync;
         let uid = &sync.version.uid;
         let desired = desired(observed);
@@ -371,26 +376,17 @@ impl Reconciler {
         let last_write = self.state.read(uid, |state| state.unreported_write.clone());
         let status = status(observed, &desired, settled, &now, last_write.as_deref());
         if self.state.retries(uid).held_back(began).status() {
-            return Ok((SyncPatch::Unchanged, status));
+            return Ok(Report { patch: None, status, summary });
         }
-        let reported = report(&self.reporter, &self.lead, sync, &status, &summary).await?;
-        if let SyncPatch::Patched { resource_version } = &reported {
+        let patch = report(&self.reporter, &self.lead, sync, &status, &summary).await?;
+        if let SyncPatch::Patched { resource_version } = &patch {
             self.wrote_sync(uid, resource_version);
         }
-        match &reported {
-            SyncPatch::Patched { .. } | SyncPatch::Unchanged => {
-                record_patch(&self.state, uid, Subject::Status, None);
-                self.state.update(uid, |state| {
-                    state.unreported_write.take_if(|write| Some(&*write) == last_write.as_ref());
-                });
-            }
-            SyncPatch::Failed(failure) => {
-                record_patch(&self.state, uid, Subject::Status, Some(failure.clone()));
-                let (sync, summary) = (sync.name.clone(), Box::new(summary));
-                return Err(Error::PatchStatus { sync, summary, failure: failure.clone() });
-            }
-            SyncPatch::Conflict => {}
+        if matches!(patch, SyncPatch::Patched { .. } | SyncPatch::Unchanged) {
+            self.state.update(uid, |state| {
+                state.unreported_write.take_if(|write| Some(&*write) == last_write.as_ref());
+            });
         }
-        Ok((reported, status))
+        Ok(Report { patch: Some(patch), status, summary })
     }
 }

@@ -17,33 +17,43 @@ use crate::controller::sync_patch::SyncPatch;
 use crate::decide::contention::Response;
 use crate::decide::observed::Attempted;
 use crate::decide::status::LastWrite;
-use crate::kubernetes::error::ApiFailure;
 use crate::state::State;
 use crate::state::retries::AnsweredWrite;
 use crate::state::retries::FailedAttempt;
 use crate::state::retries::Retries;
 use crate::state::retries::Subject;
 
-/// Records what one pass read and, if it wrote, the result for the finalizer and at each destination. The results of
-/// writes in flight are recorded when they arrive; after each of them, `wake` is called.
+/// What one pass read, wrote and reported.
+pub struct Pass {
+    pub reads: Reads,
+    pub outcome: Outcome,
+    /// The patch of the status, if one was attempted or none was necessary.
+    pub reported: Option<SyncPatch>,
+}
+
+/// Records one pass. The results of writes in flight are recorded when they arrive; after each of
+/// them, `wake` is called.
 ///
 /// `trace_id` is the id of the trace of the reconcile.
 pub fn record(
     state: &Arc<State>,
     sync_uid: &str,
-    reads: Reads,
-    outcome: Outcome,
+    pass: Pass,
     trace_id: Option<String>,
     wake: impl Fn() + Send + 'static,
 ) {
+    let Pass { reads, outcome, reported } = pass;
     record_reads(state, sync_uid, reads);
-    match outcome.finalizer {
-        SyncPatch::Patched { .. } => record_patch(state, sync_uid, Subject::Finalizer, None),
-        SyncPatch::Failed(failure) => {
-            record_patch(state, sync_uid, Subject::Finalizer, Some(failure));
+    state.update_retries(sync_uid, |retries| {
+        match outcome.finalizer {
+            // No patch was necessary or possible.
+            SyncPatch::Unchanged | SyncPatch::Conflict => {}
+            patch => record_patch(retries, Subject::Finalizer, patch),
         }
-        SyncPatch::Unchanged | SyncPatch::Conflict => {}
-    }
+        if let Some(patch) = reported {
+            record_patch(retries, Subject::Status, patch);
+        }
+    });
     for (at, result) in outcome.results {
         match result {
             DestinationOutcome::Answered(answered) => {
@@ -83,12 +93,12 @@ pub fn record_reads(state: &State, sync_uid: &str, reads: Reads) {
     });
 }
 
-/// Records the result of a patch of the finalizer or of the status.
-pub fn record_patch(state: &State, sync_uid: &str, subject: Subject, failure: Option<ApiFailure>) {
-    state.update_retries(sync_uid, |retries| match failure {
-        Some(failure) => retries.failed(subject, FailedAttempt::now(failure, None)),
-        None => retries.succeeded(&subject),
-    });
+fn record_patch(retries: &mut Retries, subject: Subject, patch: SyncPatch) {
+    match patch {
+        SyncPatch::Unchanged | SyncPatch::Patched { .. } => retries.succeeded(&subject),
+        SyncPatch::Failed(failure) => retries.failed(subject, FailedAttempt::now(failure, None)),
+        SyncPatch::Conflict => {}
+    }
 }
 
 /// Records the result of one write.
@@ -122,6 +132,15 @@ fn record_retry(retries: &mut Retries, at: &NamespacedName, answered: Answered) 
     if let Some(failure) = failure {
         let failed = FailedAttempt { failure, at: now, namespace_uid, attempted };
         retries.failed(Subject::Destination(at.clone()), failed);
+    }
+}
+
+// === impl Pass ===
+
+impl Pass {
+    /// A pass that read, and neither wrote nor reported.
+    pub fn of(reads: Reads) -> Self {
+        Self { reads, outcome: Outcome::nothing(), reported: None }
     }
 }
 
