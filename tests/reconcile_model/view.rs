@@ -15,6 +15,7 @@ use configmapsync::decide::Observed;
 use configmapsync::decide::desired::destinations;
 use configmapsync::decide::destinations::Target;
 use configmapsync::decide::excerpt::excerpt;
+use configmapsync::decide::observed::Attempted;
 use configmapsync::decide::observed::DestinationObject;
 use configmapsync::decide::observed::ExistingSource;
 use configmapsync::decide::observed::ObservedDestination;
@@ -196,7 +197,7 @@ impl PassInput {
         let is_in_flight = place_at(at).is_some_and(|place| self.in_flight[place]);
         let pending_retry = is_in_flight.then(|| PendingRetry {
             failure: Failure::new(Reason::Progressing, format!("a write of {at} is in flight")),
-            content_hash: None,
+            attempted: Attempted::default(),
         });
         ObservedDestination { namespace: cache.namespace(&at.namespace).0, object, pending_retry }
     }
