@@ -85,9 +85,16 @@ impl State {
         self.read(sync_uid, |sync| sync.retries.as_ref()?.next_retry(began, now))
     }
 
+    /// Whether a tracked sync must be verified now; see [`VerificationSchedule::take_due`].
+    pub fn take_verification(&self, sync_uid: &str, spread: f64, now: Instant) -> bool {
+        let syncs = self.syncs.lock();
+        syncs.contains_key(sync_uid) && self.verification.take_due(sync_uid, spread, now)
+    }
+
     /// Forgets a sync that no longer exists.
     pub fn forget(&self, sync_uid: &str) {
-        self.syncs.lock().remove(sync_uid);
+        let mut syncs = self.syncs.lock();
+        syncs.remove(sync_uid);
         self.verification.forget(sync_uid);
     }
 
@@ -126,7 +133,9 @@ mod tests {
         state.forget("s");
         state.update_retries("s", |retries| retries.write_in_flight(&at));
         state.cleaned_up("s", now);
+        assert!(!state.take_verification("s", 0.0, now));
         assert!(state.syncs.lock().is_empty());
+        assert!(state.verification.due(now + Duration::from_hours(2)).is_empty());
     }
 
     #[test]

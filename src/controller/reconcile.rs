@@ -241,7 +241,7 @@ impl Reconciler {
 
     /// Whether this reconcile must verify the sync against live data.
     fn take_verification(&self, uid: &str) -> bool {
-        let is_due = self.state.verification.take_due(uid, rand::random(), Instant::now());
+        let is_due = self.state.take_verification(uid, rand::random(), Instant::now());
         if is_due {
             self.state.update_retries(uid, Retries::verifying);
         }

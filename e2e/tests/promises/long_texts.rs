@@ -1,4 +1,4 @@
-//! However long a text of somebody else is, a status stays below 4 KiB, an Event below 1 KiB and a
+//! However long the texts of other components are, a status stays below 4 KiB, an Event below 1 KiB and a
 //! log line below 16 KiB.
 
 use anyhow::Context;

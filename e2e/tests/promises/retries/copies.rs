@@ -30,7 +30,7 @@ use crate::support::conditions::reason;
 
 /// How long the API server waits for the webhook.
 const TIMEOUT: Duration = Duration::from_secs(4);
-/// Enough to tell exponential delays from constant ones.
+/// Enough to distinguish exponential delays from constant ones.
 const ATTEMPTS: usize = 5;
 /// The delay of each write: more than a reconcile waits for a response.
 const DELAY: Duration = Duration::from_secs(2);
