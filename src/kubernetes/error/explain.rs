@@ -66,7 +66,7 @@ pub(super) fn explain_hiding(status: &Status, values: &Values<'_>) -> String {
     let message = status.message.trim();
     let rejection = Rejection::of(message);
     let text = match values.why_withheld(rejection.text) {
-        Some(why) => format!("{} (message withheld: {why})", rejection.withheld(status)),
+        Some(why) => format!("{} ({why})", rejection.withheld(status)),
         None => message.to_owned(),
     };
     let explained = match status.code {
@@ -86,10 +86,10 @@ impl Values<'_> {
     fn why_withheld(&self, text: &str) -> Option<&'static str> {
         match self {
             Self::Of(contents) if quotes(text, contents.iter().copied()) => {
-                Some("it quotes the ConfigMap")
+                Some("message withheld: it quotes the ConfigMap")
             }
             Self::Unknown if !text.is_empty() => {
-                Some("it may quote the ConfigMap, which could not be read")
+                Some("message withheld: it may quote the ConfigMap, which could not be read")
             }
             Self::None | Self::Of(_) | Self::Unknown => None,
         }
