@@ -48,6 +48,8 @@ pub(crate) struct UsedPermissions {
 struct Line {
     stage: String,
     verb: String,
+    #[serde(rename = "requestURI", default)]
+    request_uri: String,
     user: User,
     #[serde(default)]
     object_ref: ObjectReference,
@@ -84,6 +86,19 @@ fn right_to(account: &str, verb: &str, of: &ObjectReference) -> String {
 fn right(account: &str, verb: &str, resource: &str, group: &str) -> String {
     let dot = if group.is_empty() { "" } else { "." };
     format!("{account:<10}{verb:<7} {resource}{dot}{group}")
+}
+
+// === impl Line ===
+
+impl Line {
+    /// Whether this is API discovery, which the built-in ClusterRole `system:discovery` grants to every
+    /// authenticated user.
+    fn is_discovery(&self) -> bool {
+        let roots = ["/api/", "/apis/"];
+        self.verb == "get"
+            && self.object_ref.resource.is_empty()
+            && roots.iter().any(|root| self.request_uri.starts_with(root))
+    }
 }
 
 // === impl UsedPermissions ===
@@ -130,7 +145,7 @@ fn used(log: &Path, rights: &mut BTreeSet<String>) -> Result<()> {
         }
         let account = ACCOUNTS.iter().find(|(user, _)| *user == line.user.username);
         let refused = REFUSED.contains(&line.response_status.code);
-        if let (Some((_, account)), false) = (account, refused) {
+        if let (Some((_, account)), false) = (account, refused || line.is_discovery()) {
             rights.insert(right_to(account, &line.verb, &line.object_ref));
         }
     }
@@ -165,7 +180,15 @@ mod tests {
                 "responseStatus": {"code": code},
             })
         };
+        let discovery = json!({
+            "stage": "ResponseComplete",
+            "verb": "get",
+            "requestURI": "/apis/apps.nishaf.info/v1",
+            "user": {"username": OPERATOR_USER},
+            "responseStatus": {"code": 200},
+        });
         let lines = [
+            discovery,
             line(RECEIVED, 0, "delete"),
             line("ResponseComplete", 409, "patch"),
             line("ResponseComplete", 403, "delete"),
