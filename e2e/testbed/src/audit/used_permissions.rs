@@ -91,7 +91,7 @@ fn right(account: &str, verb: &str, resource: &str, group: &str) -> String {
 // === impl Line ===
 
 impl Line {
-    /// Whether this is API discovery, which the built-in ClusterRole `system:discovery` grants to every
+    /// Whether this is API discovery, which the built-in role `system:discovery` grants to every
     /// authenticated user.
     fn is_discovery(&self) -> bool {
         let roots = ["/api/", "/apis/"];
