@@ -66,9 +66,17 @@ impl State {
         }
     }
 
-    /// A copy of the retries of a sync.
+    /// Reads the retries of a sync.
+    pub fn read_retries<T>(&self, sync_uid: &str, read: impl FnOnce(&Retries) -> T) -> T {
+        self.read(sync_uid, |sync| match sync.retries() {
+            Some(retries) => read(retries),
+            None => read(&Retries::default()),
+        })
+    }
+
+    /// A copy of the retries of a sync, as of now.
     pub fn retries(&self, sync_uid: &str) -> Retries {
-        self.read(sync_uid, |sync| sync.retries.as_deref().cloned().unwrap_or_default())
+        self.read_retries(sync_uid, Clone::clone)
     }
 
     /// Changes the retries of a sync, if it is tracked.

@@ -251,14 +251,14 @@ impl Reconciler {
     /// Whether the plan changes the finalizer, which must wait for its backoff.
     fn is_finalizer_held(&self, uid: &str, plan: &Plan, began: Instant) -> bool {
         plan.finalizer != FinalizerStep::Keep
-            && self.state.retries(uid).held_back(began).finalizer()
+            && self.state.read_retries(uid, |retries| retries.held_back(began).finalizer())
     }
 
     /// The number of writes that are not retries.
     fn first_attempts(&self, uid: &str, plan: &Plan) -> usize {
-        let retries = self.state.retries(uid);
         let writes = plan.steps.iter().filter(|(_, action)| action.is_write());
-        writes.filter(|(at, _)| !retries.has_failed(at)).count()
+        self.state
+            .read_retries(uid, |retries| writes.filter(|(at, _)| !retries.has_failed(at)).count())
     }
 
     /// Fails if this process is stopping: reads are cancelled.
@@ -375,7 +375,7 @@ impl Reconciler {
         let now = Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default());
         let last_write = self.state.read(uid, |state| state.unreported_write.clone());
         let status = status(observed, &desired, settled, &now, last_write.as_deref());
-        if self.state.retries(uid).held_back(began).status() {
+        if self.state.read_retries(uid, |retries| retries.held_back(began).status()) {
             return Ok(Report { patch: None, status, summary });
         }
         let patch = report(&self.reporter, &self.lead, sync, &status, &summary).await?;
