@@ -81,7 +81,9 @@ pub struct Settings {
 
 /// Runs until `stop` resolves. Then it takes no more events, cancels reads, lets the running
 /// reconciles finish the writes that they have begun, and returns.
-pub async fn run(
+///
+/// From this call on, the process is not ready until all lists are complete.
+pub fn run(
     lead: Lead,
     leader_record: Arc<LeaderRecord>,
     clients: Clients,
@@ -89,47 +91,51 @@ pub async fn run(
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     stop: impl Future<Output = ()> + Send + 'static,
-) {
+) -> impl Future<Output = ()> + Send {
     for part in Part::VARIANTS {
         health.set(part.health_part(), Err("not listed yet".to_owned()));
-        health.beat(part.health_part());
-        metrics.watches.heard(part.resource());
     }
-    let leadership = (lead, leader_record);
-    let (reconciler, requests, collector, watcher) =
-        parts(leadership, clients.calls.clone(), settings, Arc::clone(&health), metrics);
-    let Reconciler { cache, queue, state, writer, .. } = &reconciler;
+    async move {
+        for part in Part::VARIANTS {
+            health.beat(part.health_part());
+            metrics.watches.heard(part.resource());
+        }
+        let leadership = (lead, leader_record);
+        let (reconciler, requests, collector, watcher) =
+            parts(leadership, clients.calls.clone(), settings, Arc::clone(&health), metrics);
+        let Reconciler { cache, queue, state, writer, .. } = &reconciler;
 
-    let watcher = Arc::new(watcher);
-    let mut tasks = JoinSet::new();
-    tasks.spawn(watch::syncs(Arc::clone(&watcher), clients.clone()));
-    tasks.spawn(watch::config_maps(Arc::clone(&watcher), clients.clone()));
-    tasks.spawn(watch::namespaces(watcher, clients));
+        let watcher = Arc::new(watcher);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(watch::syncs(Arc::clone(&watcher), clients.clone()));
+        tasks.spawn(watch::config_maps(Arc::clone(&watcher), clients.clone()));
+        tasks.spawn(watch::namespaces(watcher, clients));
 
-    let (stopping, requested) = (Arc::clone(writer), Arc::clone(queue));
-    let deleted_syncs = Arc::clone(&collector.deleted_syncs);
-    tokio::spawn(async move {
-        stop.await;
-        stopping.permits.close();
-        stopping.reads.cancel();
-        requested.close();
-        deleted_syncs.request_collection();
-    });
+        let (stopping, requested) = (Arc::clone(writer), Arc::clone(queue));
+        let deleted_syncs = Arc::clone(&collector.deleted_syncs);
+        tokio::spawn(async move {
+            stop.await;
+            stopping.permits.close();
+            stopping.reads.cancel();
+            requested.close();
+            deleted_syncs.request_collection();
+        });
 
-    let work = async {
-        let work = queue::run(requests, &health, |sync| reconcile(&reconciler, sync));
-        tokio::join!(work, collect::run(collector));
-    };
-    let verify = |due: Vec<String>| {
-        queue.wake(due.iter().filter_map(|uid| cache.sync_with_uid(uid)));
-    };
-    tokio::select! {
-        () = work => {}
-        () = state.verification.run(verify) => {}
+        let work = async {
+            let work = queue::run(requests, &health, |sync| reconcile(&reconciler, sync));
+            tokio::join!(work, collect::run(collector));
+        };
+        let verify = |due: Vec<String>| {
+            queue.wake(due.iter().filter_map(|uid| cache.sync_with_uid(uid)));
+        };
+        tokio::select! {
+            () = work => {}
+            () = state.verification.run(verify) => {}
+        }
+        // Writes that no reconcile waits for end before the process does.
+        writer.permits.wait_until_idle().await;
+        tasks.shutdown().await;
     }
-    // Writes that no reconcile waits for end before the process does.
-    writer.permits.wait_until_idle().await;
-    tasks.shutdown().await;
 }
 
 /// The parts of the controller that run in parallel.

@@ -10,6 +10,7 @@ use configmapsync::api::ConfigMapSyncLeader;
 use harness::audit_queries::requests_by_operator;
 use harness::fault_proxy::Fault;
 use harness::fault_proxy::FaultProxy;
+use harness::fault_proxy::Hold;
 use harness::fault_proxy::Request;
 use harness::fault_proxy::Rule;
 use harness::fixture::SOON;
@@ -174,6 +175,21 @@ async fn a_late_response_about_the_record_keeps_the_lease() -> Result<()> {
         "the Lease was renewed {renewals} times while the write of the record was pending"
     );
     Ok(())
+}
+
+#[tokio::test]
+async fn a_new_leader_is_not_ready_before_its_lists() -> Result<()> {
+    let cluster = OperatorCluster::start(0).await?;
+    let proxy = FaultProxy::start(&cluster.control_plane)?;
+    let hold = Hold::new();
+    let held = Rule::new(Fault::HoldBefore(hold.clone())).method(Method::POST);
+    proxy.add(held.resource("configmapsyncleaders"));
+    let options = Options { server: Some(proxy.url()), ..Options::default() };
+    let replica = Replica::start(&cluster.control_plane, OPERATOR, &options).await?;
+    hold.reached(SOON).await?;
+    ensure!(!replica.is_ready().await?, "ready before the leader record is published");
+    hold.release();
+    replica.wait_ready().await
 }
 
 #[tokio::test]
