@@ -182,8 +182,8 @@ async fn a_new_leader_is_not_ready_before_its_lists() -> Result<()> {
     let cluster = OperatorCluster::start(0).await?;
     let proxy = FaultProxy::start(&cluster.control_plane)?;
     let hold = Hold::new();
-    let held = Rule::new(Fault::HoldBefore(hold.clone())).method(Method::POST);
-    proxy.add(held.resource("configmapsyncleaders"));
+    let publishes = Rule::new(Fault::HoldBefore(hold.clone())).method(Method::POST);
+    proxy.add(publishes.resource("configmapsyncleaders"));
     let options = Options { server: Some(proxy.url()), ..Options::default() };
     let replica = Replica::start(&cluster.control_plane, OPERATOR, &options).await?;
     hold.reached(SOON).await?;
