@@ -146,9 +146,7 @@ impl Run {
         let disturbance = Disturbance::draw(&mut self.random, ends_leader);
         match disturbance.cause(&mut self.cluster, &mut self.random).await {
             Ok(()) => *self.outcome.disturbances.entry(disturbance).or_default() += 1,
-            Err(error) => {
-                self.outcome.violations.push(format!("{}: {error:#}", disturbance.name()));
-            }
+            Err(error) => self.violated([format!("{}: {error:#}", disturbance.name())]),
         }
         Ok(())
     }
@@ -164,8 +162,16 @@ impl Run {
         let checked = check_writes(&self.cluster, self.checked).await?;
         self.checked = checked.next;
         self.outcome.writes += checked.writes;
-        self.outcome.violations.extend(checked.violations);
+        self.violated(checked.violations);
         Ok(())
+    }
+
+    /// Shows violations at once: the run may take another hour.
+    fn violated(&mut self, violations: impl IntoIterator<Item = String>) {
+        for violation in violations {
+            eprintln!("\nviolated after {:.0?}: {violation}", self.began.elapsed());
+            self.outcome.violations.push(violation);
+        }
     }
 
     fn progress(&self) -> String {
@@ -189,7 +195,7 @@ impl Run {
             Err(_) => Ok(()),
         };
         let found = [settled, quiet].into_iter().filter_map(Result::err);
-        self.outcome.violations.extend(found.map(|error| format!("{error:#}")));
+        self.violated(found.map(|error| format!("{error:#}")).collect::<Vec<_>>());
         self.check().await?;
         self.outcome.reasons = reasons(&self.cluster)?;
         Ok(Done::new((), format!("{} violations", self.outcome.violations.len())))
