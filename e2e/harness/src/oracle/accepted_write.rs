@@ -1,9 +1,11 @@
 //! The operator's successful writes, with the revision that each created.
 
 use configmapsync::api::namespaced_name::NamespacedName;
+use k8s_openapi::jiff::SignedDuration;
 use serde_json::Value;
 use testbed::audit::Event;
 
+use crate::audit_queries::requests_by_operator;
 use crate::audit_queries::writes_by_operator;
 use crate::oracle::history::History;
 use crate::oracle::history::Kind;
@@ -20,9 +22,41 @@ pub struct Write<'a> {
     pub at: NamespacedName,
     /// The revision that it created; `None` if it is unknown.
     pub revision: Option<u64>,
+    /// The whole audit log.
+    log: &'a [Event],
 }
 
+/// How long before a write the read may have been on which it was decided.
+const DECIDED: SignedDuration = SignedDuration::from_secs(10);
+
 impl Write<'_> {
+    /// Whether the operator had read shortly before that the `ConfigMap` at `at` does not exist.
+    #[must_use]
+    pub fn is_decided_on_absence(&self, at: &NamespacedName) -> bool {
+        let received = self.event.request_received_timestamp.0;
+        let is_recent = |it: &&Event| {
+            let answered = it.stage_timestamp.0;
+            answered <= received && received.duration_since(answered) < DECIDED
+        };
+        let is_read = |it: &&Event| {
+            it.verb == "get" && it.resource() == "configmaps" && it.namespace() == at.namespace
+        };
+        let reads = requests_by_operator(self.log).filter(is_read).filter(is_recent);
+        let last = reads.filter(|it| it.name() == at.name).max_by_key(|it| it.stage_timestamp.0);
+        last.is_some_and(|it| it.response_status.code == 404)
+    }
+
+    /// Whether the stored object has other data than the patch, since an admission plugin has changed
+    /// it.
+    #[must_use]
+    pub fn was_altered(&self, history: &History) -> bool {
+        let operations = self.event.request_object.as_ref().and_then(Value::as_array);
+        let mut operations = operations.into_iter().flatten();
+        let sent = operations.find(|operation| operation["path"] == "/data");
+        let stored = self.revision.and_then(|revision| history.at(self.kind, &self.at, revision));
+        sent.zip(stored).is_some_and(|(sent, stored)| sent["value"] != stored["data"])
+    }
+
     /// Whether it is a deletion; with finalizers, the object may still exist.
     #[must_use]
     pub fn is_delete(&self) -> bool {
@@ -68,16 +102,16 @@ impl std::fmt::Display for Write<'_> {
 #[must_use]
 pub(super) fn successes<'a>(history: &History, events: &'a [Event]) -> Vec<Write<'a>> {
     let writes = writes_by_operator(events).into_iter().filter(|event| event.succeeded());
-    writes.map(|event| write(history, event)).collect()
+    writes.map(|event| write(history, event, events)).collect()
 }
 
-fn write<'a>(history: &History, event: &'a Event) -> Write<'a> {
+fn write<'a>(history: &History, event: &'a Event, log: &'a [Event]) -> Write<'a> {
     let kind = if event.resource() == "configmaps" { Kind::ConfigMap } else { Kind::Sync };
     let at = NamespacedName::new(event.namespace(), event.name());
     let responded = event.response_object.as_ref().and_then(revision);
     let revision =
         if event.verb == "delete" { deleted(history, kind, &at, event) } else { responded };
-    Write { event, kind, at, revision: revision.or(responded) }
+    Write { event, kind, at, revision: revision.or(responded), log }
 }
 
 /// The revision at which the object of a DELETE was deleted.

@@ -69,6 +69,11 @@ fn wrong_delete(history: &History, write: &Write<'_>) -> Option<String> {
     if desired_copies::desires_nothing(history, &sync.object, revision) {
         return None;
     }
+    let follows = sync.object["spec"]["sourceDeletionPolicy"] == "Delete";
+    if follows && write.is_decided_on_absence(&desired_copies::source(&sync.object)) {
+        // The source was created again after that.
+        return None;
+    }
     let desired = desired_copies::destinations(history, &sync.object, revision);
     if desired.contains(&write.at) {
         let replaced = copy["immutable"] == true && !is_equal(history, sync, copy, revision);
@@ -137,6 +142,21 @@ mod tests {
         sample.user_deletes_copy();
         sample.create_copy("app");
         assert_eq!(sample.violations(violations), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_source_may_return_after_it_was_read_as_missing() {
+        let violations_after = |code: u16, seconds: i64| {
+            let mut sample = SampleHistory::with_copy();
+            sample.edit_sync(|sync| sync["spec"]["sourceDeletionPolicy"] = "Delete".into());
+            sample.read_source(code, seconds);
+            sample.delete_copy();
+            sample.create_copy("app");
+            sample.violations(violations).len()
+        };
+        assert_eq!(violations_after(404, 1), 0);
+        assert_eq!(violations_after(200, 1), 1, "it exists");
+        assert_eq!(violations_after(404, 20), 1, "long ago");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use configmapsync::api::namespaced_name::NamespacedName;
 use configmapsync::names;
+use k8s_openapi::jiff::SignedDuration;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 use serde_json::json;
@@ -159,6 +160,23 @@ impl SampleHistory {
     pub fn patch_without_new_version(&mut self) {
         let precondition = self.copy()["metadata"]["resourceVersion"].clone();
         self.patched(&precondition);
+    }
+
+    /// The operator patches the copy to `data`, and it stays as it was.
+    pub fn patch_data_without_new_version(&mut self, data: &Value) {
+        self.patch_without_new_version();
+        let event = self.events.last_mut().unwrap();
+        let operations = event.request_object.as_mut().and_then(Value::as_array_mut).unwrap();
+        operations.push(json!({"path": "/data", "value": data}));
+    }
+
+    /// The operator reads the source, so many seconds before its other requests.
+    pub fn read_source(&mut self, code: u16, seconds: i64) {
+        let at = NamespacedName::new("central", "shared");
+        self.event("get", &at, &Value::Null, &Value::Null);
+        let event = self.events.last_mut().unwrap();
+        event.response_status.code = code;
+        event.stage_timestamp.0 -= SignedDuration::from_secs(seconds);
     }
 
     /// The operator deletes the copy.
