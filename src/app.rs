@@ -12,6 +12,7 @@ mod error;
 mod settings;
 mod signals;
 mod term;
+mod term_trace;
 
 use std::sync::Arc;
 

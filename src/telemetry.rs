@@ -48,7 +48,9 @@ const MAX_ERROR: usize = 4 * 1024;
 /// Name of the root span of a reconcile.
 pub const RECONCILE_SPAN: &str = "reconcile";
 /// Name of the root span of an orphan collection.
-pub const ORPHAN_COLLECTION_SPAN: &str = "sweep";
+pub const ORPHAN_COLLECTION_SPAN: &str = "orphan collection";
+/// Name of the span of an API call. It is exported under another name: method and resource.
+pub const API_CALL_SPAN: &str = "API call";
 
 /// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -145,23 +147,20 @@ pub fn trace_id(span: &Span) -> Option<String> {
         .then(|| span_context.trace_id().to_string())
 }
 
-/// Exports our own spans, and those of API calls within a reconcile or an orphan collection. Spans
-/// of renewals and watches would be a trace per poll, and those of the exporter would cause more.
-fn is_exported<S>(metadata: &Metadata<'_>, context: &Context<'_, S>) -> bool
+/// Exports our own spans; of those of API calls, only the ones within a reconcile or an orphan
+/// collection. Spans of renewals and watches would be a trace per poll. Spans of libraries are not
+/// exported: those of the exporter would cause more, and those of kube repeat ours.
+pub(crate) fn is_exported<S>(metadata: &Metadata<'_>, context: &Context<'_, S>) -> bool
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    if !metadata.is_span() {
+    if !metadata.is_span() || !metadata.target().starts_with("configmapsync") {
         return false;
     }
-    if metadata.target().starts_with("configmapsync") {
-        return true;
-    }
-    let is_call = metadata.target().starts_with("kube_client");
     let is_within_reconcile = |span: SpanRef<'_, S>| {
         span.scope().any(|span| [RECONCILE_SPAN, ORPHAN_COLLECTION_SPAN].contains(&span.name()))
     };
-    is_call && context.lookup_current().is_some_and(is_within_reconcile)
+    metadata.name() != API_CALL_SPAN || context.lookup_current().is_some_and(is_within_reconcile)
 }
 
 fn is_logged(metadata: &Metadata<'_>) -> bool {

@@ -11,6 +11,7 @@ use tracing::Instrument as _;
 
 use crate::app::error::Error;
 use crate::app::signals;
+use crate::app::term_trace::TermTrace;
 use crate::election::Election;
 use crate::election::Lead;
 use crate::election::write_gate::WriteGate;
@@ -51,16 +52,9 @@ impl Term {
     ) -> Result<(), Error> {
         metrics.leadership.set_leading(true);
         metrics.leadership.set_term_start(Timestamp::now().as_duration().as_secs_f64());
-        let span = tracing::info_span!(
-            parent: None,
-            "leadership term",
-            holder,
-            term = tracing::field::Empty,
-            outcome = tracing::field::Empty,
-        );
-        let result = self.lead_and_release(controller).instrument(span.clone()).await;
-        let outcome = result.as_ref().map_or_else(ToString::to_string, |()| "stopped".into());
-        span.record("outcome", outcome);
+        let mut trace = TermTrace::begin(holder);
+        let result = self.lead_and_release(controller, &mut trace).await;
+        trace.end(&result);
         metrics.leadership.set_leading(false);
         result
     }
@@ -68,9 +62,10 @@ impl Term {
     async fn lead_and_release(
         self,
         controller: impl Future<Output = ()> + Send + 'static,
+        trace: &mut TermTrace,
     ) -> Result<(), Error> {
         let (election, lead) = (Arc::clone(&self.election), self.lead.clone());
-        let released = match self.lead_until_drained(controller).await? {
+        let released = match self.lead_until_drained(controller, trace).await? {
             None => election.step_down(&lead).await,
             // A standby that finds the Lease released assumes that nothing is written any more.
             Some(reason) => Err(reason.to_owned()),
@@ -90,6 +85,7 @@ impl Term {
     async fn lead_until_drained(
         mut self,
         controller: impl Future<Output = ()> + Send + 'static,
+        trace: &mut TermTrace,
     ) -> Result<Option<&'static str>, Error> {
         let (election, lead) = (Arc::clone(&self.election), self.lead.clone());
         let mut held = pin!(election.hold(&lead));
@@ -100,8 +96,8 @@ impl Term {
                                 may not know that it was replaced"));
             }
             lost = &mut held => return Err(Error::Lost(lost)),
-            term = election.publish_leader_record(&lead) => {
-                tracing::Span::current().record("term", term.map_err(Error::Lost)?);
+            term = election.publish_leader_record(&lead).instrument(trace.election()) => {
+                trace.published(term.map_err(Error::Lost)?);
             }
         }
         let mut until_lost = pin!(async {

@@ -119,6 +119,7 @@ impl Collector {
             telemetry::ORPHAN_COLLECTION_SPAN,
             orphans = orphans.candidates.len(),
             due = plan.unconfirmed().count(),
+            syncs = orphans.sync_names(plan.unconfirmed()),
         );
         let plan = self.collect_due(term, &orphans, &plan).instrument(span).await;
         let is_urgent = |(at, step): (&NamespacedName, &OrphanStep)| {
@@ -202,13 +203,17 @@ impl Collector {
     }
 
     async fn write(&self, candidate: &OrphanCandidate, write: Write) {
+        let sync = candidate.markers.sync.as_deref().unwrap_or_default();
+        let span = tracing::info_span!("collect orphan", sync, destination = %write.at);
+        let sent = async {
+            let _permit = self.writer.permits.acquire_in(&write.at.namespace).await?;
+            self.writer.write(&self.lead, &write).await
+        };
         // Without leadership, the process ends.
-        let Ok(_permit) = self.writer.permits.acquire_in(&write.at.namespace).await else { return };
-        let Ok(answered) = self.writer.write(&self.lead, &write).await else { return };
+        let Ok(answered) = sent.instrument(span).await else { return };
         let (at, verb) = (write.at, write.action.verb());
         if answered.result.is_written() {
             self.metrics.copies.count_collected(verb);
-            let sync = candidate.markers.sync.as_deref().unwrap_or_default();
             tracing::info!(destination = %at, sync, action = verb, "orphan collected");
         }
         record_write(&self.state, &candidate.markers.sync_uid, &at, answered, None);

@@ -18,8 +18,8 @@ use tower::Service;
 use crate::kubernetes::layers::count::CountRequests;
 use crate::kubernetes::layers::read_timeout::ReadTimeout;
 use crate::kubernetes::layers::retry_after::KeepRetryAfter;
+use crate::kubernetes::layers::trace::TraceCalls;
 use crate::metrics::Metrics;
-use crate::telemetry::propagation;
 
 /// Read timeout of calls on the Lease.
 pub const LEASE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -38,7 +38,7 @@ pub struct Clients {
 }
 
 /// A builder of clients for `config` with the given read timeout. Their requests are counted in
-/// `metrics`, carry the trace context, and keep the `Retry-After` of error responses.
+/// `metrics`, have a span each, and keep the `Retry-After` of error responses.
 ///
 /// # Errors
 /// The address or the credentials in `config` are unusable. No request is sent.
@@ -67,7 +67,8 @@ pub fn builder(
     config.write_timeout = Some(read_timeout.min(CALL_TIMEOUT));
     let host = config.cluster_url.authority().map(ToString::to_string).unwrap_or_default();
     let count = CountRequests::new(host, Arc::clone(metrics));
+    let trace = TraceCalls::new(&config.cluster_url);
     let builder = ClientBuilder::try_from(config)?;
     let builder = builder.with_layer(&ReadTimeout(read_timeout));
-    Ok(builder.with_layer(&KeepRetryAfter).with_layer(&count).with_layer(&propagation::layer()))
+    Ok(builder.with_layer(&KeepRetryAfter).with_layer(&count).with_layer(&trace))
 }

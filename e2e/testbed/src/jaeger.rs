@@ -151,6 +151,13 @@ impl Jaeger {
         }
     }
 
+    /// All traces of `service`.
+    pub async fn traces(&self, service: &str) -> Result<Vec<Trace>> {
+        let text = self.everything(service).await?;
+        let answer: Answer = serde_json::from_str(&text).context("reading Jaeger's traces")?;
+        Ok(answer.data.unwrap_or_default())
+    }
+
     /// All traces of `service`, as the text of Jaeger's response.
     pub async fn everything(&self, service: &str) -> Result<String> {
         let address = format!("{}/api/traces?service={service}&limit=10000", self.query());

@@ -1,6 +1,7 @@
 //! What orphan collection decides on.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::api::namespaced_name::NamespacedName;
@@ -10,6 +11,8 @@ use crate::decide::markers::MarkerKeys;
 use crate::decide::observed::ManagedBy;
 use crate::decide::observed::NamespaceState;
 use crate::decide::observed::Version;
+use crate::decide::text::MAX_TEXT;
+use crate::decide::text::cut;
 
 /// The input of orphan collection.
 #[derive(Clone, Debug)]
@@ -71,4 +74,16 @@ pub enum OwnerState {
     Exists,
     /// The read failed, with this message.
     Unknown(String),
+}
+
+// === impl ObservedOrphans ===
+
+impl ObservedOrphans {
+    /// The names of the syncs of the candidates `due`, sorted and without duplicates, as one text
+    /// of limited length.
+    pub fn sync_names<'a>(&self, due: impl Iterator<Item = &'a NamespacedName>) -> String {
+        let syncs: BTreeSet<_> =
+            due.filter_map(|at| self.candidates.get(at)?.markers.sync.as_deref()).collect();
+        cut(MAX_TEXT, &syncs.into_iter().collect::<Vec<_>>().join(", "))
+    }
 }

@@ -48,7 +48,7 @@ struct TimedBody {
 /// No response, or no further part of it, arrived in time.
 #[derive(Debug, thiserror::Error)]
 #[error("timed out after {0:?}")]
-struct TimedOut(Duration);
+pub struct TimedOut(Duration);
 
 // === impl ReadTimeout ===
 

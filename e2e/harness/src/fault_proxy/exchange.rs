@@ -119,12 +119,14 @@ impl Exchange {
 }
 
 fn describe(parts: &Parts, body: &Bytes) -> Request {
+    let traceparent = parts.headers.get("traceparent").and_then(|value| value.to_str().ok());
     Request {
         number: 0,
         arrived: Instant::now(),
         method: parts.method.clone(),
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
+        traceparent: traceparent.map(str::to_owned),
         body: body.clone(),
         status: None,
         fault: None,

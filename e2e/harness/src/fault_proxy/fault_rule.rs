@@ -188,9 +188,17 @@ mod tests {
     use super::*;
 
     fn request(method: Method, path: &str) -> Request {
-        let (path, query, body) = (path.to_owned(), String::new(), Bytes::new());
-        let arrived = Instant::now();
-        Request { number: 0, arrived, method, path, query, body, status: None, fault: None }
+        Request {
+            number: 0,
+            arrived: Instant::now(),
+            method,
+            path: path.to_owned(),
+            query: String::new(),
+            traceparent: None,
+            body: Bytes::new(),
+            status: None,
+            fault: None,
+        }
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub struct Request {
     pub path: String,
     /// The query; empty if there is none.
     pub query: String,
+    /// The header `traceparent`, if there is one.
+    pub traceparent: Option<String>,
     /// The body.
     pub body: Bytes,
     /// The status of the API server's response; `None` if it has not responded.
@@ -94,6 +96,7 @@ mod tests {
             method: Method::GET,
             path: path.to_owned(),
             query: query.to_owned(),
+            traceparent: None,
             body: Bytes::new(),
             status: None,
             fault: None,

@@ -4,16 +4,8 @@ use crate::jaeger::trace::Span;
 use crate::jaeger::trace::Trace;
 
 /// The attributes that are drawn, in this order; the others would only be noise to a reader.
-const ATTRIBUTES: &[&str] = &[
-    "sync",
-    "outcome",
-    "destination",
-    "resource_version",
-    "http.request.method",
-    "http.response.status_code",
-    "http.method",
-    "http.status_code",
-];
+const ATTRIBUTES: &[&str] =
+    &["sync", "outcome", "destination", "resource_version", "http.response.status_code"];
 
 /// Draws the trace: one line for each span, children below their parents in order of time.
 ///
@@ -94,12 +86,12 @@ mod tests {
     fn a_trace_is_drawn_as_a_tree_in_order_of_time() {
         let drawn = draw(&fixture()).join("\n");
         let expected = "\
-reconcile         41.2 ms  default/my-config-sync  Synced
-├─ observe         8.0 ms
-│  └─ GET          7.0 ms  200
-├─ plan          < 0.1 ms
-└─ create copy    12.0 ms  my-app-namespace/shared-config
-   └─ POST        11.0 ms  201";
+reconcile                41.2 ms  default/my-config-sync  Synced
+├─ observe                8.0 ms
+│  └─ GET configmaps      7.0 ms  200
+├─ plan                 < 0.1 ms
+└─ create copy           12.0 ms  my-app-namespace/shared-config
+   └─ POST configmaps    11.0 ms  201";
         assert_eq!(drawn, expected);
     }
 

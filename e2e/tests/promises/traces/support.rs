@@ -1,0 +1,75 @@
+//! Traces: options that export them, a copy with values that occur nowhere else, and the trace of its
+//! reconcile.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use anyhow::Result;
+use configmapsync::api::ConfigMapSync;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
+use harness::replica::Options;
+use serde_json::json;
+use testbed::jaeger::Jaeger;
+use testbed::jaeger::Span;
+use testbed::jaeger::Trace;
+use testbed::jaeger::draw;
+use testbed::wait::Seen;
+use testbed::wait::until;
+
+/// Values that occur nowhere else.
+pub const SECRETS: [&str; 4] =
+    ["hunter2-first", "hunter2-second", "hunter2-by-hand", "hunter2-foreign"];
+/// `hunter2-in-bytes` in base64, as in `binaryData`.
+const SECRET_BYTES: &str = "aHVudGVyMi1pbi1ieXRlcw==";
+
+/// Options with the OTLP endpoint and further environment variables.
+pub fn environment(endpoint: &str, further: &[(&str, &str)]) -> Options {
+    let common = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_BSP_SCHEDULE_DELAY", "200")];
+    let pairs = common.iter().chain(further);
+    let environment = pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Options { environment: environment.collect(), ..Options::default() }
+}
+
+/// Creates a source with values of [`SECRETS`], and a ConfigMapSync, and waits for the copy.
+pub async fn create_copy(cluster: &OperatorCluster) -> Result<(Fixture, ConfigMapSync)> {
+    let fixture = cluster.fixture();
+    fixture.create_namespaces(&["central", "app"]).await?;
+    fixture.create_config_map("central", "shared", &[("password", SECRETS[0])]).await?;
+    let bytes = json!({"binaryData": {"key": SECRET_BYTES}});
+    fixture.patch_config_map("central", "shared", &bytes).await?;
+    fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
+    let sync = fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    Ok((fixture, sync))
+}
+
+/// `status.lastTraceID`.
+pub fn last_trace_id(sync: &ConfigMapSync) -> Option<&str> {
+    sync.status.as_ref()?.last_trace_id.as_deref()
+}
+
+/// Waits until Jaeger has a trace that satisfies `is_enough`. Jaeger stores the spans of one batch
+/// in any order, so that the presence of one does not imply that of the others.
+pub async fn wait_trace(
+    jaeger: &Jaeger,
+    id: &str,
+    is_enough: impl Fn(&Trace) -> bool,
+) -> Result<Trace> {
+    until(format!("Jaeger has the expected spans of the trace {id}"), SOON, || async {
+        let trace = jaeger.trace(id).await?;
+        let drawn = trace.as_ref().map(draw);
+        Ok(Seen::from_option(trace.filter(&is_enough), || format!("{drawn:?}")))
+    })
+    .await
+}
+
+/// The tags of a span with these names. Fails if one is missing.
+pub fn tags(span: &Span, names: &[&str]) -> Result<BTreeMap<String, String>> {
+    let tag = |name: &&str| {
+        let value = span.tag(name).with_context(|| format!("no {name} on {span:#?}"))?;
+        Ok(((*name).to_owned(), value))
+    };
+    names.iter().map(tag).collect()
+}
