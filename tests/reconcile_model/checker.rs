@@ -33,6 +33,13 @@ pub fn assert_holds(what: &str, config: &Config) {
     }
 }
 
+/// Asserts that every reachable state is safe.
+pub fn assert_is_safe(what: &str, config: &Config) {
+    if let Some(lines) = explore(what, config, &[SAFE]) {
+        panic!("{what}:\n{}", lines.join("\n"));
+    }
+}
+
 /// The shortest path that violates a property, one line per step, and what is violated.
 pub fn counterexample(
     what: &str,

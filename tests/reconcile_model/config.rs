@@ -32,6 +32,8 @@ pub struct Config {
     pub lists_partially: bool,
     /// Whether writes of a crashed leader may arrive later.
     pub writes_late: bool,
+    /// Whether the operator counts the changes of copies by other clients.
+    pub counts_changes: bool,
     /// A protection that is missing.
     pub fault: Option<Fault>,
 }
@@ -68,6 +70,8 @@ pub struct Users {
     pub add_markers: bool,
     /// They label, delete and create namespaces.
     pub edit_namespaces: bool,
+    /// They label namespaces.
+    pub label_namespaces: bool,
     /// They change which namespaces are protected.
     pub protect_namespaces: bool,
 }
@@ -87,6 +91,8 @@ pub enum Fault {
     /// A copy in a protected namespace is treated like one in any other while its sync is being
     /// deleted.
     IgnoresProtection,
+    /// It is not remembered that the operator itself has deleted or released a copy.
+    ForgetsRetirements,
 }
 
 // === impl Users ===
@@ -108,6 +114,7 @@ impl Users {
         remove_markers: false,
         add_markers: false,
         edit_namespaces: false,
+        label_namespaces: false,
         protect_namespaces: false,
     };
     /// They do everything.
@@ -126,6 +133,7 @@ impl Users {
         remove_markers: true,
         add_markers: true,
         edit_namespaces: true,
+        label_namespaces: true,
         protect_namespaces: true,
     };
 }
@@ -145,8 +153,14 @@ impl Config {
             lags: false,
             lists_partially: false,
             writes_late: false,
+            counts_changes: false,
             fault: None,
         }
+    }
+
+    /// The same, where the operator counts changes by other clients.
+    pub const fn counting(spec: Spec) -> Self {
+        Self { counts_changes: true, ..Self::one(spec) }
     }
 }
 

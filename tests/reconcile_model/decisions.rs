@@ -4,10 +4,16 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use configmapsync::api::ConfigMapSyncStatus;
 use configmapsync::decide::Action;
+use configmapsync::decide::Desired;
 use configmapsync::decide::Observed;
 use configmapsync::decide::Plan;
+use configmapsync::decide::contention::Purpose;
+use configmapsync::decide::contention::Wanted;
+use configmapsync::decide::contention::purpose;
 use configmapsync::decide::desired;
+use configmapsync::decide::observed::ObservedSync;
 use configmapsync::decide::plan;
 use configmapsync::decide::plan::FinalizerStep;
 use configmapsync::decide::reason::Reason;
@@ -16,13 +22,17 @@ use configmapsync::decide::status;
 use configmapsync::decide::status::Settled;
 use configmapsync::decide::status::ready_reason;
 use configmapsync::kubernetes::requests;
+use configmapsync::names;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use parking_lot::RwLock;
 
 use crate::collection::Collection;
 use crate::collection::CollectionInput;
+use crate::config::Config;
 use crate::config::Fault;
+use crate::contention::End;
+use crate::contention::WritePurpose;
 use crate::names::PLACES;
 use crate::names::Place;
 use crate::names::at;
@@ -33,6 +43,7 @@ use crate::object::Restored;
 use crate::oracle;
 use crate::state::Kind;
 use crate::state::Write;
+use crate::store::Numbered;
 use crate::store::ObjectId;
 use crate::store::Store;
 use crate::view::PassInput;
@@ -65,9 +76,15 @@ pub struct Writes {
 pub struct Decisions {
     pub store: Store,
     pub fault: Option<Fault>,
+    /// What copies were to be.
+    pub wanted: Numbered<Wanted>,
+    /// What was reported.
+    statuses: Numbered<ConfigMapSyncStatus>,
+    counts_changes: bool,
     passes: Table<PassInput, Pass>,
     collections: Table<CollectionInput, Collection>,
     reports: Table<PassInput, bool>,
+    ends: Table<PassInput, Option<End>>,
 }
 
 #[derive(Debug)]
@@ -93,10 +110,19 @@ impl<K: Copy + Eq + Hash, V: Copy> Table<K, V> {
 // === impl Decisions ===
 
 impl Decisions {
-    /// With this fault.
-    pub fn new(fault: Option<Fault>) -> Self {
-        let (passes, collections, reports) = (Table::new(), Table::new(), Table::new());
-        Self { store: Store::default(), fault, passes, collections, reports }
+    /// With this configuration.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            store: Store::default(),
+            fault: config.fault,
+            wanted: Numbered::new(),
+            statuses: Numbered::new(),
+            counts_changes: config.counts_changes,
+            passes: Table::new(),
+            collections: Table::new(),
+            reports: Table::new(),
+            ends: Table::new(),
+        }
     }
 
     /// What a pass does.
@@ -111,7 +137,19 @@ impl Decisions {
 
     /// Whether the status after a pass without writes reports `Synced`.
     pub fn reports_synced(&self, input: PassInput) -> bool {
-        self.reports.get(input, || self.status(&input) == Some(Reason::Synced.to_string()))
+        let is_synced = |status| is_synced(&status);
+        self.reports.get(input, || self.status(&input).is_some_and(is_synced))
+    }
+
+    /// The end of a reconcile after a pass without writes; `None` if the sync is unknown.
+    pub fn end(&self, input: PassInput) -> Option<End> {
+        self.ends.get(input, || {
+            let observed = self.observed(&input)?;
+            let desired = desired(&observed);
+            let is_hold = matches!(desired, Desired::Hold(_));
+            let status = self.statuses.id(essence(self.status(&input)?));
+            Some(End::of(status, &plan(&observed, &desired), is_hold))
+        })
     }
 
     /// The number of different inputs.
@@ -119,13 +157,12 @@ impl Decisions {
         self.passes.0.read().len() + self.collections.0.read().len()
     }
 
-    fn status(&self, input: &PassInput) -> Option<String> {
+    fn status(&self, input: &PassInput) -> Option<ConfigMapSyncStatus> {
         let observed = self.observed(input)?;
         let desired = desired(&observed);
         let settled = Settled::of(plan(&observed, &desired));
         let now = Time(Timestamp::UNIX_EPOCH);
-        let status = status(&observed, &desired, &settled, &now, None);
-        ready_reason(&status).map(str::to_owned)
+        Some(status(&observed, &desired, &settled, &now, None))
     }
 
     fn decide(&self, input: &PassInput) -> Pass {
@@ -135,19 +172,24 @@ impl Decisions {
             let is_read = |place| reads.copies.contains(&at(place));
             return Pass::Read { source: reads.source, places: std::array::from_fn(is_read) };
         }
-        Pass::Write(self.writes(input, &plan(&observed, &desired(&observed))))
+        Pass::Write(self.writes(input, &observed.sync, &plan(&observed, &desired(&observed))))
     }
 
     /// What a pass decides on.
     pub fn observed(&self, input: &PassInput) -> Option<Observed> {
-        let observed = input.observed(&self.store)?;
+        let mut observed = input.observed(&self.store)?;
+        let sync = input.view.syncs[input.sync]?.sync;
+        observed.sync.generation = Some(1 + i64::from(sync.generation));
+        if let Some(status) = sync.status {
+            observed.sync.status = self.statuses.get(status);
+        }
         Some(match self.fault {
             Some(fault) => fault.observed(observed),
             None => observed,
         })
     }
 
-    fn writes(&self, input: &PassInput, plan: &Plan) -> Writes {
+    fn writes(&self, input: &PassInput, sync: &ObservedSync, plan: &Plan) -> Writes {
         let finalizer = match plan.finalizer {
             FinalizerStep::Keep => None,
             FinalizerStep::Add => Some(Kind::AddFinalizer),
@@ -157,11 +199,26 @@ impl Decisions {
             plan.steps.iter().filter_map(|(at, action)| Some((place_at(at)?, action))).collect();
         let write = |place: Place| {
             let seen = input.view.objects[place].id;
-            let mut write = self.write(place, seen, steps.get(&place)?)?;
+            let action = steps.get(&place)?;
+            let mut write = self.write(place, seen, action)?;
+            write.purpose = self.counts_changes.then(|| self.purpose(sync, plan, action));
             write.harm = oracle::harm_of_reconcile(&self.store, input, place, write);
             Some(write)
         };
         Writes { finalizer, places: std::array::from_fn(write) }
+    }
+
+    fn purpose(&self, sync: &ObservedSync, plan: &Plan, action: &Action) -> WritePurpose {
+        match purpose(sync, plan, action) {
+            Purpose::Copy { wanted, was_reported } => {
+                let status = &sync.status;
+                let is_current = status.observed_generation == wanted.generation
+                    && status.content_hash == Some(wanted.content_hash.to_string());
+                let was_synced = is_synced(status) && is_current;
+                WritePurpose::Copy { wanted: self.wanted.id(wanted), was_reported, was_synced }
+            }
+            Purpose::Retire => WritePurpose::Retire,
+        }
     }
 
     /// The write that carries out `action` on the `ConfigMap` that was observed at `place`.
@@ -200,6 +257,26 @@ impl Decisions {
             }
             self.store.id(result)
         });
-        Some(Write { kind, result, harm: None })
+        Some(Write { kind, result, harm: None, purpose: None })
+    }
+}
+
+fn is_synced(status: &ConfigMapSyncStatus) -> bool {
+    ready_reason(status) == Some(Reason::Synced.as_str())
+}
+
+/// The part of a status that says whether a change is one by another client.
+fn essence(status: ConfigMapSyncStatus) -> ConfigMapSyncStatus {
+    let mut conditions = status.conditions;
+    conditions.retain(|condition| condition.type_ == names::CONDITION_READY);
+    for condition in &mut conditions {
+        condition.message.clear();
+        condition.observed_generation = None;
+    }
+    ConfigMapSyncStatus {
+        observed_generation: status.observed_generation,
+        content_hash: status.content_hash,
+        conditions,
+        ..ConfigMapSyncStatus::default()
     }
 }

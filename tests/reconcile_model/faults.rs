@@ -101,3 +101,56 @@ fn without_preconditions_the_config_map_of_a_user_is_deleted() {
         ]
     );
 }
+
+/// With `sourceDeletionPolicy: Delete`, the copy comes and goes with its source.
+#[test]
+fn a_source_created_again_looks_like_contention() {
+    let users = Users { edit_source: true, ..Users::IDLE };
+    let following = Spec { follows_source: true, ..Spec::SINGLE };
+    let fault = Some(Fault::ForgetsRetirements);
+    let config = Config { users, actions: 4, fault, ..Config::counting(following) };
+    assert_eq!(
+        counterexample("source created again", &config, &[SAFE]),
+        [
+            "a user deletes the source",
+            "team/a: delete m/s",
+            "stored: delete m/s",
+            "a user writes content 0 into the source",
+            "team/a: create m/s",
+            "stored: create m/s",
+            "a user deletes the source",
+            "team/a: delete m/s",
+            "stored: delete m/s",
+            "a user writes content 0 into the source",
+            "team/a: create m/s",
+            "stored: create m/s",
+            "a write of our own counts as a change by another client"
+        ]
+    );
+}
+
+/// The copy comes and goes with the label of its namespace.
+#[test]
+fn a_namespace_labelled_again_looks_like_contention() {
+    let users = Users { label_namespaces: true, ..Users::IDLE };
+    let fault = Some(Fault::ForgetsRetirements);
+    let config = Config { users, actions: 4, fault, ..Config::counting(Spec::SELECTING) };
+    assert_eq!(
+        counterexample("namespace labelled again", &config, &[SAFE]),
+        [
+            "a user unlabels namespace m",
+            "team/a: delete m/s",
+            "stored: delete m/s",
+            "a user labels namespace m",
+            "team/a: create m/s",
+            "stored: create m/s",
+            "a user unlabels namespace m",
+            "team/a: delete m/s",
+            "stored: delete m/s",
+            "a user labels namespace m",
+            "team/a: create m/s",
+            "stored: create m/s",
+            "a write of our own counts as a change by another client"
+        ]
+    );
+}

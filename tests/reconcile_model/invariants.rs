@@ -3,6 +3,7 @@
 //! `E2E_FULL=1` explores one more action of users, for an hour.
 
 use crate::checker::assert_holds;
+use crate::checker::assert_is_safe;
 use crate::checker::is_full;
 use crate::config::Config;
 use crate::config::Users;
@@ -125,4 +126,32 @@ fn everything_happens() {
     } else {
         assert_holds("everything", &Config { actions: 2, ..config });
     }
+}
+
+/// Copies that come and go with their source, or with their namespace.
+#[test]
+fn own_writes_are_no_contention() {
+    let of_source = Users { edit_source: true, ..Users::IDLE };
+    let of_namespaces = Users { edit_namespaces: true, ..Users::IDLE };
+    for (users, spec) in [(of_source, Spec::SINGLE), (of_namespaces, Spec::SELECTING)] {
+        let spec = Spec { follows_source: true, ..spec };
+        let config = Config { users, actions: up_to(4), ..Config::counting(spec) };
+        assert_is_safe("own writes", &config);
+    }
+}
+
+#[test]
+fn only_changes_by_other_clients_count() {
+    let copies = Users { edit_copies: true, delete_copies: true, ..Users::IDLE };
+    let users = Users { edit_source: true, edit_namespaces: true, ..copies };
+    for (users, spec) in
+        [(Users { edit_specs: true, ..users }, Spec::SINGLE), (users, Spec::SELECTING)]
+    {
+        let spec = Spec { follows_source: true, ..spec };
+        let config = Config { users, places: &[0], ..Config::counting(spec) };
+        assert_is_safe("changes by others", &Config { actions: up_to(2), ..config });
+    }
+    let users = Users { edit_source: true, edit_conflict_policy: true, ..copies };
+    let lagging = Config { lags: true, users, places: &[0], ..Config::counting(Spec::SINGLE) };
+    assert_is_safe("changes by others, lagging", &Config { actions: up_to(3), ..lagging });
 }

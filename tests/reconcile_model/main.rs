@@ -1,4 +1,4 @@
-//! A model of reconciles and orphan collection, explored exhaustively.
+//! A model of reconciles, orphan collection and contention, explored exhaustively.
 //!
 //! The model contains one or two syncs, a source, four places for copies in two namespaces, users,
 //! the API server, and the operator: its cache, its decisions, and its writes in flight. The
@@ -13,6 +13,10 @@
 //! * While the source exists, an old copy is retired only after its replacement equals the source.
 //! * A copy in a namespace that is unknown is neither deleted nor released.
 //! * An orphan that was restored from a backup is collected only after the grace period.
+//! * Once a change of a copy by another client has been counted, a write of the operator's own does
+//!   not count as another: with sources that are deleted and created again, namespaces that leave a
+//!   selection and return, and changed specs, there is no contention. A change by another client that
+//!   undoes what the status reports as `Synced` counts.
 //! * Without further actions of users, the operator reaches an empty plan within six passes per
 //!   sync; the status then reports `Synced` exactly if every copy equals the source; no sync waits
 //!   for its deletion, and no old copy or orphan is left.
@@ -28,6 +32,12 @@
 //! modelled; other finalizers, quotas, webhooks and lost responses are not. A write of a crashed
 //! leader is stored before the crash, or never.
 //!
+//! Changes by other clients are counted within one minute: what is remembered for that long does not
+//! end. What the operator remembers of its writes is the model's own code, after `state::retries`; the
+//! judgement is the operator's. The first change that is counted may be none: the first copy in a namespace
+//! that is selected, or a copy whose status is not reported yet. Contention needs more than five. The
+//! uid of a namespace is that at the response, not that at the request.
+//!
 //! # Caveats
 //!
 //! The checker identifies states by a hash of 64 bits; a collision is possible, and improbable.
@@ -38,6 +48,7 @@ mod checker;
 mod collection;
 mod config;
 mod content;
+mod contention;
 mod decisions;
 mod faults;
 mod invariants;

@@ -6,6 +6,7 @@ use stateright::Model;
 use stateright::Property;
 
 use crate::config::Config;
+use crate::contention::Memory;
 use crate::decisions::Decisions;
 use crate::names::NAMESPACES;
 use crate::names::Namespace;
@@ -84,7 +85,7 @@ pub enum Step {
 impl ReconcileModel {
     /// A model with this configuration, of which these properties are checked.
     pub fn new(config: Config, properties: &'static [&'static str]) -> Self {
-        let decisions = Arc::new(Decisions::new(config.fault));
+        let decisions = Arc::new(Decisions::new(&config));
         let (config, settled) = (Arc::new(config), Arc::default());
         Self { config, decisions, settled, properties }
     }
@@ -140,8 +141,8 @@ impl ReconcileModel {
     fn initial(&self) -> State {
         let namespace =
             StoredNamespace { phase: Phase::Active, is_labelled: true, is_protected: false };
-        let sync = |spec| StoredSync { spec, has_finalizer: false, is_deleting: false };
-        let first = self.config.syncs[0].filter(|_| self.config.starts_settled).map(sync);
+        let first =
+            self.config.syncs[0].filter(|_| self.config.starts_settled).map(StoredSync::new);
         let mut syncs = [None; SYNCS];
         syncs[0] = first;
         let source = Source::Existing { content: 0, forbids: false };
@@ -162,6 +163,7 @@ impl ReconcileModel {
             flight: [[None; PLACES + 1]; WRITERS],
             late: [None; PLACES],
             backup: [None; PLACES],
+            memory: self.config.counts_changes.then(Memory::default),
             actions: self.config.actions,
             faults: self.config.faults,
             violation: None,

@@ -3,7 +3,9 @@
 use crate::collection::Collection;
 use crate::collection::CollectionInput;
 use crate::config::Fault;
+use crate::contention::Memory;
 use crate::decisions::Pass;
+use crate::decisions::Writes;
 use crate::model::ReconcileModel;
 use crate::names::Life;
 use crate::names::Namespace;
@@ -50,6 +52,7 @@ impl ReconcileModel {
     /// The copies that are known now are left behind by the deleted sync. Of several deleted syncs of
     /// one name, only the last is distinguished from those that were never observed.
     fn observe_deletion(&self, state: &mut State, sync: Sync) {
+        state.forget_copies_of(sync);
         self.rename(state, sync, Life::SeenAlive, Life::NeverSeen);
         let store = &self.decisions.store;
         for seen in &mut state.view.objects {
@@ -93,6 +96,7 @@ impl ReconcileModel {
                 }
             }
         }
+        state.memory = state.memory.map(|_| Memory::default());
         for sync in 0..SYNCS {
             self.rename(state, sync, Life::Former, Life::NeverSeen);
             self.rename(state, sync, Life::SeenAlive, Life::NeverSeen);
@@ -126,7 +130,8 @@ impl ReconcileModel {
         }
         let mut source_was_read = false;
         for _ in 0..MAX_TURNS {
-            match self.decisions.pass(pass_input(state, sync, source_was_read)) {
+            let input = pass_input(state, sync, source_was_read);
+            match self.decisions.pass(input) {
                 Pass::Read { source, places } => {
                     if source {
                         source_was_read = true;
@@ -135,8 +140,12 @@ impl ReconcileModel {
                     }
                     self.read(state, places, true);
                 }
+                Pass::Write(writes) if writes == Writes::default() => {
+                    self.end_reconcile(state, sync, input);
+                    return;
+                }
                 Pass::Write(writes) => {
-                    let write = |kind| Write { kind, result: None, harm: None };
+                    let write = |kind| Write { kind, result: None, harm: None, purpose: None };
                     let finalizer = writes.finalizer.map(write);
                     for (slot, write) in writes.places.into_iter().chain([finalizer]).enumerate() {
                         send(state, sync, slot, write);
@@ -230,7 +239,9 @@ impl ReconcileModel {
             return;
         }
         let seen = state.view.objects[slot];
-        let is_stored = self.store_copy(state, slot, InFlight { write, is_current });
+        let sent = InFlight { write, is_current };
+        let is_stored = self.store_copy(state, slot, sent);
+        self.record_response(state, writer, slot, sent, is_stored);
         // The response contains the metadata; after a conflict, it is read.
         self.observe_place(state, slot);
         if !is_stored {
@@ -248,7 +259,10 @@ impl ReconcileModel {
     /// A write of a crashed leader arrives. The operator observes its result later.
     pub(crate) fn store_late(&self, state: &mut State, place: Place) {
         let Some(late) = state.late[place].take() else { return };
-        self.store_copy(state, place, late);
+        if self.store_copy(state, place, late) {
+            // To this process, the former leader is another client.
+            state.changed_by_others(place);
+        }
     }
 
     /// Stores a write of a copy. Returns whether it succeeds.
@@ -315,6 +329,7 @@ impl ReconcileModel {
             }
         }
         state.world.namespaces[namespace].phase = Phase::Missing;
+        state.forget_copies_in(namespace);
     }
 }
 

@@ -46,6 +46,10 @@ pub enum Violation {
     CollectedWithoutGrace,
     /// One of many orphans is collected, although none of their syncs was observed.
     CollectedMany,
+    /// A write counts as a change by another client, although no other client has changed the copy.
+    CountedOwnWrite,
+    /// A change by another client does not count.
+    IgnoredChange,
 }
 
 // === impl Violation ===
@@ -62,6 +66,8 @@ impl fmt::Display for Violation {
             Self::CreatedWithoutFinalizer => "a copy is created without a finalizer",
             Self::CollectedMany => "one of many orphans is collected without a person",
             Self::CollectedWithoutGrace => "a restored orphan is collected without grace",
+            Self::CountedOwnWrite => "a write of our own counts as a change by another client",
+            Self::IgnoredChange => "a change by another client does not count",
         })
     }
 }

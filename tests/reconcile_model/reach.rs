@@ -16,7 +16,7 @@ use crate::state::State;
 pub type Reached = (&'static str, fn(&ReconcileModel, &State) -> bool);
 
 /// All that is expected.
-pub const EXPECTED: [Reached; 9] = [
+pub const EXPECTED: [Reached; 10] = [
     ("a copy is created", |_, state| has_in_flight(state, Kind::Create)),
     ("a copy is updated", |_, state| has_in_flight(state, Kind::Update)),
     ("markers are repaired", |_, state| has_in_flight(state, Kind::Restamp)),
@@ -24,6 +24,9 @@ pub const EXPECTED: [Reached; 9] = [
     ("a copy is deleted", |_, state| has_in_flight(state, Kind::Delete)),
     ("a finalizer is added", |_, state| has_in_flight(state, Kind::AddFinalizer)),
     ("a finalizer is removed", |_, state| has_in_flight(state, Kind::RemoveFinalizer)),
+    ("a change by another client counts", |_, state| {
+        state.memory.is_some_and(|memory| memory.has_counted())
+    }),
     ("a ConfigMap is adopted", |model, state| {
         let mut stored = state.world.objects.iter().flatten();
         stored.any(|id| model.decisions.store.get(*id).origin == Origin::Adopted)
@@ -57,7 +60,7 @@ fn the_exploration_reaches_every_kind_of_write() {
         remove_markers: true,
         ..Users::IDLE
     };
-    let config = Config { users, places: &[0], actions: 3, ..Config::one(Spec::SINGLE) };
+    let config = Config { users, places: &[0], actions: 3, ..Config::counting(Spec::SINGLE) };
     let checker = ReconcileModel::new(config, &NAMES).checker().spawn_bfs().join();
     checker.assert_properties();
 }

@@ -4,12 +4,16 @@
 //! There are no versions: an observation and a write in flight record whether their object has
 //! changed since. There are no times: what depends on them is whether they have passed.
 
+use crate::contention::Memory;
+use crate::contention::StatusId;
+use crate::contention::WritePurpose;
 use crate::names::NAMESPACES;
 use crate::names::PLACES;
 use crate::names::Place;
 use crate::names::SYNCS;
 use crate::names::Sync;
 use crate::oracle::Violation;
+use crate::spec::Edit;
 use crate::spec::Spec;
 use crate::store::ObjectId;
 
@@ -37,6 +41,8 @@ pub struct State {
     pub late: [Option<InFlight>; PLACES],
     /// A backup: at each place, the last version that the operator wrote.
     pub backup: [Option<ObjectId>; PLACES],
+    /// What the operator remembers of its writes, if it counts the changes by other clients.
+    pub memory: Option<Memory>,
     /// How many more actions of users may happen.
     pub actions: u8,
     /// How many more faults may happen.
@@ -67,6 +73,10 @@ pub struct StoredSync {
     pub has_finalizer: bool,
     /// Whether it is being deleted.
     pub is_deleting: bool,
+    /// How often the spec has changed, if the operator counts changes by other clients.
+    pub generation: u8,
+    /// The status, if the operator counts changes by other clients.
+    pub status: Option<StatusId>,
 }
 
 /// The source.
@@ -182,6 +192,8 @@ pub struct Write {
     pub result: Option<ObjectId>,
     /// What must not happen, and happens if the write is stored.
     pub harm: Option<Violation>,
+    /// What it is for, if the operator counts changes by other clients.
+    pub purpose: Option<WritePurpose>,
 }
 
 /// What a write does.
@@ -212,6 +224,22 @@ pub struct InFlight {
     pub write: Write,
     /// Whether its object has not changed since it was decided.
     pub is_current: bool,
+}
+
+// === impl StoredSync ===
+
+impl StoredSync {
+    /// A new one.
+    pub const fn new(spec: Spec) -> Self {
+        Self { spec, has_finalizer: false, is_deleting: false, generation: 0, status: None }
+    }
+
+    /// A field of the spec changes.
+    pub fn edit(&mut self, edit: Edit, has_generations: bool) {
+        let edited = self.spec.edited(edit);
+        self.generation += u8::from(has_generations && edited != self.spec);
+        self.spec = edited;
+    }
 }
 
 // === impl StoredNamespace ===

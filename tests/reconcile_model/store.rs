@@ -20,10 +20,42 @@ pub struct ObjectId(u16);
 #[derive(Debug, Default)]
 pub struct Store(RwLock<Objects>);
 
+/// Numbered values, of which there are few.
+#[derive(Debug)]
+pub struct Numbered<T>(RwLock<Vec<T>>);
+
 #[derive(Debug, Default)]
 struct Objects {
     by_id: Vec<Arc<Object>>,
     ids: HashMap<Arc<Object>, ObjectId>,
+}
+
+// === impl Numbered ===
+
+impl<T: Clone + PartialEq> Numbered<T> {
+    /// Without any values.
+    pub fn new() -> Self {
+        Self(RwLock::default())
+    }
+
+    /// The number of `value`.
+    ///
+    /// # Panics
+    /// There are too many.
+    pub fn id(&self, value: T) -> u16 {
+        let mut values = self.0.write();
+        let known = values.iter().position(|known| *known == value);
+        let id = known.unwrap_or(values.len());
+        if known.is_none() {
+            values.push(value);
+        }
+        id.try_into().expect("fewer than 65,536 values")
+    }
+
+    /// The value with this number.
+    pub fn get(&self, id: u16) -> T {
+        self.0.read()[usize::from(id)].clone()
+    }
 }
 
 // === impl Store ===

@@ -34,6 +34,9 @@ fn line(before: &State, step: Step, after: &State) -> String {
         Step::ObserveSync(sync) => format!("the operator observes {}", sync_name(sync)),
         Step::ObserveConfigMaps => "the operator observes the ConfigMaps".to_owned(),
         Step::ObserveNamespaces => "the operator observes the namespaces".to_owned(),
+        Step::Reconcile(sync) if before.world != after.world => {
+            format!("{}: report", sync_name(sync))
+        }
         Step::Reconcile(sync) => decided(&sync_name(sync).to_string(), sync, after),
         Step::Collect => decided("orphan collection", COLLECTOR, after),
         Step::Store(writer, slot) => arrival(before.flight[writer][slot], slot, before, after),

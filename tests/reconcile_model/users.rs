@@ -107,8 +107,10 @@ impl ReconcileModel {
             (0..CONTENTS).for_each(|content| push(Act::WriteSource(content)));
         }
         for namespace in 0..NAMESPACES {
-            if users.edit_namespaces {
+            if users.edit_namespaces || users.label_namespaces {
                 push(Act::LabelNamespace(namespace));
+            }
+            if users.edit_namespaces {
                 push(Act::DeleteNamespace(namespace));
                 push(Act::CreateNamespace(namespace));
             }
@@ -188,7 +190,8 @@ impl ReconcileModel {
                 self.edit_sync(state, sync, |it| it.has_finalizer = false);
             }
             Act::EditSpec(sync, edit) => {
-                self.edit_sync(state, sync, |it| it.spec = it.spec.edited(edit));
+                let has_generations = state.memory.is_some();
+                self.edit_sync(state, sync, |it| it.edit(edit, has_generations));
             }
             Act::WriteSource(content) => {
                 state.world.source = Source::Existing { content, forbids: false };
@@ -207,7 +210,10 @@ impl ReconcileModel {
                 let other = (STAMPED_LABEL.0, "edited");
                 self.edit(state, place, |object| object.set(Field::Labels, other.0, other.1));
             }
-            Act::Delete(place) => state.store(place, None, false),
+            Act::Delete(place) => {
+                state.store(place, None, false);
+                state.changed_by_others(place);
+            }
             Act::Clone(from, to) => {
                 let Some(id) = state.world.objects[from] else { return };
                 let original = (*self.decisions.store.get(id)).clone();
@@ -250,9 +256,8 @@ impl ReconcileModel {
 
     fn create_sync(&self, state: &mut State, sync: Sync) {
         let Some(spec) = self.config.syncs[sync] else { return };
-        let created = StoredSync { spec, has_finalizer: false, is_deleting: false };
         if state.world.syncs[sync].is_none() {
-            state.store_sync(sync, Some(created));
+            state.store_sync(sync, Some(StoredSync::new(spec)));
         }
     }
 
@@ -270,6 +275,7 @@ impl ReconcileModel {
         let namespace = state.world.namespaces[namespace_of(place)];
         if state.world.objects[place].is_none() && namespace.phase == Phase::Active {
             state.store(place, Some(self.decisions.store.id(object)), false);
+            state.changed_by_others(place);
         }
     }
 
@@ -278,6 +284,7 @@ impl ReconcileModel {
         let after = self.decisions.store.changed(id, edit);
         if after != id {
             state.store(place, Some(after), true);
+            state.changed_by_others(place);
         }
     }
 
