@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! replica --network, TLS--> listener -> exchange (rules) -> upstream --TLS--> API server
-//!                                         '-- watch_stream (lag, cut)
+//!                                         '-- watch_stream (lag, cut, silence)
 //! ```
 //!
 //! # Usage
@@ -20,7 +20,8 @@
 //!   connections; [`FaultProxy::unblock`] delivers them, even if the replica has ended;
 //!   [`FaultProxy::break_connections`] closes all connections.
 //! * Watches: [`FaultProxy::lag`] delays the newest events of a resource,
-//!   [`FaultProxy::cut_watches`] closes the connections of its watches.
+//!   [`FaultProxy::cut_watches`] closes the connections of its watches,
+//!   [`FaultProxy::silence_watches`] keeps them open without delivering anything.
 //! * Records: [`FaultProxy::requests`], [`FaultProxy::events`].
 //!
 //! The proxy runs in its own thread: a test that blocks does not make the operator lose its Lease.
@@ -188,6 +189,13 @@ impl FaultProxy {
     /// API server sends them again when the replica watches again.
     pub fn cut_watches(&self, resource: &str) {
         self.state.watches.cut(resource);
+    }
+
+    /// Delivers nothing more on all existing watches of `resource`, no event, no bookmark and not the
+    /// end, and keeps their connections open, as after a loss of the network that neither side has
+    /// noticed. Later watches are not affected. [`FaultProxy::events`] records what is not delivered.
+    pub fn silence_watches(&self, resource: &str) {
+        self.state.watches.silence(resource);
     }
 }
 

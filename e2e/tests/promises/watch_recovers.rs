@@ -1,8 +1,11 @@
 //! A leader whose list or watch failed is ready again as soon as it succeeds, even if no event
-//! arrives.
+//! arrives. A watch that is cut or silent misses nothing.
 
+mod cuts;
 mod lists;
 mod responses;
+mod silence;
+mod support;
 
 use std::time::Duration;
 

@@ -13,6 +13,8 @@ pub(super) struct Treatment {
     pub lag: usize,
     /// How many times the connections have been cut.
     pub cuts: usize,
+    /// How many times the connections have been silenced.
+    pub silences: usize,
 }
 
 /// The recorded watch events, and the treatment of the watches by resource.
@@ -69,6 +71,13 @@ impl WatchControl {
 
     pub fn cut(&self, resource: &str) {
         self.treatments.send_modify(|all| all.entry(resource.to_owned()).or_default().cuts += 1);
+    }
+
+    pub fn silence(&self, resource: &str) {
+        let silence = |all: &mut BTreeMap<String, Treatment>| {
+            all.entry(resource.to_owned()).or_default().silences += 1;
+        };
+        self.treatments.send_modify(silence);
     }
 
     /// Receives every change of the treatments from now on.

@@ -40,31 +40,34 @@ pub(super) fn lines(state: Arc<ProxyState>, resource: String, from: Incoming) ->
     StreamBody::new(frames).boxed_unsync()
 }
 
-/// Ends when either side ends. Lines that are held back when the API server ends the watch are dropped:
-/// the replica watches again from the last version that it received.
+/// Ends when either side ends; a silenced watch only when it is cut or the replica closes it. Lines that
+/// are held back when the watch ends are dropped: the replica watches again from the last version that
+/// it received.
 async fn forward(state: Arc<ProxyState>, resource: String, mut from: Incoming, to: Sender) {
     let mut treatments = state.watches.treatments();
     let treatment =
         |all: &BTreeMap<String, Treatment>| all.get(&resource).copied().unwrap_or_default();
-    let cuts = treatment(&treatments.borrow_and_update()).cuts;
-    let mut lines = Lines::default();
+    let first = treatment(&treatments.borrow_and_update());
+    let (mut lines, mut has_ended) = (Lines::default(), false);
     loop {
         let now = treatment(&treatments.borrow_and_update());
-        if now.cuts != cuts {
+        if now.cuts != first.cuts {
             let _ = to.send(Err(anyhow!("the test cuts the watch"))).await;
             return;
         }
-        while let Some(line) = lines.next_beyond(now.lag) {
+        let is_silent = now.silences != first.silences;
+        while !is_silent && let Some(line) = lines.next_beyond(now.lag) {
             if to.send(Ok(Frame::data(line))).await.is_err() {
                 return;
             }
         }
         tokio::select! {
-            frame = from.frame() => match frame {
+            frame = from.frame(), if !has_ended => match frame {
                 Some(Ok(frame)) => {
                     let bytes = frame.into_data().unwrap_or_default();
                     lines.add(&bytes, |line| state.watches.record(&resource, line));
                 }
+                _ if is_silent => has_ended = true,
                 _ => return,
             },
             changed = treatments.changed() => if changed.is_err() { return },

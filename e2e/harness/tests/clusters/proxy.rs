@@ -196,3 +196,29 @@ async fn watches_can_lag_and_be_cut() -> Result<()> {
     ensure!(!matches!(cut, Some(Ok(_))), "{cut:?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_silent_watch_stays_open_until_it_is_cut() -> Result<()> {
+    let Setting { proxied, direct, proxy, _control_plane } = setting().await?;
+    let maps: Api<ConfigMap> = Api::namespaced(proxied.client(), "default");
+    let version = direct.create_config_map("default", "start", &[]).await?;
+    let version = version.resource_version().unwrap_or_default();
+    // The API server ends the watch after some seconds.
+    let parameters = WatchParams::default().timeout(4);
+    let mut silent = pin!(maps.watch(&parameters, &version).await?);
+    direct.create_config_map("default", "a", &[]).await?;
+    ensure!(next(&mut silent).await? == "a");
+    proxy.silence_watches("configmaps");
+    direct.create_config_map("default", "b", &[]).await?;
+    let event = timeout(Duration::from_secs(6), silent.next()).await;
+    ensure!(event.is_err(), "{event:?}");
+    ensure!(proxy.events().iter().any(|it| it.name == "b"), "the API server has sent the event");
+
+    let mut later = pin!(maps.watch(&WatchParams::default(), &version).await?);
+    ensure!(next(&mut later).await? == "a");
+    ensure!(next(&mut later).await? == "b");
+    proxy.cut_watches("configmaps");
+    let cut = timeout(SOON, silent.next()).await?;
+    ensure!(!matches!(cut, Some(Ok(_))), "{cut:?}");
+    Ok(())
+}
