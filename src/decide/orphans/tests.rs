@@ -78,6 +78,17 @@ fn a_due_orphan_is_deleted_at_the_observed_version() {
 }
 
 #[test]
+fn the_syncs_of_due_orphans_are_named_once() {
+    let names = ["team/b", "team/a", "team/b", "team/c"];
+    let observed = many(4, |number, it| it.markers.sync = Some(names[number].to_owned()));
+    let due: Vec<_> = (0..3).map(copy).collect();
+    assert_eq!(observed.sync_names(due.iter()), "team/a, team/b");
+
+    let observed = many(1_000, |number, it| it.markers.sync = Some(format!("team/{number}")));
+    assert!(observed.sync_names(observed.candidates.keys()).len() < 1_100);
+}
+
+#[test]
 fn an_orphan_without_both_markers_is_released() {
     assert_eq!(step_of(|it| it.markers.created = false).verb(), "release");
     assert_eq!(step_of(|it| it.markers.deletion_policy = None).verb(), "release");
