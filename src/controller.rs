@@ -39,6 +39,7 @@ use crate::controller::collect::BrakeReport;
 use crate::controller::collect::Collector;
 use crate::controller::queue::Queue;
 use crate::controller::queue::Request;
+use crate::controller::queue::Trigger;
 use crate::controller::reconcile::Reconciler;
 use crate::controller::reconcile::reconcile;
 use crate::controller::report::Reporter;
@@ -126,7 +127,8 @@ pub fn run(
             tokio::join!(work, collect::run(collector));
         };
         let verify = |due: Vec<String>| {
-            queue.wake(due.iter().filter_map(|uid| cache.sync_with_uid(uid)));
+            let syncs = due.iter().filter_map(|uid| cache.sync_with_uid(uid));
+            queue.wake(syncs, &Trigger::Verification);
         };
         tokio::select! {
             () = work => {}

@@ -31,6 +31,8 @@ pub const ANNOTATION_DELETION_POLICY: &str = "apps.nishaf.info/deletion-policy";
 pub const ANNOTATION_STAMPED: &str = "apps.nishaf.info/stamped";
 /// Annotation that the owner of a source sets to `"true"` to forbid copying.
 pub const ANNOTATION_NO_COPY: &str = "apps.nishaf.info/no-copy";
+/// Annotation on an Event: the trace of the reconcile that reports it.
+pub const ANNOTATION_TRACE_ID: &str = "apps.nishaf.info/trace-id";
 /// Finalizer on a `ConfigMapSync`, removed once its copies are cleaned up.
 pub const FINALIZER: &str = "apps.nishaf.info/cleanup";
 

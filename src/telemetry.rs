@@ -5,9 +5,13 @@
 //! separate thread exports spans from a bounded queue, so that an unreachable or slow collector
 //! loses spans but does not delay the operator.
 
+#[cfg(test)]
+mod collected;
 mod export;
+mod idle_traces;
 mod json;
 pub mod propagation;
+pub mod spans;
 
 use std::time::Duration;
 
@@ -33,6 +37,13 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::decide::text::cut;
 
+pub use spans::API_CALL_SPAN;
+pub use spans::OBSERVE_SPAN;
+pub use spans::ORPHAN_COLLECTION_SPAN;
+pub use spans::PLAN_SPAN;
+pub use spans::RECONCILE_SPAN;
+pub use spans::WRITE_SPAN;
+
 /// How long the exit waits for the export of spans.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -45,12 +56,8 @@ const LOGS_RESPONSES: &str = "kube_client::client";
 /// Maximum length of an error in a log line, in bytes of JSON.
 const MAX_ERROR: usize = 4 * 1024;
 
-/// Name of the root span of a reconcile.
-pub const RECONCILE_SPAN: &str = "reconcile";
-/// Name of the root span of an orphan collection.
-pub const ORPHAN_COLLECTION_SPAN: &str = "orphan collection";
-/// Name of the span of an API call. It is exported under another name: method and resource.
-pub const API_CALL_SPAN: &str = "API call";
+/// The spans whose API calls are exported.
+const TRACED: [&str; 3] = [RECONCILE_SPAN, ORPHAN_COLLECTION_SPAN, WRITE_SPAN];
 
 /// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -157,9 +164,8 @@ where
     if !metadata.is_span() || !metadata.target().starts_with("configmapsync") {
         return false;
     }
-    let is_within_reconcile = |span: SpanRef<'_, S>| {
-        span.scope().any(|span| [RECONCILE_SPAN, ORPHAN_COLLECTION_SPAN].contains(&span.name()))
-    };
+    let is_within_reconcile =
+        |span: SpanRef<'_, S>| span.scope().any(|span| TRACED.contains(&span.name()));
     metadata.name() != API_CALL_SPAN || context.lookup_current().is_some_and(is_within_reconcile)
 }
 

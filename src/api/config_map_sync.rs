@@ -58,6 +58,20 @@ use crate::api::namespace_selector::namespace_selector;
         description = "Number of copies that equal the source."
     ),
     printcolumn(
+        name = "Trace",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.lastTraceID",
+        description = "Trace of the reconcile that last wrote a copy."
+    ),
+    printcolumn(
+        name = "Failure-Trace",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.lastFailureTraceID",
+        description = "Trace of the reconcile in which the reason arose, while not Ready."
+    ),
+    printcolumn(
         name = "Age",
         type_ = "date",
         json_path = ".metadata.creationTimestamp",
@@ -270,6 +284,11 @@ pub struct ConfigMapSyncStatus {
     /// tracing is disabled.
     #[serde(rename = "lastTraceID", skip_serializing_if = "Option::is_none")]
     pub last_trace_id: Option<String>,
+
+    /// Id of the trace of the reconcile in which the present reason of `Ready` arose: 32 hexadecimal
+    /// digits. Absent while `Ready` is true, and if tracing is disabled.
+    #[serde(rename = "lastFailureTraceID", skip_serializing_if = "Option::is_none")]
+    pub last_failure_trace_id: Option<String>,
 }
 
 /// A version of the source.

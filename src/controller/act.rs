@@ -73,6 +73,15 @@ pub async fn act(
 // === impl Outcome ===
 
 impl Outcome {
+    /// The number of copies that were written.
+    pub fn written(&self) -> usize {
+        let is_written = |it: &&DestinationOutcome| match it {
+            DestinationOutcome::Answered(answered) => answered.result.is_written(),
+            DestinationOutcome::InFlight | DestinationOutcome::Waiting => false,
+        };
+        self.results.values().filter(is_written).count()
+    }
+
     /// The outcome of a plan without writes.
     #[must_use]
     pub fn nothing() -> Self {
@@ -94,11 +103,13 @@ async fn patch_finalizer(
     lead.remaining()?;
     let name = &sync.name;
     let span = tracing::info_span!("patch finalizer", sync = %name, ?step);
-    SyncPatch::of(calls::patch_finalizers(client, name, patch).instrument(span).await)
+    let patched = calls::patch_finalizers(client, name, patch).instrument(span.clone()).await;
+    SyncPatch::of(patched).inspect(|patch| patch.mark(&span))
 }
 
 fn write(sync: &ObservedSync, plan: &Plan, at: &NamespacedName, action: &Action) -> Write {
-    Write { at: at.clone(), action: action.clone(), purpose: purpose(sync, plan, action) }
+    let purpose = purpose(sync, plan, action);
+    Write { sync: sync.name.to_string(), at: at.clone(), action: action.clone(), purpose }
 }
 
 /// Permissions for writes of copies, of their markers, and of the finalizer.

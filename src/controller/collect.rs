@@ -52,6 +52,7 @@ use crate::orphans::refresh_candidates;
 use crate::state::State;
 use crate::state::retries::FailedAttempt;
 use crate::telemetry;
+use crate::telemetry::spans::SpanReference;
 
 /// Delay after the deletion of a sync: one that is being replaced is created again shortly.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -192,8 +193,8 @@ impl Collector {
             .iter()
             .filter_map(|(at, step)| {
                 let (action, candidate) = (step.action()?, due.get(at)?);
-                let at = at.clone();
-                let write = Write { at, action, purpose: Purpose::Retire };
+                let sync = candidate.markers.sync.clone().unwrap_or_default();
+                let write = Write { sync, at: at.clone(), action, purpose: Purpose::Retire };
                 Some(async move { self.write(candidate, write).await })
             })
             .collect();
@@ -207,7 +208,7 @@ impl Collector {
         let span = tracing::info_span!("collect orphan", sync, destination = %write.at);
         let sent = async {
             let _permit = self.writer.permits.acquire_in(&write.at.namespace).await?;
-            self.writer.write(&self.lead, &write).await
+            self.writer.write(&self.lead, &write, &SpanReference::current()).await
         };
         // Without leadership, the process ends.
         let Ok(answered) = sent.instrument(span).await else { return };

@@ -24,6 +24,7 @@ use crate::api::namespaced_name::NamespacedName;
 use crate::controller::startup::Startup;
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::telemetry::spans::SpanReference;
 
 /// Reconciles that run at a time. Writes have a lower limit of their own.
 const CONCURRENT_RECONCILES: usize = 64;
@@ -37,11 +38,34 @@ const KEPT_CAPACITY: usize = 64;
 /// A request to reconcile a sync.
 pub type Request = ScheduleRequest<NamespacedName>;
 
-/// Syncs that wait for a reconcile, and since when.
+/// What requested a reconcile: for its trace. No step depends on it.
+#[derive(Clone, Debug, Default, strum::IntoStaticStr)]
+pub enum Trigger {
+    /// All syncs are reconciled once all lists are complete, and after a new list of syncs.
+    List,
+    /// The sync was created or changed.
+    #[strum(serialize = "ConfigMapSync")]
+    Sync,
+    /// A source or a copy has changed.
+    ConfigMap,
+    /// A namespace has changed.
+    Namespace,
+    /// Another sync, with the same destination, is gone.
+    OtherSync,
+    /// The sync is verified against live data.
+    Verification,
+    /// A write was answered that the reconcile in this span had not waited for.
+    LateAnswer(SpanReference),
+    /// The delay of a retry is over.
+    #[default]
+    Delay,
+}
+
+/// Syncs that wait for a reconcile, since when, and the first trigger of each.
 #[derive(Debug)]
 pub struct Queue {
     sender: mpsc::UnboundedSender<Request>,
-    waiting: Mutex<HashMap<NamespacedName, Instant>>,
+    waiting: Mutex<HashMap<NamespacedName, (Instant, Trigger)>>,
     startup: Arc<Startup>,
     metrics: Arc<Metrics>,
 }
@@ -60,20 +84,20 @@ impl Queue {
 
     /// Requests a reconcile of each of `syncs`. Ignored until startup is complete, when every sync
     /// is reconciled.
-    pub fn wake(&self, syncs: impl IntoIterator<Item = NamespacedName>) {
+    pub fn wake(&self, syncs: impl IntoIterator<Item = NamespacedName>, trigger: &Trigger) {
         if self.startup.is_complete() {
             for sync in syncs {
-                self.push(sync);
+                self.push(sync, trigger);
             }
         }
     }
 
     /// Requests a reconcile of `sync`.
-    pub fn push(&self, sync: NamespacedName) {
+    pub fn push(&self, sync: NamespacedName, trigger: &Trigger) {
         let request = Request { message: sync.clone(), run_at: Instant::now().into() };
         let mut waiting = self.waiting.lock();
         if self.sender.unbounded_send(request).is_ok() {
-            waiting.entry(sync).or_insert_with(Instant::now);
+            waiting.entry(sync).or_insert_with(|| (Instant::now(), trigger.clone()));
             self.metrics.reconciles.enqueued(waiting.len());
         }
     }
@@ -85,15 +109,16 @@ impl Queue {
         let _ = self.sender.unbounded_send(request);
     }
 
-    /// Removes `sync` from the waiting syncs. Returns how long it has waited.
-    pub fn pop(&self, sync: &NamespacedName) -> Duration {
+    /// Removes `sync` from the waiting syncs. Returns how long it has waited, and its first trigger.
+    pub fn pop(&self, sync: &NamespacedName) -> (Duration, Trigger) {
         let mut waiting = self.waiting.lock();
-        let since = waiting.remove(sync);
+        let removed = waiting.remove(sync);
         if waiting.is_empty() {
             waiting.shrink_to(KEPT_CAPACITY);
         }
         self.metrics.reconciles.set_queue_depth(waiting.len());
-        since.map_or(Duration::ZERO, |since| since.elapsed())
+        let (since, trigger) = removed.unwrap_or_else(|| (Instant::now(), Trigger::default()));
+        (since.elapsed(), trigger)
     }
 
     /// Takes no more requests.

@@ -18,6 +18,7 @@
 //! * One reconcile runs per sync at a time.
 
 mod error;
+mod root_span;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,7 @@ use crate::controller::observe::Reads;
 use crate::controller::observe::View;
 use crate::controller::observe::observe;
 use crate::controller::queue::Queue;
+use crate::controller::queue::Trigger;
 use crate::controller::reconcile::error::Error;
 use crate::controller::record::Pass;
 use crate::controller::record::record;
@@ -66,6 +68,7 @@ use crate::names;
 use crate::state::State;
 use crate::state::retries::Retries;
 use crate::telemetry;
+use crate::telemetry::spans::SpanReference;
 use crate::telemetry::trace_id;
 
 /// For the finalizer, the copies, the old copies, a conflict, and one pass without writes.
@@ -126,24 +129,17 @@ impl Reconciler {
     /// Runs a reconcile in its span, and counts it. Returns the delay until the next one.
     async fn measured(&self, name: &NamespacedName) -> Option<Duration> {
         // Before anything is read: a later request must lead to another reconcile.
-        let queued = self.queue.pop(name);
+        let (waited, trigger) = self.queue.pop(name);
         let sync = self.cache.sync(name)?;
         let uid = sync.version.uid.clone();
-        let running = self.metrics.reconciles.started(queued);
+        let running = self.metrics.reconciles.started(waited);
         let began = running.began();
-        let span = tracing::info_span!(
-            parent: None,
-            telemetry::RECONCILE_SPAN,
-            sync = %sync.name,
-            uid = sync.version.uid,
-            generation = sync.generation,
-            queue_delay_ms = u64::try_from(queued.as_millis()).unwrap_or(u64::MAX),
-            outcome = tracing::field::Empty,
-            reason = tracing::field::Empty,
-        );
-        let ended = self.run(sync, began).instrument(span.clone()).await;
-        let ended = ended.unwrap_or_else(|error| self.failed(&uid, began, &error));
-        span.record("outcome", <&str>::from(ended.result));
+        let span = root_span::begin(&sync, waited, &trigger);
+        let mut written = 0;
+        let ended = self.run(sync, began, &mut written).instrument(span.clone()).await;
+        let failed = |error| span.in_scope(|| self.failed(&uid, began, &error));
+        let ended = ended.unwrap_or_else(failed);
+        root_span::record_end(&span, written, ended.requeue_after);
         running.finished(ended.result);
         ended.requeue_after
     }
@@ -154,12 +150,18 @@ impl Reconciler {
         if matches!(error, Error::NotLeading(_)) {
             return Ended { result, requeue_after: None };
         }
+        root_span::record_error(error);
         tracing::warn!(error = error.to_string(), "reconcile failed; will retry");
         Ended { result, requeue_after: self.state.next_retry(uid, began, Instant::now()) }
     }
 
-    /// Makes passes until there is nothing to write, and reports.
-    async fn run(&self, mut sync: ObservedSync, began: Instant) -> Result<Ended, Error> {
+    /// Makes passes until there is nothing to write, and reports. Counts the copies `written`.
+    async fn run(
+        &self,
+        mut sync: ObservedSync,
+        began: Instant,
+        written: &mut usize,
+    ) -> Result<Ended, Error> {
         let uid = sync.version.uid.clone();
         if let Some(ended) = self.not_now(&sync) {
             return Ok(ended);
@@ -188,6 +190,7 @@ impl Reconciler {
                 }
             }
             pass.outcome = act(&self.writer, &self.lead, &sync, &plan).await?;
+            *written += pass.outcome.written();
             let finalizer = pass.outcome.finalizer.clone();
             self.record(&sync, pass);
             match finalizer {
@@ -213,7 +216,8 @@ impl Reconciler {
     /// Records one pass, for later passes and reconciles.
     fn record(&self, sync: &ObservedSync, pass: Pass) {
         let (queue, name) = (Arc::clone(&self.queue), sync.name.clone());
-        let wake = move || queue.wake([name.clone()]);
+        let trigger = Trigger::LateAnswer(SpanReference::current());
+        let wake = move || queue.wake([name.clone()], &trigger);
         let trace_id = trace_id(&Span::current());
         record(&self.state, &sync.version.uid, pass, trace_id, wake);
     }
@@ -274,10 +278,11 @@ impl Reconciler {
         let view = View::new(&self.cache, &self.reader);
         let view =
             View { held_back: retries.held_back(began), excerpt: excerpt.as_deref(), ..view };
-        let span = tracing::info_span!("observe", verify);
+        let span = tracing::info_span!(telemetry::OBSERVE_SPAN, verify);
         let observing = observe(view, sync, verify).instrument(span);
         let Observation { observed, reads } = self.writer.reads.unless_cancelled(observing).await?;
-        let plan = tracing::info_span!("plan").in_scope(|| plan(&observed, &desired(&observed)));
+        let span = tracing::info_span!(telemetry::PLAN_SPAN);
+        let plan = span.in_scope(|| plan(&observed, &desired(&observed)));
         Ok((observed, plan, reads))
     }
 
@@ -334,6 +339,7 @@ impl Reconciler {
         let uid = &observed.sync.version.uid;
         let settled = Settled::of(plan);
         let Report { patch, summary, .. } = self.report(observed, &settled, began).await?;
+        root_span::record_report(observed, &settled, &summary);
         self.record(&observed.sync, Pass { reported: patch.clone(), ..Pass::of(reads) });
         let is_hold = matches!(desired(observed), Desired::Hold(_));
         let needs_write = |at: &NamespacedName| is_hold || settled.is_left(at);
@@ -371,10 +377,11 @@ impl Reconciler {
         let uid = &sync.version.uid;
         let desired = desired(observed);
         let summary = summary(observed, &desired, settled);
-        Span::current().record("reason", summary.reason.as_str());
         let now = Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default());
         let last_write = self.state.read(uid, |state| state.unreported_write.clone());
-        let status = status(observed, &desired, settled, &now, last_write.as_deref());
+        let trace_id = trace_id(&Span::current());
+        let last_write = last_write.as_deref();
+        let status = status(observed, &desired, settled, &now, last_write, trace_id.as_deref());
         if self.state.read_retries(uid, |retries| retries.held_back(began).status()) {
             return Ok(Report { patch: None, status, summary });
         }
@@ -384,7 +391,7 @@ impl Reconciler {
         }
         if matches!(patch, SyncPatch::Patched { .. } | SyncPatch::Unchanged) {
             self.state.update(uid, |state| {
-                state.unreported_write.take_if(|write| Some(&*write) == last_write.as_ref());
+                state.unreported_write.take_if(|write| Some(&**write) == last_write);
             });
         }
         Ok(Report { patch: Some(patch), status, summary })

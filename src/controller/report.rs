@@ -49,6 +49,7 @@ pub async fn report(
     let span = tracing::info_span!("report", reason = %summary.reason);
     let patch = calls::patch_status(&reporter.client, &sync.name, &sync.version, status);
     let outcome = SyncPatch::of(patch.instrument(span.clone()).await)?;
+    outcome.mark(&span);
     let is_transition = ready_reason(&sync.status) != Some(summary.reason.as_str());
     if is_transition && matches!(outcome, SyncPatch::Patched { .. }) {
         reporter.metrics.reconciles.count_transition(summary.reason);

@@ -1,10 +1,12 @@
 //! The result of a patch of a sync: of its finalizer, or of its status.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use tracing::Span;
 
 use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::CallError;
 use crate::kubernetes::error::NotLeading;
+use crate::telemetry::spans::fail;
 
 /// The result of a patch of a sync.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,13 @@ impl SyncPatch {
                 Ok(Self::Failed(failure))
             }
             Err(CallError::NotLeading(error)) => Err(error),
+        }
+    }
+
+    /// Marks the span in which the patch was sent as failed, if it failed.
+    pub fn mark(&self, span: &Span) {
+        if let Self::Failed(ApiFailure { failure, .. }) = self {
+            fail(span, failure.reason.as_str(), &failure.message);
         }
     }
 }

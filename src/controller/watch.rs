@@ -23,6 +23,7 @@ use crate::cache::ConfigMapChange;
 use crate::cache::NamespaceChange;
 use crate::cache::Origin;
 use crate::controller::queue::Queue;
+use crate::controller::queue::Trigger;
 use crate::controller::startup::Part;
 use crate::controller::startup::Startup;
 use crate::controller::trigger;
@@ -62,11 +63,11 @@ pub async fn syncs(watcher: Arc<Watcher>, clients: Clients) {
             for name in cache.unlisted_syncs() {
                 watcher.sync_deleted(&name);
             }
-            queue.wake(cache.syncs());
+            queue.wake(cache.syncs(), &Trigger::List);
         }
         Change::Applied(sync) => {
             watcher.sync_applied(&sync);
-            queue.wake(sync.namespaced_name());
+            queue.wake(sync.namespaced_name(), &Trigger::Sync);
         }
         Change::Deleted(sync) => {
             if let Some(name) = sync.namespaced_name() {
@@ -102,7 +103,7 @@ pub async fn config_maps(watcher: Arc<Watcher>, clients: Clients) {
         };
         for change in changes {
             deleted_syncs.record_copy(&change.at, cache, Instant::now());
-            queue.wake(trigger::by_config_map(&change, cache));
+            queue.wake(trigger::by_config_map(&change, cache), &Trigger::ConfigMap);
         }
         metrics.copies.set_marked(cache.marked_copies());
     };
@@ -126,7 +127,7 @@ pub async fn namespaces(watcher: Arc<Watcher>, clients: Clients) {
             Change::Deleted(gone) => cache.remove_namespace(&gone.name_any()).into_iter().collect(),
         };
         for change in changes {
-            queue.wake(trigger::by_namespace(&change, cache));
+            queue.wake(trigger::by_namespace(&change, cache), &Trigger::Namespace);
         }
     };
     watcher.follow(Part::Namespaces, &source, handle).await;
@@ -156,7 +157,7 @@ impl Watcher {
                     let is_list_complete = matches!(change, Change::ListComplete);
                     handle(change);
                     if is_list_complete && self.startup.listed(part) {
-                        self.queue.wake(self.cache.syncs());
+                        self.queue.wake(self.cache.syncs(), &Trigger::List);
                     }
                 }
                 Event::Bookmark => heard(),
@@ -200,7 +201,7 @@ impl Watcher {
         self.state.forget(uid);
         self.deleted_syncs.record(uid, &self.cache, Instant::now());
         for at in self.cache.copies_of(uid) {
-            self.queue.wake(self.cache.syncs_referring_to(&at));
+            self.queue.wake(self.cache.syncs_referring_to(&at), &Trigger::OtherSync);
         }
     }
 }

@@ -93,6 +93,12 @@ impl Reason {
         )
     }
 
+    /// Whether something is wrong, so that the trace of a reconcile that ends with it is an error.
+    #[must_use]
+    pub const fn is_fault(self) -> bool {
+        !matches!(self, Self::Synced | Self::Progressing | Self::Suspended | Self::Deleting)
+    }
+
     /// When a reconcile is retried.
     #[must_use]
     pub const fn retry(self) -> Retry {
@@ -126,6 +132,14 @@ mod tests {
     fn reasons_are_ordered_by_severity() {
         assert!(Reason::VARIANTS.is_sorted());
         assert_eq!(Reason::VARIANTS.len(), Reason::Synced as usize + 1);
+    }
+
+    #[test]
+    fn only_reasons_of_a_person_or_of_pending_work_are_no_faults() {
+        let all = Reason::VARIANTS.iter();
+        let no_faults: Vec<_> = all.copied().filter(|reason| !reason.is_fault()).collect();
+        let expected = [Reason::Suspended, Reason::Deleting, Reason::Progressing, Reason::Synced];
+        assert_eq!(no_faults, expected);
     }
 
     #[test]

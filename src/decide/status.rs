@@ -70,10 +70,23 @@ pub fn summary(observed: &Observed, desired: &Desired, settled: &Settled) -> Fai
     })
 }
 
+/// What is wrong, if anything is: the most severe fault of the `ConfigMapSync` and of its
+/// destinations. While it is being deleted, what prevents its end.
+#[must_use]
+pub fn fault(summary: &Failure, settled: &Settled) -> Option<Failure> {
+    if summary.reason != Reason::Deleting {
+        return summary.reason.is_fault().then(|| summary.clone());
+    }
+    let reasons = settled.failures().into_iter().map(|(_, failure)| failure.reason);
+    let worst = reasons.filter(|reason| reason.is_fault()).min()?;
+    Some(Failure::new(worst, summary.message.clone()))
+}
+
 /// Computes the status to report.
 ///
 /// * `now`: the time of the reconcile.
-/// * `last_write`: set if this reconcile wrote a copy.
+/// * `last_write`: set if a write of a copy took effect that is not reported yet.
+/// * `trace_id`: of this reconcile, if it is traced.
 ///
 /// The transition time of a condition changes only with its status. Fields that are unknown in this
 /// reconcile keep their previous value, except the version of the source after a change of the spec:
@@ -85,6 +98,7 @@ pub fn status(
     settled: &Settled,
     now: &Time,
     last_write: Option<&LastWrite>,
+    trace_id: Option<&str>,
 ) -> ConfigMapSyncStatus {
     let before = &observed.sync.status;
     let summary = summary(observed, desired, settled);
@@ -99,6 +113,7 @@ pub fn status(
         // Hash and keys belong to this version and this generation: with another spec, the source
         // must be read again.
         source: before.source.clone().filter(|_| is_same_generation),
+        last_failure_trace_id: last_failure_trace_id(before, summary.reason, trace_id),
         ..before.clone()
     };
     if let Desired::Copies(copies) = desired {
@@ -113,6 +128,21 @@ pub fn status(
         after.last_trace_id.clone_from(&last_write.trace_id);
     }
     after
+}
+
+/// The trace in which the present reason arose, while it is not `Synced`.
+fn last_failure_trace_id(
+    before: &ConfigMapSyncStatus,
+    reason: Reason,
+    trace_id: Option<&str>,
+) -> Option<String> {
+    if reason == Reason::Synced {
+        None
+    } else if ready_reason(before) == Some(reason.as_str()) {
+        before.last_failure_trace_id.clone()
+    } else {
+        trace_id.map(str::to_owned)
+    }
 }
 
 /// Whether `after` differs enough from `before` to be written. A changed version of the source

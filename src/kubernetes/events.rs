@@ -4,6 +4,8 @@
 //! of them for each new one. The operator sends Events on transitions only, so none repeats: each
 //! is one POST, and none is kept.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event as Stored;
 use k8s_openapi::api::rbac::v1::PolicyRule;
@@ -16,10 +18,12 @@ use kube::ResourceExt as _;
 use kube::api::PostParams;
 use kube::runtime::events::Event;
 use kube::runtime::events::EventType;
+use tracing::Span;
 
 use crate::access::rule;
 use crate::kubernetes::error::explain;
 use crate::names;
+use crate::telemetry::trace_id;
 
 /// Longest note that the API server accepts, in bytes (`events.k8s.io/v1`).
 const MAX_NOTE: usize = 1024;
@@ -40,12 +44,16 @@ impl Events {
         Self { client, instance }
     }
 
-    /// Creates `event` about the object `regarding`, in its namespace. An Event is best effort: one
+    /// Creates `event` about the object `regarding`, in its namespace, with the id of the current
+    /// trace as an annotation. An Event is best effort: one
     /// that the API server rejects is logged and dropped.
     pub async fn publish(&self, event: Event, regarding: ObjectReference) {
         let namespace = regarding.namespace.clone().unwrap_or_default();
         let api: Api<Stored> = Api::namespaced(self.client.clone(), &namespace);
-        let stored = self.stored(event, regarding, Timestamp::now());
+        let mut stored = self.stored(event, regarding, Timestamp::now());
+        let trace_id = trace_id(&Span::current());
+        stored.metadata.annotations =
+            trace_id.map(|id| BTreeMap::from([(names::ANNOTATION_TRACE_ID.to_owned(), id)]));
         if let Err(error) = api.create(&PostParams::default(), &stored).await {
             let error = explain(&error);
             tracing::debug!(event = stored.name_any(), error, "cannot create Event");

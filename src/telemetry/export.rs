@@ -12,10 +12,12 @@ use opentelemetry_otlp::Protocol;
 use opentelemetry_otlp::SpanExporter;
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::BatchSpanProcessor;
 use opentelemetry_sdk::trace::SdkTracer;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::names;
+use crate::telemetry::idle_traces::WithoutIdleTraces;
 
 /// An `OTEL_*` variable has a value that is not supported.
 #[derive(Debug, thiserror::Error)]
@@ -45,9 +47,9 @@ pub fn provider() -> Result<Option<SdkTracerProvider>, Error> {
     };
     let service = variable("OTEL_SERVICE_NAME").unwrap_or_else(|| names::SERVICE_NAME.to_owned());
     let resource = Resource::builder().with_service_name(service).build();
-    let provider =
-        SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
-    Ok(Some(provider))
+    let processor = WithoutIdleTraces::new(BatchSpanProcessor::builder(exporter).build());
+    let provider = SdkTracerProvider::builder().with_span_processor(processor);
+    Ok(Some(provider.with_resource(resource).build()))
 }
 
 /// The operator's tracer.

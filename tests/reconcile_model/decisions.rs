@@ -162,7 +162,7 @@ impl Decisions {
         let desired = desired(&observed);
         let settled = Settled::of(plan(&observed, &desired));
         let now = Time(Timestamp::UNIX_EPOCH);
-        Some(status(&observed, &desired, &settled, &now, None))
+        Some(status(&observed, &desired, &settled, &now, None, None))
     }
 
     fn decide(&self, input: &PassInput) -> Pass {

@@ -3,6 +3,7 @@
 
 mod http_spans;
 mod orphan_spans;
+mod reasons;
 mod support;
 mod term_spans;
 
@@ -59,12 +60,12 @@ fn is_call(span: &Span) -> bool {
 /// Fails unless the root span describes a successful reconcile of `sync`.
 fn ensure_root(root: &Span, sync: &ConfigMapSync) -> Result<()> {
     ensure!(root.name == "reconcile", "the root is {}", root.name);
-    let names = ["sync", "uid", "generation", "outcome", "queue_delay_ms", "reason"];
+    let names = ["sync", "uid", "generation", "trigger", "queue_delay_ms", "reason"];
     let tags = tags(root, &names)?;
     ensure!(tags["sync"] == "central/sync", "{tags:?}");
     ensure!(Some(&tags["uid"]) == sync.metadata.uid.as_ref(), "{tags:?}");
     ensure!(tags["generation"] == "1", "{tags:?}");
-    ensure!(tags["outcome"] == "success", "{tags:?}");
+    ensure!(["ConfigMapSync", "ConfigMap"].contains(&tags["trigger"].as_str()), "{tags:?}");
     ensure!(tags["reason"] == "Synced", "{tags:?}");
     ensure!(tags["queue_delay_ms"].parse::<u64>()? < 10_000, "{tags:?}");
     Ok(())

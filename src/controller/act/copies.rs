@@ -13,7 +13,6 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::time::timeout;
-use tracing::Instrument as _;
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::controller::act::write::Answered;
@@ -23,6 +22,8 @@ use crate::decide::Action;
 use crate::election::Lead;
 use crate::kubernetes::error::NotLeading;
 use crate::kubernetes::permits::Permit;
+use crate::telemetry::spans;
+use crate::telemetry::spans::SpanReference;
 
 /// How long to wait for the next response.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -117,10 +118,9 @@ impl Late {
                 }
                 Ok(None) => return Ok(()),
                 Err(_) => {
-                    tracing::info!(
-                        writes = self.answers.len(),
-                        "writes without a response continue in the background"
-                    );
+                    let writes = self.answers.len();
+                    tracing::info!(writes, "writes without a response continue in the background");
+                    spans::event("writes without a response continue", writes);
                     return Ok(());
                 }
             }
@@ -130,11 +130,11 @@ impl Late {
     /// Sends a write in a separate task, which continues when the reconcile ends.
     fn send(&mut self, writer: &Arc<Writer>, lead: &Lead, permit: Permit, write: Write) {
         let (writer, lead, at) = (Arc::clone(writer), lead.clone(), write.at.clone());
-        let task = async move {
+        let reconcile = SpanReference::current();
+        let task = tokio::spawn(async move {
             let _permit = permit;
-            writer.write(&lead, &write).await
-        };
-        let task = tokio::spawn(task.in_current_span());
+            writer.write(&lead, &write, &reconcile).await
+        });
         self.answers.push(async move { (at, task.await.ok()) }.boxed());
     }
 

@@ -11,6 +11,8 @@ use crate::kubernetes::error::ApiFailure;
 /// A write to send.
 #[derive(Clone, Debug)]
 pub struct Write {
+    /// `namespace/name` of the sync, for logs.
+    pub sync: String,
     pub at: NamespacedName,
     pub action: Action,
     pub purpose: Purpose,

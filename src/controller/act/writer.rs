@@ -35,6 +35,10 @@ use crate::kubernetes::error::NotLeading;
 use crate::kubernetes::permits::Permits;
 use crate::kubernetes::requests;
 use crate::metrics::Metrics;
+use crate::telemetry;
+use crate::telemetry::spans;
+use crate::telemetry::spans::SpanReference;
+use crate::telemetry::spans::fail;
 
 /// How long an API server may take to receive a leader record.
 const MAX_RECORD_LAG: Duration = Duration::from_secs(5);
@@ -59,16 +63,25 @@ type Sent = Result<Option<String>, CallError>;
 impl Writer {
     /// Sends one write, for which the caller holds a permit. After a conflict, reads the copy into
     /// the cache. Fails if this process no longer leads.
-    pub async fn write(&self, lead: &Lead, write: &Write) -> Result<Answered, NotLeading> {
-        let Write { at, action, purpose } = write;
+    ///
+    /// The span of the write is a child of `parent`, and may end after it.
+    pub async fn write(
+        &self,
+        lead: &Lead,
+        write: &Write,
+        parent: &SpanReference,
+    ) -> Result<Answered, NotLeading> {
+        let Write { sync, at, action, purpose } = write;
         let verb = action.verb();
         let span = tracing::info_span!(
-            "write copy",
+            parent: None,
+            telemetry::WRITE_SPAN,
             otel.name = format!("{verb} copy"),
+            sync,
             destination = %at,
             resource_version = tracing::field::Empty,
-            reason = tracing::field::Empty,
         );
+        parent.adopt(&span);
         // Before it is sent: a failure does not apply to a later namespace of the same name.
         let namespace_uid = self.cache.namespace(&at.namespace).1;
         let metadata_bytes = match self.cache.config_map(at) {
@@ -91,7 +104,7 @@ impl Writer {
                         WriteResult::Failed(refusal)
                     }
                     read => {
-                        span.record("reason", "ResourceVersionConflict");
+                        span.in_scope(|| spans::event("the copy was changed meanwhile", 1));
                         let response = match action {
                             Action::Create(_) => Response::AlreadyExists,
                             _ => Response::Conflict,
@@ -191,7 +204,7 @@ impl Writer {
 
 fn log_failure(span: &Span, at: &NamespacedName, verb: &str, failure: &ApiFailure) {
     let reason = failure.failure.reason;
-    span.record("reason", reason.as_str());
+    fail(span, reason.as_str(), &failure.failure.message);
     span.in_scope(|| {
         tracing::warn!(
             destination = %at,

@@ -28,8 +28,8 @@ async fn pause() {
 #[test]
 fn no_request_is_lost_while_another_waits() {
     let (queue, mut requests) = queue();
-    queue.push(name("a"));
-    queue.push(name("a"));
+    queue.push(name("a"), &Trigger::Sync);
+    queue.push(name("a"), &Trigger::Sync);
     assert!(requests.try_recv().is_ok());
     assert!(requests.try_recv().is_ok(), "the first reconcile may be about to begin");
 }
@@ -39,12 +39,12 @@ fn a_wake_before_startup_is_complete_is_ignored() {
     let startup = Arc::new(Startup::default());
     let metrics = Arc::new(Metrics::new(&[]));
     let (queue, mut requests) = Queue::new(Arc::clone(&startup), metrics);
-    queue.wake([name("a")]);
+    queue.wake([name("a")], &Trigger::Sync);
     assert!(requests.try_recv().is_err());
     for part in Part::VARIANTS {
         startup.listed(*part);
     }
-    queue.wake([name("a")]);
+    queue.wake([name("a")], &Trigger::Sync);
     assert!(requests.try_recv().is_ok());
 }
 
@@ -61,11 +61,12 @@ fn a_delayed_request_does_not_count_as_waiting() {
 #[test]
 fn the_wait_is_measured_from_the_first_request() {
     let (queue, _requests) = queue();
-    queue.push(name("a"));
-    let first = queue.waiting.lock()[&name("a")];
-    queue.push(name("a"));
-    assert_eq!(queue.waiting.lock()[&name("a")], first);
-    queue.pop(&name("a"));
+    queue.push(name("a"), &Trigger::Sync);
+    let first = queue.waiting.lock()[&name("a")].0;
+    queue.push(name("a"), &Trigger::Namespace);
+    assert_eq!(queue.waiting.lock()[&name("a")].0, first);
+    let (_, trigger) = queue.pop(&name("a"));
+    assert!(matches!(trigger, Trigger::Sync), "{trigger:?}");
     assert!(queue.waiting.lock().is_empty());
 }
 
@@ -73,7 +74,7 @@ fn the_wait_is_measured_from_the_first_request() {
 fn a_closed_queue_ends() {
     let (queue, mut requests) = queue();
     queue.close();
-    queue.push(name("a"));
+    queue.push(name("a"), &Trigger::Sync);
     assert_eq!(requests.try_recv().map(|_| ()), Err(mpsc::TryRecvError::Closed));
 }
 

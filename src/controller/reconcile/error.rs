@@ -2,6 +2,7 @@
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Failure;
+use crate::decide::reason::Reason;
 use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::NotLeading;
 
@@ -20,4 +21,18 @@ pub enum Error {
         .summary.reason.as_str(), .summary.message, .failure.failure.message
     )]
     PatchStatus { sync: NamespacedName, summary: Box<Failure>, failure: ApiFailure },
+}
+
+// === impl Error ===
+
+impl Error {
+    /// Why the API server refused, or did not answer, a patch.
+    pub const fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::NotLeading(_) => None,
+            Self::PatchFinalizer { failure, .. } | Self::PatchStatus { failure, .. } => {
+                Some(failure.failure.reason)
+            }
+        }
+    }
 }

@@ -51,7 +51,8 @@ impl Settled {
     }
 
     /// The number of destinations that failed.
-    pub(super) fn failed(&self) -> usize {
+    #[must_use]
+    pub fn failed(&self) -> usize {
         self.failures().iter().filter(|(_, failure)| is_failure(failure)).count()
     }
 

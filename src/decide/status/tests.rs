@@ -5,6 +5,8 @@ use k8s_openapi::jiff::Timestamp;
 use super::*;
 use crate::api::ConfigMapSyncSpec;
 use crate::api::SourceVersion;
+use crate::api::namespaced_name::NamespacedName;
+use crate::decide::Action;
 use crate::decide::Plan;
 use crate::decide::desired;
 use crate::decide::simulation::cluster::SimulatedCluster;
@@ -34,10 +36,42 @@ fn a_version_read_under_another_generation_is_dropped() {
         observed.sync.generation = Some(generation);
         let now = Time(Timestamp::UNIX_EPOCH);
         let settled = Settled::of(Plan::default());
-        status(&observed, &desired(&observed), &settled, &now, None)
+        status(&observed, &desired(&observed), &settled, &now, None, None)
     };
     assert_eq!(report(1).source, Some(read), "the spec is the same");
     let after = report(2);
     assert_eq!((after.observed_generation, after.source), (Some(2), None));
     assert_eq!(after.content_hash.as_deref(), Some("v1:00"), "the copies have this content");
+}
+
+#[test]
+fn the_failure_trace_is_that_in_which_the_reason_arose() {
+    let mut observed = observed();
+    observed.source = ObservedSource::Missing { confirmed: true };
+    let report = |observed: &Observed, trace_id| {
+        let (now, settled) = (Time(Timestamp::UNIX_EPOCH), Settled::of(Plan::default()));
+        status(observed, &desired(observed), &settled, &now, None, trace_id)
+    };
+    let first = report(&observed, Some("1"));
+    assert_eq!(ready_reason(&first), Some("SourceNotFound"));
+    assert_eq!(first.last_failure_trace_id.as_deref(), Some("1"));
+    observed.sync.status = first;
+    let second = report(&observed, Some("2"));
+    assert_eq!(second.last_failure_trace_id.as_deref(), Some("1"), "the reason is the same");
+    observed.source = ObservedSource::Unreadable(Failure::new(Reason::ApiError, "no response"));
+    let third = report(&observed, Some("3"));
+    assert_eq!(third.last_failure_trace_id.as_deref(), Some("3"));
+    assert_eq!(report(&observed, None).last_failure_trace_id, None, "tracing is off");
+}
+
+#[test]
+fn a_deletion_is_a_fault_only_if_a_copy_is_not_cleaned_up() {
+    let deleting = Failure::new(Reason::Deleting, "copy n/s is not cleaned up yet: denied");
+    let nothing_left = Settled::of(Plan::default());
+    assert_eq!(fault(&deleting, &nothing_left), None);
+    let at = NamespacedName::new("n", "s");
+    let left = Action::Leave(Failure::new(Reason::Forbidden, "denied"));
+    let plan = Plan { steps: [(at, left)].into(), ..Plan::default() };
+    let found = fault(&deleting, &Settled::of(plan)).unwrap();
+    assert_eq!((found.reason, found.message), (Reason::Forbidden, deleting.message));
 }

@@ -23,6 +23,7 @@ fn observed() -> Observed {
         source: Some(SourceVersion { uid, resource_version: u64::MAX.to_string() }),
         last_sync_time: Some(now),
         last_trace_id: Some("0".repeat(32)),
+        last_failure_trace_id: Some("0".repeat(32)),
         ..ConfigMapSyncStatus::default()
     };
     let sync = ObservedSync {
@@ -64,7 +65,7 @@ fn a_status_is_smaller_than_4_kib_whatever_failed() {
         for desired in [Desired::Hold(failure.clone()), Desired::Nothing(Some(failure))] {
             for reason in [Reason::Conflict, Reason::DestinationNamespaceNotFound] {
                 let settled = settled(reason, text);
-                let status = status(&observed, &desired, &settled, &now, None);
+                let status = status(&observed, &desired, &settled, &now, None, None);
                 let size = serde_json::to_string(&status).unwrap().len();
                 assert!(size < 4 * 1024, "{size} bytes");
                 assert!(status.conditions.iter().all(|it| it.message.len() > 100));

@@ -1,0 +1,162 @@
+//! Whatever a ConfigMapSync reports while it is not Ready, `status.lastFailureTraceID` names the trace
+//! in which that arose. Its root is an error exactly for a fault, and says what the condition says.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::ensure;
+use configmapsync::api::ConfigMapSyncSpec;
+use harness::fault_proxy::CannedResponse;
+use harness::fault_proxy::Fault;
+use harness::fault_proxy::FaultProxy;
+use harness::fault_proxy::Request;
+use harness::fault_proxy::Rule;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
+use harness::replica::Replica;
+use http::Method;
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::ListParams;
+use serde_json::json;
+use testbed::accounts::OPERATOR;
+use testbed::jaeger::Jaeger;
+use testbed::run_folder::RunFolder;
+
+use crate::support::deny_policy::DenyPolicy;
+use crate::traces::support::environment;
+use crate::traces::support::wait_trace;
+
+/// Time within which a rejected write is tried again, after a few failures.
+const RETRIED: Duration = Duration::from_mins(1);
+/// A value of the source, which occurs in no trace.
+const SECRET: &str = "hunter2-of-the-source";
+
+/// A ConfigMapSync that is not Ready.
+struct Case {
+    name: &'static str,
+    spec: ConfigMapSyncSpec,
+    reason: &'static str,
+    /// What the description of the failed root contains; nothing if it is no fault.
+    words: &'static [&'static str],
+}
+
+fn cases() -> Vec<Case> {
+    let to = |destination| one_to_one("central", "shared", destination);
+    let of = |source| one_to_one("central", source, "app");
+    let case = |name, reason, words, spec| Case { name, spec, reason, words };
+    let of_copy = ConfigMapSyncSpec { source_namespace: "app".into(), ..to("other") };
+    let of_key = ConfigMapSyncSpec {
+        keys: Some(vec!["missing".into()]),
+        destination_name: Some("keys".into()),
+        ..to("other")
+    };
+    let suspended = ConfigMapSyncSpec {
+        suspend: true,
+        destination_name: Some("suspended".into()),
+        ..to("other")
+    };
+    vec![
+        case("suspended", "Suspended", &[], suspended),
+        case("no-source", "SourceNotFound", &["central/nothing"], of("nothing")),
+        case("refused", "SourceRefused", &["central/refused", "no-copy"], of("refused")),
+        case("of-copy", "SourceIsCopy", &["app/shared"], of_copy),
+        case("no-key", "KeyNotFound", &["central/shared", "missing"], of_key),
+        case("conflict", "Conflict", &["foreign/shared"], to("foreign")),
+        case("protected", "DestinationProtected", &["kube-system"], to("kube-system")),
+        case("nowhere", "DestinationNamespaceNotFound", &["nowhere"], to("nowhere")),
+        case("leaving", "NamespaceTerminating", &["leaving"], to("leaving")),
+        case("denied", "Forbidden", &["denied/shared", "refused by a policy"], to("denied")),
+        case("failing", "ApiError", &["failing/shared", "responds with 500"], to("failing")),
+    ]
+}
+
+/// The objects that put the cases into their states.
+async fn prepare(fixture: &Fixture) -> Result<()> {
+    let all = ["central", "app", "other", "foreign", "leaving", "denied", "failing"];
+    fixture.create_namespaces(&all).await?;
+    for name in ["shared", "refused"] {
+        fixture.create_config_map("central", name, &[("password", SECRET)]).await?;
+    }
+    let refuses = json!({"metadata": {"annotations": {"apps.nishaf.info/no-copy": "true"}}});
+    fixture.patch_config_map("central", "refused", &refuses).await?;
+    fixture.create_config_map("foreign", "shared", &[("password", SECRET)]).await?;
+    // Keeps its namespace from ending.
+    fixture.create_config_map("leaving", "kept", &[]).await?;
+    let finalizer = json!({"metadata": {"finalizers": ["example.com/kept"]}});
+    fixture.patch_config_map("leaving", "kept", &finalizer).await?;
+    fixture.delete_namespace("leaving").await?;
+    fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    Ok(())
+}
+
+async fn ensure_traced(fixture: &Fixture, jaeger: &Jaeger, case: Case) -> Result<()> {
+    let Case { name, spec, reason, words } = case;
+    fixture.create_sync("central", name, spec).await?;
+    let sync = fixture.wait_reason("central", name, reason, SOON).await?;
+    let status = sync.status.unwrap_or_default();
+    let id = status.last_failure_trace_id.context("no lastFailureTraceID")?;
+    let trace = wait_trace(jaeger, &id, |trace| trace.root().is_some()).await?;
+    let root = trace.root().context("no root")?;
+    let found = (root.name.as_str(), root.tag("sync"), root.tag("reason"));
+    let expected = ("reconcile", Some(format!("central/{name}")), Some(reason.to_owned()));
+    ensure!(found == expected, "{found:?}");
+    let is_error = root.tag("error").as_deref() == Some("true");
+    ensure!(is_error != words.is_empty(), "error: {is_error}");
+    let description = root.tag("otel.status_description").unwrap_or_default();
+    for word in words {
+        ensure!(description.contains(word), "no {word} in {description:?}");
+    }
+    let error_type = root.tag("error.type");
+    ensure!(error_type.as_deref() == Some(reason).filter(|_| is_error), "{error_type:?}");
+    ensure_event_names(fixture, &sync.metadata.uid.unwrap_or_default(), &id).await
+}
+
+/// Fails unless the Event of the transition has the id of the trace.
+async fn ensure_event_names(fixture: &Fixture, sync_uid: &str, id: &str) -> Result<()> {
+    let events: Api<Event> = Api::namespaced(fixture.client(), "central");
+    let all = events.list(&ListParams::default()).await?.items;
+    let of_sync = all.iter().filter(|event| {
+        event.regarding.as_ref().is_some_and(|it| it.uid.as_deref() == Some(sync_uid))
+    });
+    let annotated = of_sync.filter_map(|it| it.metadata.annotations.as_ref());
+    let ids: Vec<_> = annotated.filter_map(|it| it.get("apps.nishaf.info/trace-id")).collect();
+    ensure!(ids == [id], "the Events name {ids:?}, the status {id}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_trace_of_each_reason_says_why() -> Result<()> {
+    let folder = RunFolder::create()?;
+    let jaeger = Jaeger::start_local(folder.path()).await?;
+    let mut cluster = OperatorCluster::start(0).await?;
+    let proxy = FaultProxy::start(&cluster.control_plane)?;
+    let fails = Rule::new(Fault::Respond(CannedResponse::failure(500))).always();
+    let is_create = |it: &Request| it.method == Method::POST && it.namespace() == "failing";
+    proxy.add(fails.when(is_create));
+    let mut options = environment(&jaeger.otlp_grpc(), &[]);
+    options.server = Some(proxy.url());
+    cluster.replicas.push(Replica::start(&cluster.control_plane, OPERATOR, &options).await?);
+    let fixture = cluster.fixture();
+    prepare(&fixture).await?;
+    let policy = DenyPolicy::install(&cluster.control_plane, "denied", "CREATE").await?;
+    for case in cases() {
+        let name = case.name;
+        ensure_traced(&fixture, &jaeger, case).await.context(name)?;
+    }
+    policy.remove().await?;
+
+    // Ready again: the trace of the failure is not named any more.
+    let sync = fixture.wait_reason("central", "denied", "Synced", RETRIED).await?;
+    let failure = sync.status.unwrap_or_default().last_failure_trace_id;
+    ensure!(failure.is_none(), "{failure:?}");
+    cluster.replicas[0].terminate_and_wait().await?;
+    let everything = jaeger.everything("configmapsync").await?;
+    ensure!(everything.contains("refused by a policy"), "{everything}");
+    ensure!(!everything.contains(SECRET), "a value of a ConfigMap is in a trace");
+    Ok(())
+}
