@@ -33,6 +33,7 @@ use crate::health;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::telemetry;
+use crate::telemetry::Pod;
 use crate::telemetry::Telemetry;
 
 /// Runs the operator until a signal stops it.
@@ -41,7 +42,8 @@ use crate::telemetry::Telemetry;
 /// The operator could not be started, or leadership was lost. See [`Error::is_logged`].
 pub async fn run(flags: Run) -> Result<(), Error> {
     flags.leader_election.check().map_err(Error::Usage)?;
-    let telemetry = Telemetry::start(flags.log_format, &flags.log_filter)?;
+    let pod = Pod { namespace: &flags.namespace, name: &flags.pod_name, uid: &flags.pod_uid };
+    let telemetry = Telemetry::start(flags.log_format, &flags.log_filter, pod)?;
     let result = operate(flags).await;
     match &result {
         Ok(()) => tracing::info!("stopped"),

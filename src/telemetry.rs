@@ -11,6 +11,7 @@ mod export;
 mod idle_traces;
 mod json;
 pub mod propagation;
+mod resource;
 pub mod spans;
 
 use std::time::Duration;
@@ -37,6 +38,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::decide::text::cut;
 
+pub use resource::Pod;
 pub use spans::API_CALL_SPAN;
 pub use spans::OBSERVE_SPAN;
 pub use spans::ORPHAN_COLLECTION_SPAN;
@@ -81,9 +83,6 @@ pub enum Error {
         /// Why.
         source: tracing_subscriber::filter::ParseError,
     },
-    /// The exporter could not be configured.
-    #[error("cannot export traces: correct the OTEL_* variables, or unset them")]
-    Exporter(#[from] export::Error),
 }
 
 /// Running telemetry. Dropping it loses queued spans: call [`Telemetry::shutdown`].
@@ -95,20 +94,22 @@ pub struct Telemetry {
 // === impl Telemetry ===
 
 impl Telemetry {
-    /// Starts logs, and traces if an endpoint is set. Must be called within a Tokio runtime, and
-    /// once per process.
+    /// Starts logs, and traces of `pod` if an endpoint is set. What of the `OTEL_*` variables cannot
+    /// be used is logged. Must be called within a Tokio runtime, and once per process.
     ///
     /// # Errors
-    /// The filter or an `OTEL_*` variable is invalid.
-    pub fn start(format: LogFormat, filter: &str) -> Result<Self, Error> {
+    /// The filter is invalid.
+    pub fn start(format: LogFormat, filter: &str, pod: Pod<'_>) -> Result<Self, Error> {
         let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))
             .map_err(|source| Error::Filter { filter: filter.to_owned(), source })?;
-        let provider = export::provider()?;
+        let export::Traces { provider, warnings } = export::traces(pod);
         let traces = provider.as_ref().map(|provider| {
             tracing_opentelemetry::layer()
                 .with_tracer(export::tracer(provider))
                 .with_location(false)
+                .with_target(false)
                 .with_threads(false)
+                .with_tracked_inactivity(false)
                 .with_filter(DynFilterFn::new(is_exported))
         });
         let as_text = match format {
@@ -127,6 +128,9 @@ impl Telemetry {
         };
         let logs = logs.with_filter(filter.and(FilterFn::new(is_logged)));
         tracing_subscriber::registry().with(traces).with(logs).init();
+        for warning in warnings {
+            tracing::warn!("{}", describe(warning.as_ref()));
+        }
         Ok(Self { provider })
     }
 

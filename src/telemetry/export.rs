@@ -1,55 +1,88 @@
 //! The OTLP exporter, configured by the standard environment variables.
 //!
-//! The SDK reads endpoint, headers, timeouts and sampler. It does not read `OTEL_SDK_DISABLED` and
-//! `OTEL_TRACES_EXPORTER`, and its default protocol is HTTP: these are read here, with gRPC as the
-//! default.
+//! The SDK reads endpoint, headers, compression and sampler. The module `environment` reads what the
+//! SDK does not: `OTEL_SDK_DISABLED`, `OTEL_TRACES_EXPORTER`, certificates, and the protocol, whose
+//! default is gRPC here.
+
+mod environment;
+mod roots;
 
 use std::env;
+use std::thread;
 
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_otlp::Protocol;
 use opentelemetry_otlp::SpanExporter;
 use opentelemetry_otlp::WithExportConfig as _;
-use opentelemetry_sdk::Resource;
+use opentelemetry_otlp::WithHttpConfig as _;
+use opentelemetry_otlp::WithTonicConfig as _;
 use opentelemetry_sdk::trace::BatchSpanProcessor;
 use opentelemetry_sdk::trace::SdkTracer;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::names;
+use crate::telemetry::export::environment::Settings;
+use crate::telemetry::export::roots::Authority;
+use crate::telemetry::export::roots::Roots;
 use crate::telemetry::idle_traces::WithoutIdleTraces;
+use crate::telemetry::resource::Pod;
+use crate::telemetry::resource::resource;
 
-/// An `OTEL_*` variable has a value that is not supported.
+/// No exporter could be built.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The protocol is unknown.
-    #[error("unknown OTEL_EXPORTER_OTLP_PROTOCOL {0:?}: set it to grpc or http/protobuf")]
-    Protocol(String),
-    /// The exporter is unknown.
-    #[error("unknown OTEL_TRACES_EXPORTER {0:?}: set it to otlp or none")]
-    Exporter(String),
+enum Error {
+    /// A variable has an unusable value.
+    #[error(transparent)]
+    Environment(#[from] environment::Error),
+    /// The certificates of the collector's authority are unusable.
+    #[error(transparent)]
+    Certificates(#[from] roots::Error),
+    /// The HTTP client could not be built.
+    #[error("cannot build the HTTP client of the trace exporter: correct the OTEL_* variables")]
+    Client(#[from] reqwest::Error),
+    /// The thread that builds the HTTP client failed.
+    #[error("cannot build the HTTP client of the trace exporter: its thread failed")]
+    Thread,
     /// The exporter could not be built.
-    #[error("cannot build the exporter")]
+    #[error("cannot build the trace exporter: correct the OTEL_* variables")]
     Build(#[from] ExporterBuildError),
 }
 
-/// The tracer provider that the environment configures; `None` if tracing is off.
-///
-/// # Errors
-/// A variable has a value that is not supported, or the exporter could not be built.
-pub fn provider() -> Result<Option<SdkTracerProvider>, Error> {
-    if !is_enabled(variable)? {
-        return Ok(None);
-    }
-    let exporter = match protocol(variable)? {
-        Protocol::Grpc => SpanExporter::builder().with_tonic().build()?,
-        other => SpanExporter::builder().with_http().with_protocol(other).build()?,
+/// Traces are configured, and none are exported.
+#[derive(Debug, thiserror::Error)]
+#[error("no traces are exported")]
+struct NotExported(#[source] Error);
+
+/// What the environment configures.
+#[derive(Debug)]
+pub struct Traces {
+    /// Exports spans; `None` if traces are off.
+    pub provider: Option<SdkTracerProvider>,
+    /// What could not be used, to be logged as warnings.
+    pub warnings: Vec<Box<dyn std::error::Error>>,
+}
+
+/// The exporter that the environment configures. What cannot be used is a warning, so that the
+/// operator starts without traces. Must be called within a Tokio runtime.
+pub fn traces(pod: Pod<'_>) -> Traces {
+    let (settings, ignored) = environment::read(&variable);
+    let exporter = match settings {
+        Ok(None) => Ok(None),
+        Ok(Some(settings)) => exporter(&settings).map(Some),
+        Err(error) => Err(error.into()),
     };
-    let service = variable("OTEL_SERVICE_NAME").unwrap_or_else(|| names::SERVICE_NAME.to_owned());
-    let resource = Resource::builder().with_service_name(service).build();
-    let processor = WithoutIdleTraces::new(BatchSpanProcessor::builder(exporter).build());
-    let provider = SdkTracerProvider::builder().with_span_processor(processor);
-    Ok(Some(provider.with_resource(resource).build()))
+    let mut warnings: Vec<_> = ignored.into_iter().map(Into::into).collect();
+    let exporter = exporter.unwrap_or_else(|error| {
+        warnings.push(NotExported(error).into());
+        None
+    });
+    let provider = exporter.map(|exporter| {
+        let processor = WithoutIdleTraces::new(BatchSpanProcessor::builder(exporter).build());
+        let resource = resource(pod, variable("OTEL_SERVICE_NAME"));
+        SdkTracerProvider::builder().with_span_processor(processor).with_resource(resource).build()
+    });
+    Traces { provider, warnings }
 }
 
 /// The operator's tracer.
@@ -61,62 +94,37 @@ fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn is_enabled(variable: impl Fn(&str) -> Option<String>) -> Result<bool, Error> {
-    if variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-        return Ok(false);
-    }
-    match variable("OTEL_TRACES_EXPORTER").as_deref() {
-        None | Some("otlp") => {}
-        Some("none") => return Ok(false),
-        Some(other) => return Err(Error::Exporter(other.to_owned())),
-    }
-    let endpoints = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
-    Ok(endpoints.into_iter().any(|name| variable(name).is_some()))
+fn exporter(settings: &Settings) -> Result<SpanExporter, Error> {
+    let roots = match &settings.authority {
+        // Without TLS, nothing needs to be trusted, and the system may have no certificates.
+        _ if !settings.is_encrypted => Roots::Only(Authority::default()),
+        Some(file) => Roots::Only(Authority::read(file)?),
+        None => Roots::System,
+    };
+    let exporter = match settings.protocol {
+        Protocol::Grpc if settings.is_encrypted => {
+            SpanExporter::builder().with_tonic().with_tls_config(roots.grpc()).build()?
+        }
+        Protocol::Grpc => SpanExporter::builder().with_tonic().build()?,
+        other => {
+            let client = http_client(settings, &roots)?;
+            SpanExporter::builder()
+                .with_http()
+                .with_protocol(other)
+                .with_http_client(client)
+                .build()?
+        }
+    };
+    Ok(exporter)
 }
 
-fn protocol(variable: impl Fn(&str) -> Option<String>) -> Result<Protocol, Error> {
-    let protocol = variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
-        .or_else(|| variable("OTEL_EXPORTER_OTLP_PROTOCOL"));
-    match protocol.as_deref() {
-        None | Some("grpc") => Ok(Protocol::Grpc),
-        Some("http/protobuf") => Ok(Protocol::HttpBinary),
-        Some(other) => Err(Error::Protocol(other.to_owned())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn set(pairs: &'static [(&'static str, &'static str)]) -> impl Fn(&str) -> Option<String> {
-        |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-    }
-
-    const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317");
-
-    #[test]
-    fn traces_need_an_endpoint() {
-        assert!(!is_enabled(set(&[])).unwrap());
-        assert!(is_enabled(set(&[ENDPOINT])).unwrap());
-    }
-
-    #[test]
-    fn the_standard_variables_disable_traces() {
-        assert!(!is_enabled(set(&[ENDPOINT, ("OTEL_SDK_DISABLED", "true")])).unwrap());
-        assert!(!is_enabled(set(&[ENDPOINT, ("OTEL_TRACES_EXPORTER", "none")])).unwrap());
-    }
-
-    #[test]
-    fn grpc_is_the_default_protocol() {
-        assert_eq!(protocol(set(&[])).unwrap(), Protocol::Grpc);
-        let http = set(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")]);
-        assert_eq!(protocol(http).unwrap(), Protocol::HttpBinary);
-    }
-
-    #[test]
-    fn an_error_names_the_unknown_value() {
-        let unknown = set(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")]);
-        assert!(protocol(unknown).unwrap_err().to_string().contains("http/json"));
-        assert!(is_enabled(set(&[("OTEL_TRACES_EXPORTER", "zipkin")])).is_err());
-    }
+/// A blocking client: exports run on a thread without a Tokio runtime.
+fn http_client(settings: &Settings, roots: &Roots) -> Result<reqwest::blocking::Client, Error> {
+    // The HTTP client uses the provider of the process. An error means that there is one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = reqwest::blocking::Client::builder().timeout(settings.timeout);
+    let builder = roots.http(builder)?;
+    // Within a runtime, a blocking client cannot be built.
+    let client = thread::spawn(move || builder.build()).join().map_err(|_| Error::Thread)?;
+    Ok(client?)
 }

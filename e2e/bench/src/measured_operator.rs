@@ -8,6 +8,7 @@ use anyhow::Result;
 use harness::replica;
 use harness::replica::Replica;
 use testbed::control_plane::ControlPlane;
+use testbed::requests;
 use testbed::terminal::Done;
 use testbed::terminal::Screen;
 use testbed::wait::Seen;
@@ -72,7 +73,7 @@ impl Operator {
     pub async fn metric(&self, series: &str) -> Result<f64> {
         self.replica.process().expect_running()?;
         let url = format!("{}/metrics", self.url);
-        let text = reqwest::get(&url).await.with_context(|| format!("requesting {url}"))?;
+        let text = requests::get(&url).await.with_context(|| format!("requesting {url}"))?;
         let text = text.text().await?;
         let lines = text.lines().filter(|line| line.starts_with(series));
         let values = lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());

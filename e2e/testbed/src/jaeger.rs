@@ -5,6 +5,7 @@ mod tree;
 
 pub use crate::jaeger::trace::Reference;
 pub use crate::jaeger::trace::Span;
+pub use crate::jaeger::trace::SpanProcess;
 pub use crate::jaeger::trace::Tag;
 pub use crate::jaeger::trace::Trace;
 pub use crate::jaeger::tree::draw;
@@ -20,11 +21,13 @@ use anyhow::Result;
 use anyhow::bail;
 use reqwest::StatusCode;
 
+use crate::certificates::KeyFiles;
 use crate::cluster::Cluster;
 use crate::jaeger::trace::Answer;
 use crate::ports::free_port;
 use crate::process::Process;
 use crate::process::Program;
+use crate::requests;
 use crate::tools::Set;
 use crate::tools::Tools;
 use crate::wait::Seen;
@@ -59,6 +62,8 @@ struct Ports {
 pub struct Jaeger {
     process: Process,
     ports: Ports,
+    /// Of the addresses that take traces: `http` or `https`.
+    scheme: &'static str,
     client: reqwest::Client,
 }
 
@@ -72,11 +77,20 @@ impl Jaeger {
         };
         let program = cluster.environment().program("jaeger")?;
         let listen = ports(Ipv4Addr::UNSPECIFIED.into());
-        Self::start_program(program, listen, ports(cluster.address())).await
+        Self::start_program(program, listen, ports(cluster.address()), None).await
     }
 
     /// Starts one on loopback, at ports that are free, with its log in `folder`.
     pub async fn start_local(folder: &Path) -> Result<Self> {
+        Self::start_on_loopback(folder, None).await
+    }
+
+    /// Like [`Self::start_local`]; takes traces over TLS only, with this server certificate.
+    pub async fn start_local_with_tls(folder: &Path, certificate: &KeyFiles) -> Result<Self> {
+        Self::start_on_loopback(folder, Some(certificate)).await
+    }
+
+    async fn start_on_loopback(folder: &Path, tls: Option<&KeyFiles>) -> Result<Self> {
         let tools = Tools::ensure(&[Set::Jaeger]).await?;
         let mut program = Program::new(tools.path("jaeger")?, folder.join("jaeger.log"));
         for flag in UNUSED {
@@ -85,10 +99,24 @@ impl Jaeger {
         let address = Ipv4Addr::LOCALHOST.into();
         let port = || anyhow::Ok(SocketAddr::new(address, free_port(address)?));
         let ports = Ports { otlp_grpc: port()?, otlp_http: port()?, query: port()? };
-        Self::start_program(program, ports, ports).await
+        Self::start_program(program, ports, ports, tls).await
     }
 
-    async fn start_program(program: Program, listen: Ports, ports: Ports) -> Result<Self> {
+    async fn start_program(
+        mut program: Program,
+        listen: Ports,
+        ports: Ports,
+        tls: Option<&KeyFiles>,
+    ) -> Result<Self> {
+        if let Some(KeyFiles { certificate, key }) = tls {
+            for receiver in ["grpc", "http"] {
+                let flag = format!("--collector.otlp.{receiver}.tls");
+                program = program
+                    .argument(format!("{flag}.enabled=true"))
+                    .argument(format!("{flag}.cert={}", certificate.display()))
+                    .argument(format!("{flag}.key={}", key.display()));
+            }
+        }
         let process = program
             .environment("SPAN_STORAGE_TYPE", "memory")
             .argument("--memory.max-traces=10000")
@@ -98,8 +126,9 @@ impl Jaeger {
             .argument(format!("--query.http-server.host-port={}", listen.query))
             .argument("--log-level=warn")
             .start()?;
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
-        let this = Self { process, ports, client };
+        let client = requests::client().timeout(Duration::from_secs(10)).build()?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let this = Self { process, ports, scheme, client };
         until("Jaeger answers queries", START, || async {
             this.process.expect_running()?;
             let answer = this.client.get(format!("{}/api/services", this.query())).send().await;
@@ -121,13 +150,13 @@ impl Jaeger {
     /// Where operators send their traces, over gRPC.
     #[must_use]
     pub fn otlp_grpc(&self) -> String {
-        format!("http://{}", self.ports.otlp_grpc)
+        format!("{}://{}", self.scheme, self.ports.otlp_grpc)
     }
 
     /// Where operators send their traces, over HTTP.
     #[must_use]
     pub fn otlp_http(&self) -> String {
-        format!("http://{}", self.ports.otlp_http)
+        format!("{}://{}", self.scheme, self.ports.otlp_http)
     }
 
     /// The query API.

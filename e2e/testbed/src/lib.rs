@@ -34,6 +34,7 @@ pub mod pod_tests;
 pub mod ports;
 pub mod process;
 pub mod repository;
+pub mod requests;
 pub mod run_folder;
 pub mod sandbox;
 pub mod terminal;

@@ -28,6 +28,7 @@ use testbed::accounts::OPERATOR;
 use testbed::audit::Mark;
 use testbed::control_plane::ControlPlane;
 use testbed::control_plane::api_server::ApiServer;
+use testbed::requests;
 use testbed::wait::Seen;
 use testbed::wait::stays;
 use testbed::wait::until;
@@ -179,7 +180,7 @@ async fn set_alarm(control_plane: &ControlPlane, action: &str) -> Result<()> {
 }
 
 async fn post_to_etcd(socket: &Path, path: &str, body: &Value) -> Result<Value> {
-    let client = reqwest::Client::builder().unix_socket(socket).build()?;
+    let client = requests::client().unix_socket(socket).build()?;
     let response = client.post(format!("http://localhost/v3/{path}")).json(body).send().await;
     let response = response.with_context(|| format!("sending {body} to etcd"))?;
     Ok(response.json().await?)

@@ -12,6 +12,7 @@ use harness::permissions;
 use serde_json::json;
 use testbed::audit::Event;
 use testbed::audit::Mark;
+use testbed::requests;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
@@ -79,11 +80,11 @@ async fn leader_and_standby_are_healthy_and_count_from_zero() -> Result<()> {
         replica.wait_ready().await?;
         let url = replica.url().await?;
         for path in ["livez", "readyz"] {
-            let answer = reqwest::get(format!("{url}/{path}")).await?;
+            let answer = requests::get(&format!("{url}/{path}")).await?;
             ensure!(answer.status() == 200, "{path}: {answer:?}");
             ensure!(answer.text().await?.trim() == "ok");
         }
-        let answer = reqwest::get(format!("{url}/metrics")).await?;
+        let answer = requests::get(&format!("{url}/metrics")).await?;
         let content_type = answer.headers()["content-type"].to_str()?.to_owned();
         let expected = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         ensure!(content_type == expected, "{content_type}");

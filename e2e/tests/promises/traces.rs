@@ -1,13 +1,12 @@
 //! `status.lastTraceID` names the trace of the last reconcile, which shows its steps and API calls. No
 //! value of a ConfigMap occurs in traces, logs, Events, status or metrics.
 
+mod connections;
 mod http_spans;
 mod orphan_spans;
 mod reasons;
 mod support;
 mod term_spans;
-
-use std::time::Duration;
 
 use anyhow::Context;
 use anyhow::Result;
@@ -17,7 +16,6 @@ use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
-use harness::replica;
 use harness::replica::Options;
 use harness::replica::Replica;
 use k8s_openapi::api::events::v1::Event;
@@ -29,7 +27,6 @@ use testbed::jaeger::Jaeger;
 use testbed::jaeger::Span;
 use testbed::jaeger::Trace;
 use testbed::jaeger::draw;
-use testbed::process::Program;
 use testbed::run_folder::RunFolder;
 
 use crate::traces::support::SECRETS;
@@ -214,22 +211,4 @@ async fn no_trace_id_is_recorded_without_an_endpoint() -> Result<()> {
 #[tokio::test]
 async fn no_trace_id_is_recorded_when_the_sdk_is_disabled() -> Result<()> {
     ensure_untraced(environment("http://127.0.0.1:1", &[("OTEL_SDK_DISABLED", "true")])).await
-}
-
-#[tokio::test]
-async fn an_unknown_protocol_is_reported_in_one_line() -> Result<()> {
-    let folder = RunFolder::create()?;
-    let process = Program::new(replica::operator_binary().await?, folder.path().join("log"))
-        .arguments(["run", "--namespace", "a", "--pod-name", "b", "--pod-uid", "c"])
-        .environment("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
-        .environment("OTEL_EXPORTER_OTLP_PROTOCOL", "pigeon")
-        .start()?;
-    let status = process.wait_exit(Duration::from_secs(10)).await?;
-    let text = std::fs::read_to_string(process.log())?;
-    ensure!(status.code() == Some(1), "the operator exited with {status}: {text}");
-    ensure!(text.lines().count() == 1, "{text}");
-    for word in ["OTEL_EXPORTER_OTLP_PROTOCOL", "pigeon", "grpc", "http/protobuf"] {
-        ensure!(text.contains(word), "no {word} in: {text}");
-    }
-    Ok(())
 }

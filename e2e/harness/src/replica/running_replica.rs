@@ -11,6 +11,7 @@ use testbed::accounts::OPERATOR;
 use testbed::control_plane::ControlPlane;
 use testbed::process::Process;
 use testbed::process::Program;
+use testbed::requests;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
@@ -163,7 +164,7 @@ fn field<'a>(line: &'a Value, name: &str) -> Option<&'a str> {
 
 async fn get(url: &str) -> Result<(u16, String)> {
     let context = || format!("requesting {url}");
-    let response = reqwest::get(url).await.with_context(context)?;
+    let response = requests::get(url).await.with_context(context)?;
     let status = response.status().as_u16();
     Ok((status, response.text().await.with_context(context)?))
 }

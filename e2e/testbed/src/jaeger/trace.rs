@@ -1,5 +1,7 @@
 //! A trace as Jaeger's query API answers it.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -18,6 +20,20 @@ pub struct Trace {
     pub id: String,
     /// Its spans, in no particular order.
     pub spans: Vec<Span>,
+    /// The processes that sent its spans, by an id of the response.
+    #[serde(default)]
+    pub processes: BTreeMap<String, SpanProcess>,
+}
+
+/// A process that sent spans.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SpanProcess {
+    /// `service.name` of its resource.
+    pub service_name: String,
+    /// The other attributes of its resource.
+    #[serde(default)]
+    pub tags: Vec<Tag>,
 }
 
 /// One span of a trace.
