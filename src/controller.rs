@@ -208,6 +208,7 @@ fn parts(
 /// Cluster-wide permissions of the controller.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
-    let reconciles = [watch::access(), reader::access(), act::access(), report::access()].concat();
-    [reconciles, events::access(), orphans::access()].concat()
+    let reads = [watch::access(), reader::access(), sync_patch::access()].concat();
+    let writes = [act::access(), report::access(), events::access()].concat();
+    [reads, writes, orphans::access()].concat()
 }

@@ -104,7 +104,9 @@ async fn patch_finalizer(
     let name = &sync.name;
     let span = tracing::info_span!("patch finalizer", sync = %name, ?step);
     let patched = calls::patch_finalizers(client, name, patch).instrument(span.clone()).await;
-    SyncPatch::of(patched).inspect(|patch| patch.mark(&span))
+    let outcome = SyncPatch::of(client, sync, patched).instrument(span.clone()).await?;
+    outcome.mark(&span);
+    Ok(outcome)
 }
 
 fn write(sync: &ObservedSync, plan: &Plan, at: &NamespacedName, action: &Action) -> Write {

@@ -48,7 +48,9 @@ pub async fn report(
     lead.remaining()?;
     let span = tracing::info_span!("report", reason = %summary.reason);
     let patch = calls::patch_status(&reporter.client, &sync.name, &sync.version, status);
-    let outcome = SyncPatch::of(patch.instrument(span.clone()).await)?;
+    let response = patch.instrument(span.clone()).await;
+    let outcome = SyncPatch::of(&reporter.client, sync, response);
+    let outcome = outcome.instrument(span.clone()).await?;
     outcome.mark(&span);
     let is_transition = ready_reason(&sync.status) != Some(summary.reason.as_str());
     if is_transition && matches!(outcome, SyncPatch::Patched { .. }) {

@@ -1,11 +1,17 @@
 //! The result of a patch of a sync: of its finalizer, or of its status.
 
+use k8s_openapi::api::rbac::v1::PolicyRule;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Client;
 use tracing::Span;
 
+use crate::access::rule;
+use crate::decide::observed::ObservedSync;
+use crate::kubernetes::calls;
 use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::CallError;
 use crate::kubernetes::error::NotLeading;
+use crate::names;
 use crate::telemetry::spans::fail;
 
 /// The result of a patch of a sync.
@@ -15,7 +21,8 @@ pub enum SyncPatch {
     Unchanged,
     /// The sync was patched, and now has this resourceVersion.
     Patched { resource_version: String },
-    /// The sync was not as observed: observe again.
+    /// The sync was not as observed: observe again. If a read finds it exactly as observed, the patch
+    /// has failed instead: trying again at once would fail again.
     Conflict,
     /// The API server rejected the patch, or did not respond.
     Failed(ApiFailure),
@@ -24,14 +31,25 @@ pub enum SyncPatch {
 // === impl SyncPatch ===
 
 impl SyncPatch {
-    /// The result of a patch that was sent. Fails if this process no longer leads.
-    pub fn of(response: Result<ObjectMeta, CallError>) -> Result<Self, NotLeading> {
+    /// The result of a patch of `sync` that was sent. After a conflict, reads the version of the
+    /// sync. Fails if this process no longer leads.
+    pub async fn of(
+        client: &Client,
+        sync: &ObservedSync,
+        response: Result<ObjectMeta, CallError>,
+    ) -> Result<Self, NotLeading> {
         match response {
             Ok(patched) => {
                 let resource_version = patched.resource_version.unwrap_or_default();
                 Ok(Self::Patched { resource_version })
             }
-            Err(CallError::Conflict(_)) => Ok(Self::Conflict),
+            Err(CallError::Conflict(refusal)) => {
+                Ok(match calls::sync_version(client, &sync.name).await {
+                    Ok(found) if found.as_ref() == Some(&sync.version) => Self::Failed(refusal),
+                    Ok(_) => Self::Conflict,
+                    Err(unread) => Self::Failed(unread),
+                })
+            }
             Err(CallError::Failed(failure) | CallError::Fenced(failure)) => {
                 Ok(Self::Failed(failure))
             }
@@ -45,4 +63,9 @@ impl SyncPatch {
             fail(span, failure.reason.as_str(), &failure.message);
         }
     }
+}
+
+/// Permissions for the read after a conflict.
+pub fn access() -> Vec<PolicyRule> {
+    vec![rule(names::GROUP, "configmapsyncs", &["get"])]
 }

@@ -14,10 +14,12 @@ use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Action;
 use crate::decide::Content;
 use crate::decide::observed::Version;
+use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::CallError;
 use crate::kubernetes::error::Values;
 use crate::kubernetes::error::classify;
 use crate::kubernetes::error::may_repeat_object;
+use crate::kubernetes::error::unless_missing;
 use crate::kubernetes::requests;
 
 /// Creates `copy` at `at`, and returns its metadata.
@@ -149,7 +151,9 @@ pub async fn patch_finalizers(
     let api: Api<ConfigMapSync> = Api::namespaced(client.clone(), &name.namespace);
     let patch = Patch::Json::<()>(patch);
     let patched = api.patch_metadata(&name.name, &requests::patch_parameters(), &patch).await;
-    let failed = |error| classify(&format!("patch ConfigMapSync {name}"), &error, &Values::None);
+    let failed = |error| {
+        classify(&format!("patch the finalizers of ConfigMapSync {name}"), &error, &Values::None)
+    };
     Ok(patched.map_err(failed)?.metadata)
 }
 
@@ -160,11 +164,31 @@ pub async fn patch_status(
     seen: &Version,
     status: &ConfigMapSyncStatus,
 ) -> Result<ObjectMeta, CallError> {
-    let failed = |error| classify(&format!("patch ConfigMapSync {name}"), &error, &Values::None);
+    let failed = |error| {
+        classify(&format!("patch the status of ConfigMapSync {name}"), &error, &Values::None)
+    };
     let status = serde_json::to_value(status).map_err(kube::Error::SerdeError).map_err(failed)?;
     let patch = requests::replace_status(seen, &status);
     let url = ConfigMapSync::url_path(&(), Some(&name.namespace));
     let request = requests::patch_status(&url, &name.name, patch).map_err(failed)?;
     let patched: requests::MetadataOnly = client.request(request).await.map_err(failed)?;
     Ok(patched.metadata)
+}
+
+/// Reads the version of the sync `name`; `None` if it does not exist.
+///
+/// # Errors
+/// The API server rejects the read, or does not respond.
+pub async fn sync_version(
+    client: &Client,
+    name: &NamespacedName,
+) -> Result<Option<Version>, ApiFailure> {
+    let api: Api<ConfigMapSync> = Api::namespaced(client.clone(), &name.namespace);
+    let read = api.get_metadata(&name.name).await;
+    let failed = |error| ApiFailure::of(&format!("read ConfigMapSync {name}"), &error);
+    let found = unless_missing::<ConfigMapSync, _>(&name.name, read).map_err(failed)?;
+    Ok(found.map(|found| Version {
+        uid: found.metadata.uid.unwrap_or_default(),
+        resource_version: found.metadata.resource_version.unwrap_or_default(),
+    }))
 }

@@ -5,4 +5,5 @@ mod contention;
 mod copies;
 mod status;
 mod support;
+mod sync_patches;
 mod too_large;
