@@ -5,6 +5,7 @@ mod connections;
 mod http_spans;
 mod orphan_spans;
 mod reasons;
+mod reconcile_spans;
 mod support;
 mod term_spans;
 
