@@ -184,10 +184,6 @@ impl Reconciler {
             if !has_reported_progress && self.first_attempts(&uid, &plan) > MANY_WRITES {
                 has_reported_progress = true;
                 pass.reported = self.report_progress(&observed, &plan, &mut sync, began).await?;
-                if pass.reported == Some(SyncPatch::Conflict) {
-                    self.record(&sync, pass);
-                    return Ok(Ended::success(Some(WATCH_LAG)));
-                }
             }
             pass.outcome = act(&self.writer, &self.lead, &sync, &plan).await?;
             *written += pass.outcome.written();

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use configmapsync::api::ConfigMapSyncSpec;
+use configmapsync::names;
 use harness::audit_queries::requests_by_operator;
 use harness::fault_proxy::CannedResponse;
 use harness::fault_proxy::Fault;
@@ -13,6 +15,9 @@ use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
 use harness::permissions;
 use http::Method;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::api::ListParams;
 use serde_json::json;
 use testbed::wait::Seen;
 use testbed::wait::stays;
@@ -29,6 +34,9 @@ const ATTEMPTS: usize = 5;
 const REFUSALS: usize = 5;
 /// A copy follows within this time, while the status waits for longer.
 const FOLLOWED: Duration = Duration::from_secs(5);
+
+/// Many writes: before them, the status reports Progressing.
+const FAN_OUT: usize = 60;
 
 fn is_status_patch(request: &Request) -> bool {
     request.method == Method::PATCH && request.path.ends_with("/status")
@@ -79,4 +87,38 @@ async fn copies_follow_without_permission_to_patch_a_status() -> Result<()> {
     fixture.patch_config_map("app", "shared", &json!({"data": {"a": "edited"}})).await?;
     fixture.wait_data("app", "shared", &[("a", "1")], FOLLOWED).await?;
     permissions::restore(&cluster.control_plane, "configmapsyncs/status", &["patch"]).await
+}
+
+#[tokio::test]
+async fn a_rejected_status_delays_no_fan_out() -> Result<()> {
+    let (cluster, proxy) = OperatorCluster::behind_proxy().await?;
+    let fixture = cluster.fixture();
+    fixture.create_namespaces(&["central"]).await?;
+    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
+    for number in 0..FAN_OUT {
+        fixture.create_labelled_namespace(&format!("team-{number}"), &[("team", "a")]).await?;
+    }
+    let selector = serde_json::from_value(json!({"matchLabels": {"team": "a"}}))?;
+    let spec = ConfigMapSyncSpec {
+        destination_namespace: None,
+        destination_namespace_selector: Some(selector),
+        ..one_to_one("central", "shared", "")
+    };
+    let copies = Api::<ConfigMap>::all(fixture.client());
+    let labelled = ListParams::default().labels(names::LABEL_SYNC_UID);
+    for code in [403, 404, 409] {
+        let name = format!("rejected-{code}");
+        let rejected = Fault::Respond(CannedResponse::failure(code));
+        let path = format!("/configmapsyncs/{name}/status");
+        proxy.add(Rule::new(rejected).path_contains(&path).always());
+        let spec = ConfigMapSyncSpec { destination_name: Some(name.clone()), ..spec.clone() };
+        fixture.create_sync("central", &name, spec).await?;
+        until(format!("{FAN_OUT} copies are named {name}"), SOON, || async {
+            let found = copies.list_metadata(&labelled).await?.items;
+            let found = found.iter().filter(|it| it.metadata.name.as_ref() == Some(&name)).count();
+            Ok(Seen::from_bool(found == FAN_OUT, || format!("{found} copies")))
+        })
+        .await?;
+    }
+    Ok(())
 }
