@@ -122,8 +122,11 @@ fn record_retry(retries: &mut Retries, at: &NamespacedName, answered: Answered) 
     let attempted = Attempted { content_hash: purpose.content_hash().cloned(), metadata_bytes };
     let (response, failure) = match result {
         WriteResult::Written => (Some(Response::Written), None),
-        WriteResult::Conflict { response, unread } => (Some(response), unread),
-        WriteResult::Failed(failure) => (None, Some(failure)),
+        WriteResult::Conflict { response, unread: None } => (Some(response), None),
+        // After an unread conflict, it is unknown whether another client has changed the copy.
+        WriteResult::Conflict { unread: Some(failure), .. } | WriteResult::Failed(failure) => {
+            (None, Some(failure))
+        }
     };
     if let Some(response) = response {
         let namespace_uid = namespace_uid.clone();
@@ -157,5 +160,38 @@ async fn record_late(
         }
         state.update_retries(&sync_uid, |retries| retries.write_ended(&at));
         wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::decide::contention::Purpose;
+    use crate::decide::reason::Reason;
+    use crate::kubernetes::error::ApiFailure;
+
+    /// Why a write is held back after `count` conflicts and a successful read.
+    fn held_after_conflicts(count: usize, unread: Option<&ApiFailure>) -> Option<Reason> {
+        let (mut retries, now) = (Retries::default(), Instant::now());
+        let at = NamespacedName::new("app", "shared");
+        for _ in 0..count {
+            let response = Response::Conflict;
+            let result = WriteResult::Conflict { response, unread: unread.cloned() };
+            let purpose = Purpose::Retire;
+            let (namespace_uid, metadata_bytes) = (None, 0);
+            let answered = Answered { namespace_uid, metadata_bytes, purpose, at: now, result };
+            record_retry(&mut retries, &at, answered);
+        }
+        retries.succeeded(&Subject::Destination(at.clone()));
+        retries.held_back(now).destination(&at, None).map(|held| held.failure.reason)
+    }
+
+    #[test]
+    fn a_conflict_whose_copy_could_not_be_read_is_no_contention() {
+        assert_eq!(held_after_conflicts(20, None), Some(Reason::Contended));
+        let unread = ApiFailure::transient("404".to_owned());
+        assert_eq!(held_after_conflicts(20, Some(&unread)), None);
     }
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 use std::time::Instant;
 
+use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use harness::fault_proxy::CannedResponse;
@@ -25,6 +26,8 @@ use crate::support::conditions::message;
 const FIRST_DELAY: Duration = Duration::from_millis(750);
 /// The delay has grown to at most 30 seconds when the cause disappears.
 const RETRIED: Duration = Duration::from_secs(45);
+/// More rejections in a minute than changes by another client before it is reported as `Contended`.
+const CYCLES: usize = 12;
 /// Attempts to wait for.
 const ATTEMPTS: usize = 4;
 
@@ -130,5 +133,33 @@ async fn an_update_rejected_without_a_change_backs_off() -> Result<()> {
     wait_attempts(&proxy, &Method::DELETE, "app").await?;
     proxy.clear();
     fixture.wait_no_sync("central", "sync", RETRIED).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_404_page_is_no_change_by_another_client() -> Result<()> {
+    let (cluster, proxy) = OperatorCluster::behind_proxy().await?;
+    let fixture = cluster.fixture();
+    fixture.create_synced_copy(&[("a", "0")]).await?;
+    let body = "<html>not found</html>".to_owned();
+    let page = Fault::Respond(CannedResponse { status: 404, retry_after: None, body });
+    for cycle in 1..=CYCLES {
+        let value = cycle.to_string();
+        // The first one answers the patch, the other ones answer reads of the copy.
+        for method in [Method::PATCH, Method::GET, Method::GET] {
+            let rule = Rule::new(page.clone()).method(method);
+            proxy.add(rule.path_contains("/app/configmaps/shared"));
+        }
+        fixture.patch_config_map("central", "shared", &json!({"data": {"a": value}})).await?;
+        until(format!("the copy follows source {cycle}"), SOON, || async {
+            let sync = fixture.sync("central", "sync").await?.context("no ConfigMapSync")?;
+            ensure!(!message(&sync).contains("another client"), "{}", message(&sync));
+            let copy = fixture.config_map("app", "shared").await?;
+            let data = copy.and_then(|copy| copy.data).unwrap_or_default();
+            Ok(Seen::from_bool(data.get("a") == Some(&value), || format!("{data:?}")))
+        })
+        .await?;
+        proxy.clear();
+    }
     Ok(())
 }
