@@ -23,6 +23,10 @@ use crate::kubernetes::error::ApiFailure;
 use crate::state::retries::contention::Contention;
 use crate::state::retries::contention::WINDOW;
 
+/// When a write is retried that was rejected because its namespace is missing or being deleted, if no
+/// watch reports a change of the namespace.
+const NAMESPACE_LAG: Duration = Duration::from_secs(30);
+
 /// What is read or written. Each subject has a backoff of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
@@ -112,16 +116,27 @@ impl FailedAttempt {
 
 impl Retries {
     /// Records a failure of `subject`. The next attempt waits for the backoff delay or, if the reason
-    /// is retried on change, for a change of a watched object.
+    /// is retried on change, for a change of a watched object; if it is the state of the namespace,
+    /// for at most 30 seconds.
     pub fn failed(&mut self, subject: Subject, attempt: FailedAttempt) {
         let FailedAttempt { failure, at, namespace_uid, attempted } = attempt;
         let ApiFailure { failure, backoff_cap, retry_after } = failure;
         let is_destination = matches!(subject, Subject::Destination(_));
         let waits_for_change = is_destination && failure.reason.retry() == Retry::OnChange;
-        let held = PendingRetry { failure, attempted };
         let before = self.failing.remove(&subject);
         let mut backoff = before.map(|before| before.backoff).unwrap_or_default();
-        let until = (!waits_for_change).then(|| at + backoff.next_delay(backoff_cap, retry_after));
+        let until = match failure.reason {
+            // The watch may have delivered the change of the namespace before the API server that
+            // rejected the write knew of it.
+            Reason::NamespaceTerminating | Reason::DestinationNamespaceNotFound
+                if waits_for_change =>
+            {
+                Some(at + NAMESPACE_LAG)
+            }
+            _ if waits_for_change => None,
+            _ => Some(at + backoff.next_delay(backoff_cap, retry_after)),
+        };
+        let held = PendingRetry { failure, attempted };
         self.failing.insert(subject, Failing { backoff, until, namespace_uid, held });
     }
 

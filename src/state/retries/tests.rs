@@ -147,6 +147,19 @@ fn what_needs_a_change_waits_until_verification() {
 }
 
 #[test]
+fn a_rejection_by_a_namespace_is_retried_after_30_seconds() {
+    for reason in [Reason::NamespaceTerminating, Reason::DestinationNamespaceNotFound] {
+        let (mut retries, now) = (Retries::default(), Instant::now());
+        for _ in 0..3 {
+            fail(&mut retries, reason, now);
+            assert_eq!(retries.next_retry(now, now), Some(SECOND * 30));
+        }
+        assert_eq!(held_reason(&retries, now + SECOND * 29), Some(reason));
+        assert_eq!(held(&retries, now + SECOND * 30), None);
+    }
+}
+
+#[test]
 fn a_copy_whose_writes_are_undone_is_contended() {
     let (mut retries, now) = (Retries::default(), Instant::now());
     for _ in 0..7 {
