@@ -312,6 +312,12 @@ impl ManagedBy {
 // === impl ExistingConfigMap ===
 
 impl ExistingConfigMap {
+    /// Whether it is immutable and its content was not read.
+    #[must_use]
+    pub const fn is_unread_immutable(&self) -> bool {
+        matches!(self.content, CopyContent::Untouched { immutable: true, .. })
+    }
+
     /// Whether the content is known to be immutable.
     #[must_use]
     pub fn is_immutable(&self) -> bool {

@@ -83,7 +83,8 @@ fn suspects(observed: &Observed, plan: &Plan) -> Vec<NamespacedName> {
         observed.destinations.get(at).is_some_and(|destination| {
             matches!(
                 &destination.object,
-                DestinationObject::Existing(existing) if existing.content == CopyContent::Suspect
+                DestinationObject::Existing(existing)
+                    if existing.content == CopyContent::Suspect || existing.is_unread_immutable()
             )
         })
     };
@@ -99,6 +100,8 @@ fn suspects(observed: &Observed, plan: &Plan) -> Vec<NamespacedName> {
 mod tests {
     use super::*;
     use crate::api::ConfigMapSyncSpec;
+    use crate::api::DestinationMetadata;
+    use crate::decide::Content;
     use crate::decide::simulation::cluster::SimulatedCluster;
 
     #[test]
@@ -119,5 +122,33 @@ mod tests {
         assert!(!reads(ObservedSource::Unknown, true), "a suspended sync needs no source");
         assert!(!reads(ObservedSource::Missing { confirmed: false }, false));
         assert!(!reads(ObservedSource::Missing { confirmed: true }, false));
+    }
+
+    #[test]
+    fn an_immutable_copy_is_replaced_only_if_its_content_differs() {
+        let spec = ConfigMapSyncSpec {
+            source_namespace: "central".into(),
+            config_map_name: "s".into(),
+            destination_namespace: Some("n".into()),
+            ..ConfigMapSyncSpec::default()
+        };
+        let mut cluster = SimulatedCluster::new(spec);
+        let (source, copy) = (NamespacedName::new("central", "s"), NamespacedName::new("n", "s"));
+        let immutable = Content { immutable: true, ..Content::default() };
+        cluster.put(&source, immutable.clone(), None);
+        for _ in 0..2 {
+            cluster.act(&cluster.plan(), usize::MAX);
+        }
+        let mut metadata = DestinationMetadata::default();
+        metadata.labels.insert("team".into(), "a".into());
+        cluster.spec.destination_metadata = Some(metadata);
+        let plan = cluster.plan();
+        assert!(matches!(plan.steps[&copy], Action::Restamp { .. }), "{plan:?}");
+        cluster.act(&plan, usize::MAX);
+        assert_eq!(cluster.plan().steps[&copy], Action::Keep);
+        let data = [("a".to_owned(), "1".to_owned())].into();
+        cluster.put(&source, Content { data, ..immutable }, None);
+        let plan = cluster.plan();
+        assert!(matches!(plan.steps[&copy], Action::Replace { .. }), "{plan:?}");
     }
 }

@@ -80,6 +80,29 @@ async fn an_immutable_copy_is_replaced_with_preconditions() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_new_label_does_not_replace_an_immutable_copy() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let (fixture, before) = create_immutable_copy(&cluster).await?;
+    let mark = cluster.audit().mark().await?;
+    let metadata = json!({"labels": {"team": "a"}});
+    fixture
+        .patch_sync("central", "sync", &json!({"spec": {"destinationMetadata": metadata}}))
+        .await?;
+    let is_labelled = |copy: &ConfigMap| {
+        let labels = copy.metadata.labels.as_ref();
+        labels.is_some_and(|labels| labels.get("team").is_some_and(|team| team == "a"))
+    };
+    let what = "app/shared has the label team";
+    let after = fixture.wait_config_map("app", "shared", what, propagation(), is_labelled).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    let events = cluster.audit().since(mark).await?;
+    let writes = copy_writes(&events);
+    ensure!(after.metadata.uid == before.metadata.uid, "replaced: {}", lines(&writes));
+    ensure!(operations(&writes) == [("patch", "app")], "{}", lines(&writes));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_crash_between_delete_and_create_is_recovered() -> Result<()> {
     let mut cluster = OperatorCluster::start(1).await?;
     let (fixture, before) = create_immutable_copy(&cluster).await?;

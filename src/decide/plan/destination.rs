@@ -64,7 +64,11 @@ fn plan_existing(
     if existing.deleting {
         return Some(Action::Leave(being_deleted(at)));
     }
-    if existing.content == CopyContent::Suspect {
+    // The recorded hash covers content and metadata, and an immutable copy is replaced only if its
+    // content differs.
+    let must_be_read = existing.content == CopyContent::Suspect
+        || (existing.is_unread_immutable() && !content_agrees(existing, desired));
+    if must_be_read {
         return Some(waits_for_read(at));
     }
     let seen = existing.version.clone();
