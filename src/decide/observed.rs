@@ -129,10 +129,10 @@ pub struct PendingRetry {
     pub attempted: Attempted,
 }
 
-/// What determines the size of an attempted write.
+/// What determines the size of an attempted write, and whether its failure concerns the next one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempted {
-    /// Hash of the content that was to be written.
+    /// Hash of the content that was to be written; `None` if none was, or if nothing may be written.
     pub content_hash: Option<ContentHash>,
     /// [`ExistingConfigMap::metadata_bytes`] of the copy that was to be changed; 0 if there was none.
     pub metadata_bytes: u32,

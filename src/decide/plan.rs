@@ -126,7 +126,8 @@ fn retire_copy(at: &NamespacedName, existing: &ExistingConfigMap, cause: RetireC
 
 /// Replaces a write by the failure of the previous attempt while its backoff lasts. `TooLarge`
 /// applies only to the content that was attempted, whose hash is compared with `hash`, and only
-/// until the labels and annotations of the copy have become shorter.
+/// until the labels and annotations of the copy have become shorter. A failure to write the content
+/// does not delay the deletion or the release of the copy, which has no `hash`.
 fn unless_retry_pending(
     destination: &ObservedDestination,
     hash: Option<&ContentHash>,
@@ -134,6 +135,10 @@ fn unless_retry_pending(
 ) -> Action {
     let Some(pending) = &destination.pending_retry else { return action };
     let Attempted { content_hash, metadata_bytes } = &pending.attempted;
+    let is_retirement = hash.is_none();
+    if is_retirement && content_hash.is_some() {
+        return action;
+    }
     let is_as_large =
         content_hash.as_ref() == hash && destination.metadata_bytes() >= *metadata_bytes;
     let applies = pending.failure.reason != Reason::TooLarge || is_as_large;

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::backoff::Backoff;
+use crate::decide::ContentHash;
 use crate::decide::Failure;
 use crate::decide::contention::OurLastWrite;
 use crate::decide::contention::Purpose;
@@ -100,6 +101,8 @@ struct Failing {
 struct Changes {
     namespace_uid: Option<String>,
     our_last_write: Option<(OurLastWrite, Instant)>,
+    /// Hash of the content that the last write was to make, whatever the response.
+    attempted_hash: Option<ContentHash>,
     of_others: Option<Contention>,
 }
 
@@ -155,11 +158,13 @@ impl Retries {
         let Changes { our_last_write: last, mut of_others, .. } = before.unwrap_or(Changes {
             namespace_uid: None,
             our_last_write: None,
+            attempted_hash: None,
             of_others: None,
         });
         if is_change_of_others(last.as_ref().map(|(last, _)| last), &purpose, response) {
             of_others.get_or_insert_with(|| Contention::new(now)).changed(now);
         }
+        let attempted_hash = purpose.content_hash().cloned();
         let our_last_write = match (response, purpose) {
             (Response::Written, Purpose::Copy { wanted, .. }) => {
                 Some((OurLastWrite::Copied(wanted), now))
@@ -167,7 +172,8 @@ impl Retries {
             (Response::Written, Purpose::Retire) => Some((OurLastWrite::Retired, now)),
             (Response::AlreadyExists | Response::Conflict, _) => last,
         };
-        self.changes.insert(at.clone(), Changes { namespace_uid, our_last_write, of_others });
+        let changes = Changes { namespace_uid, our_last_write, attempted_hash, of_others };
+        self.changes.insert(at.clone(), changes);
     }
 
     /// Records that a write of the copy `at` was sent. No other write of the copy is sent until the
@@ -302,9 +308,12 @@ impl<'a> HeldBack<'a> {
             let contention = changes.of_others.as_ref()?;
             let applies = changes.namespace_uid.as_deref() == namespace_uid;
             let waits = contention.until(now).is_some() || (is_in_flight && contention.backs_off());
-            (applies && waits).then(|| contended(at))
+            (applies && waits).then(|| contended(at, changes.attempted_hash.clone()))
         };
-        failing.or_else(is_contended).or_else(|| unanswered.map(|it| it.pending(at)))
+        let held = failing.or_else(is_contended).or_else(|| unanswered.map(|it| it.pending(at)));
+        // While a write is in flight, nothing else is written.
+        let applies_to_all = |held| PendingRetry { attempted: Attempted::default(), ..held };
+        if is_in_flight { held.map(applies_to_all) } else { held }
     }
 
     /// Whether a write of the copy `at` is in flight or waits.
@@ -352,14 +361,14 @@ impl Unanswered {
     }
 }
 
-fn contended(at: &NamespacedName) -> PendingRetry {
+fn contended(at: &NamespacedName, attempted_hash: Option<ContentHash>) -> PendingRetry {
     let message = format!(
         "another client keeps changing {at}: find it in managedFields and stop it, or set \
          spec.suspend"
     );
     PendingRetry {
         failure: Failure::new(Reason::Contended, message),
-        attempted: Attempted::default(),
+        attempted: Attempted { content_hash: attempted_hash, ..Attempted::default() },
     }
 }
 

@@ -2,6 +2,7 @@
 //! them. This holds if the operator was down, if there are other finalizers, if the spec is edited
 //! while it is being deleted, and if its namespace is deleted.
 
+mod backoffs;
 mod while_deleting;
 
 use std::time::Duration;

@@ -234,3 +234,35 @@ fn an_older_too_large_does_not_excuse_a_write_in_flight() {
     retries.write_in_flight(&at());
     assert_eq!(held_reason(&retries, now), Some(Reason::Progressing));
 }
+
+/// The hash of the content that a write held back at `now` was to make.
+fn held_hash(retries: &Retries, now: Instant) -> Option<ContentHash> {
+    held(retries, now).and_then(|held| held.attempted.content_hash)
+}
+
+#[test]
+fn contention_holds_retirements_once_one_of_them_conflicts() {
+    let (mut retries, now) = (Retries::default(), Instant::now());
+    for _ in 0..7 {
+        write(&mut retries, now);
+    }
+    assert!(held_hash(&retries, now).is_some(), "only copies wait");
+    let (response, namespace_uid) = (Response::Conflict, Some("n".to_owned()));
+    let purpose = Purpose::Retire;
+    retries.answered(&at(), AnsweredWrite { purpose, response, at: now, namespace_uid });
+    assert_eq!(held_reason(&retries, now), Some(Reason::Contended));
+    assert_eq!(held_hash(&retries, now), None, "all writes wait");
+}
+
+#[test]
+fn all_writes_wait_for_a_retry_in_flight() {
+    let (mut retries, now) = (Retries::default(), Instant::now());
+    let content_hash = Some(ContentHash::from_text("a"));
+    let attempted = Attempted { content_hash, ..Attempted::default() };
+    let attempt = FailedAttempt { attempted, ..attempt(Reason::Forbidden, now) };
+    retries.failed(subject(), attempt);
+    assert!(held_hash(&retries, now).is_some());
+    retries.write_in_flight(&at());
+    assert_eq!(held_reason(&retries, now), Some(Reason::Forbidden));
+    assert_eq!(held_hash(&retries, now), None);
+}
