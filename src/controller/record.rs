@@ -119,7 +119,8 @@ pub fn record_write(
 
 fn record_retry(retries: &mut Retries, at: &NamespacedName, answered: Answered) {
     let Answered { namespace_uid, metadata_bytes, purpose, at: now, result } = answered;
-    let attempted = Attempted { content_hash: purpose.content_hash().cloned(), metadata_bytes };
+    let (content_hash, generation) = (purpose.content_hash().cloned(), purpose.generation());
+    let attempted = Attempted { content_hash, generation, metadata_bytes };
     let (response, failure) = match result {
         WriteResult::Written => (Some(Response::Written), None),
         WriteResult::Conflict { response, unread: None } => (Some(response), None),

@@ -130,6 +130,15 @@ impl Purpose {
             Self::Retire => None,
         }
     }
+
+    /// `metadata.generation` of the `ConfigMapSync` that wanted the copy.
+    #[must_use]
+    pub const fn generation(&self) -> Option<i64> {
+        match self {
+            Self::Copy { wanted, .. } => wanted.generation,
+            Self::Retire => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -134,6 +134,8 @@ pub struct PendingRetry {
 pub struct Attempted {
     /// Hash of the content that was to be written; `None` if none was, or if nothing may be written.
     pub content_hash: Option<ContentHash>,
+    /// `metadata.generation` of the `ConfigMapSync`: the spec determines the markers, too.
+    pub generation: Option<i64>,
     /// [`ExistingConfigMap::metadata_bytes`] of the copy that was to be changed; 0 if there was none.
     pub metadata_bytes: u32,
 }

@@ -89,13 +89,14 @@ fn retire_all(observed: &Observed, cause: RetireCause) -> Plan {
 
 fn plan_copies(observed: &Observed, desired: &DesiredCopies) -> Plan {
     let hash = &desired.excerpt.hash;
+    let wanted = Some((hash, observed.sync.generation));
     let mut plan = Plan { content_hash: Some(hash.clone()), ..Plan::default() };
     for at in &desired.destinations {
         let Some(destination) = observed.destinations.get(at) else { continue };
         let step = plan_destination(observed, desired, at, destination);
         let needs_source_content = step.is_none();
         let step = step.unwrap_or_else(|| waits_for_read(at));
-        let step = unless_retry_pending(destination, Some(hash), step);
+        let step = unless_retry_pending(destination, wanted, step);
         plan.needs_source_content |= needs_source_content && is_waiting(&step);
         plan.steps.insert(at.clone(), step);
     }
@@ -125,22 +126,22 @@ fn retire_copy(at: &NamespacedName, existing: &ExistingConfigMap, cause: RetireC
 }
 
 /// Replaces a write by the failure of the previous attempt while its backoff lasts. `TooLarge`
-/// applies only to the content that was attempted, whose hash is compared with `hash`, and only
-/// until the labels and annotations of the copy have become shorter. A failure to write the content
-/// does not delay the deletion or the release of the copy, which has no `hash`.
+/// applies only to the hash and the generation that were attempted, which are compared with `wanted`,
+/// and only until the labels and annotations of the copy have become shorter. A failure to write the
+/// content does not delay the deletion or the release of the copy, for which nothing is `wanted`.
 fn unless_retry_pending(
     destination: &ObservedDestination,
-    hash: Option<&ContentHash>,
+    wanted: Option<(&ContentHash, Option<i64>)>,
     action: Action,
 ) -> Action {
     let Some(pending) = &destination.pending_retry else { return action };
-    let Attempted { content_hash, metadata_bytes } = &pending.attempted;
-    let is_retirement = hash.is_none();
-    if is_retirement && content_hash.is_some() {
+    let Attempted { content_hash, generation, metadata_bytes } = &pending.attempted;
+    let attempted = content_hash.as_ref().map(|hash| (hash, *generation));
+    let is_retirement = wanted.is_none();
+    if is_retirement && attempted.is_some() {
         return action;
     }
-    let is_as_large =
-        content_hash.as_ref() == hash && destination.metadata_bytes() >= *metadata_bytes;
+    let is_as_large = attempted == wanted && destination.metadata_bytes() >= *metadata_bytes;
     let applies = pending.failure.reason != Reason::TooLarge || is_as_large;
     if applies && (is_waiting(&action) || action.is_write()) {
         Action::Leave(pending.failure.clone())
@@ -186,4 +187,51 @@ fn our_copies(
         }
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::observed::NamespaceState;
+    use crate::decide::observed::PendingRetry;
+    use crate::decide::observed::Version;
+
+    #[test]
+    fn a_failure_delays_only_the_writes_that_it_concerns() {
+        let seen = Version { uid: "u".to_owned(), resource_version: "1".to_owned() };
+        let hashes = ["a", "b"].map(ContentHash::from_text);
+        let first = Some((&hashes[0], Some(1)));
+        let new_content = Some((&hashes[1], Some(1)));
+        let new_spec = Some((&hashes[0], Some(2)));
+        let rows = [
+            (Reason::Forbidden, first, first, true),
+            (Reason::Forbidden, first, new_content, true),
+            (Reason::Forbidden, first, new_spec, true),
+            (Reason::Forbidden, first, None, false),
+            (Reason::Forbidden, None, None, true),
+            (Reason::Forbidden, None, first, true),
+            (Reason::Contended, first, None, false),
+            (Reason::Contended, None, None, true),
+            (Reason::TooLarge, first, first, true),
+            (Reason::TooLarge, first, new_content, false),
+            (Reason::TooLarge, first, new_spec, false),
+            (Reason::TooLarge, first, None, false),
+            (Reason::TooLarge, None, None, true),
+        ];
+        for (reason, attempted, wanted, waits) in rows {
+            let content_hash = attempted.map(|(hash, _)| hash.clone());
+            let generation = attempted.and_then(|(_, generation)| generation);
+            let attempt = Attempted { content_hash, generation, metadata_bytes: 0 };
+            let failure = Failure::new(reason, "no");
+            let destination = ObservedDestination {
+                namespace: NamespaceState::Active,
+                object: DestinationObject::Missing,
+                pending_retry: Some(PendingRetry { failure, attempted: attempt }),
+            };
+            let write = Action::Delete { seen: seen.clone() };
+            let planned = unless_retry_pending(&destination, wanted, write);
+            let found = matches!(planned, Action::Leave(_));
+            assert_eq!(found, waits, "{reason}: attempted {attempted:?}, wanted {wanted:?}");
+        }
+    }
 }

@@ -1,7 +1,9 @@
-//! A copy that is too large because of annotations of others is written once they are shorter.
+//! A copy that is too large because of annotations of others is written once they are shorter, or once
+//! the markers are.
 
 use std::time::Duration;
 
+use anyhow::Context;
 use anyhow::Result;
 use configmapsync::api::DestinationMetadata;
 use harness::fixture::SOON;
@@ -42,5 +44,30 @@ async fn a_copy_is_written_once_annotations_of_others_are_shorter() -> Result<()
     })
     .await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn shorter_markers_are_written_when_the_spec_changes() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
+    let long = "a-namespace-with-a-long-name-that-does-not-fit-any-more";
+    fixture.create_namespaces(&["a", long, "other", "app"]).await?;
+    for namespace in ["a", long, "other"] {
+        fixture.create_config_map(namespace, "shared", &[("a", "1")]).await?;
+    }
+    fixture.create_sync("other", "sync", one_to_one("a", "shared", "app")).await?;
+    fixture.wait_reason("other", "sync", "Synced", SOON).await?;
+    let copy = fixture.config_map("app", "shared").await?.context("no copy")?;
+    let annotations = copy.metadata.annotations.unwrap_or_default();
+    let used: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+    // 20 bytes are left, more than `other` needs and less than the long name needs.
+    let filler = "x".repeat(LIMIT - used - "filler".len() - 20);
+    let fill = json!({"metadata": {"annotations": {"filler": filler}}});
+    fixture.patch_config_map("app", "shared", &fill).await?;
+    fixture.patch_sync("other", "sync", &json!({"spec": {"sourceNamespace": long}})).await?;
+    fixture.wait_reason("other", "sync", "TooLarge", SOON).await?;
+    fixture.patch_sync("other", "sync", &json!({"spec": {"sourceNamespace": "other"}})).await?;
+    fixture.wait_reason("other", "sync", "Synced", SOON).await?;
     Ok(())
 }
