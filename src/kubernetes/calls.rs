@@ -7,6 +7,7 @@ use kube::Api;
 use kube::Client;
 use kube::Resource as _;
 use kube::api::Patch;
+use kube::core::Status;
 
 use crate::api::ConfigMapSync;
 use crate::api::ConfigMapSyncStatus;
@@ -65,7 +66,8 @@ pub async fn patch(
 }
 
 /// Deletes the copy at `at`, on condition that it still has the version `seen`. Returns its
-/// metadata if a finalizer keeps it, and `None` if it is gone.
+/// metadata if a finalizer keeps it, and `None` if it is gone, which only a response that names its
+/// uid proves.
 ///
 /// # Errors
 /// The API server rejects the call, or does not respond.
@@ -81,6 +83,13 @@ pub async fn delete(
     };
     match deleted.await {
         Ok(response) => {
+            let uid = response.as_ref().either(|it| it.metadata.uid.as_deref(), uid_of_success);
+            if uid != Some(&*seen.uid) {
+                return Err(CallError::Failed(ApiFailure::transient(format!(
+                    "cannot delete ConfigMap {at}: the response does not name it, so it did not \
+                     come from the API server: check the proxies in between"
+                ))));
+            }
             let object = response.left().map(|object| object.metadata);
             Ok(object.filter(|object| object.deletion_timestamp.is_some()))
         }
@@ -89,6 +98,12 @@ pub async fn delete(
             Err(rejected(&api, "delete", at, &error, None).await)
         }
     }
+}
+
+/// The uid of the object that was deleted; `None` if the response does not say that one was.
+fn uid_of_success(status: &Status) -> Option<&str> {
+    let details = status.details.as_ref().filter(|_| status.is_success())?;
+    Some(&details.uid)
 }
 
 /// Classifies the error of a call that changes an existing copy. The response may repeat what was

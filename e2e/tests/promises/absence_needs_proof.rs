@@ -1,7 +1,8 @@
 //! A source counts as missing only if a response names it as missing. Any other 404, such as the page
 //! of a proxy, is an error that is retried: no copy is deleted, and none stays behind its source. A
 //! source that was found missing is read again once per resync period. The command `uninstall` does not
-//! take such a response for the absence of a Deployment, a Lease or a kind.
+//! take such a response for the absence of a Deployment, a Lease or a kind. A copy counts as deleted only
+//! if a response names it as deleted.
 
 use std::fs;
 use std::path::PathBuf;
@@ -186,5 +187,25 @@ async fn an_unproven_404_does_not_pass_for_an_uninstallation() -> Result<()> {
     }
     let result = configmapsync(&kubeconfig, &arguments).await?;
     ensure!(result.code == 0 && result.stdout.contains("1 deleted"), "{result:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_page_with_200_does_not_prove_a_deletion() -> Result<()> {
+    let (cluster, proxy) = OperatorCluster::behind_proxy().await?;
+    let fixture = cluster.fixture();
+    fixture.create_synced_copy(&[("a", "1")]).await?;
+    let success = json!({"kind": "Status", "apiVersion": "v1", "status": "Success"});
+    for body in [json!({}), success] {
+        let page = CannedResponse { status: 200, retry_after: None, body: body.to_string() };
+        let rule = Rule::new(Fault::Respond(page)).method(Method::DELETE);
+        proxy.add(rule.resource("configmaps"));
+    }
+    fixture.delete_sync("central", "sync").await?;
+    fixture.wait_no_sync("central", "sync", SOON).await?;
+    ensure!(
+        fixture.config_map("app", "shared").await?.is_none(),
+        "the copy outlived its finalizer"
+    );
     Ok(())
 }
