@@ -58,7 +58,7 @@ pub async fn act(
     sync: &ObservedSync,
     plan: &Plan,
 ) -> Result<Outcome, NotLeading> {
-    let finalizer = patch_finalizer(&writer.client, lead, sync, plan.finalizer).await?;
+    let finalizer = patch_finalizer(&writer.client, lead, sync, &plan.finalizer).await?;
     let (results, late) = match finalizer {
         SyncPatch::Unchanged | SyncPatch::Patched { .. } => {
             let steps = plan.steps.iter().filter(|(_, action)| action.is_write());
@@ -93,10 +93,10 @@ async fn patch_finalizer(
     client: &Client,
     lead: &Lead,
     sync: &ObservedSync,
-    step: FinalizerStep,
+    step: &FinalizerStep,
 ) -> Result<SyncPatch, NotLeading> {
     let patch = match step {
-        FinalizerStep::Keep => return Ok(SyncPatch::Unchanged),
+        FinalizerStep::Keep | FinalizerStep::Wait(_) => return Ok(SyncPatch::Unchanged),
         FinalizerStep::Add => requests::add_finalizer(&sync.version, &sync.finalizers),
         FinalizerStep::Remove => requests::remove_finalizer(&sync.version, &sync.finalizers),
     };

@@ -91,8 +91,14 @@ fn known(view: View<'_>, sync: &ObservedSync, verify: bool) -> Observed {
     if verify {
         distrust(&mut source, &mut destinations);
     }
-    let writes_in_flight = view.held_back.has_writes_in_flight();
-    Observed { sync: sync.clone(), source, selected, destinations, writes_in_flight }
+    Observed {
+        sync: sync.clone(),
+        source,
+        selected,
+        destinations,
+        writes_in_flight: view.held_back.has_writes_in_flight(),
+        finalizer_failure: view.held_back.finalizer(),
+    }
 }
 
 /// Treats every content as unread, and a missing source as unknown.

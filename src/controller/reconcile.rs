@@ -173,10 +173,6 @@ impl Reconciler {
         for _ in 0..MAX_PASSES {
             let (observed, plan, reads) = self.observe_and_plan(&sync, verify, began).await?;
             verify = false;
-            if self.is_finalizer_held(&uid, &plan, began) {
-                self.record(&sync, Pass::of(reads));
-                return Ok(self.waiting(&uid, began));
-            }
             if !plan.has_writes() {
                 return self.finish(&observed, plan, reads, began).await;
             }
@@ -198,6 +194,9 @@ impl Reconciler {
                 }
                 SyncPatch::Conflict => return Ok(Ended::success(Some(WATCH_LAG))),
                 SyncPatch::Failed(failure) => {
+                    let (observed, plan, reads) =
+                        self.observe_and_plan(&sync, false, began).await?;
+                    self.finish(&observed, plan, reads, began).await?;
                     return Err(Error::PatchFinalizer { sync: sync.name, failure });
                 }
             }
@@ -246,12 +245,6 @@ impl Reconciler {
             self.state.update_retries(uid, Retries::verifying);
         }
         is_due
-    }
-
-    /// Whether the plan changes the finalizer, which must wait for its backoff.
-    fn is_finalizer_held(&self, uid: &str, plan: &Plan, began: Instant) -> bool {
-        plan.finalizer != FinalizerStep::Keep
-            && self.state.read_retries(uid, |retries| retries.held_back(began).finalizer())
     }
 
     /// The number of writes that are not retries.
@@ -350,7 +343,7 @@ impl Reconciler {
         }
         let waiting = settled.retry_count();
         if waiting > 0 {
-            tracing::debug!(copies = waiting, "copies wait for a retry");
+            tracing::debug!(writes = waiting, "writes wait for a retry");
             return Ok(self.waiting(uid, began));
         }
         Ok(Ended::success(self.state.next_retry(uid, began, Instant::now())))

@@ -39,6 +39,8 @@ pub struct Observed {
     /// A write for this `ConfigMapSync` was sent and has not been answered, so that it may still
     /// take effect.
     pub writes_in_flight: bool,
+    /// The failure of the previous patch of the finalizer, while its backoff lasts.
+    pub finalizer_failure: Option<Failure>,
 }
 
 /// An observed `ConfigMapSync`.

@@ -31,6 +31,7 @@ use crate::decide::reason::Reason;
 use crate::decide::retire::RetireCause;
 use crate::decide::retire::RetiredCopy;
 use crate::decide::retire::retire;
+use crate::names;
 
 /// Plans the writes of one pass.
 ///
@@ -49,7 +50,7 @@ pub fn plan(observed: &Observed, desired: &Desired) -> Plan {
     let owns_copies = owns_copies(observed);
     let may_write_copies = matches!(desired, Desired::Copies(_));
     if !sync.deleting && !sync.has_our_finalizer() && (may_write_copies || owns_copies) {
-        return Plan { finalizer: FinalizerStep::Add, ..Plan::default() };
+        return patch_finalizer(observed, FinalizerStep::Add);
     }
     match desired {
         Desired::Copies(copies) => plan_copies(observed, copies),
@@ -59,7 +60,7 @@ pub fn plan(observed: &Observed, desired: &Desired) -> Plan {
                 && !owns_copies
                 && !observed.writes_in_flight =>
         {
-            Plan { finalizer: FinalizerStep::Remove, ..Plan::default() }
+            patch_finalizer(observed, FinalizerStep::Remove)
         }
         Desired::Nothing(None) => retire_all(observed, not_desired(observed)),
         Desired::Nothing(Some(_)) => retire_all(observed, RetireCause::SourceGone),
@@ -71,6 +72,24 @@ pub fn plan(observed: &Observed, desired: &Desired) -> Plan {
 #[must_use]
 pub fn owns_copies(observed: &Observed) -> bool {
     our_copies(observed).next().is_some()
+}
+
+/// Patches the finalizer, unless the backoff of the previous attempt lasts.
+fn patch_finalizer(observed: &Observed, step: FinalizerStep) -> Plan {
+    let finalizer = match &observed.finalizer_failure {
+        Some(failure) => FinalizerStep::Wait(finalizer_failure(&step, failure)),
+        None => step,
+    };
+    Plan { finalizer, ..Plan::default() }
+}
+
+fn finalizer_failure(step: &FinalizerStep, failure: &Failure) -> Failure {
+    let (name, cause) = (names::FINALIZER, &failure.message);
+    let message = match step {
+        FinalizerStep::Remove => format!("finalizer {name} is not removed yet: {cause}"),
+        _ => format!("no copy is written before finalizer {name} is set: {cause}"),
+    };
+    Failure::new(failure.reason, message)
 }
 
 fn not_desired(observed: &Observed) -> RetireCause {

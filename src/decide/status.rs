@@ -46,24 +46,27 @@ pub struct LastWrite {
     pub trace_id: Option<String>,
 }
 
-/// The reason and message that the `ConfigMapSync` reports: the most severe of its own and those of
-/// its destinations.
+/// The reason and message that the `ConfigMapSync` reports: the most severe of its own, that of a
+/// finalizer that is not patched yet, and those of its destinations.
 #[must_use]
 pub fn summary(observed: &Observed, desired: &Desired, settled: &Settled) -> Failure {
     let failures = settled.failures();
     if observed.sync.deleting {
-        return Failure::new(Reason::Deleting, deleting_message(&failures));
+        let of_finalizer = settled.finalizer.as_ref().map(|failure| failure.message.clone());
+        let message = of_finalizer.unwrap_or_else(|| deleting_message(&failures));
+        return Failure::new(Reason::Deleting, message);
     }
     let of_destinations =
         failures.iter().min_by_key(|(_, failure)| failure.reason).map(|(_, failure)| {
             Failure::new(failure.reason, most_severe_message(failure, failures.len()))
         });
     let of_sync = match desired {
-        Desired::Hold(failure) => return failure.clone(),
+        Desired::Hold(failure) => Some(failure.clone()),
         Desired::Nothing(failure) => failure.clone(),
         Desired::Copies(copies) => keys_not_found(copies),
     };
-    let worst = of_sync.into_iter().chain(of_destinations).min_by_key(|failure| failure.reason);
+    let all = of_sync.into_iter().chain(settled.finalizer.clone()).chain(of_destinations);
+    let worst = all.min_by_key(|failure| failure.reason);
     worst.unwrap_or_else(|| match desired {
         Desired::Copies(copies) => Failure::new(Reason::Synced, synced_message(copies)),
         _ => Failure::new(Reason::Progressing, "no copies are desired"),
@@ -77,7 +80,8 @@ pub fn fault(summary: &Failure, settled: &Settled) -> Option<Failure> {
     if summary.reason != Reason::Deleting {
         return summary.reason.is_fault().then(|| summary.clone());
     }
-    let reasons = settled.failures().into_iter().map(|(_, failure)| failure.reason);
+    let of_copies = settled.failures().into_iter().map(|(_, failure)| failure);
+    let reasons = of_copies.chain(&settled.finalizer).map(|failure| failure.reason);
     let worst = reasons.filter(|reason| reason.is_fault()).min()?;
     Some(Failure::new(worst, summary.message.clone()))
 }

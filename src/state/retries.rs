@@ -276,9 +276,10 @@ impl<'a> HeldBack<'a> {
         Some(failing.held.failure.clone())
     }
 
-    /// Whether a patch of the finalizer must wait.
-    pub fn finalizer(&self) -> bool {
-        self.waiting(&Subject::Finalizer).is_some()
+    /// Why a patch of the finalizer must wait.
+    pub fn finalizer(&self) -> Option<Failure> {
+        let failing = self.waiting(&Subject::Finalizer)?;
+        Some(failing.held.failure.clone())
     }
 
     /// Whether a patch of the status must wait.

@@ -191,7 +191,7 @@ impl Decisions {
 
     fn writes(&self, input: &PassInput, sync: &ObservedSync, plan: &Plan) -> Writes {
         let finalizer = match plan.finalizer {
-            FinalizerStep::Keep => None,
+            FinalizerStep::Keep | FinalizerStep::Wait(_) => None,
             FinalizerStep::Add => Some(Kind::AddFinalizer),
             FinalizerStep::Remove => Some(Kind::RemoveFinalizer),
         };

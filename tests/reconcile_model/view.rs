@@ -161,6 +161,7 @@ impl PassInput {
             selected,
             destinations: destinations.collect(),
             writes_in_flight: self.in_flight.contains(&true),
+            finalizer_failure: None,
             sync,
         })
     }

@@ -31,6 +31,7 @@ mod false_drift;
 mod fence;
 mod fence_probe;
 mod fence_removed_and_restored;
+mod finalizer_refused;
 mod foreign_untouched;
 mod hot_source;
 mod idle_is_silent;

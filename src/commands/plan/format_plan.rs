@@ -33,7 +33,7 @@ fn section(planned: &PlannedSync) -> Option<String> {
     match forecast.finalizer {
         FinalizerStep::Add => rows.push(row("update", "", "our finalizer is added")),
         FinalizerStep::Remove => rows.push(row("update", "", "our finalizer is removed")),
-        FinalizerStep::Keep => {}
+        FinalizerStep::Keep | FinalizerStep::Wait(_) => {}
     }
     for (at, step) in &forecast.steps {
         if step.action != Action::Keep {
@@ -149,7 +149,7 @@ fn sync(planned: &PlannedSync) -> Value {
         "finalizer": match forecast.finalizer {
             FinalizerStep::Add => "add",
             FinalizerStep::Remove => "remove",
-            FinalizerStep::Keep => "keep",
+            FinalizerStep::Keep | FinalizerStep::Wait(_) => "keep",
         },
         "steps": steps,
     })

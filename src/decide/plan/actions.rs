@@ -29,7 +29,7 @@ pub struct Plan {
 }
 
 /// The change of the finalizer of a `ConfigMapSync`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum FinalizerStep {
     /// No change.
     #[default]
@@ -38,6 +38,8 @@ pub enum FinalizerStep {
     Add,
     /// Remove it, because nothing is left to clean up.
     Remove,
+    /// A patch is necessary, and must wait, since the previous one failed.
+    Wait(Failure),
 }
 
 /// The action at one destination.
@@ -107,7 +109,8 @@ impl Plan {
     /// Whether the plan contains any write, including one of the finalizer.
     #[must_use]
     pub fn has_writes(&self) -> bool {
-        self.finalizer != FinalizerStep::Keep || self.write_count() > 0
+        matches!(self.finalizer, FinalizerStep::Add | FinalizerStep::Remove)
+            || self.write_count() > 0
     }
 
     /// The number of copies to write.

@@ -153,6 +153,7 @@ fn planned(
         selected: BTreeSet::new(),
         destinations: BTreeMap::from([(copy(), destination)]),
         writes_in_flight: false,
+        finalizer_failure: None,
     };
     plan(&observed, &desired(&observed)).steps.into_values().collect()
 }

@@ -286,6 +286,7 @@ impl SimulatedCluster {
             selected,
             destinations,
             writes_in_flight: false,
+            finalizer_failure: None,
         }
     }
 

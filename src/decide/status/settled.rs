@@ -6,12 +6,15 @@ use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Action;
 use crate::decide::Failure;
 use crate::decide::Plan;
+use crate::decide::plan::FinalizerStep;
 use crate::decide::reason::Reason;
 use crate::decide::reason::Retry;
 
 /// A plan that requires no more writes in this reconcile.
 #[derive(Clone, Debug)]
 pub struct Settled {
+    /// Why the finalizer is not as planned, if it is not.
+    pub(super) finalizer: Option<Failure>,
     steps: BTreeMap<NamespacedName, Action>,
 }
 
@@ -29,20 +32,29 @@ impl Settled {
             }
             other => (at, other),
         };
-        Self { steps: plan.steps.into_iter().map(settle).collect() }
+        let finalizer = match plan.finalizer {
+            FinalizerStep::Wait(failure) => Some(failure),
+            FinalizerStep::Add => {
+                Some(Failure::new(Reason::Progressing, "the finalizer is not set yet"))
+            }
+            FinalizerStep::Keep | FinalizerStep::Remove => None,
+        };
+        Self { finalizer, steps: plan.steps.into_iter().map(settle).collect() }
     }
 
-    /// The number of destinations that are retried with backoff.
+    /// The number of writes, of copies and of the finalizer, that are retried with backoff.
     #[must_use]
     pub fn retry_count(&self) -> usize {
-        let is_retried = |failure: &Failure| failure.reason.retry() == Retry::Backoff;
-        self.failures().into_iter().filter(|(_, failure)| is_retried(failure)).count()
+        let of_copies = self.failures().into_iter().map(|(_, failure)| failure);
+        let failures = of_copies.chain(&self.finalizer);
+        failures.filter(|failure| failure.reason.retry() == Retry::Backoff).count()
     }
 
-    /// Whether the destination `at` is not as desired.
+    /// Whether the destination `at` is not as desired, or not known to be: without the finalizer,
+    /// no copy is written.
     #[must_use]
     pub fn is_left(&self, at: &NamespacedName) -> bool {
-        matches!(self.steps.get(at), Some(Action::Leave(_)))
+        self.finalizer.is_some() || matches!(self.steps.get(at), Some(Action::Leave(_)))
     }
 
     /// Whether the destination `at` is as desired.

@@ -7,18 +7,25 @@ use crate::api::ConfigMapSyncSpec;
 use crate::api::SourceVersion;
 use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Action;
+use crate::decide::Content;
 use crate::decide::Plan;
 use crate::decide::desired;
+use crate::decide::plan;
+use crate::decide::plan::FinalizerStep;
 use crate::decide::simulation::cluster::SimulatedCluster;
 
 fn observed() -> Observed {
+    cluster().observe()
+}
+
+fn cluster() -> SimulatedCluster {
     let spec = ConfigMapSyncSpec {
         source_namespace: "central".into(),
         config_map_name: "s".into(),
         destination_namespace: Some("n".into()),
         ..ConfigMapSyncSpec::default()
     };
-    SimulatedCluster::new(spec).observe()
+    SimulatedCluster::new(spec)
 }
 
 #[test]
@@ -74,4 +81,46 @@ fn a_deletion_is_a_fault_only_if_a_copy_is_not_cleaned_up() {
     let plan = Plan { steps: [(at, left)].into(), ..Plan::default() };
     let found = fault(&deleting, &Settled::of(plan)).unwrap();
     assert_eq!((found.reason, found.message), (Reason::Forbidden, deleting.message));
+}
+
+#[test]
+fn a_finalizer_that_cannot_be_added_is_reported() {
+    let mut cluster = cluster();
+    cluster.put(&NamespacedName::new("central", "s"), Content::default(), None);
+    let mut observed = cluster.observe();
+    observed.finalizer_failure = Some(Failure::new(Reason::Forbidden, "denied"));
+    let desired = desired(&observed);
+    let plan = plan(&observed, &desired);
+    assert!(!plan.has_writes(), "{plan:?}");
+    let settled = Settled::of(plan);
+    let summary = summary(&observed, &desired, &settled);
+    assert_eq!(summary.reason, Reason::Forbidden);
+    let expected = "no copy is written before finalizer apps.nishaf.info/cleanup is set: denied";
+    assert_eq!(summary.message, expected);
+    assert_eq!((settled.retry_count(), fault(&summary, &settled)), (1, Some(summary)));
+}
+
+#[test]
+fn a_finalizer_that_cannot_be_removed_is_reported() {
+    let mut observed = observed();
+    (observed.sync.deleting, observed.sync.finalizers) = (true, vec![names::FINALIZER.to_owned()]);
+    observed.destinations.clear();
+    observed.finalizer_failure = Some(Failure::new(Reason::Forbidden, "denied"));
+    let desired = desired(&observed);
+    let settled = Settled::of(plan(&observed, &desired));
+    let summary = summary(&observed, &desired, &settled);
+    assert_eq!(summary.reason, Reason::Deleting);
+    let expected = "finalizer apps.nishaf.info/cleanup is not removed yet: denied";
+    assert_eq!(summary.message, expected);
+    assert_eq!(fault(&summary, &settled).map(|it| it.reason), Some(Reason::Forbidden));
+}
+
+#[test]
+fn a_suspended_sync_without_finalizer_reports_suspended() {
+    let mut observed = observed();
+    observed.finalizer_failure = Some(Failure::new(Reason::Forbidden, "denied"));
+    let desired = Desired::Hold(Failure::new(Reason::Suspended, "spec.suspend is true"));
+    let wait = FinalizerStep::Wait(Failure::new(Reason::Forbidden, "denied"));
+    let settled = Settled::of(Plan { finalizer: wait, ..Plan::default() });
+    assert_eq!(summary(&observed, &desired, &settled).reason, Reason::Suspended);
 }

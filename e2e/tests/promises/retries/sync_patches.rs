@@ -54,6 +54,9 @@ async fn rejections_back_off(path: &'static str) -> Result<()> {
         let what = format!("patch {patched}");
         let attempts = wait_requests(&proxy, &what, ATTEMPTS, SOON, is_patch).await?;
         ensure_backoff(&attempts[..ATTEMPTS], Duration::ZERO)?;
+        if path.is_empty() {
+            fixture.wait_reason("central", &format!("sync-{code}"), "ApiError", SOON).await?;
+        }
     }
     proxy.clear();
     for code in CODES {

@@ -41,6 +41,7 @@ fn observed() -> Observed {
         selected: BTreeSet::new(),
         destinations: BTreeMap::new(),
         writes_in_flight: false,
+        finalizer_failure: None,
     }
 }
 
