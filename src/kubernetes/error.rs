@@ -68,6 +68,13 @@ impl ApiFailure {
         Self { failure, backoff_cap: CAP_UNAVAILABLE, retry_after: None }
     }
 
+    /// Whether the API server finds the request itself invalid. It has not failed, and nobody has
+    /// denied the request.
+    #[must_use]
+    pub fn is_invalid(&self) -> bool {
+        self.failure.reason == Reason::ApiError && self.backoff_cap == CAP_REFUSED
+    }
+
     /// The failure of a call without preconditions, attempted as `attempt` ("read ConfigMap a/b").
     /// No error of such a call is a conflict.
     #[must_use]

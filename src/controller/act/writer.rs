@@ -116,6 +116,12 @@ impl Writer {
             Err(CallError::NotLeading(error)) => return Err(error),
             Err(CallError::Failed(failure) | CallError::Fenced(failure)) => {
                 log_failure(&span, at, verb, &failure);
+                if failure.is_invalid() && matches!(action, Action::Update { .. }) {
+                    // A policy may have made the copy immutable, which its metadata does not show.
+                    // The write has failed whether or not this read succeeds.
+                    let reading = self.reader.read(at).instrument(span.clone());
+                    drop(self.reads.unless_cancelled(reading).await?);
+                }
                 WriteResult::Failed(failure)
             }
         };
