@@ -94,10 +94,11 @@ impl Line {
     /// Whether this is API discovery, which the built-in role `system:discovery` grants to every
     /// authenticated user.
     fn is_discovery(&self) -> bool {
-        let roots = ["/api/", "/apis/"];
+        let path = self.request_uri.split('?').next().unwrap_or_default();
+        let root = path.trim_start_matches('/').split('/').next();
         self.verb == "get"
             && self.object_ref.resource.is_empty()
-            && roots.iter().any(|root| self.request_uri.starts_with(root))
+            && root.is_some_and(|root| ["api", "apis"].contains(&root))
     }
 }
 
@@ -180,15 +181,19 @@ mod tests {
                 "responseStatus": {"code": code},
             })
         };
-        let discovery = json!({
-            "stage": "ResponseComplete",
-            "verb": "get",
-            "requestURI": "/apis/apps.nishaf.info/v1",
-            "user": {"username": OPERATOR_USER},
-            "responseStatus": {"code": 200},
-        });
+        let discovery = |uri: &str| {
+            json!({
+                "stage": "ResponseComplete",
+                "verb": "get",
+                "requestURI": uri,
+                "user": {"username": OPERATOR_USER},
+                "responseStatus": {"code": 200},
+            })
+        };
         let lines = [
-            discovery,
+            discovery("/apis/apps.nishaf.info/v1"),
+            discovery("/apis"),
+            discovery("/api?timeout=32s"),
             line(RECEIVED, 0, "delete"),
             line("ResponseComplete", 409, "patch"),
             line("ResponseComplete", 403, "delete"),
