@@ -204,16 +204,17 @@ impl Collector {
     }
 
     async fn write(&self, candidate: &OrphanCandidate, write: Write) {
-        let sync = candidate.markers.sync.as_deref().unwrap_or_default();
-        let span = tracing::info_span!("collect orphan", sync, destination = %write.at);
+        let span =
+            tracing::info_span!("collect orphan", sync = write.sync, destination = %write.at);
         let sent = async {
             let _permit = self.writer.permits.acquire_in(&write.at.namespace).await?;
             self.writer.write(&self.lead, &write, &SpanReference::current()).await
         };
         // Without leadership, the process ends.
         let Ok(answered) = sent.instrument(span).await else { return };
-        let (at, verb) = (write.at, write.action.verb());
+        let Write { sync, at, action, .. } = write;
         if answered.result.is_written() {
+            let verb = action.verb();
             self.metrics.copies.count_collected(verb);
             tracing::info!(destination = %at, sync, action = verb, "orphan collected");
         }

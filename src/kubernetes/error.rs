@@ -68,8 +68,8 @@ impl ApiFailure {
         Self { failure, backoff_cap: CAP_UNAVAILABLE, retry_after: None }
     }
 
-    /// Whether the API server finds the request itself invalid. It has not failed, and nobody has
-    /// denied the request.
+    /// Whether the API server finds the request itself invalid: it has neither failed, nor denied the
+    /// request.
     #[must_use]
     pub fn is_invalid(&self) -> bool {
         self.failure.reason == Reason::ApiError && self.backoff_cap == CAP_REFUSED

@@ -39,8 +39,13 @@ pub fn fail(span: &Span, reason: &'static str, why: &str) {
 
 /// Records that `what` happened to `count` things during the current span.
 pub fn event(what: &'static str, count: usize) {
-    let count = KeyValue::new("count", i64::try_from(count).unwrap_or(i64::MAX));
-    Span::current().add_event(what, vec![count]);
+    Span::current().add_event(what, vec![KeyValue::new("count", number(count))]);
+}
+
+/// `count` as the value of an attribute: unsigned integers would be exported as strings.
+#[must_use]
+pub fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 // === impl SpanReference ===

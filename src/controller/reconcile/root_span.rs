@@ -17,6 +17,7 @@ use crate::decide::status::Settled;
 use crate::decide::status::fault;
 use crate::telemetry;
 use crate::telemetry::spans::fail;
+use crate::telemetry::spans::number;
 
 /// The root span of a reconcile of `sync`, which waited in the queue.
 pub fn begin(sync: &ObservedSync, waited: Duration, trigger: &Trigger) -> Span {
@@ -61,11 +62,6 @@ pub fn record_end(span: &Span, written: usize, requeue_after: Option<Duration>) 
     if let Some(delay) = requeue_after {
         span.set_attribute("requeue_after_ms", milliseconds(delay));
     }
-}
-
-/// Attributes are signed: other integers would be exported as strings.
-fn number(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn milliseconds(duration: Duration) -> i64 {
