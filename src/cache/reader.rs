@@ -11,7 +11,6 @@ use std::sync::Weak;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
 use kube::Client;
 use parking_lot::Mutex;
@@ -82,7 +81,7 @@ impl Reader {
             Err(error) => return Err(ApiFailure::of(&format!("read ConfigMap {at}"), &error)),
         };
         pending.found(&config_map.metadata);
-        let version = version_of(&config_map.metadata);
+        let version = Version::of(&config_map.metadata);
         let content = Arc::new(Content::of(config_map));
         let digest = content.digest();
         self.cache.record_content(at, &version, digest.clone());
@@ -127,7 +126,7 @@ impl Reader {
         match unless_missing::<ConfigMap, _>(&at.name, read) {
             Ok(Some(found)) => {
                 pending.found(&found.metadata);
-                Ok(Some(version_of(&found.metadata)))
+                Ok(Some(Version::of(&found.metadata)))
             }
             Ok(None) => {
                 pending.not_found();
@@ -155,13 +154,6 @@ impl Reader {
         };
         shared.retain(|_, slot| is_in_use(slot));
         Arc::clone(shared.entry(at.clone()).or_default())
-    }
-}
-
-fn version_of(metadata: &ObjectMeta) -> Version {
-    Version {
-        uid: metadata.uid.clone().unwrap_or_default(),
-        resource_version: metadata.resource_version.clone().unwrap_or_default(),
     }
 }
 

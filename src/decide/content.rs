@@ -103,6 +103,12 @@ impl Content {
         self.data.contains_key(key) || self.binary_data.contains_key(key)
     }
 
+    /// Whether `data` and `binaryData` equal those of `other`.
+    #[must_use]
+    pub fn has_same_data(&self, other: &Self) -> bool {
+        self.data == other.data && self.binary_data == other.binary_data
+    }
+
     /// Hash, number of keys and immutability of this content.
     #[must_use]
     pub fn digest(&self) -> Digest {

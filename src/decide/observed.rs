@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -219,6 +220,15 @@ pub enum CopyContent {
 // === impl Version ===
 
 impl Version {
+    /// The version in `metadata`.
+    #[must_use]
+    pub fn of(metadata: &ObjectMeta) -> Self {
+        Self {
+            uid: metadata.uid.clone().unwrap_or_default(),
+            resource_version: metadata.resource_version.clone().unwrap_or_default(),
+        }
+    }
+
     /// The resourceVersion as a number, by which versions of one kind are ordered (Kubernetes
     /// 1.35, "resource versions"); `None` if the API server does not use numbers.
     #[must_use]

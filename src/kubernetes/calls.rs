@@ -20,10 +20,12 @@ use crate::kubernetes::error::CallError;
 use crate::kubernetes::error::Values;
 use crate::kubernetes::error::classify;
 use crate::kubernetes::error::may_repeat_object;
+use crate::kubernetes::error::named;
 use crate::kubernetes::error::unless_missing;
+use crate::kubernetes::error::unnamed;
 use crate::kubernetes::requests;
 
-/// Creates `copy` at `at`, and returns its metadata.
+/// Creates `copy` at `at`, and returns what is stored: an admission plugin may have changed it.
 ///
 /// # Errors
 /// The API server rejects the call, or does not respond.
@@ -31,23 +33,18 @@ pub async fn post(
     client: &Client,
     at: &NamespacedName,
     copy: ConfigMap,
-) -> Result<ObjectMeta, CallError> {
-    let url = ConfigMap::url_path(&(), Some(&at.namespace));
-    let posted = async {
-        let request = requests::post(&url, &copy)?;
-        client.request::<requests::MetadataOnly>(request).await
-    };
-    match posted.await {
-        Ok(created) => Ok(created.metadata),
-        Err(error) => {
-            let sent = Content::of(copy);
-            Err(classify(&format!("create ConfigMap {at}"), &error, &Values::Of(vec![&sent])))
-        }
+) -> Result<ConfigMap, CallError> {
+    let attempt = format!("create ConfigMap {at}");
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), &at.namespace);
+    match named(&at.name, api.create(&requests::post_parameters(), &copy).await) {
+        Ok(created) => Ok(created),
+        Err(error) => Err(classify(&attempt, &error, &Values::Of(vec![&Content::of(copy)]))),
     }
 }
 
-/// Patches the copy at `at`, and returns its metadata. The patch itself carries the
-/// resourceVersion that it is conditional on, and the content `sent`, if any.
+/// Patches the copy at `at`, and returns its metadata and, if content was `sent`, the content that is
+/// stored: an admission plugin may have changed it. The patch itself carries the resourceVersion that
+/// it is conditional on, and the content.
 ///
 /// # Errors
 /// The API server rejects the call, or does not respond.
@@ -56,11 +53,21 @@ pub async fn patch(
     at: &NamespacedName,
     patch: json_patch::Patch,
     sent: Option<&Content>,
-) -> Result<ObjectMeta, CallError> {
+) -> Result<(ObjectMeta, Option<Content>), CallError> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), &at.namespace);
-    let patch = Patch::Json::<()>(patch);
-    match api.patch_metadata(&at.name, &requests::patch_parameters(), &patch).await {
-        Ok(patched) => Ok(patched.metadata),
+    let (patch, parameters) = (Patch::Json::<()>(patch), requests::patch_parameters());
+    let patched = if sent.is_some() {
+        let patched = named(&at.name, api.patch(&at.name, &parameters, &patch).await);
+        patched.map(|mut stored| {
+            let metadata = std::mem::take(&mut stored.metadata);
+            (metadata, Some(Content::of(stored)))
+        })
+    } else {
+        let patched = api.patch_metadata(&at.name, &parameters, &patch).await;
+        named(&at.name, patched).map(|patched| (patched.metadata, None))
+    };
+    match patched {
+        Ok(patched) => Ok(patched),
         Err(error) => Err(rejected(&api, "patch", at, &error, sent).await),
     }
 }
@@ -85,10 +92,8 @@ pub async fn delete(
         Ok(response) => {
             let uid = response.as_ref().either(|it| it.metadata.uid.as_deref(), uid_of_success);
             if uid != Some(&*seen.uid) {
-                return Err(CallError::Failed(ApiFailure::transient(format!(
-                    "cannot delete ConfigMap {at}: the response does not name it, so it did not \
-                     come from the API server: check the proxies in between"
-                ))));
+                let attempt = format!("delete ConfigMap {at}");
+                return Err(classify(&attempt, &unnamed(), &Values::None));
             }
             let object = response.left().map(|object| object.metadata);
             Ok(object.filter(|object| object.deletion_timestamp.is_some()))
@@ -116,10 +121,8 @@ async fn rejected(
     sent: Option<&Content>,
 ) -> CallError {
     let stored = if may_repeat_object(error) {
-        match api.get_opt(&at.name).await {
-            Ok(Some(stored)) => Ok(Some(Content::of(stored))),
-            Ok(None) | Err(_) => Err(()),
-        }
+        let stored = named(&at.name, api.get(&at.name).await);
+        stored.map(|stored| Some(Content::of(stored))).map_err(drop)
     } else {
         Ok(None)
     };
@@ -169,7 +172,7 @@ pub async fn patch_finalizers(
     let failed = |error| {
         classify(&format!("patch the finalizers of ConfigMapSync {name}"), &error, &Values::None)
     };
-    Ok(patched.map_err(failed)?.metadata)
+    Ok(named(&name.name, patched).map_err(failed)?.metadata)
 }
 
 /// Replaces the status of the sync `name`, if the sync is as it was `seen`.
@@ -186,8 +189,8 @@ pub async fn patch_status(
     let patch = requests::replace_status(seen, &status);
     let url = ConfigMapSync::url_path(&(), Some(&name.namespace));
     let request = requests::patch_status(&url, &name.name, patch).map_err(failed)?;
-    let patched: requests::MetadataOnly = client.request(request).await.map_err(failed)?;
-    Ok(patched.metadata)
+    let patched = client.request::<requests::MetadataOnly>(request).await;
+    Ok(named(&name.name, patched).map_err(failed)?.metadata)
 }
 
 /// Reads the version of the sync `name`; `None` if it does not exist.

@@ -171,15 +171,35 @@ pub fn is_object_missing<K: Resource<DynamicType = ()>>(error: &kube::Error, nam
 /// object does not exist.
 ///
 /// # Errors
-/// Those of `read`. A 404 that proves nothing is one of them: see [`is_object_missing`].
-pub fn unless_missing<K: Resource<DynamicType = ()>, T>(
+/// Those of `read`, a 404 that proves nothing included: see [`is_object_missing`] and [`named`].
+pub fn unless_missing<K: Resource<DynamicType = ()>, T: Resource>(
     name: &str,
     read: kube::Result<T>,
 ) -> kube::Result<Option<T>> {
     match read {
         Err(error) if is_object_missing::<K>(&error, name) => Ok(None),
-        read => read.map(Some),
+        read => named(name, read).map(Some),
     }
+}
+
+/// The `response` to a call about the object `name`, which must have the metadata of a stored object of
+/// that name. The page of a proxy with HTTP 200 has not: it proves neither content nor a write.
+///
+/// # Errors
+/// Those of the call, and a response that does not name the object.
+pub fn named<T: Resource>(name: &str, response: kube::Result<T>) -> kube::Result<T> {
+    let response = response?;
+    let metadata = response.meta();
+    let is_stored = metadata.uid.is_some() && metadata.resource_version.is_some();
+    if is_stored && metadata.name.as_deref() == Some(name) { Ok(response) } else { Err(unnamed()) }
+}
+
+/// The error of a successful response that does not name the object.
+#[must_use]
+pub fn unnamed() -> kube::Error {
+    let message = "the response does not name the object, so it did not come from the API server: \
+                   check the proxies in between";
+    kube::Error::Api(Box::new(Status { code: 200, ..Status::failure(message, "") }))
 }
 
 /// Whether the API server responded with the HTTP status `code`.

@@ -26,7 +26,7 @@ use crate::decide::stamp::Stamp;
 use crate::decide::stamped::StampedKeys;
 use crate::names;
 
-/// The response to a write: metadata only, since the content is known.
+/// The response to a write without content: metadata only.
 pub type MetadataOnly = PartialObjectMeta<ConfigMap>;
 
 /// Requests a metadata-only response (Kubernetes API concepts, "metadata-only fetches").
@@ -59,20 +59,6 @@ pub fn new_copy(at: &NamespacedName, copy: &NewCopy) -> ConfigMap {
     }
 }
 
-/// A POST of `copy` with a metadata-only response.
-///
-/// # Errors
-/// The copy cannot be serialized.
-pub fn post(url: &str, copy: &ConfigMap) -> kube::Result<Request<Vec<u8>>> {
-    let parameters = PostParams {
-        field_manager: Some(names::FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    };
-    let body = serde_json::to_vec(copy).map_err(kube::Error::SerdeError)?;
-    let request = kube::core::Request::new(url).create(&parameters, body);
-    Ok(accepting_metadata("create", request.map_err(kube::Error::BuildRequest)?))
-}
-
 /// A DELETE of `name` with a metadata-only response, on condition that the object has the version
 /// `seen`.
 ///
@@ -103,6 +89,12 @@ pub fn patch_status(url: &str, name: &str, patch: Patch) -> kube::Result<Request
         &patch,
     );
     Ok(accepting_metadata("patch_status", request.map_err(kube::Error::BuildRequest)?))
+}
+
+/// Parameters of a creation by our field manager, on which drift detection by `managedFields` relies.
+#[must_use]
+pub fn post_parameters() -> PostParams {
+    PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() }
 }
 
 /// Parameters of a patch by our field manager, on which drift detection by `managedFields` relies.

@@ -20,6 +20,7 @@ use crate::decide::orphans::OwnerState;
 use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::is_object_missing;
 use crate::kubernetes::error::kind_not_installed;
+use crate::kubernetes::error::named;
 use crate::kubernetes::error::unless_missing;
 use crate::names;
 use crate::orphans::candidates::Owners;
@@ -91,7 +92,7 @@ async fn read_owner(
     uid: &str,
 ) -> OwnerState {
     let api: Api<ConfigMapSync> = Api::namespaced(client.clone(), &sync.namespace);
-    match api.get_metadata(&sync.name).await {
+    match named(&sync.name, api.get_metadata(&sync.name).await) {
         Ok(found) => match found.metadata.uid {
             Some(found) if found == uid => OwnerState::Exists,
             // The cache must have the new sync first: it may desire this very copy.

@@ -3,7 +3,8 @@
 //!
 //! Each scenario runs once without faults. Then, for **every** request that the operator sent in it,
 //! it runs again with each fault at that request: 409, 429 and 503 with `Retry-After`, 500, 503, 504,
-//! no answer, connections reset before and after the request is handled, and a truncated response.
+//! no answer, connections reset before and after the request is handled, a truncated response, and a
+//! page with 200 that did not come from the API server.
 //! Faults that are answered at once also occur three times in a row.
 //!
 //! The runs are concurrent, each in its own namespaces. Each must end in the state of the run without

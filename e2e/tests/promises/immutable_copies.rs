@@ -13,13 +13,9 @@ use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
-use harness::replica::Options;
 use k8s_openapi::api::core::v1::ConfigMap;
-use serde_json::Value;
 use serde_json::json;
 use testbed::audit::lines;
-use testbed::control_plane::ControlPlane;
-use testbed::control_plane::Settings;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
@@ -28,6 +24,8 @@ use crate::support::audit::operations;
 use crate::support::conditions::message;
 use crate::support::config_maps::create;
 use crate::support::deny_policy::DenyPolicy;
+use crate::support::mutating_policy::Mutation;
+use crate::support::mutating_policy::mutating_cluster;
 use crate::support::scale::propagation;
 
 /// Deadline after a crash, which includes the election.
@@ -272,48 +270,13 @@ async fn an_immutable_adopted_copy_is_a_conflict() -> Result<()> {
     Ok(())
 }
 
-/// A policy that makes each new ConfigMap in `app` immutable.
-fn immutable_policy() -> [Value; 2] {
-    let version = "admissionregistration.k8s.io/v1beta1";
-    let metadata = json!({"name": "immutable"});
-    let rule = json!({
-        "apiGroups": [""],
-        "apiVersions": ["v1"],
-        "operations": ["CREATE"],
-        "resources": ["configmaps"],
-    });
-    let selector = json!({"matchLabels": {"kubernetes.io/metadata.name": "app"}});
-    let policy = json!({
-        "matchConstraints": {"namespaceSelector": selector, "resourceRules": [rule]},
-        "failurePolicy": "Fail",
-        "reinvocationPolicy": "Never",
-        "mutations": [{
-            "patchType": "ApplyConfiguration",
-            "applyConfiguration": {"expression": "Object{immutable: true}"},
-        }],
-    });
-    let object = |kind: &str, spec: Value| json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec});
-    let binding = json!({"policyName": "immutable"});
-    [object("MutatingAdmissionPolicy", policy), object("MutatingAdmissionPolicyBinding", binding)]
-}
-
 #[tokio::test]
 async fn a_copy_made_immutable_by_a_policy_is_replaced() -> Result<()> {
-    let control_plane = ControlPlane::start_as(Settings::with_mutating_policies()).await?;
-    harness::installation::install(&control_plane).await?;
-    let cluster = OperatorCluster::start_in(control_plane, 1, Options::default()).await?;
+    let mutation =
+        Mutation { operations: &["CREATE"], condition: "true", applied: "Object{immutable: true}" };
+    let is_mutated = |found: &ConfigMap| found.immutable == Some(true);
+    let cluster = mutating_cluster(&mutation, &json!({}), is_mutated).await?;
     let fixture = cluster.fixture();
-    fixture.create_namespaces(&["central", "app"]).await?;
-    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-    for object in immutable_policy() {
-        cluster.control_plane.apply(object).await?;
-    }
-    until("the policy makes ConfigMaps immutable", SOON, || async {
-        let name = format!("probe-{}", fastrand::u32(..));
-        let probe = fixture.create_config_map("app", &name, &[]).await?;
-        Ok(Seen::from_bool(probe.immutable == Some(true), || "not yet".to_owned()))
-    })
-    .await?;
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
     fixture.wait_data("app", "shared", &[("a", "1")], SOON).await?;
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;

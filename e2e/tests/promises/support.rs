@@ -9,6 +9,7 @@ pub mod crash;
 pub mod deny_policy;
 pub mod fault_matrix;
 pub mod metrics_page;
+pub mod mutating_policy;
 pub mod orphan_collection;
 pub mod process;
 pub mod scale;

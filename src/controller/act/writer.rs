@@ -1,13 +1,14 @@
 //! Sends one write of a copy, under a live `Lead`.
 //!
 //! Creates are POSTs, updates are JSON patches that carry the resourceVersion they were decided
-//! on, deletes carry preconditions. The metadata in each response goes into the cache at once.
+//! on, deletes carry preconditions. The metadata in each response goes into the cache at once, and the
+//! digest of the content if an admission plugin has changed it.
 
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use tokio::time::sleep;
 use tracing::Instrument as _;
@@ -25,6 +26,7 @@ use crate::decide::Action;
 use crate::decide::Content;
 use crate::decide::contention::Response;
 use crate::decide::observed::Version;
+use crate::decide::plan::NewCopy;
 use crate::election::Lead;
 use crate::election::LeaderRecord;
 use crate::kubernetes::calls;
@@ -161,7 +163,7 @@ impl Writer {
     ) -> Result<Sent, NotLeading> {
         lead.remaining()?;
         Ok(match action {
-            Action::Create(copy) => self.post(at, requests::new_copy(at, copy)).await,
+            Action::Create(copy) => self.post(at, copy).await,
             Action::Update { seen, stamp, content } => {
                 let request = requests::update(seen, stamp, content);
                 self.patch(at, seen, request, Some(content)).await
@@ -173,7 +175,7 @@ impl Writer {
             Action::Replace { seen, copy } => match self.delete(at, seen).await {
                 Ok(_) => {
                     lead.remaining()?;
-                    self.post(at, requests::new_copy(at, copy)).await
+                    self.post(at, copy).await
                 }
                 failed => failed,
             },
@@ -181,10 +183,26 @@ impl Writer {
         })
     }
 
-    async fn post(&self, at: &NamespacedName, copy: ConfigMap) -> Sent {
-        let created = calls::post(&self.client, at, copy).await?;
+    async fn post(&self, at: &NamespacedName, copy: &NewCopy) -> Sent {
+        let mut stored = calls::post(&self.client, at, requests::new_copy(at, copy)).await?;
+        let created = std::mem::take(&mut stored.metadata);
         self.cache.apply_config_map(&created, Origin::Write);
+        self.record_altered(at, &created, &copy.content, &Content::of(stored));
         Ok(created.resource_version)
+    }
+
+    /// Records the content that is stored if an admission plugin has changed the data that was sent:
+    /// the managed fields do not show that.
+    fn record_altered(
+        &self,
+        at: &NamespacedName,
+        metadata: &ObjectMeta,
+        sent: &Content,
+        stored: &Content,
+    ) {
+        if !stored.has_same_data(sent) {
+            self.cache.record_content(at, &Version::of(metadata), stored.digest());
+        }
     }
 
     async fn patch(
@@ -194,8 +212,11 @@ impl Writer {
         patch: json_patch::Patch,
         written: Option<&Content>,
     ) -> Sent {
-        let patched = calls::patch(&self.client, at, patch, written).await?;
+        let (patched, stored) = calls::patch(&self.client, at, patch, written).await?;
         self.cache.record_patch(&patched, seen, written);
+        if let Some((sent, stored)) = written.zip(stored) {
+            self.record_altered(at, &patched, sent, &stored);
+        }
         Ok(patched.resource_version)
     }
 

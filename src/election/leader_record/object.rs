@@ -25,6 +25,7 @@ use crate::kubernetes::error::explain;
 use crate::kubernetes::error::has_code;
 use crate::kubernetes::error::is_object_missing;
 use crate::kubernetes::error::kind_not_installed;
+use crate::kubernetes::error::named;
 use crate::names;
 
 /// The object, as one process reads and writes it.
@@ -100,8 +101,10 @@ impl LeaderObject {
             Api::namespaced_with(self.client.clone(), &self.namespace, &kind);
         match timeout(CALL_TIMEOUT, api.get(names::LEADER_NAME)).await {
             Err(_) => Found::Failed(timed_out()),
-            Ok(Ok(object)) => self.interpret(&object),
-            Ok(Err(error)) => self.failed_read(&error).await,
+            Ok(read) => match named(names::LEADER_NAME, read) {
+                Ok(object) => self.interpret(&object),
+                Err(error) => self.failed_read(&error).await,
+            },
         }
     }
 
@@ -156,12 +159,14 @@ impl LeaderObject {
         };
         match response {
             Err(_) => Replaced::Failed(timed_out()),
-            Ok(Ok(_)) => {
-                self.last_term.fetch_max(term, Ordering::Relaxed);
-                Replaced::Done(term)
-            }
-            Ok(Err(error)) if has_code(&error, 404) || has_code(&error, 409) => Replaced::Conflict,
-            Ok(Err(error)) => Replaced::Failed(explain(&error)),
+            Ok(response) => match named(names::LEADER_NAME, response) {
+                Ok(_) => {
+                    self.last_term.fetch_max(term, Ordering::Relaxed);
+                    Replaced::Done(term)
+                }
+                Err(error) if has_code(&error, 404) || has_code(&error, 409) => Replaced::Conflict,
+                Err(error) => Replaced::Failed(explain(&error)),
+            },
         }
     }
 

@@ -1,5 +1,8 @@
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::core::response::StatusCause;
 use kube::core::response::StatusDetails;
+use serde_json::Value;
+use serde_json::json;
 
 use super::*;
 use crate::api::ConfigMapSync;
@@ -171,8 +174,8 @@ fn an_object_is_missing_only_if_the_404_names_it() {
     let is_missing =
         |status: Status| is_object_missing::<ConfigMapSync>(&api_error(status), "sync");
     assert!(is_missing(not_found("configmapsyncs", "sync")));
-    let read = |status: Status| -> kube::Result<Option<()>> {
-        unless_missing::<ConfigMapSync, ()>("sync", Err(api_error(status)))
+    let read = |status: Status| -> kube::Result<Option<ConfigMapSync>> {
+        unless_missing::<ConfigMapSync, _>("sync", Err(api_error(status)))
     };
     assert!(matches!(read(not_found("configmapsyncs", "sync")), Ok(None)));
     assert!(read(not_found("configmapsyncs", "other")).is_err());
@@ -185,4 +188,25 @@ fn an_object_is_missing_only_if_the_404_names_it() {
     assert!(!is_missing(not_found("", "")), "the kind is not served");
     assert!(!is_missing(Status { details: None, ..not_found("configmapsyncs", "sync") }));
     assert!(!is_missing(Status { code: 410, ..not_found("configmapsyncs", "sync") }));
+}
+
+#[test]
+fn a_response_counts_only_if_it_names_the_stored_object() {
+    let config_map = |metadata: Value| -> ConfigMap {
+        serde_json::from_value(json!({"metadata": metadata})).unwrap()
+    };
+    let is_named = |metadata| named("shared", Ok(config_map(metadata))).is_ok();
+    assert!(is_named(json!({"name": "shared", "uid": "u", "resourceVersion": "1"})));
+    assert!(!is_named(json!({})), "a page of a proxy");
+    assert!(!is_named(json!({"name": "other", "uid": "u", "resourceVersion": "1"})));
+    assert!(!is_named(json!({"name": "shared", "resourceVersion": "1"})));
+    assert!(!is_named(json!({"name": "shared", "uid": "u"})));
+    let failed = ApiFailure::of("read ConfigMap a/b", &unnamed());
+    let Failure { reason, message, .. } = failed.failure;
+    assert_eq!(reason, Reason::ApiError);
+    assert!(
+        message.starts_with("cannot read ConfigMap a/b: the response does not name"),
+        "{message}"
+    );
+    assert_eq!(failed.backoff_cap, CAP_UNAVAILABLE);
 }

@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use anyhow::Result;
 use anyhow::ensure;
+use configmapsync::api::ConfigMapSyncSpec;
 use configmapsync::api::DestinationMetadata;
 use configmapsync::api::SourceDeletionPolicy;
 use harness::audit_queries::copy_writes_in;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
-use harness::replica::Options;
-use serde_json::Value;
+use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
-use testbed::control_plane::ControlPlane;
-use testbed::control_plane::Settings;
 use testbed::wait::Seen;
 use testbed::wait::stays;
-use testbed::wait::until;
+
+use crate::support::mutating_policy::Mutation;
+use crate::support::mutating_policy::mutating_cluster;
 
 /// Times that the source or the label comes and goes. Counted as contention, the last ones would be
 /// followed after delays of 8 s and more.
@@ -30,60 +30,9 @@ const FOLLOWED: Duration = Duration::from_secs(5);
 const CONTENDED: Duration = Duration::from_secs(15);
 const MAX_WRITES: usize = 12;
 
-/// A mutating policy that overrides a label of each ConfigMap in `app`, and its binding.
-fn overriding_policy() -> [Value; 2] {
-    let version = "admissionregistration.k8s.io/v1beta1";
-    let metadata = json!({"name": "team-label"});
-    let rule = json!({
-        "apiGroups": [""],
-        "apiVersions": ["v1"],
-        "operations": ["CREATE", "UPDATE"],
-        "resources": ["configmaps"],
-    });
-    let selector = json!({"matchLabels": {"kubernetes.io/metadata.name": "app"}});
-    let labelled = "has(object.metadata.labels) && 'team' in object.metadata.labels";
-    let expression = "Object{metadata: Object.metadata{labels: {'team': 'theirs'}}}";
-    let policy = json!({
-        "matchConstraints": {"namespaceSelector": selector, "resourceRules": [rule]},
-        "matchConditions": [{"name": "labelled", "expression": labelled}],
-        "failurePolicy": "Fail",
-        "reinvocationPolicy": "Never",
-        "mutations": [{
-            "patchType": "ApplyConfiguration",
-            "applyConfiguration": {"expression": expression},
-        }],
-    });
-    let object = |kind: &str, spec: Value| json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec});
-    let binding = json!({"policyName": "team-label"});
-    [object("MutatingAdmissionPolicy", policy), object("MutatingAdmissionPolicyBinding", binding)]
-}
-
-#[tokio::test]
-async fn a_mutating_policy_that_overrides_a_label_is_contended() -> Result<()> {
-    let control_plane = ControlPlane::start_as(Settings::with_mutating_policies()).await?;
-    harness::installation::install(&control_plane).await?;
-    let cluster = OperatorCluster::start_in(control_plane, 1, Options::default()).await?;
+/// Fails unless the copy of `spec` is contended, and written with backoff.
+async fn ensure_contended(cluster: &OperatorCluster, spec: ConfigMapSyncSpec) -> Result<()> {
     let fixture = cluster.fixture();
-    fixture.create_namespaces(&["central", "app"]).await?;
-    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-    for object in overriding_policy() {
-        cluster.control_plane.apply(object).await?;
-    }
-    fixture.create_config_map("app", "probe", &[]).await?;
-    until("the policy overrides the label", SOON, || async {
-        let label = json!({"metadata": {"labels": {"team": "ours"}}});
-        fixture.patch_config_map("app", "probe", &label).await?;
-        let probe = fixture.config_map("app", "probe").await?;
-        let labels = probe.and_then(|probe| probe.metadata.labels).unwrap_or_default();
-        Ok(Seen::from_bool(labels.get("team").is_some_and(|it| it == "theirs"), || {
-            format!("{labels:?}")
-        }))
-    })
-    .await?;
-
-    let mut spec = one_to_one("central", "shared", "app");
-    let labels = [("team".to_owned(), "ours".to_owned())].into();
-    spec.destination_metadata = Some(DestinationMetadata { labels, ..Default::default() });
     let mark = cluster.audit().mark().await?;
     fixture.create_sync("central", "sync", spec).await?;
     fixture.wait_reason("central", "sync", "Contended", SOON).await?;
@@ -96,6 +45,50 @@ async fn a_mutating_policy_that_overrides_a_label_is_contended() -> Result<()> {
     let sync = fixture.wait_reason("central", "sync", "Contended", SOON).await?;
     ensure!(sync.status.is_some_and(|status| status.copies.is_some_and(|it| it.ready == 0)));
     Ok(())
+}
+
+#[tokio::test]
+async fn a_mutating_policy_that_overrides_a_label_is_contended() -> Result<()> {
+    let mutation = Mutation {
+        operations: &["CREATE", "UPDATE"],
+        condition: "has(object.metadata.labels) && 'team' in object.metadata.labels",
+        applied: "Object{metadata: Object.metadata{labels: {'team': 'theirs'}}}",
+    };
+    let probe = json!({"metadata": {"labels": {"team": "ours"}}});
+    let label = |found: &ConfigMap| found.metadata.labels.as_ref()?.get("team").cloned();
+    let is_mutated = |found: &ConfigMap| label(found).as_deref() == Some("theirs");
+    let cluster = mutating_cluster(&mutation, &probe, is_mutated).await?;
+    let labels = [("team".to_owned(), "ours".to_owned())].into();
+    let metadata = DestinationMetadata { labels, ..DestinationMetadata::default() };
+    let spec = one_to_one("central", "shared", "app");
+    let spec = ConfigMapSyncSpec { destination_metadata: Some(metadata), ..spec };
+    ensure_contended(&cluster, spec).await
+}
+
+/// Neither the managed fields nor the recorded hash show it: the API server sets the managed fields
+/// before it runs mutating policies.
+async fn ensure_altered_data_is_contended(
+    condition: &'static str,
+    applied: &'static str,
+) -> Result<()> {
+    let mutation = Mutation { operations: &["CREATE", "UPDATE"], condition, applied };
+    let probe = json!({"data": {"a": "ours"}});
+    let is_mutated = |found: &ConfigMap| {
+        found.data.as_ref().is_some_and(|data| data.values().any(|value| value == "theirs"))
+    };
+    let cluster = mutating_cluster(&mutation, &probe, is_mutated).await?;
+    ensure_contended(&cluster, one_to_one("central", "shared", "app")).await
+}
+
+#[tokio::test]
+async fn a_mutating_policy_that_changes_a_value_is_contended() -> Result<()> {
+    let has_key = "has(object.data) && 'a' in object.data";
+    ensure_altered_data_is_contended(has_key, "Object{data: {'a': 'theirs'}}").await
+}
+
+#[tokio::test]
+async fn a_mutating_policy_that_adds_a_value_is_contended() -> Result<()> {
+    ensure_altered_data_is_contended("true", "Object{data: {'added': 'theirs'}}").await
 }
 
 #[tokio::test]

@@ -31,12 +31,14 @@ pub enum ApiFault {
     ResetAfterCommit,
     /// The request is handled; half of the response arrives.
     Truncated,
+    /// A proxy responds with 200 and `{}`; the request is not handled.
+    EmptyObject,
 }
 
 // === impl ApiFault ===
 
 impl ApiFault {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Status(409),
         Self::RetryAfter(429),
         Self::RetryAfter(503),
@@ -48,6 +50,7 @@ impl ApiFault {
         Self::ResetBefore,
         Self::ResetAfterCommit,
         Self::Truncated,
+        Self::EmptyObject,
     ];
 
     /// The fault as the proxy injects it. `hold` holds the requests that get no answer.
@@ -63,6 +66,11 @@ impl ApiFault {
             Self::ResetBefore => Fault::Cut,
             Self::ResetAfterCommit => Fault::LoseResponse,
             Self::Truncated => Fault::TruncateResponse,
+            Self::EmptyObject => Fault::Respond(CannedResponse {
+                status: 200,
+                retry_after: None,
+                body: "{}".to_owned(),
+            }),
         }
     }
 
@@ -100,6 +108,7 @@ impl fmt::Display for ApiFault {
             Self::ResetBefore => f.write_str("reset before it is sent"),
             Self::ResetAfterCommit => f.write_str("reset after it is handled"),
             Self::Truncated => f.write_str("truncated response"),
+            Self::EmptyObject => f.write_str("200 with an empty object"),
         }
     }
 }
