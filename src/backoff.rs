@@ -45,11 +45,11 @@ impl Default for Backoff {
 
 impl Backoff {
     /// Records a failure and returns the delay until the next attempt: at most `cap`, but at least
-    /// `retry_after`, the delay that the API server requested.
+    /// `retry_after`, the delay that the API server requested, up to [`CAP_REFUSED`].
     pub fn next_delay(&mut self, cap: Duration, retry_after: Option<Duration>) -> Duration {
         // The crate applies its cap before the jitter, so the cap is applied again.
         let delay = self.inner.next_backoff().unwrap_or(cap).min(cap);
-        retry_after.map_or(delay, |requested| requested.max(delay))
+        retry_after.map_or(delay, |requested| requested.min(CAP_REFUSED).max(delay))
     }
 }
 
@@ -82,9 +82,11 @@ mod tests {
         }
 
         #[test]
-        fn a_longer_retry_after_is_obeyed(requested in 0..4000_u64) {
+        fn a_longer_retry_after_is_obeyed_up_to_the_longest_cap(requested in 0..4000_u64) {
             let requested = Duration::from_secs(requested);
-            prop_assert!(Backoff::default().next_delay(CAP_UNAVAILABLE, Some(requested)) >= requested);
+            let delay = Backoff::default().next_delay(CAP_UNAVAILABLE, Some(requested));
+            prop_assert!(delay >= requested.min(CAP_REFUSED), "{delay:?}");
+            prop_assert!(delay <= CAP_REFUSED, "{delay:?}");
         }
     }
 

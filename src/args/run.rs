@@ -119,7 +119,7 @@ pub struct LeaderElection {
     )]
     pub renew_deadline: Duration,
 
-    /// How often the Lease is read or renewed, such as 2s.
+    /// How often the Lease is read or renewed, such as 2s. At most 30s.
     #[arg(
         long = "leader-election-retry-period",
         env = "CONFIGMAPSYNC_LEADER_ELECTION_RETRY_PERIOD",
@@ -128,6 +128,10 @@ pub struct LeaderElection {
     )]
     pub retry_period: Duration,
 }
+
+/// The election makes progress once per retry period, a slow request included; `/livez` fails after a
+/// minute without.
+const MAX_RETRY_PERIOD: Duration = Duration::from_secs(30);
 
 // === impl LeaderElection ===
 
@@ -149,6 +153,12 @@ impl LeaderElection {
             return Err(format!(
                 "--leader-election-renew-deadline ({renew_deadline:?}) must be longer than \
                  --leader-election-retry-period ({retry_period:?})"
+            ));
+        }
+        if *retry_period > MAX_RETRY_PERIOD {
+            return Err(format!(
+                "--leader-election-retry-period ({retry_period:?}) must be at most \
+                 {MAX_RETRY_PERIOD:?}: an election without progress for a minute fails /livez"
             ));
         }
         if lease_duration.subsec_nanos() != 0 {
@@ -179,5 +189,7 @@ mod tests {
         assert_eq!(election(15, 10, 2).check(), Ok(()));
         assert!(election(10, 10, 2).check().unwrap_err().contains("lease-duration"));
         assert!(election(15, 2, 2).check().unwrap_err().contains("renew-deadline"));
+        assert_eq!(election(137, 107, 30).check(), Ok(()));
+        assert!(election(137, 107, 31).check().unwrap_err().contains("at most 30s"));
     }
 }

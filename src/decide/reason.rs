@@ -85,7 +85,8 @@ impl Reason {
     pub const fn is_stalled(self) -> bool {
         matches!(
             self,
-            Self::SourceIsCopy
+            Self::SourceRefused
+                | Self::SourceIsCopy
                 | Self::DestinationProtected
                 | Self::InvalidSpec
                 | Self::Conflict
@@ -154,7 +155,7 @@ mod tests {
             (Reason::Suspended, false, OnChange),
             (Reason::Deleting, false, Backoff),
             (Reason::SourceNotFound, false, OnChange),
-            (Reason::SourceRefused, false, OnChange),
+            (Reason::SourceRefused, true, OnChange),
             (Reason::KeyNotFound, false, OnChange),
             (Reason::DestinationNamespaceNotFound, false, OnChange),
             (Reason::NamespaceTerminating, false, OnChange),
