@@ -94,9 +94,16 @@ impl State {
     }
 
     /// Whether a tracked sync must be verified now; see [`VerificationSchedule::take_due`].
-    pub fn take_verification(&self, sync_uid: &str, spread: f64, now: Instant) -> bool {
+    pub fn take_verification(
+        &self,
+        sync_uid: &str,
+        is_suspect: bool,
+        spread: f64,
+        now: Instant,
+    ) -> bool {
         let syncs = self.syncs.lock();
-        syncs.contains_key(sync_uid) && self.verification.take_due(sync_uid, spread, now)
+        syncs.contains_key(sync_uid)
+            && self.verification.take_due(sync_uid, is_suspect, spread, now)
     }
 
     /// Forgets a sync that no longer exists.
@@ -141,7 +148,7 @@ mod tests {
         state.forget("s");
         state.update_retries("s", |retries| retries.write_in_flight(&at));
         state.cleaned_up("s", now);
-        assert!(!state.take_verification("s", 0.0, now));
+        assert!(!state.take_verification("s", false, 0.0, now));
         assert!(state.syncs.lock().is_empty());
         assert!(state.verification.due(now + Duration::from_hours(2)).is_empty());
     }

@@ -57,8 +57,10 @@ use crate::decide::observed::ObservedSync;
 use crate::decide::observed::Version;
 use crate::decide::plan;
 use crate::decide::plan::FinalizerStep;
+use crate::decide::reason::Reason;
 use crate::decide::status;
 use crate::decide::status::Settled;
+use crate::decide::status::reports;
 use crate::decide::status::summary;
 use crate::election::Lead;
 use crate::kubernetes::error::NotLeading;
@@ -166,7 +168,7 @@ impl Reconciler {
         if let Some(ended) = self.not_now(&sync) {
             return Ok(ended);
         }
-        let mut verify = self.take_verification(&uid);
+        let mut verify = self.take_verification(&sync);
         // Kept until the last pass: the reader shares a content only while it is in use.
         let mut contents = Vec::new();
         let mut has_reported_progress = false;
@@ -238,9 +240,13 @@ impl Reconciler {
         None
     }
 
-    /// Whether this reconcile must verify the sync against live data.
-    fn take_verification(&self, uid: &str) -> bool {
-        let is_due = self.state.take_verification(uid, rand::random(), Instant::now());
+    /// Whether this reconcile must verify the sync against live data. The first one must, if an
+    /// earlier leader found its copies changed: that need not show in their metadata.
+    fn take_verification(&self, sync: &ObservedSync) -> bool {
+        let uid = &sync.version.uid;
+        let is_suspect = reports(&sync.status, Reason::Contended);
+        let now = Instant::now();
+        let is_due = self.state.take_verification(uid, is_suspect, rand::random(), now);
         if is_due {
             self.state.update_retries(uid, Retries::verifying);
         }

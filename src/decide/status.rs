@@ -160,6 +160,13 @@ pub fn is_worth_writing(before: &ConfigMapSyncStatus, after: &ConfigMapSyncStatu
     comparable != *before
 }
 
+/// Whether the status reports `reason` for the sync or for one of the listed destinations.
+#[must_use]
+pub fn reports(status: &ConfigMapSyncStatus, reason: Reason) -> bool {
+    ready_reason(status) == Some(reason.as_str())
+        || status.failures.iter().any(|failure| failure.reason == reason.as_str())
+}
+
 /// The reason of the condition `Ready`, if present.
 #[must_use]
 pub fn ready_reason(status: &ConfigMapSyncStatus) -> Option<&str> {

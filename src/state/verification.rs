@@ -28,12 +28,13 @@ impl VerificationSchedule {
         Self { period, next: Mutex::default() }
     }
 
-    /// Whether the sync is due. If so, schedules its next verification. The first one is due after
-    /// half a period at the earliest. `spread`, from 0 to 1, distributes syncs over time.
-    pub fn take_due(&self, sync_uid: &str, spread: f64, now: Instant) -> bool {
+    /// Whether the sync is due. If so, schedules its next verification. The first one is due at once
+    /// if the sync `is_suspect`, otherwise after half a period at the earliest. `spread`, from 0 to 1,
+    /// distributes syncs over time.
+    pub fn take_due(&self, sync_uid: &str, is_suspect: bool, spread: f64, now: Instant) -> bool {
         let mut next = self.next.lock();
         let scheduled = next.get(sync_uid).copied();
-        let is_due = scheduled.is_some_and(|due| due <= now);
+        let is_due = scheduled.map_or(is_suspect, |due| due <= now);
         if is_due || scheduled.is_none() {
             let wait = self.period.mul_f64(0.5 + spread.clamp(0.0, 1.0));
             next.insert(sync_uid.into(), now + wait);
@@ -75,12 +76,19 @@ mod tests {
     #[test]
     fn the_first_verification_waits_for_half_a_period() {
         let (schedule, now) = (VerificationSchedule::new(HOUR), Instant::now());
-        assert!(!schedule.take_due("s", 0.0, now));
-        assert!(!schedule.take_due("s", 0.0, now + SECOND * 1799));
+        assert!(!schedule.take_due("s", false, 0.0, now));
+        assert!(!schedule.take_due("s", false, 0.0, now + SECOND * 1799));
         assert_eq!(schedule.due(now + SECOND * 1799), Vec::<String>::new());
         assert_eq!(schedule.due(now + HOUR / 2 + SECOND), ["s"]);
-        assert!(schedule.take_due("s", 0.0, now + HOUR / 2 + SECOND));
+        assert!(schedule.take_due("s", false, 0.0, now + HOUR / 2 + SECOND));
         assert_eq!(schedule.due(now + HOUR / 2 + SECOND), Vec::<String>::new());
-        assert!(!schedule.take_due("s", 0.0, now + HOUR / 2 + SECOND), "taken already");
+        assert!(!schedule.take_due("s", false, 0.0, now + HOUR / 2 + SECOND), "taken already");
+    }
+
+    #[test]
+    fn a_suspect_sync_is_verified_at_once_and_once() {
+        let (schedule, now) = (VerificationSchedule::new(HOUR), Instant::now());
+        assert!(schedule.take_due("s", true, 0.0, now));
+        assert!(!schedule.take_due("s", true, 0.0, now));
     }
 }

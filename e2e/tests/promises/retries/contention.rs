@@ -16,6 +16,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 use testbed::wait::Seen;
 use testbed::wait::stays;
+use testbed::wait::until;
 
 use crate::support::mutating_policy::Mutation;
 use crate::support::mutating_policy::mutating_cluster;
@@ -89,6 +90,35 @@ async fn a_mutating_policy_that_changes_a_value_is_contended() -> Result<()> {
 #[tokio::test]
 async fn a_mutating_policy_that_adds_a_value_is_contended() -> Result<()> {
     ensure_altered_data_is_contended("true", "Object{data: {'added': 'theirs'}}").await
+}
+
+#[tokio::test]
+async fn altered_data_is_found_by_the_next_leader() -> Result<()> {
+    let mutation = Mutation {
+        operations: &["CREATE", "UPDATE"],
+        condition: "has(object.data) && 'a' in object.data",
+        applied: "Object{data: {'a': 'theirs'}}",
+    };
+    let is_mutated = |found: &ConfigMap| {
+        found.data.as_ref().is_some_and(|data| data.values().any(|value| value == "theirs"))
+    };
+    let probe = json!({"data": {"a": "ours"}});
+    let mut cluster = mutating_cluster(&mutation, &probe, is_mutated).await?;
+    let fixture = cluster.fixture();
+    fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
+    fixture.wait_reason("central", "sync", "Contended", SOON).await?;
+
+    cluster.replicas[0].process().kill()?;
+    let mark = cluster.audit().mark().await?;
+    cluster.replica()?.restart()?;
+    until("the new leader writes the copy", SOON, || async {
+        let events = cluster.audit().since(mark).await?;
+        let writes = copy_writes_in(&events, "app").len();
+        Ok(Seen::from_bool(writes > 0, || "no write".to_owned()))
+    })
+    .await?;
+    fixture.wait_reason("central", "sync", "Contended", SOON).await?;
+    Ok(())
 }
 
 #[tokio::test]
