@@ -2,6 +2,7 @@
 //! turns them into retries.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -44,7 +45,13 @@ pub fn record(
 ) {
     let Pass { reads, outcome, reported } = pass;
     record_reads(state, sync_uid, reads);
+    // We remove our finalizer from a sync only in the end.
+    let is_restored = matches!(outcome.finalizer, SyncPatch::Patched { .. })
+        && state.read(sync_uid, |sync| sync.own_writes.has_written());
     state.update_retries(sync_uid, |retries| {
+        if is_restored {
+            retries.finalizer_restored(Instant::now());
+        }
         match outcome.finalizer {
             // No patch was necessary or possible.
             SyncPatch::Unchanged | SyncPatch::Conflict => {}
@@ -166,8 +173,6 @@ async fn record_late(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
     use crate::decide::contention::Purpose;
     use crate::decide::reason::Reason;

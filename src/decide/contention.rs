@@ -5,10 +5,14 @@
 //! do not count: a source that is deleted and created again, or a namespace whose labels come and go.
 
 use crate::api::ConfigMapSyncStatus;
+use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Action;
 use crate::decide::ContentHash;
+use crate::decide::Failure;
 use crate::decide::Plan;
+use crate::decide::observed::Attempted;
 use crate::decide::observed::ObservedSync;
+use crate::decide::observed::PendingRetry;
 use crate::decide::reason::Reason;
 use crate::decide::status::ready_reason;
 
@@ -108,6 +112,27 @@ pub fn purpose(sync: &ObservedSync, plan: &Plan, action: &Action) -> Purpose {
             Purpose::Copy { wanted, was_reported }
         }
     }
+}
+
+/// Why a write of the copy `at` waits that another client keeps changing, for what the last write was
+/// to make.
+#[must_use]
+pub fn contended_copy(at: &NamespacedName, attempted_hash: Option<ContentHash>) -> PendingRetry {
+    let message = format!(
+        "another client keeps changing {at}: find it in managedFields and stop it, or set \
+         spec.suspend"
+    );
+    PendingRetry {
+        failure: Failure::new(Reason::Contended, message),
+        attempted: Attempted { content_hash: attempted_hash, ..Attempted::default() },
+    }
+}
+
+/// Why the finalizer is not set that another client keeps removing.
+#[must_use]
+pub fn contended_finalizer() -> Failure {
+    let message = "another client keeps removing it: find it in the audit log and stop it";
+    Failure::new(Reason::Contended, message)
 }
 
 /// Whether `status` reports that copies were made as `wanted`.

@@ -74,9 +74,12 @@ pub fn owns_copies(observed: &Observed) -> bool {
     our_copies(observed).next().is_some()
 }
 
-/// Patches the finalizer, unless the backoff of the previous attempt lasts.
+/// Patches the finalizer, unless the backoff of the previous attempt lasts. Another client that keeps
+/// removing the finalizer does not delay its removal by us.
 fn patch_finalizer(observed: &Observed, step: FinalizerStep) -> Plan {
-    let finalizer = match &observed.finalizer_failure {
+    let is_contended = |failure: &&Failure| failure.reason == Reason::Contended;
+    let failure = observed.finalizer_failure.as_ref();
+    let finalizer = match failure.filter(|it| step == FinalizerStep::Add || !is_contended(it)) {
         Some(failure) => FinalizerStep::Wait(finalizer_failure(&step, failure)),
         None => step,
     };

@@ -40,7 +40,7 @@ pub enum Reason {
     TooLarge,
     /// RBAC, a quota, a webhook or a policy denied the request.
     Forbidden,
-    /// Another client keeps changing the same copy.
+    /// Another client keeps changing the same copy, or removing the finalizer.
     Contended,
     /// The API server failed, or is unreachable.
     ApiError,

@@ -25,6 +25,11 @@ impl OwnWrites {
         self.written = Some((resource_version.into(), now));
     }
 
+    /// Whether we have written the sync in this term.
+    pub const fn has_written(&self) -> bool {
+        self.written.is_some()
+    }
+
     /// Records the removal of our finalizer.
     pub fn cleaned_up(&mut self, now: Instant) {
         *self = Self { cleaned_up: Some(now), written: None };
@@ -50,8 +55,9 @@ mod tests {
     #[test]
     fn a_watch_that_lags_behind_our_write_is_recognised() {
         let (mut writes, now) = (OwnWrites::default(), Instant::now());
-        assert!(!writes.is_behind("9", now));
+        assert!(!writes.is_behind("9", now) && !writes.has_written());
         writes.wrote("12", now);
+        assert!(writes.has_written());
         assert!(writes.is_behind("9", now));
         assert!(!writes.is_behind("12", now));
         assert!(!writes.is_behind("9", now + MAX_WATCH_LAG), "storage was restored");

@@ -15,6 +15,8 @@ use crate::decide::Failure;
 use crate::decide::contention::OurLastWrite;
 use crate::decide::contention::Purpose;
 use crate::decide::contention::Response;
+use crate::decide::contention::contended_copy;
+use crate::decide::contention::contended_finalizer;
 use crate::decide::contention::is_change_of_others;
 use crate::decide::observed::Attempted;
 use crate::decide::observed::PendingRetry;
@@ -69,6 +71,8 @@ pub struct Retries {
     failing: HashMap<Subject, Failing>,
     changes: HashMap<NamespacedName, Changes>,
     in_flight: HashMap<NamespacedName, Unanswered>,
+    /// How often another client has removed the finalizer.
+    finalizer_removals: Option<Contention>,
 }
 
 /// A write without a response.
@@ -148,6 +152,11 @@ impl Retries {
         self.failing.remove(subject);
     }
 
+    /// Records that the finalizer was set again at `now`, after another client had removed it.
+    pub fn finalizer_restored(&mut self, now: Instant) {
+        self.finalizer_removals.get_or_insert_with(|| Contention::new(now)).changed(now);
+    }
+
     /// Records the response to a write of the copy `at`.
     pub fn answered(&mut self, at: &NamespacedName, write: AnsweredWrite) {
         let AnsweredWrite { purpose, response, at: now, namespace_uid } = write;
@@ -197,7 +206,7 @@ impl Retries {
     /// destination still needs a write. Forgets what was due and needs no further attempt, and what
     /// waits for a change although its destination needs no write.
     pub fn settled(&mut self, began: Instant, needs_write: impl Fn(&NamespacedName) -> bool) {
-        let Self { failing, changes, in_flight } = self;
+        let Self { failing, changes, in_flight, finalizer_removals } = self;
         failing.retain(|subject, failing| match subject {
             // It is reported after the last pass.
             Subject::Status => true,
@@ -205,6 +214,7 @@ impl Retries {
             _ => failing.until.is_some_and(|until| until > began),
         });
         changes.retain(|at, changes| changes.is_worth_keeping(needs_write(at), began));
+        finalizer_removals.take_if(|removals| removals.is_over(began));
     }
 
     /// Records that a verification against live data starts: failures that wait for a change are
@@ -236,13 +246,17 @@ impl Retries {
         let contended = self.changes.iter().filter(|(at, _)| !self.in_flight.contains_key(*at));
         let contended =
             contended.filter_map(|(_, changes)| changes.of_others.as_ref()?.until(began));
-        let next = failing.filter(|until| *until > began).chain(contended).min()?;
+        let removals = self.finalizer_removals.as_ref().and_then(|it| it.until(began));
+        let next = failing.filter(|until| *until > began).chain(contended).chain(removals).min()?;
         Some(next.saturating_duration_since(now))
     }
 
     /// Whether nothing is failing, contended or in flight.
     pub fn is_empty(&self) -> bool {
-        self.failing.is_empty() && self.changes.is_empty() && self.in_flight.is_empty()
+        self.failing.is_empty()
+            && self.changes.is_empty()
+            && self.in_flight.is_empty()
+            && self.finalizer_removals.is_none()
     }
 }
 
@@ -276,10 +290,15 @@ impl<'a> HeldBack<'a> {
         Some(failing.held.failure.clone())
     }
 
-    /// Why a patch of the finalizer must wait.
+    /// Why a patch of the finalizer must wait: the last one failed, or another client keeps removing
+    /// the finalizer (`Contended`).
     pub fn finalizer(&self) -> Option<Failure> {
-        let failing = self.waiting(&Subject::Finalizer)?;
-        Some(failing.held.failure.clone())
+        let failing = self.waiting(&Subject::Finalizer).map(|it| it.held.failure.clone());
+        failing.or_else(|| {
+            let (retries, now) = self.by?;
+            retries.finalizer_removals.as_ref()?.until(now)?;
+            Some(contended_finalizer())
+        })
     }
 
     /// Whether a patch of the status must wait.
@@ -309,7 +328,7 @@ impl<'a> HeldBack<'a> {
             let contention = changes.of_others.as_ref()?;
             let applies = changes.namespace_uid.as_deref() == namespace_uid;
             let waits = contention.until(now).is_some() || (is_in_flight && contention.backs_off());
-            (applies && waits).then(|| contended(at, changes.attempted_hash.clone()))
+            (applies && waits).then(|| contended_copy(at, changes.attempted_hash.clone()))
         };
         let held = failing.or_else(is_contended).or_else(|| unanswered.map(|it| it.pending(at)));
         // While a write is in flight, nothing else is written.
@@ -359,17 +378,6 @@ impl Unanswered {
             failure: Failure::new(Reason::Progressing, message),
             attempted: Attempted::default(),
         }
-    }
-}
-
-fn contended(at: &NamespacedName, attempted_hash: Option<ContentHash>) -> PendingRetry {
-    let message = format!(
-        "another client keeps changing {at}: find it in managedFields and stop it, or set \
-         spec.suspend"
-    );
-    PendingRetry {
-        failure: Failure::new(Reason::Contended, message),
-        attempted: Attempted { content_hash: attempted_hash, ..Attempted::default() },
     }
 }
 

@@ -7,3 +7,4 @@ mod status;
 mod support;
 mod sync_patches;
 mod too_large;
+mod undone_finalizer;

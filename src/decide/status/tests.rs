@@ -9,6 +9,7 @@ use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Action;
 use crate::decide::Content;
 use crate::decide::Plan;
+use crate::decide::contention::contended_finalizer;
 use crate::decide::desired;
 use crate::decide::plan;
 use crate::decide::plan::FinalizerStep;
@@ -113,6 +114,17 @@ fn a_finalizer_that_cannot_be_removed_is_reported() {
     let expected = "finalizer apps.nishaf.info/cleanup is not removed yet: denied";
     assert_eq!(summary.message, expected);
     assert_eq!(fault(&summary, &settled).map(|it| it.reason), Some(Reason::Forbidden));
+}
+
+#[test]
+fn contention_about_the_finalizer_does_not_delay_its_removal() {
+    let mut observed = observed();
+    observed.finalizer_failure = Some(contended_finalizer());
+    observed.sync.finalizers.clear();
+    assert!(!plan(&observed, &desired(&observed)).has_writes());
+    (observed.sync.deleting, observed.sync.finalizers) = (true, vec![names::FINALIZER.to_owned()]);
+    observed.destinations.clear();
+    assert_eq!(plan(&observed, &desired(&observed)).finalizer, FinalizerStep::Remove);
 }
 
 #[test]

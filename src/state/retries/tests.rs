@@ -267,3 +267,21 @@ fn all_writes_wait_for_a_retry_in_flight() {
     assert_eq!(held_reason(&retries, now), Some(Reason::Forbidden));
     assert_eq!(held_hash(&retries, now), None);
 }
+
+#[test]
+fn a_finalizer_removed_again_and_again_is_contended() {
+    let (mut retries, mut now) = (Retries::default(), Instant::now());
+    for _ in 0..6 {
+        assert_eq!(retries.held_back(now).finalizer(), None);
+        assert_eq!(retries.next_retry(now, now), None);
+        now += SECOND;
+        retries.finalizer_restored(now);
+    }
+    let held = retries.held_back(now).finalizer();
+    assert_eq!(held.map(|it| it.reason), Some(Reason::Contended));
+    assert!(retries.next_retry(now, now).unwrap() < SECOND * 2);
+    retries.settled(now, |_| false);
+    assert!(!retries.is_empty());
+    retries.settled(now + SECOND * 3_600, |_| false);
+    assert!(retries.is_empty());
+}

@@ -25,6 +25,7 @@ enum Answer {
 struct Step {
     event_after: Option<Duration>,
     edits_spec: bool,
+    loses_finalizer: bool,
     needs_write: [bool; DESTINATIONS],
     responses: [Answer; DESTINATIONS],
     status: Answer,
@@ -38,11 +39,15 @@ fn response() -> impl Strategy<Value = Answer> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let event_after = prop::option::of((0..20_000_u64).prop_map(Duration::from_millis));
-    (event_after, any::<bool>(), any::<[bool; 2]>(), [response(), response()], response()).prop_map(
-        |(event_after, edits_spec, needs_write, responses, status)| Step {
+    // Most events follow soon, as in a hot loop.
+    let millis = prop_oneof![3 => 0..200_u64, 1 => 0..20_000_u64];
+    let event_after = prop::option::of(millis.prop_map(Duration::from_millis));
+    let edits = (any::<bool>(), any::<bool>());
+    (event_after, edits, any::<[bool; 2]>(), [response(), response()], response()).prop_map(
+        |(event_after, (edits_spec, loses_finalizer), needs_write, responses, status)| Step {
             event_after,
             edits_spec,
+            loses_finalizer,
             needs_write,
             responses,
             status,
@@ -73,6 +78,17 @@ struct Run {
     /// How often the patch of the status has failed, and when it did last.
     status_failures: Option<(u32, Instant)>,
     late: Vec<usize>,
+    /// When the finalizer was set again.
+    restored: Vec<Instant>,
+}
+
+/// Fails if a write at `now` follows more than 5 `undone` ones of the last minute without a delay.
+fn ensure_backoff(undone: &[Instant], now: Instant) -> Result<(), TestCaseError> {
+    let recent = undone.iter().filter(|at| now.saturating_duration_since(**at) < WINDOW);
+    let Some(last) = undone.last().filter(|_| recent.count() > 5) else { return Ok(()) };
+    let waited = now.saturating_duration_since(*last);
+    prop_assert!(waited >= INITIAL_DELAY.mul_f64(0.79), "written again after {waited:?}");
+    Ok(())
 }
 
 impl Run {
@@ -127,6 +143,11 @@ impl Run {
             self.answer(n, step.responses[n]);
             self.retries.write_ended(&at(n));
         }
+        if step.loses_finalizer && self.retries.held_back(began).finalizer().is_none() {
+            ensure_backoff(&self.restored, began)?;
+            self.restored.push(began);
+            self.retries.finalizer_restored(began);
+        }
         for n in 0..DESTINATIONS {
             let held = self.retries.held_back(began).destination(&at(n), Some("n"));
             if held.is_some() || !step.needs_write[n] {
@@ -168,6 +189,7 @@ proptest! {
             last_failure: [None; DESTINATIONS],
             status_failures: None,
             late: Vec::new(),
+            restored: Vec::new(),
         };
         for step in &steps {
             let next = run.reconcile(step)?;
@@ -182,6 +204,7 @@ proptest! {
         let calm = Step {
             event_after: None,
             edits_spec: false,
+            loses_finalizer: false,
             needs_write: [false; DESTINATIONS],
             responses: [Answer::Written; DESTINATIONS],
             status: Answer::Written,
