@@ -14,6 +14,8 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use crate::api::namespaced_name::NamespacedName;
+use crate::decide::contention::Wanted;
 use crate::decide::status::LastWrite;
 use crate::state::excerpts::KeptExcerpt;
 use crate::state::own_writes::OwnWrites;
@@ -32,6 +34,9 @@ pub struct State {
 pub struct SyncState {
     pub own_writes: OwnWrites,
     pub excerpt: Option<Box<KeptExcerpt>>,
+    /// What the last reconcile that wanted copies wanted them to be: while a copy is in order, this is
+    /// what our last write made it equal to.
+    last_wanted: Option<Wanted>,
     /// The last write of a copy that took effect and is not in the status yet.
     pub unreported_write: Option<Box<LastWrite>>,
     retries: Option<Box<Retries>>,
@@ -88,6 +93,28 @@ impl State {
         });
     }
 
+    /// What the last reconcile of a sync wanted its copies to be, if any wanted some.
+    pub fn last_wanted(&self, sync_uid: &str) -> Option<Wanted> {
+        self.read(sync_uid, |sync| sync.last_wanted.clone())
+    }
+
+    /// Records the last pass of a reconcile that started at `began` and `wanted` copies to be like
+    /// this; see [`Retries::settled`].
+    pub fn settled(
+        &self,
+        sync_uid: &str,
+        began: Instant,
+        wanted: Option<Wanted>,
+        needs_write: impl Fn(&NamespacedName) -> bool,
+    ) {
+        self.update(sync_uid, |sync| {
+            if wanted.is_some() {
+                sync.last_wanted = wanted;
+            }
+        });
+        self.update_retries(sync_uid, |retries| retries.settled(began, needs_write));
+    }
+
     /// The delay at `now` until the next retry; see [`Retries::next_retry`].
     pub fn next_retry(&self, sync_uid: &str, began: Instant, now: Instant) -> Option<Duration> {
         self.read(sync_uid, |sync| sync.retries.as_ref()?.next_retry(began, now))
@@ -134,7 +161,7 @@ impl SyncState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::namespaced_name::NamespacedName;
+    use crate::decide::ContentHash;
 
     #[test]
     fn nothing_is_kept_of_a_sync_that_is_gone() {
@@ -162,5 +189,27 @@ mod tests {
         state.cleaned_up("s", now);
         assert!(state.retries("s").is_empty());
         assert!(state.read("s", |sync| sync.own_writes.is_behind("12", now)));
+    }
+
+    #[test]
+    fn what_was_wanted_is_remembered_until_other_copies_are() {
+        let (state, now) = (State::new(Duration::from_hours(1)), Instant::now());
+        state.track("s");
+        let wanted = |generation| {
+            let content_hash = ContentHash::from_text("a");
+            Some(Wanted { generation: Some(generation), content_hash })
+        };
+        assert_eq!(state.last_wanted("s"), None);
+        state.settled("s", now, wanted(1), |_| false);
+        state.settled("s", now, None, |_| false);
+        assert_eq!(
+            state.last_wanted("s"),
+            wanted(1),
+            "a reconcile that has to wait wants nothing else"
+        );
+        state.settled("s", now, wanted(2), |_| false);
+        assert_eq!(state.last_wanted("s"), wanted(2));
+        state.forget("s");
+        assert_eq!(state.last_wanted("s"), None);
     }
 }

@@ -30,6 +30,7 @@ use crate::controller::act::copies::send_all;
 use crate::controller::sync_patch::SyncPatch;
 use crate::decide::Action;
 use crate::decide::Plan;
+use crate::decide::contention::Wanted;
 use crate::decide::contention::purpose;
 use crate::decide::observed::ObservedSync;
 use crate::decide::plan::FinalizerStep;
@@ -49,7 +50,8 @@ pub struct Outcome {
     pub late: Late,
 }
 
-/// Carries out `plan`: first the finalizer, then, if that succeeded, the copies.
+/// Carries out `plan`: first the finalizer, then, if that succeeded, the copies. `last_wanted` is what
+/// the last reconcile wanted them to be.
 ///
 /// Fails if this process no longer leads, or is stopping.
 pub async fn act(
@@ -57,13 +59,19 @@ pub async fn act(
     lead: &Lead,
     sync: &ObservedSync,
     plan: &Plan,
+    last_wanted: Option<&Wanted>,
 ) -> Result<Outcome, NotLeading> {
     let finalizer = patch_finalizer(&writer.client, lead, sync, &plan.finalizer).await?;
     let (results, late) = match finalizer {
         SyncPatch::Unchanged | SyncPatch::Patched { .. } => {
             let steps = plan.steps.iter().filter(|(_, action)| action.is_write());
             let uid = &sync.version.uid;
-            send_all(writer, lead, uid, steps, |at, action| write(sync, plan, at, action)).await?
+            let write = |at: &NamespacedName, action: &Action| {
+                let purpose = purpose(sync, plan, action, last_wanted);
+                let sync = sync.name.to_string();
+                Write { sync, at: at.clone(), action: action.clone(), purpose }
+            };
+            send_all(writer, lead, uid, steps, write).await?
         }
         SyncPatch::Conflict | SyncPatch::Failed(_) => (BTreeMap::new(), Late::default()),
     };
@@ -107,11 +115,6 @@ async fn patch_finalizer(
     let outcome = SyncPatch::of(client, sync, patched).instrument(span.clone()).await?;
     outcome.mark(&span);
     Ok(outcome)
-}
-
-fn write(sync: &ObservedSync, plan: &Plan, at: &NamespacedName, action: &Action) -> Write {
-    let purpose = purpose(sync, plan, action);
-    Write { sync: sync.name.to_string(), at: at.clone(), action: action.clone(), purpose }
 }
 
 /// Permissions for writes of copies, of their markers, and of the finalizer.

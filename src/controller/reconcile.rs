@@ -52,6 +52,7 @@ use crate::decide::Desired;
 use crate::decide::Failure;
 use crate::decide::Observed;
 use crate::decide::Plan;
+use crate::decide::contention::Wanted;
 use crate::decide::desired;
 use crate::decide::observed::ObservedSync;
 use crate::decide::observed::Version;
@@ -183,7 +184,9 @@ impl Reconciler {
                 has_reported_progress = true;
                 pass.reported = self.report_progress(&observed, &plan, &mut sync, began).await?;
             }
-            pass.outcome = act(&self.writer, &self.lead, &sync, &plan).await?;
+            let last_wanted = self.state.last_wanted(&uid);
+            pass.outcome =
+                act(&self.writer, &self.lead, &sync, &plan, last_wanted.as_ref()).await?;
             *written += pass.outcome.written();
             let finalizer = pass.outcome.finalizer.clone();
             self.record(&sync, pass);
@@ -332,13 +335,14 @@ impl Reconciler {
         began: Instant,
     ) -> Result<Ended, Error> {
         let uid = &observed.sync.version.uid;
+        let wanted = Wanted::of(&observed.sync, &plan);
         let settled = Settled::of(plan);
         let Report { patch, summary, .. } = self.report(observed, &settled, began).await?;
         root_span::record_report(observed, &settled, &summary);
         self.record(&observed.sync, Pass { reported: patch.clone(), ..Pass::of(reads) });
         let is_hold = matches!(desired(observed), Desired::Hold(_));
         let needs_write = |at: &NamespacedName| is_hold || settled.is_left(at);
-        self.state.update_retries(uid, |retries| retries.settled(began, needs_write));
+        self.state.settled(uid, began, wanted, needs_write);
         match patch {
             Some(SyncPatch::Conflict) => return Ok(Ended::success(Some(WATCH_LAG))),
             Some(SyncPatch::Failed(failure)) => {

@@ -3,8 +3,10 @@
 //! Such changes are counted: a copy that others change more often than a few times a minute is
 //! written with backoff, and reported as `Contended`. Changes that follow from our own desired state
 //! do not count: a source that is deleted and created again, or a namespace whose labels come and go.
+//!
+//! What was written and wanted before is remembered. The status is not used: it may be rejected, or
+//! report something else, such as another copy that is being deleted.
 
-use crate::api::ConfigMapSyncStatus;
 use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Action;
 use crate::decide::ContentHash;
@@ -14,18 +16,6 @@ use crate::decide::observed::Attempted;
 use crate::decide::observed::ObservedSync;
 use crate::decide::observed::PendingRetry;
 use crate::decide::reason::Reason;
-use crate::decide::status::ready_reason;
-
-/// The reasons of a status whose hash does not describe existing copies.
-const NOT_COPIED: [Reason; 7] = [
-    Reason::Progressing,
-    Reason::SourceNotFound,
-    Reason::SourceRefused,
-    Reason::SourceIsCopy,
-    Reason::InvalidSpec,
-    Reason::Suspended,
-    Reason::Deleting,
-];
 
 /// What a copy was to be: it changes with the spec, and with the content of the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +33,8 @@ pub enum Purpose {
     Copy {
         /// What is wanted.
         wanted: Wanted,
-        /// Whether the status reports the copies as such.
-        was_reported: bool,
+        /// Whether the last reconcile of the `ConfigMapSync` wanted the same.
+        was_wanted: bool,
     },
     /// To delete or release it.
     Retire,
@@ -80,7 +70,7 @@ pub enum Response {
 /// | retired it | copies | written | no |
 /// | copied the same | copies | written | yes: our write was undone or altered |
 /// | copied something else | copies | written | no |
-/// | not remembered | copies what the status reports | written | yes |
+/// | not remembered | copies what the last reconcile wanted | written | yes |
 /// | not remembered | copies anything else | written | no |
 #[must_use]
 pub fn is_change_of_others(
@@ -96,20 +86,24 @@ pub fn is_change_of_others(
         (Response::Written, Purpose::Copy { wanted, .. }, Some(OurLastWrite::Copied(last))) => {
             wanted == last
         }
-        (Response::Written, Purpose::Copy { was_reported, .. }, None) => *was_reported,
+        (Response::Written, Purpose::Copy { was_wanted, .. }, None) => *was_wanted,
     }
 }
 
-/// Why `action`, a write of `plan`, is made.
+/// Why `action`, a write of `plan`, is made, if the last reconcile that wanted copies wanted
+/// `last_wanted`.
 #[must_use]
-pub fn purpose(sync: &ObservedSync, plan: &Plan, action: &Action) -> Purpose {
-    match (action, &plan.content_hash) {
+pub fn purpose(
+    sync: &ObservedSync,
+    plan: &Plan,
+    action: &Action,
+    last_wanted: Option<&Wanted>,
+) -> Purpose {
+    match (action, Wanted::of(sync, plan)) {
         (Action::Delete { .. } | Action::Release { .. }, _) | (_, None) => Purpose::Retire,
-        (_, Some(content_hash)) => {
-            let (generation, content_hash) = (sync.generation, content_hash.clone());
-            let wanted = Wanted { generation, content_hash };
-            let was_reported = is_reported(&sync.status, &wanted);
-            Purpose::Copy { wanted, was_reported }
+        (_, Some(wanted)) => {
+            let was_wanted = last_wanted == Some(&wanted);
+            Purpose::Copy { wanted, was_wanted }
         }
     }
 }
@@ -135,13 +129,15 @@ pub fn contended_finalizer() -> Failure {
     Failure::new(Reason::Contended, message)
 }
 
-/// Whether `status` reports that copies were made as `wanted`.
-fn is_reported(status: &ConfigMapSyncStatus, wanted: &Wanted) -> bool {
-    let hash = status.content_hash.as_deref().map(ContentHash::from_text);
-    hash.as_ref() == Some(&wanted.content_hash)
-        && status.observed_generation == wanted.generation
-        && ready_reason(status)
-            .is_some_and(|reported| NOT_COPIED.iter().all(|reason| reason.as_str() != reported))
+// === impl Wanted ===
+
+impl Wanted {
+    /// What `plan` wants the copies to be; `None` if it wants none, or has to wait.
+    #[must_use]
+    pub fn of(sync: &ObservedSync, plan: &Plan) -> Option<Self> {
+        let content_hash = plan.content_hash.clone()?;
+        Some(Self { generation: sync.generation, content_hash })
+    }
 }
 
 // === impl Purpose ===
@@ -174,8 +170,8 @@ mod tests {
         Wanted { generation: Some(1), content_hash: ContentHash::from_text(hash) }
     }
 
-    fn copy(was_reported: bool) -> Purpose {
-        Purpose::Copy { wanted: wanted("a"), was_reported }
+    fn copy(was_wanted: bool) -> Purpose {
+        Purpose::Copy { wanted: wanted("a"), was_wanted }
     }
 
     #[test]

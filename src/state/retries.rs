@@ -263,8 +263,8 @@ impl Retries {
 // === impl Changes ===
 
 impl Changes {
-    /// Whether the next change can still be judged by this. While a copy is in order, the status
-    /// says what our last write was, unless that was a deletion.
+    /// Whether the next change can still be judged by this. While a copy is in order, what the last
+    /// reconcile wanted says what our last write was, unless that was a deletion.
     fn is_worth_keeping(&self, needs_write: bool, now: Instant) -> bool {
         let is_contended = self.of_others.as_ref().is_some_and(|it| !it.is_over(now));
         is_contended

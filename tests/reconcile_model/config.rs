@@ -93,6 +93,8 @@ pub enum Fault {
     IgnoresProtection,
     /// It is not remembered that the operator itself has deleted or released a copy.
     ForgetsRetirements,
+    /// What the last reconcile wanted is not remembered.
+    ForgetsWanted,
 }
 
 // === impl Users ===

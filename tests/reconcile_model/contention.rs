@@ -2,7 +2,7 @@
 //! other clients.
 //!
 //! [`is_change_of_others`] and its arguments are the operator's own. What is remembered follows
-//! `state::retries`, within the minute over which changes are counted: the memory of a deletion does
+//! `state` and `state::retries`, within the minute over which changes are counted: the memory of a deletion does
 //! not end. Beside it, where the operator cannot read it, is recorded whether others have changed the
 //! copy.
 
@@ -28,20 +28,23 @@ use crate::oracle::Violation;
 use crate::state::InFlight;
 use crate::state::Kind;
 use crate::state::Phase;
-use crate::state::SeenSync;
 use crate::state::State;
+use crate::state::Write;
 use crate::state::Writer;
 use crate::store::Numbered;
 use crate::view::PassInput;
 
 /// The number of a [`Wanted`].
 pub type WantedId = u16;
-/// The number of a status.
-pub type StatusId = u16;
 
-/// What is remembered of each copy of each sync.
+/// What is remembered of each sync.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Memory([[Remembered; PLACES]; SYNCS]);
+pub struct Memory {
+    /// What its last reconcile that wanted copies wanted.
+    wanted: [Option<WantedId>; SYNCS],
+    /// What is remembered of each copy.
+    copies: [[Remembered; PLACES]; SYNCS],
+}
 
 /// What is remembered of one copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -55,6 +58,8 @@ struct Remembered {
     written: Option<WantedId>,
     /// Whether others have changed the copy since, or since it was observed to need no write.
     is_changed: bool,
+    /// Whether the copy has needed no write since, when the operator last wanted copies.
+    was_ready: bool,
 }
 
 /// [`OurLastWrite`]
@@ -71,10 +76,8 @@ pub enum WritePurpose {
     Copy {
         /// What is wanted.
         wanted: WantedId,
-        /// Whether the status reports the copies as such.
-        was_reported: bool,
-        /// Whether the status reports `Synced` for it.
-        was_synced: bool,
+        /// Whether the last reconcile of the sync wanted the same.
+        was_wanted: bool,
     },
     /// To delete or release it.
     Retire,
@@ -83,8 +86,8 @@ pub enum WritePurpose {
 /// The end of a reconcile, after a pass without writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
-    /// The status to report.
-    pub status: StatusId,
+    /// What is wanted, if copies are.
+    pub wanted: Option<WantedId>,
     /// The places that still need a write.
     pub needs_write: [bool; PLACES],
     /// The places of the copies that are as desired.
@@ -92,25 +95,22 @@ pub struct End {
 }
 
 impl ReconcileModel {
-    /// Ends a reconcile after a pass without writes: reports the status, and forgets what it says.
+    /// Ends a reconcile after a pass without writes: remembers what was wanted, and forgets what
+    /// follows from it.
     pub(crate) fn end_reconcile(&self, state: &mut State, sync: Sync, input: PassInput) {
-        let (Some(memory), Some(seen)) = (&mut state.memory, state.view.syncs[sync]) else {
-            return;
-        };
+        let Some(memory) = &mut state.memory else { return };
         let Some(end) = self.decisions.end(input) else { return };
-        for (place, remembered) in memory.0[sync].iter_mut().enumerate() {
+        if self.config.fault != Some(Fault::ForgetsWanted) {
+            memory.wanted[sync] = end.wanted.or(memory.wanted[sync]);
+        }
+        for (place, remembered) in memory.copies[sync].iter_mut().enumerate() {
             let is_current = state.view.objects[place].is_current;
             remembered.reconcile_ended(end.needs_write[place]);
             // A write in flight was decided before.
             remembered.is_changed &= !(end.is_ready[place] && is_current) || input.in_flight[place];
-        }
-        let mut stored = seen.sync;
-        stored.status = Some(end.status);
-        // The patch is conditional on the version of the sync.
-        if seen.is_current && stored != seen.sync {
-            state.store_sync(sync, Some(stored));
-            state.view.syncs[sync] =
-                Some(SeenSync { sync: stored, is_former: false, is_current: true });
+            if end.wanted.is_some() {
+                remembered.was_ready = end.is_ready[place];
+            }
         }
     }
 
@@ -134,7 +134,7 @@ impl ReconcileModel {
         if is_stored && sent.write.kind == Kind::Replace {
             return;
         }
-        let remembered = &mut memory.0[writer][place];
+        let remembered = &mut memory.copies[writer][place];
         let counts = remembered.counts(&self.decisions.wanted, purpose, response);
         let violation = remembered.violation(counts, purpose, response);
         state.violation = state.violation.or(violation);
@@ -163,8 +163,8 @@ impl Remembered {
             Last::Retired => OurLastWrite::Retired,
         });
         let purpose = match purpose {
-            WritePurpose::Copy { wanted, was_reported, .. } => {
-                Purpose::Copy { wanted: known.get(wanted), was_reported }
+            WritePurpose::Copy { wanted, was_wanted } => {
+                Purpose::Copy { wanted: known.get(wanted), was_wanted }
             }
             WritePurpose::Retire => Purpose::Retire,
         };
@@ -179,12 +179,12 @@ impl Remembered {
         response: Response,
     ) -> Option<Violation> {
         if counts {
-            // At first, the status stands for the memory of the last write, and may be outdated.
+            // At first, what the sync wanted stands for the memory of the last write of this copy.
             let is_unfounded = self.has_counted && !self.is_changed;
             return is_unfounded.then_some(Violation::CountedOwnWrite);
         }
-        let WritePurpose::Copy { wanted, was_synced: true, .. } = purpose else { return None };
-        let is_undone = self.is_changed && self.written == Some(wanted);
+        let WritePurpose::Copy { wanted, .. } = purpose else { return None };
+        let is_undone = self.is_changed && self.was_ready && self.written == Some(wanted);
         let is_ignored = is_undone && response == Response::Written;
         is_ignored.then_some(Violation::IgnoredChange)
     }
@@ -207,7 +207,7 @@ impl Remembered {
             WritePurpose::Retire => (Some(Last::Retired), None),
         };
         let has_counted = self.has_counted;
-        *self = Self { last, has_counted, written, is_changed: false };
+        *self = Self { last, has_counted, written, is_changed: false, was_ready: true };
     }
 
     /// As `Retries::settled`, less than a minute later.
@@ -221,9 +221,18 @@ impl Remembered {
 // === impl State ===
 
 impl State {
+    /// A write that the reconcile of a sync decides now.
+    pub fn decided(&self, sync: Sync, mut write: Write) -> Write {
+        let memory = self.memory.as_ref();
+        if let Some(WritePurpose::Copy { wanted, was_wanted }) = &mut write.purpose {
+            *was_wanted = memory.is_some_and(|memory| memory.wanted[sync] == Some(*wanted));
+        }
+        write
+    }
+
     /// Someone other than the operator has changed the copy at `place`.
     pub fn changed_by_others(&mut self, place: Place) {
-        for copies in self.memory.iter_mut().flat_map(|memory| &mut memory.0) {
+        for copies in self.memory.iter_mut().flat_map(|memory| &mut memory.copies) {
             copies[place].is_changed = true;
         }
     }
@@ -232,7 +241,8 @@ impl State {
     /// not recorded any more.
     pub fn forget_copies_of(&mut self, sync: Sync) {
         if let Some(memory) = &mut self.memory {
-            memory.0[sync] = Default::default();
+            memory.wanted[sync] = None;
+            memory.copies[sync] = Default::default();
         }
         for sent in self.flight[sync].iter_mut().flatten() {
             sent.write.purpose = None;
@@ -242,7 +252,7 @@ impl State {
     /// Another namespace of the same name has its own memory.
     pub fn forget_copies_in(&mut self, namespace: Namespace) {
         let forgotten = Remembered { is_changed: true, ..Remembered::default() };
-        for copies in self.memory.iter_mut().flat_map(|memory| &mut memory.0) {
+        for copies in self.memory.iter_mut().flat_map(|memory| &mut memory.copies) {
             for place in (0..PLACES).filter(|place| namespace_of(*place) == namespace) {
                 copies[place] = forgotten;
             }
@@ -255,20 +265,20 @@ impl State {
 impl Memory {
     /// Whether a change by another client was counted.
     pub fn has_counted(&self) -> bool {
-        self.0.iter().flatten().any(|remembered| remembered.has_counted)
+        self.copies.iter().flatten().any(|remembered| remembered.has_counted)
     }
 }
 
 // === impl End ===
 
 impl End {
-    /// The end of a reconcile that reports `status` after `plan`.
-    pub fn of(status: StatusId, plan: &Plan, is_hold: bool) -> Self {
+    /// The end of a reconcile after `plan`.
+    pub fn of(wanted: Option<WantedId>, plan: &Plan, is_hold: bool) -> Self {
         let is_ready = |place| plan.steps.get(&at(place)) == Some(&Action::Keep);
         let settled = Settled::of(plan.clone());
         let needs_write = |place| is_hold || settled.is_left(&at(place));
         Self {
-            status,
+            wanted,
             needs_write: std::array::from_fn(needs_write),
             is_ready: std::array::from_fn(is_ready),
         }

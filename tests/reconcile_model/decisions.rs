@@ -22,7 +22,6 @@ use configmapsync::decide::status;
 use configmapsync::decide::status::Settled;
 use configmapsync::decide::status::ready_reason;
 use configmapsync::kubernetes::requests;
-use configmapsync::names;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use parking_lot::RwLock;
@@ -79,7 +78,6 @@ pub struct Decisions {
     /// What copies were to be.
     pub wanted: Numbered<Wanted>,
     /// What was reported.
-    statuses: Numbered<ConfigMapSyncStatus>,
     counts_changes: bool,
     passes: Table<PassInput, Pass>,
     collections: Table<CollectionInput, Collection>,
@@ -116,7 +114,6 @@ impl Decisions {
             store: Store::default(),
             fault: config.fault,
             wanted: Numbered::new(),
-            statuses: Numbered::new(),
             counts_changes: config.counts_changes,
             passes: Table::new(),
             collections: Table::new(),
@@ -147,8 +144,9 @@ impl Decisions {
             let observed = self.observed(&input)?;
             let desired = desired(&observed);
             let is_hold = matches!(desired, Desired::Hold(_));
-            let status = self.statuses.id(essence(self.status(&input)?));
-            Some(End::of(status, &plan(&observed, &desired), is_hold))
+            let plan = plan(&observed, &desired);
+            let wanted = Wanted::of(&observed.sync, &plan).map(|wanted| self.wanted.id(wanted));
+            Some(End::of(wanted, &plan, is_hold))
         })
     }
 
@@ -180,9 +178,6 @@ impl Decisions {
         let mut observed = input.observed(&self.store)?;
         let sync = input.view.syncs[input.sync]?.sync;
         observed.sync.generation = Some(1 + i64::from(sync.generation));
-        if let Some(status) = sync.status {
-            observed.sync.status = self.statuses.get(status);
-        }
         Some(match self.fault {
             Some(fault) => fault.observed(observed),
             None => observed,
@@ -209,13 +204,10 @@ impl Decisions {
     }
 
     fn purpose(&self, sync: &ObservedSync, plan: &Plan, action: &Action) -> WritePurpose {
-        match purpose(sync, plan, action) {
-            Purpose::Copy { wanted, was_reported } => {
-                let status = &sync.status;
-                let is_current = status.observed_generation == wanted.generation
-                    && status.content_hash == Some(wanted.content_hash.to_string());
-                let was_synced = is_synced(status) && is_current;
-                WritePurpose::Copy { wanted: self.wanted.id(wanted), was_reported, was_synced }
+        match purpose(sync, plan, action, None) {
+            // Whether the same was wanted before is known when the write is sent.
+            Purpose::Copy { wanted, was_wanted } => {
+                WritePurpose::Copy { wanted: self.wanted.id(wanted), was_wanted }
             }
             Purpose::Retire => WritePurpose::Retire,
         }
@@ -263,20 +255,4 @@ impl Decisions {
 
 fn is_synced(status: &ConfigMapSyncStatus) -> bool {
     ready_reason(status) == Some(Reason::Synced.as_str())
-}
-
-/// The part of a status that says whether a change is one by another client.
-fn essence(status: ConfigMapSyncStatus) -> ConfigMapSyncStatus {
-    let mut conditions = status.conditions;
-    conditions.retain(|condition| condition.type_ == names::CONDITION_READY);
-    for condition in &mut conditions {
-        condition.message.clear();
-        condition.observed_generation = None;
-    }
-    ConfigMapSyncStatus {
-        observed_generation: status.observed_generation,
-        content_hash: status.content_hash,
-        conditions,
-        ..ConfigMapSyncStatus::default()
-    }
 }

@@ -154,3 +154,20 @@ fn a_namespace_labelled_again_looks_like_contention() {
         ]
     );
 }
+
+/// While a copy is in order, what the last reconcile wanted stands for the memory of its last write.
+#[test]
+fn without_memory_a_change_by_others_does_not_count() {
+    let users = Users { edit_copies: true, ..Users::IDLE };
+    let fault = Some(Fault::ForgetsWanted);
+    let config = Config { users, actions: 2, fault, ..Config::counting(Spec::SINGLE) };
+    assert_eq!(
+        counterexample("what was wanted is forgotten", &config, &[SAFE]),
+        [
+            "a user edits m/s",
+            "team/a: update m/s",
+            "stored: update m/s",
+            "a change by another client does not count"
+        ]
+    );
+}

@@ -16,7 +16,7 @@
 //! * Once a change of a copy by another client has been counted, a write of the operator's own does
 //!   not count as another: with sources that are deleted and created again, namespaces that leave a
 //!   selection and return, and changed specs, there is no contention. A change by another client that
-//!   undoes what the status reports as `Synced` counts.
+//!   undoes a write of the operator counts, whatever the status reports.
 //! * Without further actions of users, the operator reaches an empty plan within six passes per
 //!   sync; the status then reports `Synced` exactly if every copy equals the source; no sync waits
 //!   for its deletion, and no old copy or orphan is left.
@@ -33,10 +33,10 @@
 //! leader is stored before the crash, or never.
 //!
 //! Changes by other clients are counted within one minute: what is remembered for that long does not
-//! end. What the operator remembers of its writes is the model's own code, after `state::retries`; the
-//! judgement is the operator's. The first change that is counted may be none: the first copy in a namespace
-//! that is selected, or a copy whose status is not reported yet. Contention needs more than five. The
-//! uid of a namespace is that at the response, not that at the request.
+//! end. What the operator remembers of its writes is the model's own code, after `state`; the
+//! judgement is the operator's. The first change that is counted may be none: the first copy in a
+//! namespace that is selected. Contention needs more than five. The uid of a namespace is that at the
+//! response, not that at the request.
 //!
 //! # Caveats
 //!

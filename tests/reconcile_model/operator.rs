@@ -148,6 +148,7 @@ impl ReconcileModel {
                     let write = |kind| Write { kind, result: None, harm: None, purpose: None };
                     let finalizer = writes.finalizer.map(write);
                     for (slot, write) in writes.places.into_iter().chain([finalizer]).enumerate() {
+                        let write = write.map(|write| state.decided(sync, write));
                         send(state, sync, slot, write);
                     }
                     return;

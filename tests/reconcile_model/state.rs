@@ -5,7 +5,6 @@
 //! changed since. There are no times: what depends on them is whether they have passed.
 
 use crate::contention::Memory;
-use crate::contention::StatusId;
 use crate::contention::WritePurpose;
 use crate::names::NAMESPACES;
 use crate::names::PLACES;
@@ -75,8 +74,6 @@ pub struct StoredSync {
     pub is_deleting: bool,
     /// How often the spec has changed, if the operator counts changes by other clients.
     pub generation: u8,
-    /// The status, if the operator counts changes by other clients.
-    pub status: Option<StatusId>,
 }
 
 /// The source.
@@ -231,7 +228,7 @@ pub struct InFlight {
 impl StoredSync {
     /// A new one.
     pub const fn new(spec: Spec) -> Self {
-        Self { spec, has_finalizer: false, is_deleting: false, generation: 0, status: None }
+        Self { spec, has_finalizer: false, is_deleting: false, generation: 0 }
     }
 
     /// A field of the spec changes.

@@ -8,3 +8,4 @@ mod support;
 mod sync_patches;
 mod too_large;
 mod undone_finalizer;
+mod unreported;

@@ -43,7 +43,7 @@ fn held_reason(retries: &Retries, now: Instant) -> Option<Reason> {
 /// A write that makes the copy equal to the same content each time.
 fn write(retries: &mut Retries, now: Instant) {
     let wanted = Wanted { generation: Some(1), content_hash: ContentHash::from_text("a") };
-    let purpose = Purpose::Copy { wanted, was_reported: false };
+    let purpose = Purpose::Copy { wanted, was_wanted: false };
     let (response, namespace_uid) = (Response::Written, Some("n".to_owned()));
     retries.answered(&at(), AnsweredWrite { purpose, response, at: now, namespace_uid });
 }
