@@ -20,6 +20,7 @@ use crate::decide::status::LastWrite;
 use crate::state::excerpts::KeptExcerpt;
 use crate::state::own_writes::OwnWrites;
 use crate::state::retries::Retries;
+use crate::state::retries::Subject;
 use crate::state::verification::VerificationSchedule;
 
 /// The state of each sync, by uid.
@@ -37,6 +38,8 @@ pub struct SyncState {
     /// What the last reconcile that wanted copies wanted them to be: while a copy is in order, this is
     /// what our last write made it equal to.
     last_wanted: Option<Wanted>,
+    /// Fingerprint of the status that was patched last.
+    reported: Option<u64>,
     /// The last write of a copy that took effect and is not in the status yet.
     pub unreported_write: Option<Box<LastWrite>>,
     retries: Option<Box<Retries>>,
@@ -113,6 +116,18 @@ impl State {
             }
         });
         self.update_retries(sync_uid, |retries| retries.settled(began, needs_write));
+    }
+
+    /// Records that the status with this fingerprint was patched at `now`. If the one before had the
+    /// same, another client has changed it since.
+    pub fn reported(&self, sync_uid: &str, fingerprint: u64, now: Instant) {
+        let mut is_restored = false;
+        self.update(sync_uid, |sync| {
+            is_restored = sync.reported.replace(fingerprint) == Some(fingerprint);
+        });
+        if is_restored {
+            self.update_retries(sync_uid, |retries| retries.restored(Subject::Status, now));
+        }
     }
 
     /// The delay at `now` until the next retry; see [`Retries::next_retry`].

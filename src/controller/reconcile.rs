@@ -61,6 +61,7 @@ use crate::decide::plan::FinalizerStep;
 use crate::decide::reason::Reason;
 use crate::decide::status;
 use crate::decide::status::Settled;
+use crate::decide::status::fingerprint;
 use crate::decide::status::reports;
 use crate::decide::status::summary;
 use crate::election::Lead;
@@ -387,6 +388,7 @@ impl Reconciler {
         let patch = report(&self.reporter, &self.lead, sync, &status, &summary).await?;
         if let SyncPatch::Patched { resource_version } = &patch {
             self.wrote_sync(uid, resource_version);
+            self.state.reported(uid, fingerprint(&status), Instant::now());
         }
         if matches!(patch, SyncPatch::Patched { .. } | SyncPatch::Unchanged) {
             self.state.update(uid, |state| {

@@ -50,7 +50,7 @@ pub fn record(
         && state.read(sync_uid, |sync| sync.own_writes.has_written());
     state.update_retries(sync_uid, |retries| {
         if is_restored {
-            retries.finalizer_restored(Instant::now());
+            retries.restored(Subject::Finalizer, Instant::now());
         }
         match outcome.finalizer {
             // No patch was necessary or possible.

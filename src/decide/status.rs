@@ -6,8 +6,13 @@
 mod message;
 mod settled;
 
+use std::hash::DefaultHasher;
+use std::hash::Hash as _;
+use std::hash::Hasher as _;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 
 pub use settled::Settled;
 
@@ -158,6 +163,19 @@ pub fn is_worth_writing(before: &ConfigMapSyncStatus, after: &ConfigMapSyncStatu
         ..after.clone()
     };
     comparable != *before
+}
+
+/// A hash of the status, without what depends on the status before: two patches in a row with the
+/// same one mean that another client has changed the status in between.
+#[must_use]
+pub fn fingerprint(status: &ConfigMapSyncStatus) -> u64 {
+    let mut compared = ConfigMapSyncStatus { last_failure_trace_id: None, ..status.clone() };
+    for condition in &mut compared.conditions {
+        condition.last_transition_time = Time(Timestamp::UNIX_EPOCH);
+    }
+    let mut hasher = DefaultHasher::new();
+    serde_json::to_string(&compared).unwrap_or_default().hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Whether the status reports `reason` for the sync or for one of the listed destinations.

@@ -71,8 +71,8 @@ pub struct Retries {
     failing: HashMap<Subject, Failing>,
     changes: HashMap<NamespacedName, Changes>,
     in_flight: HashMap<NamespacedName, Unanswered>,
-    /// How often another client has removed the finalizer.
-    finalizer_removals: Option<Contention>,
+    /// How often another client has undone a patch of the finalizer or of the status.
+    undone: HashMap<Subject, Contention>,
 }
 
 /// A write without a response.
@@ -152,9 +152,10 @@ impl Retries {
         self.failing.remove(subject);
     }
 
-    /// Records that the finalizer was set again at `now`, after another client had removed it.
-    pub fn finalizer_restored(&mut self, now: Instant) {
-        self.finalizer_removals.get_or_insert_with(|| Contention::new(now)).changed(now);
+    /// Records that the finalizer or the status was patched as before at `now`, after another client
+    /// had undone that.
+    pub fn restored(&mut self, subject: Subject, now: Instant) {
+        self.undone.entry(subject).or_insert_with(|| Contention::new(now)).changed(now);
     }
 
     /// Records the response to a write of the copy `at`.
@@ -206,7 +207,7 @@ impl Retries {
     /// destination still needs a write. Forgets what was due and needs no further attempt, and what
     /// waits for a change although its destination needs no write.
     pub fn settled(&mut self, began: Instant, needs_write: impl Fn(&NamespacedName) -> bool) {
-        let Self { failing, changes, in_flight, finalizer_removals } = self;
+        let Self { failing, changes, in_flight, undone } = self;
         failing.retain(|subject, failing| match subject {
             // It is reported after the last pass.
             Subject::Status => true,
@@ -214,7 +215,7 @@ impl Retries {
             _ => failing.until.is_some_and(|until| until > began),
         });
         changes.retain(|at, changes| changes.is_worth_keeping(needs_write(at), began));
-        finalizer_removals.take_if(|removals| removals.is_over(began));
+        undone.retain(|_, contention| !contention.is_over(began));
     }
 
     /// Records that a verification against live data starts: failures that wait for a change are
@@ -246,8 +247,8 @@ impl Retries {
         let contended = self.changes.iter().filter(|(at, _)| !self.in_flight.contains_key(*at));
         let contended =
             contended.filter_map(|(_, changes)| changes.of_others.as_ref()?.until(began));
-        let removals = self.finalizer_removals.as_ref().and_then(|it| it.until(began));
-        let next = failing.filter(|until| *until > began).chain(contended).chain(removals).min()?;
+        let undone = self.undone.values().filter_map(|contention| contention.until(began));
+        let next = failing.filter(|until| *until > began).chain(contended).chain(undone).min()?;
         Some(next.saturating_duration_since(now))
     }
 
@@ -256,7 +257,7 @@ impl Retries {
         self.failing.is_empty()
             && self.changes.is_empty()
             && self.in_flight.is_empty()
-            && self.finalizer_removals.is_none()
+            && self.undone.is_empty()
     }
 }
 
@@ -294,16 +295,13 @@ impl<'a> HeldBack<'a> {
     /// the finalizer (`Contended`).
     pub fn finalizer(&self) -> Option<Failure> {
         let failing = self.waiting(&Subject::Finalizer).map(|it| it.held.failure.clone());
-        failing.or_else(|| {
-            let (retries, now) = self.by?;
-            retries.finalizer_removals.as_ref()?.until(now)?;
-            Some(contended_finalizer())
-        })
+        failing.or_else(|| self.is_undone(&Subject::Finalizer).then(contended_finalizer))
     }
 
-    /// Whether a patch of the status must wait.
+    /// Whether a patch of the status must wait: the last one failed, or another client keeps undoing
+    /// it.
     pub fn status(&self) -> bool {
-        self.waiting(&Subject::Status).is_some()
+        self.waiting(&Subject::Status).is_some() || self.is_undone(&Subject::Status)
     }
 
     /// Why a write of the copy `at`, in the namespace with this uid, must wait. While a retry is in
@@ -346,6 +344,11 @@ impl<'a> HeldBack<'a> {
         self.by.is_some_and(|(retries, _)| {
             retries.in_flight.values().any(|it| *it == Unanswered::Sent)
         })
+    }
+
+    fn is_undone(&self, subject: &Subject) -> bool {
+        let undone = self.by.and_then(|(retries, now)| retries.undone.get(subject)?.until(now));
+        undone.is_some()
     }
 
     fn waiting(&self, subject: &Subject) -> Option<&'a Failing> {

@@ -8,4 +8,5 @@ mod support;
 mod sync_patches;
 mod too_large;
 mod undone_finalizer;
+mod undone_status;
 mod unreported;

@@ -1,7 +1,5 @@
 mod size;
 
-use k8s_openapi::jiff::Timestamp;
-
 use super::*;
 use crate::api::ConfigMapSyncSpec;
 use crate::api::SourceVersion;
@@ -114,6 +112,22 @@ fn a_finalizer_that_cannot_be_removed_is_reported() {
     let expected = "finalizer apps.nishaf.info/cleanup is not removed yet: denied";
     assert_eq!(summary.message, expected);
     assert_eq!(fault(&summary, &settled).map(|it| it.reason), Some(Reason::Forbidden));
+}
+
+#[test]
+fn a_fingerprint_does_not_depend_on_the_status_before() {
+    let report = |observed: &Observed, now| {
+        let settled = Settled::of(plan(observed, &desired(observed)));
+        status(observed, &desired(observed), &settled, &Time(now), None, Some("t"))
+    };
+    let mut observed = observed();
+    let first = report(&observed, Timestamp::UNIX_EPOCH);
+    let again = report(&observed, Timestamp::MAX);
+    assert_ne!(first, again);
+    assert_eq!(fingerprint(&first), fingerprint(&again));
+    observed.sync.generation = Some(9);
+    let other = report(&observed, Timestamp::UNIX_EPOCH);
+    assert_ne!(fingerprint(&first), fingerprint(&other));
 }
 
 #[test]

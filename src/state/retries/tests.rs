@@ -275,7 +275,7 @@ fn a_finalizer_removed_again_and_again_is_contended() {
         assert_eq!(retries.held_back(now).finalizer(), None);
         assert_eq!(retries.next_retry(now, now), None);
         now += SECOND;
-        retries.finalizer_restored(now);
+        retries.restored(Subject::Finalizer, now);
     }
     let held = retries.held_back(now).finalizer();
     assert_eq!(held.map(|it| it.reason), Some(Reason::Contended));
@@ -284,4 +284,17 @@ fn a_finalizer_removed_again_and_again_is_contended() {
     assert!(!retries.is_empty());
     retries.settled(now + SECOND * 3_600, |_| false);
     assert!(retries.is_empty());
+}
+
+#[test]
+fn a_status_undone_again_and_again_is_held_back() {
+    let (mut retries, now) = (Retries::default(), Instant::now());
+    for _ in 0..6 {
+        assert!(!retries.held_back(now).status());
+        retries.restored(Subject::Status, now);
+    }
+    assert!(retries.held_back(now).status());
+    assert_eq!(retries.held_back(now).finalizer(), None);
+    assert!(retries.next_retry(now, now).unwrap() < SECOND * 2);
+    assert!(!retries.held_back(now + SECOND * 2).status());
 }

@@ -171,7 +171,7 @@ impl Run {
         if step.loses_finalizer && self.state.retries(UID).held_back(began).finalizer().is_none() {
             ensure_backoff(&self.restored, began)?;
             self.restored.push(began);
-            self.update(|retries| retries.finalizer_restored(began));
+            self.update(|retries| retries.restored(Subject::Finalizer, began));
         }
         for n in 0..DESTINATIONS {
             let retries = self.state.retries(UID);
