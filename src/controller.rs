@@ -104,7 +104,7 @@ pub fn run(
         let leadership = (lead, leader_record);
         let (reconciler, requests, collector, watcher) =
             parts(leadership, clients.calls.clone(), settings, Arc::clone(&health), metrics);
-        let Reconciler { cache, queue, state, writer, .. } = &reconciler;
+        let Reconciler { cache, queue, state, writer, reporter, .. } = &reconciler;
 
         let watcher = Arc::new(watcher);
         let mut tasks = JoinSet::new();
@@ -135,7 +135,7 @@ pub fn run(
             () = state.verification.run(verify) => {}
         }
         // Writes that no reconcile waits for end before the process does.
-        writer.permits.wait_until_idle().await;
+        tokio::join!(writer.permits.wait_until_idle(), reporter.events.finish());
         tasks.shutdown().await;
     }
 }

@@ -48,6 +48,7 @@ pub mod stamp;
 pub mod stamped;
 pub mod status;
 pub mod text;
+pub mod turns;
 pub mod uninstall;
 pub mod validity;
 

@@ -40,6 +40,7 @@ use crate::decide::text::cut;
 
 pub use resource::Pod;
 pub use spans::API_CALL_SPAN;
+pub use spans::EVENT_SPAN;
 pub use spans::OBSERVE_SPAN;
 pub use spans::ORPHAN_COLLECTION_SPAN;
 pub use spans::PLAN_SPAN;
@@ -59,7 +60,7 @@ const LOGS_RESPONSES: &str = "kube_client::client";
 const MAX_ERROR: usize = 4 * 1024;
 
 /// The spans whose API calls are exported.
-const TRACED: [&str; 3] = [RECONCILE_SPAN, ORPHAN_COLLECTION_SPAN, WRITE_SPAN];
+const TRACED: [&str; 4] = [RECONCILE_SPAN, ORPHAN_COLLECTION_SPAN, WRITE_SPAN, EVENT_SPAN];
 
 /// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -111,7 +111,7 @@ impl Collector {
         self.forget_all_but(term, &orphans.candidates);
         self.deleted_syncs.forget_old(&orphans.candidates, now);
         let plan = plan_collection(&orphans);
-        self.brake.report(&self.lead, plan.brake, &mut term.is_held).await;
+        self.brake.report(&self.lead, plan.brake, &mut term.is_held);
         if plan.unconfirmed().next().is_none() {
             return plan.next_due().map_or(self.period, |due| due.min(self.period));
         }

@@ -1,11 +1,10 @@
 //! The queue between events and reconciles: one reconcile per sync at a time, and a bounded number
-//! overall.
+//! overall, shared among the namespaces of the syncs: [`turns`](crate::decide::turns) has the rule.
 //!
 //! Requests are merged and delayed by kube's scheduler. kube's controller is not used because it
 //! keeps a decoded copy of every object; this queue holds names only.
 
 use std::collections::HashMap;
-use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +21,7 @@ use tokio::time::sleep;
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::controller::startup::Startup;
+use crate::decide::turns::Turns;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::telemetry::spans::SpanReference;
@@ -136,33 +136,26 @@ pub async fn run<Reconcile: Future<Output = ()>>(
     reconcile: impl Fn(NamespacedName) -> Reconcile,
 ) {
     let mut scheduler = std::pin::pin!(scheduler(requests));
-    let mut running = HashSet::new();
+    let (began, mut turns) = (Instant::now(), Turns::new(CONCURRENT_RECONCILES));
     let mut reconciles = FuturesUnordered::new();
     loop {
         health.beat(HEALTH_PART);
-        let has_room = running.len() < CONCURRENT_RECONCILES;
-        let next = async {
-            if has_room {
-                scheduler.as_mut().hold_unless(|sync| !running.contains(sync)).next().await
-            } else {
-                scheduler.as_mut().hold().next().await
-            }
-        };
+        let mut requested = scheduler.as_mut().hold_unless(|sync| !turns.is_running(sync));
         tokio::select! {
-            Some(ended) = reconciles.next() => {
-                running.remove(&ended);
-            }
-            next = next => {
+            Some(ended) = reconciles.next() => turns.end(&ended, began.elapsed()),
+            next = requested.next() => {
                 let Some(sync) = next else { break };
-                running.insert(sync.clone());
-                let name = format!("reconcile of {sync}");
-                let reconcile = health.during(name, reconcile(sync.clone()));
-                reconciles.push(async {
-                    reconcile.await;
-                    sync
-                });
+                turns.add(sync);
             }
             () = sleep(BEAT_PERIOD) => {}
+        }
+        while let Some(sync) = turns.begin(began.elapsed()) {
+            let name = format!("reconcile of {sync}");
+            let reconcile = health.during(name, reconcile(sync.clone()));
+            reconciles.push(async {
+                reconcile.await;
+                sync
+            });
         }
     }
     while reconciles.next().await.is_some() {}

@@ -34,7 +34,8 @@ pub struct Reporter {
 }
 
 /// Writes `status` if it differs from the observed one, and an Event if its reason differs. There is
-/// no Event for Progressing, which another reason follows soon. Fails if this process no longer leads. An Event that cannot be written is logged and dropped.
+/// no Event for Progressing, which another reason follows soon. Does not wait for the Event. Fails if
+/// this process no longer leads.
 pub async fn report(
     reporter: &Reporter,
     lead: &Lead,
@@ -55,9 +56,10 @@ pub async fn report(
     let is_transition = ready_reason(&sync.status) != Some(summary.reason.as_str());
     if is_transition && matches!(outcome, SyncPatch::Patched { .. }) {
         reporter.metrics.reconciles.count_transition(summary.reason);
-        if summary.reason != Reason::Progressing && lead.remaining().is_ok() {
-            let (event, regarding) = event(sync, summary);
-            reporter.events.publish(event, regarding).instrument(span).await;
+        if summary.reason != Reason::Progressing {
+            let ((event, regarding), lead) = (event(sync, summary), lead.clone());
+            let may_send = move || lead.remaining().is_ok();
+            span.in_scope(|| reporter.events.publish(event, regarding, may_send));
         }
     }
     Ok(outcome)

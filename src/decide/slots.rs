@@ -1,4 +1,5 @@
-//! Which writes may be in flight: a limited number per process, shared among namespaces.
+//! Which work may be in progress (reconciles, writes of copies, Events): a limited number of each per
+//! process, shared among namespaces.
 //!
 //! # The rule
 //! A namespace may hold at most half of the slots that the other namespaces leave, and always one.
@@ -15,7 +16,7 @@ use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// A namespace in which a write takes longer than this is slow.
+/// A namespace in which work takes longer than this is slow.
 pub const SLOW: Duration = Duration::from_secs(1);
 
 /// A request for a slot. Older requests are smaller.
@@ -41,7 +42,7 @@ pub struct Slots {
 struct Holder {
     /// When each of its slots was granted.
     since: Vec<Duration>,
-    /// Whether its last write was slow.
+    /// Whether its last work was slow.
     was_slow: bool,
 }
 
@@ -153,7 +154,9 @@ impl Slots {
         self.exceeds_share(namespace) && self.holders.get(namespace).is_some_and(is_slow)
     }
 
-    fn has_room(&self, namespace: &str) -> bool {
+    /// Whether a slot is free, and `namespace` may have it.
+    #[must_use]
+    pub fn has_room(&self, namespace: &str) -> bool {
         self.in_use < self.count && !self.exceeds_share(namespace)
     }
 

@@ -1,11 +1,12 @@
-//! Permits for writes in flight: a limited number per process, shared among namespaces, and none once
-//! the process is stopping. [`slots`](crate::decide::slots) has the rules.
+//! Permits for writes in flight: a limited number, shared among namespaces, and none once the process
+//! is stopping. [`slots`](crate::decide::slots) has the rules.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
+use futures::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::oneshot;
@@ -20,7 +21,7 @@ use crate::kubernetes::error::NotLeading;
 /// How long a reserved permit is kept for its sync.
 const RESERVED: Duration = Duration::from_secs(10);
 
-/// The permits of this process. Clones share them.
+/// Permits for writes of one kind. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Permits {
     shared: Arc<Shared>,
@@ -113,14 +114,29 @@ impl Permits {
         }
     }
 
-    /// Waits for a permit for one write in `namespace`.
+    /// A permit for one write in `namespace`, without waiting. `None`: there is none at present, or no
+    /// write may be sent any more.
+    #[must_use]
+    pub fn try_acquire_in(&self, namespace: &str) -> Option<Permit> {
+        self.acquire_in(namespace).now_or_never()?.ok()
+    }
+
+    /// Requests a permit for one write in `namespace` at once, and returns a future that waits for it.
     ///
     /// # Errors
     /// No write may be sent any more: see [`Permits::close`].
-    pub async fn acquire_in(&self, namespace: &str) -> Result<Permit, NotLeading> {
-        match self.request([namespace].into_iter())? {
-            Requested::Granted(permit) => Ok(permit),
-            Requested::Waiting(mut request) => (&mut request.granted).await.map_err(|_| NotLeading),
+    pub fn acquire_in(
+        &self,
+        namespace: &str,
+    ) -> impl Future<Output = Result<Permit, NotLeading>> + Send + use<> {
+        let requested = self.request([namespace].into_iter());
+        async move {
+            match requested? {
+                Requested::Granted(permit) => Ok(permit),
+                Requested::Waiting(mut request) => {
+                    (&mut request.granted).await.map_err(|_| NotLeading)
+                }
+            }
         }
     }
 
@@ -276,8 +292,6 @@ impl Drop for Request {
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt as _;
-
     use super::*;
 
     async fn take(permits: &Permits, namespace: &str) -> Permit {

@@ -18,6 +18,8 @@ pub const OBSERVE_SPAN: &str = "observe";
 pub const PLAN_SPAN: &str = "plan";
 /// Name of the span of one write of a copy, which may end after its reconcile.
 pub const WRITE_SPAN: &str = "write copy";
+/// Name of the span of one Event, which may end after its reconcile.
+pub const EVENT_SPAN: &str = "create Event";
 /// Name of the root span of an orphan collection.
 pub const ORPHAN_COLLECTION_SPAN: &str = "orphan collection";
 /// Name of the span of an API call. It is exported under another name: method and resource.

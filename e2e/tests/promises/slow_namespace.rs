@@ -1,6 +1,7 @@
 //! A namespace in which writes are slow delays no other namespace and no other ConfigMapSync.
 
 mod many_syncs;
+mod syncs_and_events;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

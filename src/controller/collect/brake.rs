@@ -28,7 +28,7 @@ pub struct BrakeReport {
 impl BrakeReport {
     /// Sets the metric. Logs and sends an Event when the brake begins to hold, and logs when it
     /// ceases to. `is_held` is updated.
-    pub async fn report(&self, lead: &Lead, brake: Option<Brake>, is_held: &mut bool) {
+    pub fn report(&self, lead: &Lead, brake: Option<Brake>, is_held: &mut bool) {
         self.metrics.copies.set_held(brake.map_or(0, |brake| brake.orphans));
         let was_held = std::mem::replace(is_held, brake.is_some());
         match brake {
@@ -38,9 +38,9 @@ impl BrakeReport {
                     limit = brake.limit,
                     "orphan collection held: {brake}"
                 );
-                if lead.remaining().is_ok() {
-                    self.events.publish(event(brake), self.pod.clone()).await;
-                }
+                let lead = lead.clone();
+                let may_send = move || lead.remaining().is_ok();
+                self.events.publish(event(brake), self.pod.clone(), may_send);
             }
             None if was_held => tracing::info!("orphan collection is no longer held"),
             _ => {}

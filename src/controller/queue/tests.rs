@@ -105,7 +105,7 @@ async fn concurrent_reconciles_are_bounded() {
     const SYNCS: usize = 1_000;
     let (sender, requests) = mpsc::unbounded();
     for index in 0..SYNCS {
-        request(&sender, name(&index.to_string()));
+        request(&sender, NamespacedName::new(format!("team-{index}"), "a"));
     }
     let (running, most) = (Cell::new(0), Cell::new(0));
     let reconciles = RefCell::new(BTreeMap::<_, usize>::new());
@@ -125,6 +125,33 @@ async fn concurrent_reconciles_are_bounded() {
     .await;
     assert_eq!(most.get(), CONCURRENT_RECONCILES);
     assert!(reconciles.into_inner().values().all(|count| *count == 1), "each sync once");
+}
+
+#[tokio::test]
+async fn a_slow_namespace_takes_at_most_its_share() {
+    let (sender, requests) = mpsc::unbounded();
+    for index in 0..2 * CONCURRENT_RECONCILES {
+        request(&sender, name(&index.to_string()));
+    }
+    let (slow, health) = (Cell::new(0), Health::new(&[]));
+    let running = run(requests, &health, |sync| {
+        let (slow, sender) = (&slow, &sender);
+        async move {
+            if sync.namespace == "other" {
+                return sender.close_channel();
+            }
+            slow.set(slow.get() + 1);
+            if slow.get() == CONCURRENT_RECONCILES / 2 {
+                request(sender, NamespacedName::new("other", "a"));
+            }
+            while !sender.is_closed() {
+                pause().await;
+            }
+        }
+    });
+    let limit = Duration::from_secs(10);
+    tokio::time::timeout(limit, running).await.expect("the other sync has its turn");
+    assert_eq!(slow.get(), CONCURRENT_RECONCILES / 2);
 }
 
 #[tokio::test]

@@ -93,6 +93,13 @@ async fn a_reconcile_without_a_call_has_no_trace() -> Result<()> {
             copy.data.as_ref().and_then(|data| data.get("password")) == Some(&value)
         };
         fixture.wait_config_map("app", "shared", "it is updated", SOON, has_value).await?;
+        // Otherwise the same reconcile may write the next edit.
+        let source = fixture.config_map("central", "shared").await?.context("no source")?;
+        let is_reported = |sync: &ConfigMapSync| {
+            let reported = sync.status.as_ref().and_then(|status| status.source.as_ref());
+            reported.map(|it| &it.resource_version) == source.metadata.resource_version.as_ref()
+        };
+        fixture.wait_sync("central", "sync", "the edit is reported", SOON, is_reported).await?;
     }
     let metrics = cluster.replicas[0].metrics().await?;
     // Pending spans are sent on exit.

@@ -1,0 +1,175 @@
+//! Whose turn it is: a limited number of syncs is reconciled at a time, shared among their namespaces.
+//!
+//! [`slots`](crate::decide::slots) has the rule. Namespaces with a free slot take turns, and the syncs
+//! of one namespace have their turn in the order of their requests. A namespace whose reconciles are
+//! slow therefore delays those of no other namespace.
+//!
+//! Adding and beginning take constant time, however many syncs wait: at most as many namespaces as
+//! there are slots have no room.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::api::namespaced_name::NamespacedName;
+use crate::decide::slots::Slots;
+
+/// The syncs that are being reconciled, and those that wait. Times are durations since any fixed time.
+#[derive(Debug)]
+pub struct Turns {
+    slots: Slots,
+    /// Since when each sync is being reconciled.
+    running: HashMap<NamespacedName, Duration>,
+    waiting: HashSet<NamespacedName>,
+    /// The syncs that wait, by namespace.
+    by_namespace: HashMap<String, VecDeque<NamespacedName>>,
+    /// The namespaces in which syncs wait, in the order of their turns.
+    namespaces: VecDeque<String>,
+}
+
+// === impl Turns ===
+
+impl Turns {
+    /// At most `count` syncs are reconciled at a time; at least one.
+    #[must_use]
+    pub fn new(count: usize) -> Self {
+        Self {
+            slots: Slots::new(count),
+            running: HashMap::new(),
+            waiting: HashSet::new(),
+            by_namespace: HashMap::new(),
+            namespaces: VecDeque::new(),
+        }
+    }
+
+    /// Whether `sync` is being reconciled.
+    #[must_use]
+    pub fn is_running(&self, sync: &NamespacedName) -> bool {
+        self.running.contains_key(sync)
+    }
+
+    /// Lets `sync` wait for its turn, unless it waits already. It must not be running.
+    pub fn add(&mut self, sync: NamespacedName) {
+        if !self.waiting.insert(sync.clone()) {
+            return;
+        }
+        let queue = self.by_namespace.entry(sync.namespace.clone()).or_default();
+        if queue.is_empty() {
+            self.namespaces.push_back(sync.namespace.clone());
+        }
+        queue.push_back(sync);
+    }
+
+    /// The sync whose turn it is, if any. From now on it is running.
+    pub fn begin(&mut self, now: Duration) -> Option<NamespacedName> {
+        if self.slots.in_use() == self.slots.count() {
+            return None;
+        }
+        let turn = self.namespaces.iter().position(|it| self.slots.has_room(it))?;
+        let namespace = self.namespaces.remove(turn)?;
+        let queue = self.by_namespace.get_mut(&namespace)?;
+        let sync = queue.pop_front()?;
+        self.slots.take([namespace.as_str()], now);
+        if queue.is_empty() {
+            self.by_namespace.remove(&namespace);
+        } else {
+            self.namespaces.push_back(namespace);
+        }
+        self.waiting.remove(&sync);
+        self.running.insert(sync.clone(), now);
+        Some(sync)
+    }
+
+    /// `sync` is no longer running.
+    pub fn end(&mut self, sync: &NamespacedName, now: Duration) {
+        if let Some(since) = self.running.remove(sync) {
+            self.slots.release(&sync.namespace, since, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: Duration = Duration::ZERO;
+
+    fn sync(namespace: &str, number: usize) -> NamespacedName {
+        NamespacedName::new(namespace, number.to_string())
+    }
+
+    fn begin_all(turns: &mut Turns) -> Vec<String> {
+        std::iter::from_fn(|| turns.begin(NOW)).map(|sync| sync.to_string()).collect()
+    }
+
+    #[test]
+    fn namespaces_take_turns() {
+        let mut turns = Turns::new(8);
+        for (namespace, number) in [("a", 1), ("a", 2), ("a", 1), ("a", 3), ("b", 1), ("c", 1)] {
+            turns.add(sync(namespace, number));
+        }
+        assert_eq!(begin_all(&mut turns), ["a/1", "b/1", "c/1", "a/2", "a/3"]);
+        assert!(turns.is_running(&sync("a", 1)) && !turns.is_running(&sync("a", 4)));
+    }
+
+    #[test]
+    fn a_namespace_that_holds_its_share_is_overtaken() {
+        let mut turns = Turns::new(4);
+        for number in 1..=4 {
+            turns.add(sync("slow", number));
+        }
+        assert_eq!(begin_all(&mut turns), ["slow/1", "slow/2"]);
+        turns.add(sync("other", 1));
+        assert_eq!(begin_all(&mut turns), ["other/1"]);
+        turns.end(&sync("slow", 2), NOW);
+        assert_eq!(begin_all(&mut turns), [""; 0], "it leaves less to the slow one now");
+        turns.end(&sync("other", 1), NOW);
+        assert_eq!(begin_all(&mut turns), ["slow/3"]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_sync_has_its_turn(
+            count in 1_usize..9,
+            added in prop::collection::vec((0_usize..4, 0_usize..9), 1..60),
+            ends in prop::collection::vec(0_usize..3, 60),
+        ) {
+            let mut turns = Turns::new(count);
+            let mut running = VecDeque::new();
+            let (mut wanted, mut begun) = (BTreeSet::new(), BTreeSet::new());
+            for ((namespace, number), ends) in added.into_iter().zip(ends) {
+                let sync = sync(&namespace.to_string(), number);
+                if !turns.is_running(&sync) {
+                    wanted.insert(sync.clone());
+                    turns.add(sync);
+                }
+                for _ in 0..ends {
+                    if let Some(ended) = running.pop_front() {
+                        turns.end(&ended, NOW);
+                    }
+                }
+                while let Some(sync) = turns.begin(NOW) {
+                    prop_assert!(!running.contains(&sync), "{sync} twice at a time");
+                    begun.insert(sync.clone());
+                    running.push_back(sync);
+                }
+                prop_assert!(running.len() <= count);
+            }
+            while let Some(ended) = running.pop_front() {
+                turns.end(&ended, NOW);
+                while let Some(sync) = turns.begin(NOW) {
+                    begun.insert(sync.clone());
+                    running.push_back(sync);
+                }
+            }
+            prop_assert_eq!(begun, wanted);
+            prop_assert!(turns.waiting.is_empty() && turns.by_namespace.is_empty());
+            prop_assert!(turns.namespaces.is_empty() && turns.slots.in_use() == 0);
+        }
+    }
+}
