@@ -214,7 +214,9 @@ impl Retries {
             Subject::Destination(at) if in_flight.contains_key(at) || needs_write(at) => true,
             _ => failing.until.is_some_and(|until| until > began),
         });
-        changes.retain(|at, changes| changes.is_worth_keeping(needs_write(at), began));
+        // Whether the response to a write in flight counts depends on what was written before.
+        let is_written = |at: &NamespacedName| needs_write(at) || in_flight.contains_key(at);
+        changes.retain(|at, changes| changes.is_worth_keeping(is_written(at), began));
         undone.retain(|_, contention| !contention.is_over(began));
     }
 

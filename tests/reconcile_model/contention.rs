@@ -105,7 +105,7 @@ impl ReconcileModel {
         }
         for (place, remembered) in memory.copies[sync].iter_mut().enumerate() {
             let is_current = state.view.objects[place].is_current;
-            remembered.reconcile_ended(end.needs_write[place]);
+            remembered.reconcile_ended(end.needs_write[place] || input.in_flight[place]);
             // A write in flight was decided before.
             remembered.is_changed &= !(end.is_ready[place] && is_current) || input.in_flight[place];
             if end.wanted.is_some() {

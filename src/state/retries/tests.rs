@@ -189,6 +189,20 @@ fn deletions_and_new_copies_of_ours_are_no_contention() {
     assert!(retries.is_empty(), "own deletions are remembered for a minute");
 }
 
+/// A reconcile meanwhile may need no write, since the source is gone.
+#[test]
+fn a_repair_in_flight_counts_whatever_is_wanted_meanwhile() {
+    let (mut retries, now) = (Retries::default(), Instant::now());
+    write(&mut retries, now);
+    for _ in 0..=5 {
+        retries.write_in_flight(&at());
+        retries.settled(now, |_| false);
+        retries.write_ended(&at());
+        write(&mut retries, now);
+    }
+    assert_eq!(held_reason(&retries, now), Some(Reason::Contended));
+}
+
 #[test]
 fn a_write_in_flight_holds_the_next_one() {
     let (mut retries, now) = (Retries::default(), Instant::now());
