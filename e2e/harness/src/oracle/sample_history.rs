@@ -108,6 +108,14 @@ impl SampleHistory {
         self.put(Kind::Sync, &NamespacedName::new("central", name), sync);
     }
 
+    /// Creates the `ConfigMapSync` `central/sync`, suspended.
+    pub fn create_suspended_sync(&mut self, uid: &str) {
+        self.create_sync(uid, "sync");
+        let mut sync = self.changes.last().unwrap().object.clone();
+        sync["status"]["conditions"] = json!([{"type": "Ready", "status": "False"}]);
+        self.put(Kind::Sync, &sync_at(), sync);
+    }
+
     /// The operator creates the copy, with the current data of the source.
     pub fn create_copy(&mut self, namespace: &str) {
         let at = NamespacedName::new(namespace, "shared");

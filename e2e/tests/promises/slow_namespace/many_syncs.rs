@@ -25,11 +25,16 @@ use kube::api::ListParams;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
+use crate::support::scale::quick_or_full;
+
 const SLOW: &str = "slow";
 /// ConfigMapSyncs with a copy in the slow namespace.
 const SYNCS: usize = 200;
 /// ConfigMapSyncs elsewhere, one after the other, while the slow namespace is busy.
-const OTHERS: usize = 5;
+fn others() -> usize {
+    quick_or_full(5, 100)
+}
+
 const DELAY: Duration = Duration::from_secs(10);
 /// A new ConfigMapSync elsewhere is Ready within this time.
 const READY: Duration = Duration::from_secs(5);
@@ -93,13 +98,15 @@ async fn many_syncs_into_a_slow_namespace_delay_no_other() -> Result<()> {
     })
     .await?;
     wait_first_turns(&fixture).await?;
-    for number in 0..OTHERS {
+    let mut waits = Vec::new();
+    for number in 0..others() {
         let name = format!("other-{number}");
         fixture.create_namespaces(&[&name]).await?;
         let begin = Instant::now();
         fixture.create_sync("central", &name, one_to_one("central", "shared", &name)).await?;
         fixture.wait_reason("central", &name, "Synced", READY).await?;
         let (all, open) = creates(&proxy);
+        waits.push(begin.elapsed());
         eprintln!("{name} after {:?}; {open} of {all} creates in flight", begin.elapsed());
         ensure!(open > 0, "the slow namespace was not busy");
         // The proxy may record a response after the operator has received it.
@@ -109,6 +116,13 @@ async fn many_syncs_into_a_slow_namespace_delay_no_other() -> Result<()> {
         })
         .await?;
     }
+    waits.sort();
+    eprintln!(
+        "slowest of {}: {:?}, median {:?}",
+        waits.len(),
+        waits.last(),
+        waits[waits.len() / 2]
+    );
     // A ConfigMapSync that waits for its turn can be deleted at once.
     let last = format!("slow-{}", SYNCS - 1);
     ensure!(fixture.config_map(SLOW, &last).await?.is_none(), "{last} has its copy already");
