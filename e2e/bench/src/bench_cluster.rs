@@ -26,6 +26,7 @@ use crate::options::Options;
 use crate::raw_writer::in_flight;
 pub use testbed::control_plane::Recorded;
 use testbed::control_plane::Settings;
+use testbed::jaeger::Jaeger;
 use testbed::run_folder::RunFolder;
 use testbed::terminal::Done;
 use testbed::terminal::Screen;
@@ -49,6 +50,8 @@ pub const LONG: Duration = Duration::from_mins(10);
 pub struct BenchCluster {
     /// Dropped before the control plane.
     operator: Option<Operator>,
+    /// Receives the traces of the operator.
+    jaeger: Option<Jaeger>,
     /// The control plane.
     pub control_plane: ControlPlane,
     /// The progress on the terminal.
@@ -81,8 +84,14 @@ impl BenchCluster {
             Ok(Done::new(plane, format!("audit log: {recorded:?}")))
         };
         let control_plane = screen.step("API server started", work).await?;
+        let jaeger = if options.traces {
+            Some(Jaeger::start_local(control_plane.folder()).await?)
+        } else {
+            None
+        };
         Ok(Self {
             operator: None,
+            jaeger,
             control_plane,
             screen: screen.clone(),
             options: options.clone(),
@@ -194,7 +203,9 @@ impl BenchCluster {
         let name = format!("operator-{}", self.operators);
         self.operators += 1;
         let binary = self.binary.clone();
-        self.operator = Some(Operator::start(&self.control_plane, &name, binary).await?);
+        let collector = self.jaeger.as_ref().map(Jaeger::otlp_grpc);
+        let operator = Operator::start(&self.control_plane, &name, binary, collector).await?;
+        self.operator = Some(operator);
         Ok(())
     }
 

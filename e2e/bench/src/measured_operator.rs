@@ -45,9 +45,18 @@ pub struct Operator {
 // === impl Operator ===
 
 impl Operator {
-    /// Starts it in a new pod, and waits until it leads.
-    pub async fn start(control_plane: &ControlPlane, name: &str, binary: PathBuf) -> Result<Self> {
-        let options = replica::Options { binary: Some(binary), ..replica::Options::default() };
+    /// Starts it in a new pod, and waits until it leads. It sends its traces to `collector`, if there is
+    /// one.
+    pub async fn start(
+        control_plane: &ControlPlane,
+        name: &str,
+        binary: PathBuf,
+        collector: Option<String>,
+    ) -> Result<Self> {
+        let endpoint = |endpoint| ("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), endpoint);
+        let environment = collector.map(endpoint).into_iter().collect();
+        let binary = Some(binary);
+        let options = replica::Options { binary, environment, ..replica::Options::default() };
         let replica = Replica::start(control_plane, name, &options).await?;
         let url = replica.url().await?;
         let operator = Self { replica, url };

@@ -31,6 +31,9 @@ pub struct Options {
     /// Write the results as JSON to this file. Default: a new file below target/bench.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Trace each reconcile, and start Jaeger to receive the traces.
+    #[arg(long)]
+    pub traces: bool,
     /// The operator's binary. Default: build this checkout.
     #[arg(long, value_name = "FILE")]
     pub operator: Option<PathBuf>,

@@ -22,6 +22,8 @@ pub struct Environment {
     pub kubeconfig: PathBuf,
     /// The collector of the traces. Absent in an existing cluster.
     pub jaeger: Option<Jaeger>,
+    /// Whether Jaeger serves pages.
+    pub has_pages: bool,
     /// The demo's own cluster. Absent if an existing one is used.
     pub cluster: Option<Cluster>,
     // Dropped, and thereby removed, after the cluster.

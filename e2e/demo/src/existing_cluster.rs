@@ -24,6 +24,7 @@ use testbed::wait::Seen;
 use testbed::wait::until;
 
 use crate::environment::Environment;
+use crate::failing_sync;
 use crate::samples::COPY_NAMESPACE;
 use crate::samples::SOURCE_NAMESPACE;
 use crate::samples::SYNC;
@@ -32,7 +33,8 @@ use crate::samples::SYNC;
 const DELETION: Duration = Duration::from_mins(2);
 
 /// The namespaces that the demo creates and deletes.
-const NAMESPACES: [&str; 3] = [RELEASE, SOURCE_NAMESPACE, COPY_NAMESPACE];
+const NAMESPACES: [&str; 4] =
+    [RELEASE, SOURCE_NAMESPACE, COPY_NAMESPACE, failing_sync::DESTINATION];
 
 /// Connects to the cluster of the kubeconfig `file`. Fails if it has one of the demo's namespaces.
 pub(super) async fn prepare(
@@ -64,17 +66,21 @@ pub(super) async fn prepare(
         values: image.map(helm::image_values).unwrap_or_default(),
         kubeconfig: file.to_owned(),
         jaeger: None,
+        has_pages: false,
         cluster: None,
         _files: None,
         _folder: folder,
     })
 }
 
-/// Removes what the demo created: first the `ConfigMapSync`, which the operator must clean up, then the
+/// Removes what the demo created: first the `ConfigMapSync`s, which the operator must clean up, then the
 /// operator and the namespaces.
 pub(super) async fn clean_up(screen: &Screen, client: &Client, helm: &Helm) -> Result<()> {
     let removal = async {
-        delete_sync(client).await?;
+        failing_sync::delete_policy(client).await?;
+        for name in [SYNC, failing_sync::NAME] {
+            delete_sync(client, name).await?;
+        }
         // There is no release if the demo failed before the installation.
         let uninstalled = helm.uninstall().await;
         for namespace in NAMESPACES {
@@ -102,15 +108,15 @@ async fn ensure_unused(client: &Client) -> Result<()> {
     Ok(())
 }
 
-async fn delete_sync(client: &Client) -> Result<()> {
+async fn delete_sync(client: &Client, name: &str) -> Result<()> {
     let syncs = Api::<ConfigMapSync>::namespaced(client.clone(), "default");
-    match syncs.delete(SYNC, &DeleteParams::default()).await {
+    match syncs.delete(name, &DeleteParams::default()).await {
         // The object or the CRD does not exist.
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-        result => result.with_context(|| format!("deleting ConfigMapSync {SYNC}"))?,
+        result => result.with_context(|| format!("deleting ConfigMapSync {name}"))?,
     };
-    until(format!("the deletion of ConfigMapSync {SYNC}"), DELETION, || async {
-        let sync = syncs.get_opt(SYNC).await?;
+    until(format!("the deletion of ConfigMapSync {name}"), DELETION, || async {
+        let sync = syncs.get_opt(name).await?;
         Ok(Seen::from_bool(sync.is_none(), || format!("{:?}", sync.map(|sync| sync.metadata))))
     })
     .await

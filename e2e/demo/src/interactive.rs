@@ -34,7 +34,8 @@ pub fn print_suggestions(environment: &Environment) {
     Screen::line("The cluster keeps running until you press Ctrl-C.");
     let mut lines = vec![format!("kubeconfig  {kubeconfig}")];
     if let Some(jaeger) = &environment.jaeger {
-        lines.push(format!("Jaeger      {}/api/traces?service=configmapsync", jaeger.query()));
+        let path = if environment.has_pages { "search" } else { "api/traces" };
+        lines.push(format!("Jaeger      {}/{path}?service=configmapsync", jaeger.query()));
     }
     Screen::show(&lines);
     Screen::line("To try in another terminal:");

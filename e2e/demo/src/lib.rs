@@ -7,6 +7,7 @@ mod copy_pair;
 mod diagnostics;
 mod environment;
 mod existing_cluster;
+mod failing_sync;
 mod interactive;
 mod operator_pods;
 mod options;
@@ -61,7 +62,7 @@ pub async fn run(options: &Options) -> Result<Report> {
 /// Prepares everything that the installation of the operator requires.
 async fn prepare(screen: &Screen, options: &Options) -> Result<Environment> {
     match &options.kubeconfig {
-        None => own_cluster::prepare(screen, !options.once).await,
+        None => own_cluster::prepare(screen, options).await,
         Some(file) => existing_cluster::prepare(screen, file, options.image.as_deref()).await,
     }
 }

@@ -1,5 +1,6 @@
 //! The command line of the demo.
 
+use std::path::Path;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -20,9 +21,25 @@ pub struct Options {
     /// be published or loaded onto the nodes.
     #[arg(long, value_name = "REF", requires = "kubeconfig")]
     pub image: Option<String>,
+    /// Serve the pages of Jaeger from this folder: a build of jaeger-ui, with its index.html. Without it,
+    /// Jaeger has a query API and no pages.
+    #[arg(long, value_name = "DIR", conflicts_with = "kubeconfig", value_parser = folder_of_pages)]
+    pub jaeger_ui: Option<PathBuf>,
     /// Write the output, with its colors, to this SVG file as well.
     #[arg(long, value_name = "FILE", requires = "once")]
     pub recording: Option<PathBuf>,
+}
+
+/// The absolute path of a folder with the built pages of Jaeger.
+fn folder_of_pages(folder: &str) -> Result<PathBuf, String> {
+    let index = Path::new(folder).join("index.html");
+    if !index.is_file() {
+        return Err(format!(
+            "{} does not exist: build jaeger-ui, and name the folder of its index.html",
+            index.display()
+        ));
+    }
+    std::path::absolute(folder).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -34,5 +51,11 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Options::command().debug_assert();
+    }
+
+    #[test]
+    fn a_folder_without_a_page_is_refused() {
+        let error = folder_of_pages("/nowhere").unwrap_err();
+        assert!(error.contains("/nowhere/index.html does not exist"), "{error}");
     }
 }

@@ -24,14 +24,15 @@ use testbed::wait::until;
 use tokio::task::JoinSet;
 
 use crate::environment::Environment;
+use crate::options::Options;
 use crate::user_files::UserFiles;
 
 /// The time limit for the kernel to remove processes, mounts and interfaces.
 const REMOVAL: Duration = Duration::from_secs(20);
 
-/// Starts a cluster with Jaeger, and loads the image of the operator. If `interactive`, also writes the
-/// files for the user.
-pub(super) async fn prepare(screen: &Screen, interactive: bool) -> Result<Environment> {
+/// Starts a cluster with Jaeger, and loads the image of the operator. Unless the demo ends after the last
+/// step, also writes the files for the user.
+pub(super) async fn prepare(screen: &Screen, options: &Options) -> Result<Environment> {
     let tools = async {
         debian::ensure_node().await?;
         debian::ensure_rust_target(&image::target()).await?;
@@ -59,13 +60,13 @@ pub(super) async fn prepare(screen: &Screen, interactive: bool) -> Result<Enviro
     };
     let image = screen.step("build and load the image", image).await?;
     let jaeger = async {
-        let jaeger = Jaeger::start(&cluster).await?;
+        let jaeger = Jaeger::start(&cluster, options.jaeger_ui.as_deref()).await?;
         let detail = format!("receives traces at {}", jaeger.otlp_grpc());
         Ok(Done::new(jaeger, detail))
     };
     let jaeger = screen.step("start Jaeger", jaeger).await?;
 
-    let files = if interactive { Some(UserFiles::write(&cluster, &tools)?) } else { None };
+    let files = if options.once { None } else { Some(UserFiles::write(&cluster, &tools)?) };
     let folder = RunFolder::create()?;
     let mut values = helm::image_values(&image.reference);
     // The image was loaded onto the node. It is in no registry.
@@ -77,6 +78,7 @@ pub(super) async fn prepare(screen: &Screen, interactive: bool) -> Result<Enviro
         values,
         kubeconfig: files.as_ref().map_or(cluster.kubeconfig().to_owned(), UserFiles::kubeconfig),
         jaeger: Some(jaeger),
+        has_pages: options.jaeger_ui.is_some(),
         cluster: Some(cluster),
         _files: files,
         _folder: folder,

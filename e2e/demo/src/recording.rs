@@ -6,10 +6,6 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use anstyle::Color;
-use anstyle::RgbColor;
-use anstyle_svg::Term;
-use anstyle_svg::WIN10_CONSOLE;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
@@ -17,6 +13,7 @@ use console::truncate_str;
 use rustix::process::Pid;
 use rustix::process::Signal;
 use rustix::process::kill_process;
+use testbed::picture;
 use tokio::io::AsyncBufReadExt;
 use tokio::io::BufReader;
 use tokio::process::ChildStdout;
@@ -30,8 +27,6 @@ use crate::options::Options;
 const PROMPT: &str = "$ cargo demo -- --once";
 /// The number of columns of the picture. Longer lines are truncated.
 const COLUMNS: usize = 108;
-const FOREGROUND: Color = Color::Rgb(RgbColor(0xe6, 0xe6, 0xe6));
-const BACKGROUND: Color = Color::Rgb(RgbColor(0x16, 0x1b, 0x22));
 /// The exit code of a demo that was interrupted.
 const INTERRUPTED: i32 = 130;
 
@@ -67,6 +62,9 @@ fn command(options: &Options) -> Result<Command> {
     if let Some(image) = &options.image {
         command.arg("--image").arg(image);
     }
+    if let Some(folder) = &options.jaeger_ui {
+        command.arg("--jaeger-ui").arg(folder);
+    }
     command.env("CLICOLOR_FORCE", "1").env_remove("NO_COLOR").stdout(Stdio::piped());
     Ok(command)
 }
@@ -90,13 +88,11 @@ async fn forward_signals(id: Pid) -> Result<Infallible> {
     }
 }
 
-/// A picture of a terminal with these lines, which may contain ANSI styles.
+/// A picture of the prompt and these lines.
 fn svg(lines: &[String]) -> String {
-    let prompt = std::iter::once(PROMPT.into());
-    let lines = lines.iter().map(|line| truncate_str(line, COLUMNS, "…"));
-    let text = prompt.chain(lines).collect::<Vec<_>>().join("\n");
-    let terminal = Term::new().palette(WIN10_CONSOLE).fg_color(FOREGROUND).bg_color(BACKGROUND);
-    terminal.render_svg(&text)
+    let prompt = std::iter::once(PROMPT.to_owned());
+    let lines = lines.iter().map(|line| truncate_str(line, COLUMNS, "…").into_owned());
+    picture::svg(&prompt.chain(lines).collect::<Vec<_>>())
 }
 
 #[cfg(test)]

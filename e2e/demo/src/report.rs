@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use testbed::jaeger::Trace;
 use testbed::sandbox::Footprint;
 
 /// The observations of a successful run.
@@ -19,4 +20,6 @@ pub struct Report {
     pub failover: Duration,
     /// The names of the spans in the trace of the first copy.
     pub spans: Vec<String>,
+    /// The trace of the refused copy, in the demo's own cluster.
+    pub failure: Option<Trace>,
 }

@@ -22,6 +22,7 @@ use testbed::wait::until;
 use crate::copy_pair;
 use crate::copy_pair::CopyPair;
 use crate::environment::Environment;
+use crate::failing_sync;
 use crate::operator_pods;
 use crate::report::Report;
 use crate::samples;
@@ -55,14 +56,26 @@ pub async fn run(screen: &Screen, environment: &Environment) -> Result<Report> {
     screen.step("copy edited by hand, drift repaired", repaired).await?;
     fail_over(screen, environment, &pair, &mut report).await?;
     delete(screen, environment, &pair).await?;
+    let failure = failing_sync::show(screen, &environment.client).await?;
     match &environment.jaeger {
-        Some(jaeger) => show_trace(screen, jaeger, &trace, &mut report).await?,
-        None => Screen::not_shown(TRACE, "skipped: requires the demo's own cluster"),
+        Some(jaeger) => {
+            let spans = show_trace(screen, jaeger, TRACE, &trace, Trace::shows_creation).await?;
+            report.spans = spans.spans.iter().map(|span| span.name.clone()).collect();
+            let has_root = |trace: &Trace| trace.root().is_some();
+            report.failure =
+                Some(show_trace(screen, jaeger, FAILURE_TRACE, &failure, has_root).await?);
+        }
+        None => {
+            for trace in [TRACE, FAILURE_TRACE] {
+                Screen::not_shown(trace, "skipped: requires the demo's own cluster");
+            }
+        }
     }
     Ok(report)
 }
 
 const TRACE: &str = "trace of the first copy, from Jaeger";
+const FAILURE_TRACE: &str = "trace of the refusal, from Jaeger";
 
 async fn install(screen: &Screen, environment: &Environment, report: &mut Report) -> Result<()> {
     let client = &environment.client;
@@ -172,18 +185,23 @@ async fn delete(screen: &Screen, environment: &Environment, pair: &CopyPair) -> 
     screen.step("ConfigMapSync deleted, copy deleted", gone).await
 }
 
-async fn show_trace(screen: &Screen, jaeger: &Jaeger, id: &str, report: &mut Report) -> Result<()> {
+/// Draws the trace with this id once Jaeger has enough of it.
+async fn show_trace(
+    screen: &Screen,
+    jaeger: &Jaeger,
+    step: &str,
+    id: &str,
+    is_enough: impl Fn(&Trace) -> bool,
+) -> Result<Trace> {
     let fetched = async {
         let trace = until(format!("trace {id} in Jaeger"), DEADLINE, || async {
             let trace = jaeger.trace(id).await?;
             let seen = trace.as_ref().map(jaeger::draw);
-            Ok(Seen::from_option(trace.filter(Trace::shows_creation), || format!("{seen:?}")))
+            Ok(Seen::from_option(trace.filter(&is_enough), || format!("{seen:?}")))
         });
-        let trace = trace.await?;
-        Ok(Done::new(trace, format!("{}/api/traces/{id}", jaeger.query())))
+        Ok(Done::new(trace.await?, format!("{}/api/traces/{id}", jaeger.query())))
     };
-    let trace = screen.step(TRACE, fetched).await?;
-    report.spans = trace.spans.iter().map(|span| span.name.clone()).collect();
+    let trace = screen.step(step, fetched).await?;
     Screen::show(&jaeger::draw(&trace));
-    Ok(())
+    Ok(trace)
 }

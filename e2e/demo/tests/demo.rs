@@ -26,6 +26,11 @@ async fn the_demo_completes_all_steps() {
     for name in ["reconcile", "observe", "plan", "create copy"] {
         assert!(report.spans.iter().any(|span| span == name), "no {name} in {:?}", report.spans);
     }
+    let failure = report.failure.unwrap();
+    let root = failure.root().unwrap();
+    let why = root.tag("otel.status_description").unwrap_or_default();
+    assert_eq!(root.tag("error.type").as_deref(), Some("Forbidden"));
+    assert!(why.contains("ask the team of this namespace first"), "{why}");
     let remains = report.footprint.unwrap().remains();
     assert!(remains.is_empty(), "left behind: {remains:#?}");
 }

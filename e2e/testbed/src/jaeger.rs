@@ -1,8 +1,10 @@
 //! Jaeger, all in one and in memory: takes traces, and gives them back by their id.
 
+mod timeline;
 mod trace;
 mod tree;
 
+pub use crate::jaeger::timeline::timeline;
 pub use crate::jaeger::trace::Reference;
 pub use crate::jaeger::trace::Span;
 pub use crate::jaeger::trace::SpanProcess;
@@ -68,14 +70,18 @@ pub struct Jaeger {
 }
 
 impl Jaeger {
-    /// Starts one on the node of a cluster, and returns when it answers queries.
-    pub async fn start(cluster: &Cluster) -> Result<Self> {
+    /// Starts one on the node of a cluster, and returns when it answers queries. Serves the built pages of
+    /// Jaeger in the folder `pages`, if one is given: without, its page is a placeholder.
+    pub async fn start(cluster: &Cluster, pages: Option<&Path>) -> Result<Self> {
         let ports = |address: IpAddr| Ports {
             otlp_grpc: SocketAddr::new(address, OTLP_GRPC),
             otlp_http: SocketAddr::new(address, OTLP_HTTP),
             query: SocketAddr::new(address, QUERY),
         };
-        let program = cluster.environment().program("jaeger")?;
+        let mut program = cluster.environment().program("jaeger")?;
+        if let Some(pages) = pages {
+            program = program.argument(format!("--query.static-files={}", pages.display()));
+        }
         let listen = ports(Ipv4Addr::UNSPECIFIED.into());
         Self::start_program(program, listen, ports(cluster.address()), None).await
     }

@@ -30,6 +30,7 @@ pub mod image;
 pub mod jaeger;
 pub mod kubeconfig;
 pub mod node;
+pub mod picture;
 pub mod pod_tests;
 pub mod ports;
 pub mod process;

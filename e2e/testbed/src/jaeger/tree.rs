@@ -5,37 +5,52 @@ use crate::jaeger::trace::Trace;
 
 /// The attributes that are drawn, in this order; the others would only be noise to a reader.
 const ATTRIBUTES: &[&str] =
-    &["sync", "outcome", "destination", "resource_version", "http.response.status_code"];
+    &["sync", "reason", "destination", "resource_version", "http.response.status_code"];
+/// The columns of the text of an error.
+const WIDTH: usize = 96;
 
-/// Draws the trace: one line for each span, children below their parents in order of time.
+/// Draws the trace: one line for each span, children below their parents in order of time. Below, the text
+/// of the error of its root.
 ///
 /// A span whose parent is not in the trace is drawn as a root, so that nothing is left out.
 #[must_use]
 pub fn draw(trace: &Trace) -> Vec<String> {
+    let rows = rows(trace);
+    let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or_default();
+    let line = |(label, span): &(String, &Span)| {
+        let attributes: Vec<_> = ATTRIBUTES.iter().filter_map(|key| span.tag(key)).collect();
+        let (duration, attributes) = (milliseconds(span.duration), attributes.join("  "));
+        format!("{label:width$}  {duration:>9}  {attributes}").trim_end().to_owned()
+    };
+    rows.iter().map(line).chain(error(trace)).collect()
+}
+
+/// The text of the error of the root; nothing if it is no error.
+pub(super) fn error(trace: &Trace) -> Vec<String> {
+    let root = trace.root().filter(|root| root.tag("error").as_deref() == Some("true"));
+    let Some(text) = root.and_then(|root| root.tag("otel.status_description")) else {
+        return Vec::new();
+    };
+    let mut lines = vec![String::new(), "error:".to_owned()];
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + word.chars().count() < WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(format!("  {word}")),
+        }
+    }
+    lines
+}
+
+/// The spans in the order of the drawing, each with its branch of the tree and its name.
+pub(super) fn rows(trace: &Trace) -> Vec<(String, &Span)> {
     let mut rows = Vec::new();
     let known = |id: &str| trace.spans.iter().any(|span| span.id == id);
     let roots = trace.spans.iter().filter(|span| !span.parent().is_some_and(known)).collect();
     rows_of(trace, roots, "", true, &mut rows);
-    let width = rows.iter().map(|row| row.label.chars().count()).max().unwrap_or_default();
-    rows.iter().map(|row| row.draw(width)).collect()
-}
-
-struct Row<'a> {
-    label: String,
-    span: &'a Span,
-}
-
-impl Row<'_> {
-    fn draw(&self, width: usize) -> String {
-        let attributes: Vec<_> = ATTRIBUTES.iter().filter_map(|key| self.span.tag(key)).collect();
-        let Self { label, span } = self;
-        let line = format!(
-            "{label:width$}  {:>9}  {}",
-            milliseconds(span.duration),
-            attributes.join("  ")
-        );
-        line.trim_end().to_owned()
-    }
+    rows
 }
 
 fn rows_of<'a>(
@@ -43,7 +58,7 @@ fn rows_of<'a>(
     mut spans: Vec<&'a Span>,
     indent: &str,
     root: bool,
-    rows: &mut Vec<Row<'a>>,
+    rows: &mut Vec<(String, &'a Span)>,
 ) {
     spans.sort_by_key(|span| span.start_time);
     let count = spans.len();
@@ -54,7 +69,7 @@ fn rows_of<'a>(
             (false, false) => ("├─ ", "│  "),
             (false, true) => ("└─ ", "   "),
         };
-        rows.push(Row { label: format!("{indent}{branch}{}", span.name), span });
+        rows.push((format!("{indent}{branch}{}", span.name), span));
         let children =
             trace.spans.iter().filter(|child| child.parent() == Some(&span.id)).collect();
         rows_of(trace, children, &format!("{indent}{below}"), false, rows);
@@ -62,7 +77,7 @@ fn rows_of<'a>(
 }
 
 /// Microseconds as milliseconds, with one digit.
-fn milliseconds(duration: u64) -> String {
+pub(super) fn milliseconds(duration: u64) -> String {
     match (duration + 50) / 100 {
         0 => "< 0.1 ms".to_owned(),
         tenths => format!("{}.{} ms", tenths / 10, tenths % 10),
@@ -93,6 +108,22 @@ reconcile                41.2 ms  default/my-config-sync  Synced
 └─ create copy           12.0 ms  my-app-namespace/shared-config
    └─ POST configmaps    11.0 ms  201";
         assert_eq!(drawn, expected);
+    }
+
+    #[test]
+    fn the_text_of_an_error_is_below_the_tree() {
+        let mut trace = fixture();
+        assert_eq!(error(&trace), Vec::<String>::new());
+        let tag = |key: &str, value: serde_json::Value| {
+            serde_json::from_value(serde_json::json!({"key": key, "value": value})).unwrap()
+        };
+        let root = trace.spans.iter_mut().find(|span| span.name == "reconcile").unwrap();
+        root.tags.push(tag("error", true.into()));
+        root.tags.push(tag("otel.status_description", "refused ".repeat(20).into()));
+        let lines = error(&trace);
+        assert_eq!(lines.len(), 3, "{lines:#?}");
+        assert!(lines[1].starts_with("error: refused refused"), "{lines:#?}");
+        assert!(lines.iter().all(|line| line.len() <= WIDTH), "{lines:#?}");
     }
 
     #[test]
