@@ -4,6 +4,7 @@
 //! a standby does not have, from the start of a term.
 
 mod copies;
+mod exemplar;
 mod leadership;
 mod reconciles;
 mod requests;
@@ -128,8 +129,8 @@ mod tests {
         std::thread::sleep(Duration::from_millis(20));
         let second = metrics.reconciles.started(Duration::ZERO);
         assert!(oldest() >= 0.02);
-        first.finished(ReconcileResult::Success);
-        second.finished(ReconcileResult::Success);
+        first.finished(ReconcileResult::Success, None);
+        second.finished(ReconcileResult::Success, None);
         assert!(oldest() < 0.001, "none is running");
     }
 
@@ -137,9 +138,10 @@ mod tests {
     fn a_reconcile_is_counted_once() {
         let metrics = Metrics::new(&[]);
         let reconcile = metrics.reconciles.started(Duration::ZERO);
-        reconcile.finished(ReconcileResult::Error);
+        reconcile.finished(ReconcileResult::Error, Some("4bf92f35".to_owned()));
         let text = metrics.exposition();
         assert!(text.contains(r#"result="error"} 1"#), "{text}");
+        assert!(text.contains(r#"# {trace_id="4bf92f35"}"#), "{text}");
         assert!(
             text.contains(r#"controller_runtime_active_workers{controller="configmapsync"} 0"#)
         );

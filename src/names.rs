@@ -33,6 +33,9 @@ pub const ANNOTATION_STAMPED: &str = "apps.nishaf.info/stamped";
 pub const ANNOTATION_NO_COPY: &str = "apps.nishaf.info/no-copy";
 /// Annotation on an Event: the trace of the reconcile that reports it.
 pub const ANNOTATION_TRACE_ID: &str = "apps.nishaf.info/trace-id";
+/// Annotation on a `ConfigMapSync`: the W3C `traceparent` of the span, of a pipeline for example, that
+/// its next generation belongs to.
+pub const ANNOTATION_TRACE_PARENT: &str = "apps.nishaf.info/traceparent";
 /// Finalizer on a `ConfigMapSync`, removed once its copies are cleaned up.
 pub const FINALIZER: &str = "apps.nishaf.info/cleanup";
 

@@ -5,6 +5,7 @@
 
 pub mod excerpts;
 pub mod own_writes;
+pub mod propagation;
 pub mod retries;
 pub mod verification;
 
@@ -19,6 +20,7 @@ use crate::decide::contention::Wanted;
 use crate::decide::status::LastWrite;
 use crate::state::excerpts::KeptExcerpt;
 use crate::state::own_writes::OwnWrites;
+use crate::state::propagation::Propagation;
 use crate::state::retries::Retries;
 use crate::state::retries::Subject;
 use crate::state::verification::VerificationSchedule;
@@ -43,6 +45,19 @@ pub struct SyncState {
     /// The last write of a copy that took effect and is not in the status yet.
     pub unreported_write: Option<Box<LastWrite>>,
     retries: Option<Box<Retries>>,
+    /// The parent from outside that the trace of an earlier reconcile had.
+    pub used_trace_parent: Option<Box<str>>,
+    /// The change of the source that has not reached all copies yet.
+    propagation: Option<Box<Propagation>>,
+}
+
+/// What earlier reconciles of a sync left.
+#[derive(Debug)]
+pub struct History {
+    /// What the last one that wanted copies wanted them to be.
+    pub last_wanted: Option<Wanted>,
+    /// The failed attempts, as of now.
+    pub retries: Retries,
 }
 
 // === impl State ===
@@ -96,9 +111,38 @@ impl State {
         });
     }
 
-    /// What the last reconcile of a sync wanted its copies to be, if any wanted some.
-    pub fn last_wanted(&self, sync_uid: &str) -> Option<Wanted> {
-        self.read(sync_uid, |sync| sync.last_wanted.clone())
+    /// Records that the watch delivered a change of the source at `at`. An earlier change that has not
+    /// reached all copies counts instead.
+    pub fn source_changed(&self, sync_uid: &str, at: Instant) {
+        self.update(sync_uid, |sync| {
+            sync.propagation.get_or_insert_with(|| Box::new(Propagation::began(at)));
+        });
+    }
+
+    /// Records that a write of a copy took effect: `reported` with the next status.
+    pub fn wrote_copy(&self, sync_uid: &str, at: Instant, reported: LastWrite) {
+        self.update(sync_uid, |sync| {
+            sync.unreported_write = Some(Box::new(reported));
+            if let Some(propagation) = &mut sync.propagation {
+                propagation.wrote(at);
+            }
+        });
+    }
+
+    /// Ends the propagation of a change of the source. Returns how long it took; `None` if there was
+    /// no change, or it caused no write.
+    pub fn take_propagation(&self, sync_uid: &str) -> Option<Duration> {
+        let mut ended = None;
+        self.update(sync_uid, |sync| ended = sync.propagation.take());
+        ended?.duration()
+    }
+
+    /// What earlier reconciles of a sync left.
+    pub fn history(&self, sync_uid: &str) -> History {
+        self.read(sync_uid, |sync| History {
+            last_wanted: sync.last_wanted.clone(),
+            retries: sync.retries.as_deref().cloned().unwrap_or_default(),
+        })
     }
 
     /// Records the last pass of a reconcile that started at `began` and `wanted` copies to be like
@@ -214,17 +258,17 @@ mod tests {
             let content_hash = ContentHash::from_text("a");
             Some(Wanted { generation: Some(generation), content_hash })
         };
-        assert_eq!(state.last_wanted("s"), None);
+        assert_eq!(state.history("s").last_wanted, None);
         state.settled("s", now, wanted(1), |_| false);
         state.settled("s", now, None, |_| false);
         assert_eq!(
-            state.last_wanted("s"),
+            state.history("s").last_wanted,
             wanted(1),
             "a reconcile that has to wait wants nothing else"
         );
         state.settled("s", now, wanted(2), |_| false);
-        assert_eq!(state.last_wanted("s"), wanted(2));
+        assert_eq!(state.history("s").last_wanted, wanted(2));
         state.forget("s");
-        assert_eq!(state.last_wanted("s"), None);
+        assert_eq!(state.history("s").last_wanted, None);
     }
 }

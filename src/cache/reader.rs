@@ -14,7 +14,10 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Api;
 use kube::Client;
 use parking_lot::Mutex;
+use tokio::sync::AcquireError;
 use tokio::sync::Semaphore;
+use tokio::sync::SemaphorePermit;
+use tracing::Span;
 
 use crate::access::rule;
 use crate::api::namespaced_name::NamespacedName;
@@ -26,6 +29,8 @@ use crate::decide::observed::Version;
 use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::unless_missing;
 use crate::kubernetes::watches::ticking;
+use crate::telemetry::spans;
+use crate::telemetry::spans::SpanReference;
 
 /// The result of a live read of a `ConfigMap`.
 #[derive(Clone, Debug)]
@@ -38,9 +43,19 @@ pub struct LiveConfigMap {
     pub digest: Digest,
 }
 
-/// The version, digest and content of the last read of one `ConfigMap`. The content is dropped when no
-/// caller keeps it.
-type Shared = Option<(Version, Digest, Weak<Content>)>;
+/// The last read of one `ConfigMap`, for callers that need the same version.
+#[derive(Debug)]
+struct SharedRead {
+    version: Version,
+    digest: Digest,
+    /// Dropped when no caller keeps it.
+    content: Weak<Content>,
+    /// The span that read it.
+    reader: SpanReference,
+}
+
+/// The slot of one `ConfigMap`; locked during a read.
+type Slot = Arc<tokio::sync::Mutex<Option<SharedRead>>>;
 
 /// The maximum number of concurrent reads. Each needs a connection, and memory for a `ConfigMap`.
 const CONCURRENT_READS: usize = 32;
@@ -49,7 +64,7 @@ const CONCURRENT_READS: usize = 32;
 pub struct Reader {
     client: Client,
     cache: Arc<Cache>,
-    shared: Mutex<HashMap<NamespacedName, Arc<tokio::sync::Mutex<Shared>>>>,
+    shared: Mutex<HashMap<NamespacedName, Slot>>,
     permits: Semaphore,
 }
 
@@ -69,7 +84,7 @@ impl Reader {
     /// The API server rejects the read, or does not respond.
     pub async fn read(&self, at: &NamespacedName) -> Result<Option<LiveConfigMap>, ApiFailure> {
         // The semaphore is never closed, so a permit is always granted.
-        let _permit = ticking(self.permits.acquire(), || ()).await;
+        let _permit = self.permit().await;
         let pending = self.cache.begin_read(at);
         let read = self.api(at).get(&at.name).await;
         let config_map = match unless_missing::<ConfigMap, _>(&at.name, read) {
@@ -98,18 +113,24 @@ impl Reader {
         at: &NamespacedName,
     ) -> Result<Option<LiveConfigMap>, ApiFailure> {
         let slot = self.slot(at);
-        let mut shared = ticking(slot.lock(), || ()).await;
+        let span =
+            || tracing::info_span!("wait for the read of another reconcile", config_map = %at);
+        let mut shared = spans::waiting(span, ticking(slot.lock(), || ())).await;
         if let CachedConfigMap::Present(entry) = self.cache.config_map(at)
-            && let Some((version, digest, content)) = &*shared
+            && let Some(SharedRead { version, digest, content, reader }) = &*shared
             && *version == entry.version
             && let Some(content) = content.upgrade()
         {
+            reader.link_from(&Span::current());
             let digest = digest.clone();
             return Ok(Some(LiveConfigMap { version: entry.version, content, digest }));
         }
         let read = self.read(at).await?;
-        *shared = read.as_ref().map(|LiveConfigMap { version, content, digest }| {
-            (version.clone(), digest.clone(), Arc::downgrade(content))
+        *shared = read.as_ref().map(|LiveConfigMap { version, content, digest }| SharedRead {
+            version: version.clone(),
+            digest: digest.clone(),
+            content: Arc::downgrade(content),
+            reader: SpanReference::current(),
         });
         Ok(read)
     }
@@ -120,7 +141,7 @@ impl Reader {
     /// # Errors
     /// The API server rejects the read, or does not respond.
     pub async fn refresh(&self, at: &NamespacedName) -> Result<Option<Version>, ApiFailure> {
-        let _permit = ticking(self.permits.acquire(), || ()).await;
+        let _permit = self.permit().await;
         let pending = self.cache.begin_read(at);
         let read = self.api(at).get_metadata(&at.name).await;
         match unless_missing::<ConfigMap, _>(&at.name, read) {
@@ -139,18 +160,22 @@ impl Reader {
         }
     }
 
+    async fn permit(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
+        let span = || tracing::info_span!("wait for a read permit");
+        spans::waiting(span, ticking(self.permits.acquire(), || ())).await
+    }
+
     fn api(&self, at: &NamespacedName) -> Api<ConfigMap> {
         Api::namespaced(self.client.clone(), &at.namespace)
     }
 
     /// The slot of `at`. Slots without a waiting caller and without content in use are dropped.
-    fn slot(&self, at: &NamespacedName) -> Arc<tokio::sync::Mutex<Shared>> {
+    fn slot(&self, at: &NamespacedName) -> Slot {
         let mut shared = self.shared.lock();
-        let is_in_use = |slot: &Arc<tokio::sync::Mutex<Shared>>| {
-            let is_held = |shared: &Shared| {
-                shared.as_ref().is_some_and(|(.., content)| content.strong_count() > 0)
-            };
-            Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|shared| is_held(&shared))
+        let is_held = |read: &SharedRead| read.content.strong_count() > 0;
+        let is_in_use = |slot: &Slot| {
+            Arc::strong_count(slot) > 1
+                || slot.try_lock().is_ok_and(|shared| shared.as_ref().is_some_and(is_held))
         };
         shared.retain(|_, slot| is_in_use(slot));
         Arc::clone(shared.entry(at.clone()).or_default())

@@ -30,7 +30,6 @@ use crate::controller::act::copies::send_all;
 use crate::controller::sync_patch::SyncPatch;
 use crate::decide::Action;
 use crate::decide::Plan;
-use crate::decide::contention::Wanted;
 use crate::decide::contention::purpose;
 use crate::decide::observed::ObservedSync;
 use crate::decide::plan::FinalizerStep;
@@ -39,6 +38,7 @@ use crate::kubernetes::calls;
 use crate::kubernetes::error::NotLeading;
 use crate::kubernetes::requests;
 use crate::names;
+use crate::state::History;
 
 /// What happened when a plan was carried out.
 pub struct Outcome {
@@ -50,8 +50,8 @@ pub struct Outcome {
     pub late: Late,
 }
 
-/// Carries out `plan`: first the finalizer, then, if that succeeded, the copies. `last_wanted` is what
-/// the last reconcile wanted them to be.
+/// Carries out `plan`: first the finalizer, then, if that succeeded, the copies. `history` is what
+/// earlier reconciles left.
 ///
 /// Fails if this process no longer leads, or is stopping.
 pub async fn act(
@@ -59,7 +59,7 @@ pub async fn act(
     lead: &Lead,
     sync: &ObservedSync,
     plan: &Plan,
-    last_wanted: Option<&Wanted>,
+    history: &History,
 ) -> Result<Outcome, NotLeading> {
     let finalizer = patch_finalizer(&writer.client, lead, sync, &plan.finalizer).await?;
     let (results, late) = match finalizer {
@@ -67,9 +67,10 @@ pub async fn act(
             let steps = plan.steps.iter().filter(|(_, action)| action.is_write());
             let uid = &sync.version.uid;
             let write = |at: &NamespacedName, action: &Action| {
-                let purpose = purpose(sync, plan, action, last_wanted);
+                let purpose = purpose(sync, plan, action, history.last_wanted.as_ref());
+                let attempt = history.retries.failures_at(at) + 1;
                 let sync = sync.name.to_string();
-                Write { sync, at: at.clone(), action: action.clone(), purpose }
+                Write { sync, at: at.clone(), action: action.clone(), purpose, attempt }
             };
             send_all(writer, lead, uid, steps, write).await?
         }

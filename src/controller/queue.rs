@@ -46,8 +46,10 @@ pub enum Trigger {
     /// The sync was created or changed.
     #[strum(serialize = "ConfigMapSync")]
     Sync,
-    /// A source or a copy has changed.
-    ConfigMap,
+    /// The source of the sync has changed.
+    Source,
+    /// A copy, or a `ConfigMap` at its place, has changed.
+    Copy,
     /// A namespace has changed.
     Namespace,
     /// Another sync, with the same destination, is gone.
@@ -61,13 +63,31 @@ pub enum Trigger {
     Delay,
 }
 
-/// Syncs that wait for a reconcile, since when, and the first trigger of each.
+/// Syncs that wait for a reconcile, and why.
 #[derive(Debug)]
 pub struct Queue {
     sender: mpsc::UnboundedSender<Request>,
-    waiting: Mutex<HashMap<NamespacedName, (Instant, Trigger)>>,
+    waiting: Mutex<HashMap<NamespacedName, Waiting>>,
     startup: Arc<Startup>,
     metrics: Arc<Metrics>,
+}
+
+/// A sync that waits for a reconcile.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    pub since: Instant,
+    /// The first trigger.
+    pub trigger: Trigger,
+    /// Since when it waits because of a change of its source, if it does.
+    pub source_changed: Option<Instant>,
+}
+
+// === impl Waiting ===
+
+impl Waiting {
+    fn since_now(trigger: Trigger) -> Self {
+        Self { since: Instant::now(), trigger, source_changed: None }
+    }
 }
 
 // === impl Queue ===
@@ -97,7 +117,10 @@ impl Queue {
         let request = Request { message: sync.clone(), run_at: Instant::now().into() };
         let mut waiting = self.waiting.lock();
         if self.sender.unbounded_send(request).is_ok() {
-            waiting.entry(sync).or_insert_with(|| (Instant::now(), trigger.clone()));
+            let entry = waiting.entry(sync).or_insert_with(|| Waiting::since_now(trigger.clone()));
+            if matches!(trigger, Trigger::Source) {
+                entry.source_changed.get_or_insert_with(Instant::now);
+            }
             self.metrics.reconciles.enqueued(waiting.len());
         }
     }
@@ -109,16 +132,15 @@ impl Queue {
         let _ = self.sender.unbounded_send(request);
     }
 
-    /// Removes `sync` from the waiting syncs. Returns how long it has waited, and its first trigger.
-    pub fn pop(&self, sync: &NamespacedName) -> (Duration, Trigger) {
+    /// Removes `sync` from the waiting syncs.
+    pub fn pop(&self, sync: &NamespacedName) -> Waiting {
         let mut waiting = self.waiting.lock();
         let removed = waiting.remove(sync);
         if waiting.is_empty() {
             waiting.shrink_to(KEPT_CAPACITY);
         }
         self.metrics.reconciles.set_queue_depth(waiting.len());
-        let (since, trigger) = removed.unwrap_or_else(|| (Instant::now(), Trigger::default()));
-        (since.elapsed(), trigger)
+        removed.unwrap_or_else(|| Waiting::since_now(Trigger::default()))
     }
 
     /// Takes no more requests.

@@ -17,6 +17,7 @@
 //! * The three lists are complete.
 //! * One reconcile runs per sync at a time.
 
+mod ended;
 mod error;
 mod root_span;
 
@@ -42,7 +43,9 @@ use crate::controller::observe::View;
 use crate::controller::observe::observe;
 use crate::controller::queue::Queue;
 use crate::controller::queue::Trigger;
+use crate::controller::reconcile::ended::Ended;
 use crate::controller::reconcile::error::Error;
+use crate::controller::reconcile::root_span::Root;
 use crate::controller::record::Pass;
 use crate::controller::record::record;
 use crate::controller::report::Reporter;
@@ -96,14 +99,6 @@ pub struct Reconciler {
     pub metrics: Arc<Metrics>,
 }
 
-/// The end of a reconcile that did not fail.
-#[derive(Clone, Copy, Debug)]
-struct Ended {
-    result: ReconcileResult,
-    /// The delay until the next reconcile, unless an event comes first.
-    requeue_after: Option<Duration>,
-}
-
 /// A computed status, and what became of it.
 struct Report {
     /// `None` if its backoff lasts.
@@ -119,32 +114,26 @@ pub async fn reconcile(reconciler: &Reconciler, name: NamespacedName) {
     }
 }
 
-// === impl Ended ===
-
-impl Ended {
-    const fn success(requeue_after: Option<Duration>) -> Self {
-        Self { result: ReconcileResult::Success, requeue_after }
-    }
-}
-
 // === impl Reconciler ===
 
 impl Reconciler {
     /// Runs a reconcile in its span, and counts it. Returns the delay until the next one.
     async fn measured(&self, name: &NamespacedName) -> Option<Duration> {
         // Before anything is read: a later request must lead to another reconcile.
-        let (waited, trigger) = self.queue.pop(name);
+        let waiting = self.queue.pop(name);
         let sync = self.cache.sync(name)?;
         let uid = sync.version.uid.clone();
-        let running = self.metrics.reconciles.started(waited);
+        let running = self.metrics.reconciles.started(waiting.since.elapsed());
         let began = running.began();
-        let span = root_span::begin(&sync, waited, &trigger);
+        if let Some(at) = waiting.source_changed {
+            self.state.source_changed(&uid, at);
+        }
+        let root = Root::begin(&self.state, &sync, &waiting);
         let mut written = 0;
-        let ended = self.run(sync, began, &mut written).instrument(span.clone()).await;
-        let failed = |error| span.in_scope(|| self.failed(&uid, began, &error));
+        let ended = self.run(sync, began, &mut written).instrument(root.span.clone()).await;
+        let failed = |error| root.span.in_scope(|| self.failed(&uid, began, &error));
         let ended = ended.unwrap_or_else(failed);
-        root_span::record_end(&span, written, ended.requeue_after);
-        running.finished(ended.result);
+        running.finished(ended.result, root.end(&self.state, &uid, written, ended));
         ended.requeue_after
     }
 
@@ -185,9 +174,8 @@ impl Reconciler {
                 has_reported_progress = true;
                 pass.reported = self.report_progress(&observed, &plan, &mut sync, began).await?;
             }
-            let last_wanted = self.state.last_wanted(&uid);
-            pass.outcome =
-                act(&self.writer, &self.lead, &sync, &plan, last_wanted.as_ref()).await?;
+            let history = self.state.history(&uid);
+            pass.outcome = act(&self.writer, &self.lead, &sync, &plan, &history).await?;
             *written += pass.outcome.written();
             let finalizer = pass.outcome.finalizer.clone();
             self.record(&sync, pass);
@@ -260,8 +248,9 @@ impl Reconciler {
     /// The number of writes that are not retries.
     fn first_attempts(&self, uid: &str, plan: &Plan) -> usize {
         let writes = plan.steps.iter().filter(|(_, action)| action.is_write());
+        let is_first = |retries: &Retries, at| retries.failures_at(at) == 0;
         self.state
-            .read_retries(uid, |retries| writes.filter(|(at, _)| !retries.has_failed(at)).count())
+            .read_retries(uid, |retries| writes.filter(|(at, _)| is_first(retries, at)).count())
     }
 
     /// Fails if this process is stopping: reads are cancelled.
@@ -339,11 +328,17 @@ impl Reconciler {
         let wanted = Wanted::of(&observed.sync, &plan);
         let settled = Settled::of(plan);
         let Report { patch, summary, .. } = self.report(observed, &settled, began).await?;
-        root_span::record_report(observed, &settled, &summary);
+        root_span::record_report(observed, &settled, &summary, patch.as_ref());
         self.record(&observed.sync, Pass { reported: patch.clone(), ..Pass::of(reads) });
         let is_hold = matches!(desired(observed), Desired::Hold(_));
         let needs_write = |at: &NamespacedName| is_hold || settled.is_left(at);
         self.state.settled(uid, began, wanted, needs_write);
+        if settled.retry_count() == 0 && !observed.writes_in_flight {
+            let propagated = self.state.take_propagation(uid);
+            if let Some(duration) = propagated.filter(|_| summary.reason == Reason::Synced) {
+                self.metrics.copies.propagated(duration, trace_id(&Span::current()));
+            }
+        }
         match patch {
             Some(SyncPatch::Conflict) => return Ok(Ended::success(Some(WATCH_LAG))),
             Some(SyncPatch::Failed(failure)) => {

@@ -119,7 +119,7 @@ pub fn record_write(
     if answered.result.is_written() {
         let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
         let write = LastWrite { at: Time(now), trace_id: trace_id.map(ToOwned::to_owned) };
-        state.update(sync_uid, |sync| sync.unreported_write = Some(Box::new(write)));
+        state.wrote_copy(sync_uid, answered.at, write);
     }
     state.update_retries(sync_uid, |retries| record_retry(retries, at, answered));
 }

@@ -6,6 +6,7 @@ use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
 use crate::cache::ConfigMapChange;
 use crate::cache::NamespaceChange;
+use crate::decide::desired::source_name;
 
 /// The syncs affected by a change of a `ConfigMap`: those that refer to its name as source or
 /// destination, and those whose uid its ownership markers had before or have now, except for the
@@ -18,6 +19,12 @@ pub fn by_config_map(change: &ConfigMapChange, cache: &Cache) -> BTreeSet<Namesp
         syncs.remove(&cause);
     }
     syncs
+}
+
+/// Whether `changed` is the source of `sync`.
+pub fn is_source_of(changed: &NamespacedName, sync: &NamespacedName, cache: &Cache) -> bool {
+    let spec = cache.sync(sync).and_then(|sync| sync.spec.ok());
+    spec.is_some_and(|spec| source_name(&spec) == *changed)
 }
 
 /// The syncs affected by a change of a namespace: those whose selection it joins or leaves, and, if

@@ -103,7 +103,10 @@ pub async fn config_maps(watcher: Arc<Watcher>, clients: Clients) {
         };
         for change in changes {
             deleted_syncs.record_copy(&change.at, cache, Instant::now());
-            queue.wake(trigger::by_config_map(&change, cache), &Trigger::ConfigMap);
+            for sync in trigger::by_config_map(&change, cache) {
+                let is_source = trigger::is_source_of(&change.at, &sync, cache);
+                queue.wake([sync], if is_source { &Trigger::Source } else { &Trigger::Copy });
+            }
         }
         metrics.copies.set_marked(cache.marked_copies());
     };

@@ -44,6 +44,9 @@ pub struct Observed {
     pub finalizer_failure: Option<Failure>,
 }
 
+/// Length of a `traceparent` (W3C Trace Context, version 00).
+const TRACE_PARENT_LENGTH: usize = 55;
+
 /// An observed `ConfigMapSync`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ObservedSync {
@@ -61,6 +64,10 @@ pub struct ObservedSync {
     pub spec: Result<ConfigMapSyncSpec, String>,
     /// The stored status. It serves as a cache and may be missing or outdated.
     pub status: ConfigMapSyncStatus,
+    /// The annotation [`names::ANNOTATION_TRACE_PARENT`], if it has the length of one. It is for the
+    /// trace only: no decision depends on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_parent: Option<String>,
 }
 
 /// One version of one object: the precondition of every conditional write.
@@ -256,6 +263,7 @@ impl ObservedSync {
             finalizers: metadata.finalizers.clone().unwrap_or_default(),
             spec: stored.spec.clone().map_err(|error| cut(MAX_TEXT, &error)),
             status: stored.status.clone(),
+            trace_parent: trace_parent(metadata),
         })
     }
 
@@ -264,6 +272,11 @@ impl ObservedSync {
     pub fn has_our_finalizer(&self) -> bool {
         self.finalizers.iter().any(|finalizer| finalizer == names::FINALIZER)
     }
+}
+
+fn trace_parent(metadata: &ObjectMeta) -> Option<String> {
+    let annotation = metadata.annotations.as_ref()?.get(names::ANNOTATION_TRACE_PARENT)?;
+    (annotation.len() == TRACE_PARENT_LENGTH).then(|| annotation.clone())
 }
 
 // === impl NamespaceState ===

@@ -1,10 +1,15 @@
 //! Metrics of copies and orphans.
 
+use std::time::Duration;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+use crate::metrics::exemplar;
+use crate::metrics::exemplar::TracedHistogram;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct WriteLabels {
@@ -27,6 +32,7 @@ pub struct CopyMetrics {
     marked: Gauge,
     collected: Family<ActionLabel, Counter>,
     held: Gauge,
+    propagation: TracedHistogram,
 }
 
 // === impl CopyMetrics ===
@@ -38,6 +44,7 @@ impl CopyMetrics {
             marked: Gauge::default(),
             collected: Family::default(),
             held: Gauge::default(),
+            propagation: exemplar::seconds(),
         };
         registry.register(
             "configmapsync_writes",
@@ -60,6 +67,12 @@ impl CopyMetrics {
              sweep command",
             metrics.held.clone(),
         );
+        registry.register(
+            "configmapsync_propagation_seconds",
+            "Time from the watch event of a changed source to the response to the last write that it \
+             caused",
+            metrics.propagation.clone(),
+        );
         for &action in write_actions {
             for result in ["success", "error"] {
                 drop(metrics.writes.get_or_create(&WriteLabels { action, result }));
@@ -75,6 +88,11 @@ impl CopyMetrics {
     pub fn count_write(&self, action: &'static str, succeeded: bool) {
         let result = if succeeded { "success" } else { "error" };
         self.writes.get_or_create(&WriteLabels { action, result }).inc();
+    }
+
+    /// A change of a source reached all copies of a sync after `duration`, in the trace of this id.
+    pub fn propagated(&self, duration: Duration, trace_id: Option<String>) {
+        exemplar::observe(&self.propagation, duration.as_secs_f64(), trace_id);
     }
 
     /// The cache holds `count` ConfigMaps with ownership markers.

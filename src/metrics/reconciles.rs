@@ -21,6 +21,8 @@ use prometheus_client::registry::Registry;
 use strum::VariantArray as _;
 
 use crate::decide::reason::Reason;
+use crate::metrics::exemplar;
+use crate::metrics::exemplar::TracedHistogram;
 use crate::names;
 
 /// Result of a reconcile: the label `result` of `controller_runtime_reconcile_total`.
@@ -59,18 +61,18 @@ struct ReasonLabel {
 const CONTROLLER: ControllerLabel = ControllerLabel { controller: names::CONTROLLER_NAME };
 const QUEUE: QueueLabel = QueueLabel { name: names::CONTROLLER_NAME };
 
-type HistogramFamily<Label> = Family<Label, Histogram, fn() -> Histogram>;
+type HistogramFamily<Label, Kind> = Family<Label, Kind, fn() -> Kind>;
 
 /// Metrics of reconciles.
 #[derive(Debug)]
 pub struct ReconcileMetrics {
     total: Family<ResultLabels, Counter>,
     errors: Family<ControllerLabel, Counter>,
-    seconds: HistogramFamily<ControllerLabel>,
+    seconds: HistogramFamily<ControllerLabel, TracedHistogram>,
     active: Family<ControllerLabel, Gauge>,
     queue_depth: Family<QueueLabel, Gauge>,
     queue_adds: Family<QueueLabel, Counter>,
-    queue_seconds: HistogramFamily<QueueLabel>,
+    queue_seconds: HistogramFamily<QueueLabel, Histogram>,
     transitions: Family<ReasonLabel, Counter>,
     running: Running,
 }
@@ -103,7 +105,7 @@ impl ReconcileMetrics {
         let metrics = Self {
             total: Family::default(),
             errors: Family::default(),
-            seconds: Family::new_with_constructor(seconds),
+            seconds: Family::new_with_constructor(exemplar::seconds),
             active: Family::default(),
             queue_depth: Family::default(),
             queue_adds: Family::default(),
@@ -206,14 +208,14 @@ impl RunningReconcile<'_> {
         self.began
     }
 
-    /// The reconcile finished.
-    pub fn finished(self, result: ReconcileResult) {
+    /// The reconcile finished, in the trace of this id, if it is exported.
+    pub fn finished(self, result: ReconcileResult, trace_id: Option<String>) {
         let metrics = self.metrics;
         metrics.running.0.lock().remove(&self.id);
         metrics.active.get_or_create(&CONTROLLER).dec();
         metrics.total.get_or_create(&result.labels()).inc();
         let duration = self.began.elapsed().as_secs_f64();
-        metrics.seconds.get_or_create(&CONTROLLER).observe(duration);
+        exemplar::observe(&metrics.seconds.get_or_create(&CONTROLLER), duration, trace_id);
         if result == ReconcileResult::Error {
             metrics.errors.get_or_create(&CONTROLLER).inc();
         }

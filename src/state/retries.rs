@@ -94,6 +94,8 @@ pub struct HeldBack<'a> {
 #[derive(Clone, Debug)]
 struct Failing {
     backoff: Backoff,
+    /// Failures in a row.
+    count: u32,
     /// The time of the next attempt; `None`: after a change of a watched object.
     until: Option<Instant>,
     namespace_uid: Option<String>,
@@ -131,7 +133,8 @@ impl Retries {
         let is_destination = matches!(subject, Subject::Destination(_));
         let waits_for_change = is_destination && failure.reason.retry() == Retry::OnChange;
         let before = self.failing.remove(&subject);
-        let mut backoff = before.map(|before| before.backoff).unwrap_or_default();
+        let (mut backoff, count) =
+            before.map(|before| (before.backoff, before.count)).unwrap_or_default();
         let until = match failure.reason {
             // The watch may have delivered the change of the namespace before the API server that
             // rejected the write knew of it.
@@ -144,7 +147,10 @@ impl Retries {
             _ => Some(at + backoff.next_delay(backoff_cap, retry_after)),
         };
         let held = PendingRetry { failure, attempted };
-        self.failing.insert(subject, Failing { backoff, until, namespace_uid, held });
+        self.failing.insert(
+            subject,
+            Failing { backoff, count: count.saturating_add(1), until, namespace_uid, held },
+        );
     }
 
     /// Records a success of `subject`, which resets its backoff.
@@ -231,9 +237,9 @@ impl Retries {
         HeldBack { by: Some((self, now)) }
     }
 
-    /// Whether the last attempt on the copy `at` failed, so that the next one is a retry.
-    pub fn has_failed(&self, at: &NamespacedName) -> bool {
-        self.failing.contains_key(&Subject::Destination(at.clone()))
+    /// How many attempts on the copy `at` have failed in a row.
+    pub fn failures_at(&self, at: &NamespacedName) -> u32 {
+        self.failing.get(&Subject::Destination(at.clone())).map_or(0, |failing| failing.count)
     }
 
     /// The delay at `now` until the earliest retry that a reconcile started at `began` had to hold

@@ -1,10 +1,15 @@
 //! What our spans have in common: failures, parents that end first, links and events.
 
+use std::future::Future;
+use std::pin::pin;
+
+use futures::future::poll_immediate;
 use opentelemetry::Context;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanContext;
 use opentelemetry::trace::Status;
 use opentelemetry::trace::TraceContextExt as _;
+use tracing::Instrument as _;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -44,6 +49,15 @@ pub fn event(what: &'static str, count: usize) {
     Span::current().add_event(what, vec![KeyValue::new("count", number(count))]);
 }
 
+/// Runs `wait`. If it does not end at once, it has a span of its own, which `span` creates.
+pub async fn waiting<T>(span: impl FnOnce() -> Span, wait: impl Future<Output = T>) -> T {
+    let mut wait = pin!(wait);
+    match poll_immediate(&mut wait).await {
+        Some(output) => output,
+        None => wait.instrument(span()).await,
+    }
+}
+
 /// `count` as the value of an attribute: unsigned integers would be exported as strings.
 #[must_use]
 pub fn number(count: usize) -> i64 {
@@ -53,6 +67,10 @@ pub fn number(count: usize) -> i64 {
 // === impl SpanReference ===
 
 impl SpanReference {
+    pub(super) const fn new(span: SpanContext) -> Self {
+        Self(span)
+    }
+
     /// The current span.
     #[must_use]
     pub fn current() -> Self {
@@ -80,6 +98,9 @@ impl SpanReference {
 mod tests {
     use std::convert::identity;
 
+    use futures::FutureExt as _;
+    use futures::channel::oneshot;
+    use futures::future::ready;
     use opentelemetry_sdk::trace::SpanData;
 
     use super::*;
@@ -110,6 +131,23 @@ mod tests {
         assert_eq!(spans.iter().map(|it| it.name.as_ref()).collect::<Vec<_>>(), ["root", "child"]);
         assert_eq!(spans[1].parent_span_id, spans[0].span_context.span_id());
         assert_eq!(spans[1].span_context.trace_id(), spans[0].span_context.trace_id());
+    }
+
+    #[test]
+    fn only_a_wait_has_a_span() {
+        let wait = || tracing::info_span!("wait");
+        let spans = exported(|| {
+            assert_eq!(waiting(wait, ready(1)).now_or_never(), Some(1));
+        });
+        assert!(spans.is_empty(), "{spans:?}");
+        let spans = exported(|| {
+            let (sender, receiver) = oneshot::channel();
+            let mut waiting = pin!(waiting(wait, receiver));
+            assert!(waiting.as_mut().now_or_never().is_none());
+            sender.send(2).unwrap();
+            assert_eq!(waiting.now_or_never(), Some(Ok(2)));
+        });
+        assert_eq!(spans.iter().map(|it| it.name.as_ref()).collect::<Vec<_>>(), ["wait"]);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub const ROOMS: Table = &[
     ("telemetry", &["names", "decide"]),
     ("kubernetes", &["names", "access", "api", "backoff", "decide", "metrics", "telemetry"]),
     ("election", &["names", "access", "api", "metrics", "health", "telemetry", "kubernetes"]),
-    ("cache", &["names", "access", "api", "decide", "kubernetes"]),
+    ("cache", &["names", "access", "api", "decide", "telemetry", "kubernetes"]),
     ("state", &["api", "backoff", "decide", "kubernetes"]),
     ("orphans", &["names", "access", "api", "decide", "kubernetes", "cache"]),
     (

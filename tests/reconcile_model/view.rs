@@ -94,6 +94,7 @@ impl SeenSync {
             finalizers: finalizer.into_iter().collect(),
             spec: Ok(self.sync.spec.stored()),
             status: ConfigMapSyncStatus::default(),
+            trace_parent: None,
         }
     }
 }

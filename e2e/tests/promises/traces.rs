@@ -3,11 +3,17 @@
 
 mod connections;
 mod http_spans;
+mod later_reasons;
+mod mixed_syncs;
 mod orphan_spans;
+mod pictures;
+mod pipelines;
+mod propagation;
 mod reasons;
 mod reconcile_spans;
 mod support;
 mod term_spans;
+mod waits;
 
 use anyhow::Context;
 use anyhow::Result;
@@ -63,7 +69,7 @@ fn ensure_root(root: &Span, sync: &ConfigMapSync) -> Result<()> {
     ensure!(tags["sync"] == "central/sync", "{tags:?}");
     ensure!(Some(&tags["uid"]) == sync.metadata.uid.as_ref(), "{tags:?}");
     ensure!(tags["generation"] == "1", "{tags:?}");
-    ensure!(["ConfigMapSync", "ConfigMap"].contains(&tags["trigger"].as_str()), "{tags:?}");
+    ensure!(["ConfigMapSync", "Source"].contains(&tags["trigger"].as_str()), "{tags:?}");
     ensure!(tags["reason"] == "Synced", "{tags:?}");
     ensure!(tags["queue_delay_ms"].parse::<u64>()? < 10_000, "{tags:?}");
     Ok(())

@@ -69,7 +69,9 @@ pub async fn send_all<'a>(
     }
     while !pending.is_empty() {
         let namespaces = pending.keys().copied();
-        let Some(permit) = writer.permits.acquire(sync_uid, namespaces).await? else { break };
+        let acquired = writer.permits.acquire(sync_uid, namespaces);
+        let span = || tracing::info_span!("wait for a write permit");
+        let Some(permit) = spans::waiting(span, acquired).await? else { break };
         let (namespace, mut steps) = pending.remove_entry(permit.namespace()).unwrap_or_default();
         if steps.is_empty() {
             continue;

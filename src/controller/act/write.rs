@@ -16,6 +16,8 @@ pub struct Write {
     pub at: NamespacedName,
     pub action: Action,
     pub purpose: Purpose,
+    /// 1, or more after failed attempts.
+    pub attempt: u32,
 }
 
 /// A write that was answered.

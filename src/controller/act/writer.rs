@@ -73,7 +73,7 @@ impl Writer {
         write: &Write,
         parent: &SpanReference,
     ) -> Result<Answered, NotLeading> {
-        let Write { sync, at, action, purpose } = write;
+        let Write { sync, at, action, purpose, attempt } = write;
         let verb = action.verb();
         let span = tracing::info_span!(
             parent: None,
@@ -81,6 +81,7 @@ impl Writer {
             otel.name = format!("{verb} copy"),
             sync,
             destination = %at,
+            attempt,
             resource_version = tracing::field::Empty,
         );
         parent.adopt(&span);

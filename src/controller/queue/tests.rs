@@ -62,12 +62,25 @@ fn a_delayed_request_does_not_count_as_waiting() {
 fn the_wait_is_measured_from_the_first_request() {
     let (queue, _requests) = queue();
     queue.push(name("a"), &Trigger::Sync);
-    let first = queue.waiting.lock()[&name("a")].0;
+    let first = queue.waiting.lock()[&name("a")].since;
     queue.push(name("a"), &Trigger::Namespace);
-    assert_eq!(queue.waiting.lock()[&name("a")].0, first);
-    let (_, trigger) = queue.pop(&name("a"));
+    assert_eq!(queue.waiting.lock()[&name("a")].since, first);
+    let Waiting { trigger, .. } = queue.pop(&name("a"));
     assert!(matches!(trigger, Trigger::Sync), "{trigger:?}");
     assert!(queue.waiting.lock().is_empty());
+}
+
+#[test]
+fn a_change_of_the_source_is_measured_whatever_came_first() {
+    let (queue, _requests) = queue();
+    queue.push(name("a"), &Trigger::Sync);
+    queue.push(name("b"), &Trigger::Sync);
+    queue.push(name("a"), &Trigger::Source);
+    let changed = queue.waiting.lock()[&name("a")].source_changed;
+    assert!(changed.is_some());
+    queue.push(name("a"), &Trigger::Source);
+    assert_eq!(queue.pop(&name("a")).source_changed, changed, "the first change counts");
+    assert_eq!(queue.pop(&name("b")).source_changed, None);
 }
 
 #[test]

@@ -26,13 +26,12 @@ pub enum Error {
 // === impl Error ===
 
 impl Error {
-    /// Why the API server refused, or did not answer, a patch.
-    pub const fn reason(&self) -> Option<Reason> {
+    /// Why the API server refused, or did not answer, the patch of the status, so that the status
+    /// does not say it.
+    pub const fn unreported(&self) -> Option<Reason> {
         match self {
-            Self::NotLeading(_) => None,
-            Self::PatchFinalizer { failure, .. } | Self::PatchStatus { failure, .. } => {
-                Some(failure.failure.reason)
-            }
+            Self::NotLeading(_) | Self::PatchFinalizer { .. } => None,
+            Self::PatchStatus { failure, .. } => Some(failure.failure.reason),
         }
     }
 }

@@ -148,6 +148,7 @@ fn planned(
             finalizers: vec![names::FINALIZER.to_owned()],
             spec: spec.ok_or_else(|| "spec cannot be parsed".to_owned()),
             status: ConfigMapSyncStatus::default(),
+            trace_parent: None,
         },
         source: ObservedSource::Missing { confirmed: true },
         selected: BTreeSet::new(),

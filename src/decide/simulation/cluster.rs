@@ -281,6 +281,7 @@ impl SimulatedCluster {
                     .collect(),
                 spec,
                 status: ConfigMapSyncStatus::default(),
+                trace_parent: None,
             },
             source: self.source(),
             selected,

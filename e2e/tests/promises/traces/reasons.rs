@@ -18,17 +18,14 @@ use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
 use harness::replica::Replica;
 use http::Method;
-use k8s_openapi::api::events::v1::Event;
-use kube::Api;
-use kube::api::ListParams;
 use serde_json::json;
 use testbed::accounts::OPERATOR;
 use testbed::jaeger::Jaeger;
 use testbed::run_folder::RunFolder;
 
 use crate::support::deny_policy::DenyPolicy;
+use crate::traces::support::ensure_traced;
 use crate::traces::support::environment;
-use crate::traces::support::wait_trace;
 
 /// Time within which a rejected write is tried again, after a few failures.
 const RETRIED: Duration = Duration::from_mins(1);
@@ -94,41 +91,6 @@ async fn prepare(fixture: &Fixture) -> Result<()> {
     Ok(())
 }
 
-async fn ensure_traced(fixture: &Fixture, jaeger: &Jaeger, case: Case) -> Result<()> {
-    let Case { name, spec, reason, words } = case;
-    fixture.create_sync("central", name, spec).await?;
-    let sync = fixture.wait_reason("central", name, reason, SOON).await?;
-    let status = sync.status.unwrap_or_default();
-    let id = status.last_failure_trace_id.context("no lastFailureTraceID")?;
-    let trace = wait_trace(jaeger, &id, |trace| trace.root().is_some()).await?;
-    let root = trace.root().context("no root")?;
-    let found = (root.name.as_str(), root.tag("sync"), root.tag("reason"));
-    let expected = ("reconcile", Some(format!("central/{name}")), Some(reason.to_owned()));
-    ensure!(found == expected, "{found:?}");
-    let is_error = root.tag("error").as_deref() == Some("true");
-    ensure!(is_error != words.is_empty(), "error: {is_error}");
-    let description = root.tag("otel.status_description").unwrap_or_default();
-    for word in words {
-        ensure!(description.contains(word), "no {word} in {description:?}");
-    }
-    let error_type = root.tag("error.type");
-    ensure!(error_type.as_deref() == Some(reason).filter(|_| is_error), "{error_type:?}");
-    ensure_event_names(fixture, &sync.metadata.uid.unwrap_or_default(), &id).await
-}
-
-/// Fails unless the Event of the transition has the id of the trace.
-async fn ensure_event_names(fixture: &Fixture, sync_uid: &str, id: &str) -> Result<()> {
-    let events: Api<Event> = Api::namespaced(fixture.client(), "central");
-    let all = events.list(&ListParams::default()).await?.items;
-    let of_sync = all.iter().filter(|event| {
-        event.regarding.as_ref().is_some_and(|it| it.uid.as_deref() == Some(sync_uid))
-    });
-    let annotated = of_sync.filter_map(|it| it.metadata.annotations.as_ref());
-    let ids: Vec<_> = annotated.filter_map(|it| it.get("apps.nishaf.info/trace-id")).collect();
-    ensure!(ids == [id], "the Events name {ids:?}, the status {id}");
-    Ok(())
-}
-
 #[tokio::test]
 async fn the_trace_of_each_reason_says_why() -> Result<()> {
     let folder = RunFolder::create()?;
@@ -144,9 +106,9 @@ async fn the_trace_of_each_reason_says_why() -> Result<()> {
     let fixture = cluster.fixture();
     prepare(&fixture).await?;
     let policy = DenyPolicy::install(&cluster.control_plane, "denied", "CREATE").await?;
-    for case in cases() {
-        let name = case.name;
-        ensure_traced(&fixture, &jaeger, case).await.context(name)?;
+    for Case { name, spec, reason, words } in cases() {
+        fixture.create_sync("central", name, spec).await?;
+        ensure_traced(&fixture, &jaeger, name, reason, words).await.context(name)?;
     }
     policy.remove().await?;
 

@@ -5,12 +5,16 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use anyhow::Result;
+use anyhow::ensure;
 use configmapsync::api::ConfigMapSync;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
 use harness::replica::Options;
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::ListParams;
 use serde_json::json;
 use testbed::jaeger::Jaeger;
 use testbed::jaeger::Span;
@@ -72,4 +76,56 @@ pub fn tags(span: &Span, names: &[&str]) -> Result<BTreeMap<String, String>> {
         Ok(((*name).to_owned(), value))
     };
     names.iter().map(tag).collect()
+}
+
+/// Waits until `central/NAME` reports `reason`. Fails unless the status and the Event, if there is one, name a trace whose
+/// root has this reason and, exactly if there are `words`, is an error whose description contains them.
+pub async fn ensure_traced(
+    fixture: &Fixture,
+    jaeger: &Jaeger,
+    name: &str,
+    reason: &str,
+    words: &[&str],
+) -> Result<()> {
+    let sync = fixture.wait_reason("central", name, reason, SOON).await?;
+    let status = sync.status.unwrap_or_default();
+    let id = status.last_failure_trace_id.context("no lastFailureTraceID")?;
+    let trace = wait_trace(jaeger, &id, |trace| trace.root().is_some()).await?;
+    let root = trace.root().context("no root")?;
+    let found = (root.name.as_str(), root.tag("sync"), root.tag("reason"));
+    let expected = ("reconcile", Some(format!("central/{name}")), Some(reason.to_owned()));
+    ensure!(found == expected, "{found:?}");
+    let is_error = root.tag("error").as_deref() == Some("true");
+    ensure!(is_error != words.is_empty(), "error: {is_error}");
+    let description = root.tag("otel.status_description").unwrap_or_default();
+    for word in words {
+        ensure!(description.contains(word), "no {word} in {description:?}");
+    }
+    let error_type = root.tag("error.type");
+    ensure!(error_type.as_deref() == Some(reason).filter(|_| is_error), "{error_type:?}");
+    // Transient states have no Event.
+    if ["Progressing", "Deleting"].contains(&reason) {
+        return Ok(());
+    }
+    wait_event(fixture, &sync.metadata.uid.unwrap_or_default(), reason, &id).await
+}
+
+/// Waits for the Event of the transition to `reason`. Fails unless it has the id of the trace.
+async fn wait_event(fixture: &Fixture, sync_uid: &str, reason: &str, id: &str) -> Result<()> {
+    let events: Api<Event> = Api::namespaced(fixture.client(), "central");
+    let is_of_transition = |event: &Event| {
+        let uid = event.regarding.as_ref().and_then(|it| it.uid.as_deref());
+        uid == Some(sync_uid) && event.reason.as_deref() == Some(reason)
+    };
+    let event = until(format!("the Event {reason} exists"), SOON, || async {
+        let all = events.list(&ListParams::default()).await?.items;
+        let reasons: Vec<_> = all.iter().map(|event| event.reason.clone()).collect();
+        let event = all.into_iter().find(is_of_transition);
+        Ok(Seen::from_option(event, || format!("{reasons:?}")))
+    })
+    .await?;
+    let annotations = event.metadata.annotations.unwrap_or_default();
+    let named = annotations.get("apps.nishaf.info/trace-id");
+    ensure!(named.is_some_and(|named| named == id), "the Event names {named:?}, the status {id}");
+    Ok(())
 }

@@ -34,6 +34,7 @@ fn observed() -> Observed {
         finalizers: Vec::new(),
         spec: Err(String::new()),
         status,
+        trace_parent: None,
     };
     Observed {
         sync,

@@ -110,7 +110,7 @@ impl Run {
     /// Why a copy is written now.
     fn purpose(&self) -> Purpose {
         let wanted = self.wanted();
-        let was_wanted = self.state.last_wanted(UID).as_ref() == Some(&wanted);
+        let was_wanted = self.state.history(UID).last_wanted.as_ref() == Some(&wanted);
         Purpose::Copy { wanted, was_wanted }
     }
 
