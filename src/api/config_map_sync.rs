@@ -285,8 +285,9 @@ pub struct ConfigMapSyncStatus {
     #[serde(rename = "lastTraceID", skip_serializing_if = "Option::is_none")]
     pub last_trace_id: Option<String>,
 
-    /// Id of the trace of the reconcile in which the present reason of `Ready` arose: 32 hexadecimal
-    /// digits. Absent while `Ready` is true, and if tracing is disabled.
+    /// Id of the trace of the reconcile in which the present reason and message of `Ready` arose, for
+    /// this generation: 32 hexadecimal digits. Absent while `Ready` is true, and if tracing is
+    /// disabled.
     #[serde(rename = "lastFailureTraceID", skip_serializing_if = "Option::is_none")]
     pub last_failure_trace_id: Option<String>,
 }

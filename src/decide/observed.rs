@@ -64,8 +64,8 @@ pub struct ObservedSync {
     pub spec: Result<ConfigMapSyncSpec, String>,
     /// The stored status. It serves as a cache and may be missing or outdated.
     pub status: ConfigMapSyncStatus,
-    /// The annotation [`names::ANNOTATION_TRACE_PARENT`], if it has the length of one. It is for the
-    /// trace only: no decision depends on it.
+    /// The annotation [`names::ANNOTATION_TRACE_PARENT`], if it may be one. It is for the trace only: no
+    /// decision depends on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_parent: Option<String>,
 }
@@ -276,7 +276,9 @@ impl ObservedSync {
 
 fn trace_parent(metadata: &ObjectMeta) -> Option<String> {
     let annotation = metadata.annotations.as_ref()?.get(names::ANNOTATION_TRACE_PARENT)?;
-    (annotation.len() == TRACE_PARENT_LENGTH).then(|| annotation.clone())
+    let may_be = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
+    (annotation.len() == TRACE_PARENT_LENGTH && annotation.bytes().all(may_be))
+        .then(|| annotation.clone())
 }
 
 // === impl NamespaceState ===

@@ -113,6 +113,12 @@ pub fn status(
     let summary = summary(observed, desired, settled);
     let is_same_generation = before.observed_generation == observed.sync.generation;
     let conditions = conditions(observed, &summary, now);
+    let is_same_verdict = is_same_generation && verdict(&before.conditions) == verdict(&conditions);
+    let last_failure_trace_id = match summary.reason {
+        Reason::Synced => None,
+        _ if is_same_verdict => before.last_failure_trace_id.clone(),
+        _ => trace_id.map(str::to_owned),
+    };
     let of_conditions: usize = conditions.iter().map(|it| json_len(&it.message)).sum();
     let mut after = ConfigMapSyncStatus {
         observed_generation: observed.sync.generation,
@@ -122,7 +128,7 @@ pub fn status(
         // Hash and keys belong to this version and this generation: with another spec, the source
         // must be read again.
         source: before.source.clone().filter(|_| is_same_generation),
-        last_failure_trace_id: last_failure_trace_id(before, summary.reason, trace_id),
+        last_failure_trace_id,
         ..before.clone()
     };
     if let Desired::Copies(copies) = desired {
@@ -137,21 +143,6 @@ pub fn status(
         after.last_trace_id.clone_from(&last_write.trace_id);
     }
     after
-}
-
-/// The trace in which the present reason arose, while it is not `Synced`.
-fn last_failure_trace_id(
-    before: &ConfigMapSyncStatus,
-    reason: Reason,
-    trace_id: Option<&str>,
-) -> Option<String> {
-    if reason == Reason::Synced {
-        None
-    } else if ready_reason(before) == Some(reason.as_str()) {
-        before.last_failure_trace_id.clone()
-    } else {
-        trace_id.map(str::to_owned)
-    }
 }
 
 /// Whether `after` differs enough from `before` to be written. A changed version of the source
@@ -188,11 +179,13 @@ pub fn reports(status: &ConfigMapSyncStatus, reason: Reason) -> bool {
 /// The reason of the condition `Ready`, if present.
 #[must_use]
 pub fn ready_reason(status: &ConfigMapSyncStatus) -> Option<&str> {
-    status
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == names::CONDITION_READY)
-        .map(|condition| condition.reason.as_str())
+    verdict(&status.conditions).map(|(reason, _)| reason)
+}
+
+/// Reason and message of the condition `Ready`, if present.
+fn verdict(conditions: &[Condition]) -> Option<(&str, &str)> {
+    let ready = conditions.iter().find(|condition| condition.type_ == names::CONDITION_READY)?;
+    Some((&ready.reason, &ready.message))
 }
 
 fn conditions(observed: &Observed, summary: &Failure, now: &Time) -> Vec<Condition> {

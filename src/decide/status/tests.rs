@@ -51,7 +51,7 @@ fn a_version_read_under_another_generation_is_dropped() {
 }
 
 #[test]
-fn the_failure_trace_is_that_in_which_the_reason_arose() {
+fn the_failure_trace_is_that_in_which_the_verdict_arose() {
     let mut observed = observed();
     observed.source = ObservedSource::Missing { confirmed: true };
     let report = |observed: &Observed, trace_id| {
@@ -67,6 +67,14 @@ fn the_failure_trace_is_that_in_which_the_reason_arose() {
     observed.source = ObservedSource::Unreadable(Failure::new(Reason::ApiError, "no response"));
     let third = report(&observed, Some("3"));
     assert_eq!(third.last_failure_trace_id.as_deref(), Some("3"));
+    observed.sync.status = third;
+    observed.source = ObservedSource::Unreadable(Failure::new(Reason::ApiError, "HTTP 503"));
+    let fourth = report(&observed, Some("4"));
+    assert_eq!(fourth.last_failure_trace_id.as_deref(), Some("4"), "another text");
+    observed.sync.status = fourth;
+    observed.sync.generation = Some(7);
+    let fifth = report(&observed, Some("5"));
+    assert_eq!(fifth.last_failure_trace_id.as_deref(), Some("5"), "another generation");
     assert_eq!(report(&observed, None).last_failure_trace_id, None, "tracing is off");
 }
 

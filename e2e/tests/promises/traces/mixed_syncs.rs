@@ -106,7 +106,10 @@ async fn traces_of_many_reconciles_are_errors_exactly_for_faults() -> Result<()>
     let policy = DenyPolicy::install(&cluster.control_plane, "denied", "CREATE").await?;
     create_syncs(&fixture).await?;
     for value in 1..=EDITS {
-        edit(&fixture, value).await?;
+        let edited = edit(&fixture, value).await;
+        // An operator that has lost its Lease has exited.
+        cluster.replicas[0].process().expect_running()?;
+        edited?;
     }
     policy.remove().await?;
     // Pending spans are sent on exit.
