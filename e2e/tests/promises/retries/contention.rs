@@ -18,6 +18,8 @@ use testbed::wait::Seen;
 use testbed::wait::stays;
 use testbed::wait::until;
 
+use crate::support::copies::to_selected;
+use crate::support::copies::with_labels;
 use crate::support::mutating_policy::Mutation;
 use crate::support::mutating_policy::mutating_cluster;
 
@@ -30,6 +32,8 @@ const FOLLOWED: Duration = Duration::from_secs(5);
 /// most [`MAX_WRITES`] times in it; in a hot loop, hundreds of times.
 const CONTENDED: Duration = Duration::from_secs(15);
 const MAX_WRITES: usize = 12;
+/// Whether a ConfigMap has the key of the source.
+const HAS_KEY: &str = "has(object.data) && 'a' in object.data";
 
 /// Fails unless the copy of `spec` is contended, and written with backoff.
 async fn ensure_contended(cluster: &OperatorCluster, spec: ConfigMapSyncSpec) -> Result<()> {
@@ -66,44 +70,35 @@ async fn a_mutating_policy_that_overrides_a_label_is_contended() -> Result<()> {
     ensure_contended(&cluster, spec).await
 }
 
-/// Neither the managed fields nor the recorded hash show it: the API server sets the managed fields
-/// before it runs mutating policies.
-async fn ensure_altered_data_is_contended(
+/// A cluster with a policy that alters data. Neither the managed fields nor the recorded hash show it: the
+/// API server sets the managed fields before it runs mutating policies.
+async fn altering_cluster(
     condition: &'static str,
     applied: &'static str,
-) -> Result<()> {
+) -> Result<OperatorCluster> {
     let mutation = Mutation { operations: &["CREATE", "UPDATE"], condition, applied };
     let probe = json!({"data": {"a": "ours"}});
     let is_mutated = |found: &ConfigMap| {
         found.data.as_ref().is_some_and(|data| data.values().any(|value| value == "theirs"))
     };
-    let cluster = mutating_cluster(&mutation, &probe, is_mutated).await?;
-    ensure_contended(&cluster, one_to_one("central", "shared", "app")).await
+    mutating_cluster(&mutation, &probe, is_mutated).await
 }
 
 #[tokio::test]
 async fn a_mutating_policy_that_changes_a_value_is_contended() -> Result<()> {
-    let has_key = "has(object.data) && 'a' in object.data";
-    ensure_altered_data_is_contended(has_key, "Object{data: {'a': 'theirs'}}").await
+    let cluster = altering_cluster(HAS_KEY, "Object{data: {'a': 'theirs'}}").await?;
+    ensure_contended(&cluster, one_to_one("central", "shared", "app")).await
 }
 
 #[tokio::test]
 async fn a_mutating_policy_that_adds_a_value_is_contended() -> Result<()> {
-    ensure_altered_data_is_contended("true", "Object{data: {'added': 'theirs'}}").await
+    let cluster = altering_cluster("true", "Object{data: {'added': 'theirs'}}").await?;
+    ensure_contended(&cluster, one_to_one("central", "shared", "app")).await
 }
 
 #[tokio::test]
 async fn altered_data_is_found_by_the_next_leader() -> Result<()> {
-    let mutation = Mutation {
-        operations: &["CREATE", "UPDATE"],
-        condition: "has(object.data) && 'a' in object.data",
-        applied: "Object{data: {'a': 'theirs'}}",
-    };
-    let is_mutated = |found: &ConfigMap| {
-        found.data.as_ref().is_some_and(|data| data.values().any(|value| value == "theirs"))
-    };
-    let probe = json!({"data": {"a": "ours"}});
-    let mut cluster = mutating_cluster(&mutation, &probe, is_mutated).await?;
+    let mut cluster = altering_cluster(HAS_KEY, "Object{data: {'a': 'theirs'}}").await?;
     let fixture = cluster.fixture();
     fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
     fixture.wait_reason("central", "sync", "Contended", SOON).await?;
@@ -147,10 +142,7 @@ async fn a_namespace_label_that_comes_and_goes_is_followed_at_once() -> Result<(
     let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-    let mut spec = one_to_one("central", "shared", "app");
-    spec.destination_namespace = None;
-    spec.destination_namespace_selector =
-        serde_json::from_value(json!({"matchLabels": {"on": "1"}}))?;
+    let spec = to_selected(with_labels(&[("on", "1")]));
     fixture.create_sync("central", "sync", spec).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     for _ in 0..CYCLES {

@@ -13,6 +13,9 @@ use harness::operator_cluster::OperatorCluster;
 use harness::permissions;
 use serde_json::json;
 
+use crate::support::copies::to_selected;
+use crate::support::copies::with_labels;
+
 /// With delays of 1, 2, 4 and 8 s, the operator writes the copy at most [`MAX_WRITES`] times in this
 /// time; in a hot loop, hundreds of times.
 const CONTENDED: Duration = Duration::from_secs(20);
@@ -52,10 +55,7 @@ async fn contention_is_noticed_while_another_copy_is_terminating() -> Result<()>
         fixture.create_labelled_namespace(name, &[("on", "1")]).await?;
     }
     fixture.create_config_map("central", "shared", &[("a", "ours")]).await?;
-    let mut spec = one_to_one("central", "shared", "app");
-    spec.destination_namespace = None;
-    spec.destination_namespace_selector =
-        serde_json::from_value(json!({"matchLabels": {"on": "1"}}))?;
+    let spec = to_selected(with_labels(&[("on", "1")]));
     fixture.create_sync("central", "sync", spec).await?;
     fixture.wait_reason("central", "sync", "Synced", SOON).await?;
     let finalizer = json!({"metadata": {"finalizers": ["example.com/hold"]}});
