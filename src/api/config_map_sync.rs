@@ -142,6 +142,18 @@ pub struct ConfigMapSyncSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination_metadata: Option<DestinationMetadata>,
 
+    /// Name of a ServiceAccount in the namespace of this object. Its permissions are checked before
+    /// the source is read and before each copy is written, instead of those of the author when this
+    /// object is written. The author needs permission to `impersonate` it. Defaults to the
+    /// `--default-service-account` of the operator, or to the permissions of the author.
+    /// When it changes, the permissions of the new ServiceAccount count; copies without permission are
+    /// kept unchanged and reported with the reason `NotPermitted`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')")
+        .message("must be a valid ServiceAccount name: lower-case letters, digits, '-' and '.', each part beginning and ending with a letter or digit"))]
+    pub service_account_name: Option<String>,
+
     /// What happens to a copy when this object is deleted, the namespace is no longer a
     /// destination, or the copy is renamed. Defaults to `Delete`. `Delete` deletes the copy, and
     /// `Retain` releases it: the labels and annotations of the operator are removed, and everything
@@ -365,7 +377,7 @@ mod tests {
         let schema = definition.spec.versions[0].schema.clone().unwrap();
         let root = schema.open_api_v3_schema.unwrap();
         let fields = root.properties.unwrap()["spec"].properties.clone().unwrap();
-        assert_eq!(fields.len(), 11);
+        assert_eq!(fields.len(), 12);
         for (name, field) in fields {
             let description = field.description.unwrap_or_default();
             assert!(description.contains("When it changes"), "{name}: {description}");

@@ -40,6 +40,8 @@ pub enum Reason {
     TooLarge,
     /// RBAC, a quota, a webhook or a policy denied the request.
     Forbidden,
+    /// The ServiceAccount of the `ConfigMapSync` lacks a permission.
+    NotPermitted,
     /// Another client keeps changing the same copy, or removing the finalizer.
     Contended,
     /// The API server failed, or is unreachable.
@@ -105,7 +107,11 @@ impl Reason {
     pub const fn retry(self) -> Retry {
         match self {
             Self::Progressing => Retry::Immediately,
-            Self::Deleting | Self::Forbidden | Self::Contended | Self::ApiError => Retry::Backoff,
+            Self::Deleting
+            | Self::Forbidden
+            | Self::NotPermitted
+            | Self::Contended
+            | Self::ApiError => Retry::Backoff,
             Self::DeletionHeld => Retry::WithReplacement,
             Self::Synced
             | Self::Suspended
@@ -165,6 +171,7 @@ mod tests {
             (Reason::Conflict, true, OnChange),
             (Reason::TooLarge, true, OnChange),
             (Reason::Forbidden, false, Backoff),
+            (Reason::NotPermitted, false, Backoff),
             (Reason::Contended, false, Backoff),
             (Reason::ApiError, false, Backoff),
             (Reason::DeletionHeld, false, WithReplacement),

@@ -55,17 +55,16 @@ fn check_names(spec: &ConfigMapSyncSpec) -> Result<(), String> {
             ));
         }
     }
-    let config_maps = [
-        ("configMapName", Some(&spec.config_map_name)),
-        ("destinationName", spec.destination_name.as_ref()),
+    let subdomains = [
+        ("configMapName", "ConfigMap", Some(&spec.config_map_name)),
+        ("destinationName", "ConfigMap", spec.destination_name.as_ref()),
+        ("serviceAccountName", "ServiceAccount", spec.service_account_name.as_ref()),
     ];
-    for (field, value) in config_maps {
+    for (field, kind, value) in subdomains {
         if let Some(value) = value
             && !is_dns_subdomain(value)
         {
-            return Err(format!(
-                "spec.{field} {value:?} is not a valid ConfigMap name: correct it"
-            ));
+            return Err(format!("spec.{field} {value:?} is not a valid {kind} name: correct it"));
         }
     }
     Ok(())
@@ -258,6 +257,11 @@ mod tests {
         assert!(
             error_of(|s| s.destination_name = Some("a".repeat(254))).contains("destinationName")
         );
+        // An empty name must not count as none.
+        for invalid in ["", "a:b"] {
+            let message = error_of(|s| s.service_account_name = Some(invalid.into()));
+            assert!(message.contains("serviceAccountName"), "{message}");
+        }
     }
 
     #[test]

@@ -50,6 +50,7 @@ fn any_spec() -> impl Strategy<Value = ConfigMapSyncSpec> {
                 destination_namespace: namespace,
                 destination_namespace_selector: selector,
                 destination_name,
+                service_account_name: None,
                 keys: key.map(|key| vec![key.to_owned()]),
                 destination_metadata: label.map(|value| DestinationMetadata {
                     labels: labels(value),

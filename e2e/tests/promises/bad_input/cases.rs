@@ -38,6 +38,7 @@ pub fn full_spec() -> Value {
             "labels": {"team": "a"},
             "annotations": {"example.com/note": "b"},
         },
+        "serviceAccountName": "copier.v1",
         "deletionPolicy": "Retain",
         "sourceDeletionPolicy": "Delete",
         "conflictPolicy": "Adopt",
@@ -58,6 +59,7 @@ fn names() -> Vec<Case> {
         ("destinationNamespace", 63, "must be a valid namespace name"),
         ("configMapName", 253, "must be a valid ConfigMap name"),
         ("destinationName", 253, "must be a valid ConfigMap name"),
+        ("serviceAccountName", 253, "must be a valid ServiceAccount name"),
     ];
     for (field, longest, rule) in fields {
         let path = format!("spec.{field}");

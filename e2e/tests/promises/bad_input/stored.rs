@@ -69,6 +69,11 @@ fn fields() -> Vec<(&'static str, Value, &'static str)> {
             merged(minimal_spec(), &json!({"destinationName": "a".repeat(254)})),
             "destinationName",
         ),
+        (
+            "account",
+            merged(minimal_spec(), &json!({"serviceAccountName": ""})),
+            "serviceAccountName",
+        ),
         ("nameless", merged(minimal_spec(), &json!({"configMapName": null})), "configMapName"),
         ("policy", merged(minimal_spec(), &json!({"deletionPolicy": "Keep"})), "Keep"),
         ("both", merged(minimal_spec(), &both), "exactly one of spec.destinationNamespace and"),

@@ -38,6 +38,7 @@ fn changes() -> Vec<(&'static str, Value)> {
         ("destinationName", json!({"destinationName": "other"})),
         ("keys", json!({"keys": ["key"]})),
         ("destinationMetadata", json!({"destinationMetadata": {"labels": {"a": "b"}}})),
+        ("serviceAccountName", json!({"serviceAccountName": "default"})),
         ("deletionPolicy", json!({"deletionPolicy": "Retain"})),
         ("sourceDeletionPolicy", json!({"sourceDeletionPolicy": "Delete"})),
         ("conflictPolicy", json!({"conflictPolicy": "Adopt"})),
