@@ -16,7 +16,6 @@ mod sync_patch;
 mod trigger;
 mod watch;
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +30,7 @@ use tokio::task::JoinSet;
 pub use observe::View;
 pub use observe::observe;
 
+use crate::api::namespace_patterns::NamespacePatterns;
 use crate::cache::Cache;
 use crate::cache::Reader;
 use crate::cache::reader;
@@ -69,7 +69,7 @@ pub struct Settings {
     /// uid of the pod, for Events.
     pub pod_uid: String,
     /// Namespaces that are never destinations.
-    pub protected_namespaces: BTreeSet<String>,
+    pub protected_namespaces: NamespacePatterns,
     /// How often a sync is verified against live data.
     pub resync_period: Duration,
     /// How often orphans are collected.

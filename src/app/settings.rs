@@ -1,7 +1,6 @@
 //! Settings of the rooms, from the flags.
 
-use std::collections::BTreeSet;
-
+use crate::api::namespace_patterns::NamespacePatterns;
 use crate::args::Run;
 use crate::controller;
 use crate::election;
@@ -23,14 +22,12 @@ pub fn election(flags: &Run) -> election::Settings {
 
 /// Settings of the controller. The operator's own namespace is always protected.
 pub fn controller(flags: Run) -> controller::Settings {
-    let mut protected_namespaces: BTreeSet<_> =
-        flags.protected_namespaces.into_iter().filter(|name| !name.is_empty()).collect();
-    protected_namespaces.insert(flags.namespace.clone());
+    let protected: NamespacePatterns = flags.protected_namespaces.into_iter().collect();
     controller::Settings {
+        protected_namespaces: protected.with(&flags.namespace),
         namespace: flags.namespace,
         pod_name: flags.pod_name,
         pod_uid: flags.pod_uid,
-        protected_namespaces,
         resync_period: flags.resync_period,
         sweep_period: flags.sweep_period,
         orphan_grace: flags.orphan_grace,

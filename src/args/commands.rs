@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::ValueEnum;
 
+use crate::api::namespace_patterns::NamespacePatterns;
 use crate::api::namespaced_name::NamespacedName;
 use crate::args::duration::duration;
 use crate::names;
@@ -112,15 +113,14 @@ pub struct Plan {
     #[arg(long, short, value_enum, default_value = "text")]
     pub output: Output,
 
-    /// Namespaces that are never destinations, separated by commas. Use the list of the operator,
-    /// and its own namespace.
+    /// Namespaces that are never destinations: names, or globs such as openshift-*, separated by
+    /// commas. Use the list of the operator, and its own namespace.
     #[arg(
         long,
         env = "CONFIGMAPSYNC_PROTECTED_NAMESPACES",
-        value_delimiter = ',',
         default_value = "kube-system,kube-public,kube-node-lease,configmapsync"
     )]
-    pub protected_namespaces: Vec<String>,
+    pub protected_namespaces: Vec<NamespacePatterns>,
 }
 
 /// An output format.

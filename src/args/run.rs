@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::api::namespace_patterns::NamespacePatterns;
 use crate::args::duration::duration;
 use crate::names;
 use crate::telemetry::LogFormat;
@@ -76,15 +77,14 @@ pub struct Run {
     )]
     pub max_concurrent_writes: u16,
 
-    /// Namespaces that are never destinations, separated by commas. The operator's own namespace is
-    /// always protected.
+    /// Namespaces that are never destinations: names, or globs such as openshift-*, separated by
+    /// commas. The operator's own namespace is always protected.
     #[arg(
         long,
         env = "CONFIGMAPSYNC_PROTECTED_NAMESPACES",
-        value_delimiter = ',',
         default_value = names::PROTECTED_NAMESPACES
     )]
-    pub protected_namespaces: Vec<String>,
+    pub protected_namespaces: Vec<NamespacePatterns>,
 }
 
 /// Flags of the leader election. The terms are those of client-go.

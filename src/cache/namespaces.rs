@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::Selector;
 
+use crate::api::namespace_patterns::NamespacePatterns;
 use crate::decide::destinations::selects;
 use crate::decide::observed::NamespaceState;
 
@@ -34,7 +35,7 @@ pub struct NamespaceChange {
 
 #[derive(Debug)]
 pub(super) struct Namespaces {
-    protected: BTreeSet<String>,
+    protected: NamespacePatterns,
     by_name: HashMap<String, CachedNamespace>,
     list: u64,
 }
@@ -62,7 +63,7 @@ impl NamespaceChange {
 // === impl Namespaces ===
 
 impl Namespaces {
-    pub(super) fn new(protected: BTreeSet<String>) -> Self {
+    pub(super) fn new(protected: NamespacePatterns) -> Self {
         Self { protected, by_name: HashMap::new(), list: 0 }
     }
 
@@ -149,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_namespace_changes_once_and_when_recreated() {
-        let mut namespaces = Namespaces::new(BTreeSet::new());
+        let mut namespaces = Namespaces::new(NamespacePatterns::default());
         assert!(namespaces.apply(&named("app", "1")).is_some());
         assert!(namespaces.apply(&named("app", "1")).is_none());
         assert!(namespaces.apply(&named("app", "2")).is_some(), "re-created under the same name");
@@ -157,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_changed_label_is_a_change_of_labels_only() {
-        let mut namespaces = Namespaces::new(BTreeSet::new());
+        let mut namespaces = Namespaces::new(NamespacePatterns::default());
         assert!(!namespaces.apply(&named("app", "1")).unwrap().is_of_labels_only());
         let labels = Some(BTreeMap::from([("team".to_owned(), "a".to_owned())]));
         let change = namespaces.apply(&ObjectMeta { labels, ..named("app", "1") }).unwrap();
@@ -167,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_list_removes_namespaces_that_it_lacks() {
-        let mut namespaces = Namespaces::new(BTreeSet::new());
+        let mut namespaces = Namespaces::new(NamespacePatterns::default());
         namespaces.apply(&named("app", "1"));
         namespaces.begin_list();
         let gone: Vec<_> = namespaces.end_list().into_iter().map(|change| change.name).collect();
@@ -177,9 +178,11 @@ mod tests {
 
     #[test]
     fn a_protected_namespace_stays_protected() {
-        let mut namespaces = Namespaces::new(BTreeSet::from(["kube-system".to_owned()]));
-        namespaces.apply(&named("kube-system", "1"));
-        assert_eq!(namespaces.state("kube-system"), NamespaceState::Protected);
+        let mut namespaces = Namespaces::new("kube-system,openshift-*".parse().unwrap());
+        for name in ["kube-system", "openshift-config"] {
+            namespaces.apply(&named(name, "1"));
+            assert_eq!(namespaces.state(name), NamespaceState::Protected);
+        }
         assert!(namespaces.matching(&Selector::default()).is_empty());
     }
 }

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::Selector;
 use parking_lot::Mutex;
 
+use crate::api::namespace_patterns::NamespacePatterns;
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::change::ConfigMapChange;
 use crate::cache::change::Origin;
@@ -50,7 +51,7 @@ pub struct PendingRead<'a> {
 impl Cache {
     /// An empty cache; `protected` namespaces are never destinations.
     #[must_use]
-    pub fn new(protected: BTreeSet<String>) -> Self {
+    pub fn new(protected: NamespacePatterns) -> Self {
         let inner = Inner {
             config_maps: ConfigMaps::default(),
             namespaces: Namespaces::new(protected),

@@ -57,13 +57,14 @@ fn operator(flags: &Check, deployment: Option<&Deployment>) -> Operator {
     let namespace = &flags.namespace;
     let pod = deployment.and_then(|it| it.spec.as_ref()?.template.spec.as_ref());
     let account = pod.and_then(|pod| pod.service_account_name.clone());
-    let mut arguments =
-        pod.iter().flat_map(|pod| &pod.containers).flat_map(|it| &it.args).flatten();
-    let protected = arguments.find_map(|it| it.strip_prefix("--protected-namespaces="));
-    let protected = protected.unwrap_or(names::PROTECTED_NAMESPACES);
+    let arguments = pod.iter().flat_map(|pod| &pod.containers).flat_map(|it| &it.args).flatten();
+    let lists: Vec<_> =
+        arguments.filter_map(|it| it.strip_prefix("--protected-namespaces=")).collect();
+    let protected =
+        if lists.is_empty() { names::PROTECTED_NAMESPACES.to_owned() } else { lists.join(",") };
     Operator {
         service_account: account.unwrap_or(default.service_account),
-        protected_namespaces: with_item(protected, namespace),
+        protected_namespaces: with_item(&protected, namespace),
         namespace: namespace.clone(),
     }
 }

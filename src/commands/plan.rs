@@ -40,7 +40,8 @@ use crate::names;
 /// The input is invalid, or a read fails.
 pub async fn plan(flags: &Plan) -> Result<Exit, Error> {
     let (client, namespace) = connect(&flags.cluster).await?;
-    let snapshot = read_everything(&client, &flags.protected_namespaces).await?;
+    let protected = flags.protected_namespaces.iter().cloned().collect();
+    let snapshot = read_everything(&client, protected).await?;
     let mut planned = Vec::new();
     for input in read_input(flags, &snapshot, &namespace)? {
         planned.push(plan_one(&client, &snapshot, input).await?);

@@ -13,6 +13,7 @@ use kube::api::ListParams;
 use kube::core::ObjectList;
 
 use crate::api::StoredConfigMapSync;
+use crate::api::namespace_patterns::NamespacePatterns;
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
 use crate::cache::Origin;
@@ -37,7 +38,7 @@ pub struct Snapshot {
 /// # Errors
 /// The API server rejects a list, or does not respond.
 pub async fn read_copies(client: &Client) -> Result<Snapshot, Error> {
-    let mut snapshot = read_syncs(client, &[]).await?;
+    let mut snapshot = read_syncs(client, NamespacePatterns::default()).await?;
     snapshot.read_namespaces(client).await?;
     let marked = ListParams::default().labels(names::LABEL_SYNC_UID);
     snapshot.read_config_maps(client, "list marked ConfigMaps", marked).await?;
@@ -48,7 +49,10 @@ pub async fn read_copies(client: &Client) -> Result<Snapshot, Error> {
 ///
 /// # Errors
 /// The API server rejects a list, or does not respond.
-pub async fn read_everything(client: &Client, protected: &[String]) -> Result<Snapshot, Error> {
+pub async fn read_everything(
+    client: &Client,
+    protected: NamespacePatterns,
+) -> Result<Snapshot, Error> {
     let mut snapshot = read_syncs(client, protected).await?;
     snapshot.read_namespaces(client).await?;
     snapshot.read_config_maps(client, "list ConfigMaps", ListParams::default()).await?;
@@ -56,8 +60,8 @@ pub async fn read_everything(client: &Client, protected: &[String]) -> Result<Sn
 }
 
 /// Syncs come first: the cache keeps only the `ConfigMaps` that they refer to.
-async fn read_syncs(client: &Client, protected: &[String]) -> Result<Snapshot, Error> {
-    let cache = Arc::new(Cache::new(protected.iter().cloned().collect()));
+async fn read_syncs(client: &Client, protected: NamespacePatterns) -> Result<Snapshot, Error> {
+    let cache = Arc::new(Cache::new(protected));
     let api: Api<StoredConfigMapSync> = Api::all(client.clone());
     let listed =
         list_all("list ConfigMapSyncs", ListParams::default(), async |page| api.list(&page).await);

@@ -130,6 +130,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::namespace_patterns::NamespacePatterns;
     use crate::cache::Origin;
 
     fn at() -> NamespacedName {
@@ -138,7 +139,7 @@ mod tests {
 
     /// A cache with one copy of the sync `s`, with this uid and written by `manager`.
     fn with_copy(uid: &str, manager: &str) -> Cache {
-        let cache = Cache::new([].into());
+        let cache = Cache::new(NamespacePatterns::default());
         let metadata: ObjectMeta = serde_json::from_value(json!({
             "namespace": "app",
             "name": "shared",
@@ -186,7 +187,7 @@ mod tests {
     #[test]
     fn a_late_write_stays_left_behind() {
         let (deleted, now) = (DeletedSyncs::default(), Instant::now());
-        deleted.record("s", &Cache::new([].into()), now);
+        deleted.record("s", &Cache::new(NamespacePatterns::default()), now);
         let cache = with_copy("2", "configmapsync");
         deleted.record_copy(&at(), &cache, now);
         deleted.record_copy(&at(), &cache, now + 2 * LATE_WRITES);
@@ -197,7 +198,7 @@ mod tests {
     #[test]
     fn copies_of_existing_syncs_are_not_left_behind() {
         let (deleted, now) = (DeletedSyncs::default(), Instant::now());
-        deleted.record("another", &Cache::new([].into()), now);
+        deleted.record("another", &Cache::new(NamespacePatterns::default()), now);
         let cache = with_copy("1", "configmapsync");
         deleted.record_copy(&at(), &cache, now);
         assert!(!deleted.left_behind(&cache, &at()));
@@ -206,7 +207,7 @@ mod tests {
     #[test]
     fn a_deletion_is_forgotten_after_the_last_late_write() {
         let (deleted, now) = (DeletedSyncs::default(), Instant::now());
-        deleted.record("s", &Cache::new([].into()), now);
+        deleted.record("s", &Cache::new(NamespacePatterns::default()), now);
         deleted.forget_old(&BTreeMap::new(), now + LATE_WRITES / 2);
         assert_eq!(deleted.deletions.lock().len(), 1);
         deleted.forget_old(&BTreeMap::new(), now + LATE_WRITES);

@@ -31,9 +31,8 @@ pub fn bounds(operator: &Operator) -> Policy {
                     names::LABEL_SYNC_UID,
                 ),
             ),
-            // A Helm template can insert one string more easily than a CEL list.
             require(
-                format!("!(request.namespace in '{protected}'.split(','))"),
+                format!("!({})", is_in(protected)),
                 "the namespace is protected, and the operator must not write to it: choose another \
                  destination, or change the list of protected namespaces (the chart value \
                  protectedNamespaces; without Helm, the flag --protected-namespaces and this \
@@ -43,6 +42,19 @@ pub fn bounds(operator: &Operator) -> Policy {
         ..ValidatingAdmissionPolicySpec::default()
     };
     Policy::new(names::POLICY_BOUNDS, Failure::Closed, spec)
+}
+
+/// Whether the request is for one of the namespaces in `list`, which has the form of
+/// [`NamespacePatterns`]: no character of an item but `*` is special in a regular expression.
+///
+/// One string, because a Helm template can insert it more easily than a CEL list.
+///
+/// [`NamespacePatterns`]: crate::api::namespace_patterns::NamespacePatterns
+fn is_in(list: &str) -> String {
+    let matches = "request.namespace.matches('^' + it.replace('*', '.*') + '$')";
+    format!(
+        "'{list}'.split(',').exists(it, it == request.namespace || (it.contains('*') && {matches}))"
+    )
 }
 
 /// Whether `object` has the uid label. It is null: the new object on DELETE, the old one on CREATE.

@@ -34,7 +34,7 @@ pub struct Operator {
     /// The name of the operator's ServiceAccount.
     pub service_account: String,
     /// The namespaces that the operator must not write to, including its own: a comma-separated
-    /// list.
+    /// list of names and globs.
     pub protected_namespaces: String,
 }
 

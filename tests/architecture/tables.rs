@@ -72,6 +72,7 @@ pub const ROOMS: Table = &[
     (
         "app",
         &[
+            "api",
             "decide",
             "metrics",
             "health",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use configmapsync::api::ConfigMapSyncStatus;
 use configmapsync::api::SourceVersion;
+use configmapsync::api::namespace_patterns::NamespacePatterns;
 use configmapsync::api::namespaced_name::NamespacedName;
 use configmapsync::cache::Cache;
 use configmapsync::cache::CachedConfigMap;
@@ -106,7 +107,9 @@ impl View {
     pub fn cache(&self, store: &Store) -> Cache {
         let namespaces = (0..NAMESPACES).map(|it| (namespace_name(it), self.namespaces[it]));
         let protected = namespaces.clone().filter(|(_, it)| it.is_protected);
-        let cache = Cache::new(protected.map(|(name, _)| name.to_owned()).collect());
+        let protected =
+            protected.fold(NamespacePatterns::default(), |list, (name, _)| list.with(name));
+        let cache = Cache::new(protected);
         for (name, namespace) in namespaces {
             if let Some(metadata) = namespace_metadata(name, namespace) {
                 cache.apply_namespace(&metadata);

@@ -7,6 +7,8 @@ use anyhow::Context;
 use anyhow::Result;
 use configmapsync::names::LABEL_SYNC_UID;
 use configmapsync::names::POLICY_BOUNDS;
+use configmapsync::policies::Operator;
+use configmapsync::policies::bounds;
 use harness::attempt::Attempt;
 use harness::attempt::config_maps;
 use harness::fixture::SOON;
@@ -99,6 +101,38 @@ async fn operator_token_writes_nothing_in_protected_namespaces() -> Result<()> {
         table.add(thief, &edit, REFUSED).await?;
         let delete = Attempt::delete(format!("delete in {namespace}"), &at);
         table.add(thief, &delete, REFUSED).await?;
+    }
+    table.finish()
+}
+
+#[tokio::test]
+async fn a_glob_protects_each_namespace_that_it_matches() -> Result<()> {
+    let cluster = OperatorCluster::start(0).await?;
+    let (fixture, control_plane) = (cluster.fixture(), &cluster.control_plane);
+    let protected = ["openshift-config", "team-a-prod", "vault"];
+    let free = ["openshift", "my-openshift-config", "team-prod", "vault-2"];
+    fixture.create_namespaces(&protected).await?;
+    fixture.create_namespaces(&free).await?;
+    let protected_namespaces = "openshift-*,team-*-prod,vault".to_owned();
+    let operator = Operator { protected_namespaces, ..Operator::default() };
+    control_plane.apply(serde_json::to_value(bounds(&operator).policy)?).await?;
+    let pod = Pod::create(control_plane, "thief", None).await?;
+    let thief = pod.client().await?;
+    let create = |namespace: &str| {
+        let all = config_maps(namespace);
+        Attempt::create(format!("create in {namespace}"), all, config_map("a", true))
+    };
+    until("the new policy is enforced", SOON, || async {
+        let response = create("vault").send_as(&thief).await?;
+        Ok(Seen::from_bool(response.is_refused_by(POLICY_BOUNDS), || response.to_string()))
+    })
+    .await?;
+    let mut table = AttemptTable::default();
+    for namespace in protected {
+        table.add(("the operator's token", &thief), &create(namespace), REFUSED).await?;
+    }
+    for namespace in free {
+        table.add(("the operator's token", &thief), &create(namespace), Passes).await?;
     }
     table.finish()
 }

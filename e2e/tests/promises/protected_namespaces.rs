@@ -69,15 +69,18 @@ async fn ensure_protected(
     Ok(())
 }
 
-/// A replica with a list of protected namespaces that contains `vault`.
-fn protecting_vault() -> Options {
-    let arguments = ["--protected-namespaces", "vault,kube-system"].map(str::to_owned).to_vec();
+/// The list of [`protecting`]: names and a glob.
+const CONFIGURED: &str = "vault,kube-system,openshift-*";
+
+/// A replica that protects the namespaces in [`CONFIGURED`].
+fn protecting() -> Options {
+    let arguments = ["--protected-namespaces", CONFIGURED].map(str::to_owned).to_vec();
     Options { arguments, ..Options::default() }
 }
 
-/// Gives the policy `configmapsync-bounds` the list of [`protecting_vault`].
-async fn protect_vault_by_policy(cluster: &OperatorCluster) -> Result<()> {
-    let protected_namespaces = format!("vault,kube-system,{OPERATOR}");
+/// Gives the policy `configmapsync-bounds` the list of [`protecting`].
+async fn protect_by_policy(cluster: &OperatorCluster) -> Result<()> {
+    let protected_namespaces = format!("{CONFIGURED},{OPERATOR}");
     let operator = Operator { protected_namespaces, ..Operator::default() };
     cluster.control_plane.apply(serde_json::to_value(bounds(&operator).policy)?).await?;
     Ok(())
@@ -92,11 +95,12 @@ async fn default_protected_namespaces_are_not_written() -> Result<()> {
 
 #[tokio::test]
 async fn configured_protected_namespaces_are_not_written() -> Result<()> {
-    let cluster = OperatorCluster::start_with(1, protecting_vault()).await?;
-    cluster.fixture().create_namespaces(&["vault"]).await?;
+    let cluster = OperatorCluster::start_with(1, protecting()).await?;
+    cluster.fixture().create_namespaces(&["vault", "openshift-config"]).await?;
     // The policy must have the same list: by default, it would refuse writes to kube-public.
-    protect_vault_by_policy(&cluster).await?;
-    ensure_protected(&cluster, &["vault", "kube-system", OPERATOR], "kube-public").await
+    protect_by_policy(&cluster).await?;
+    let protected = ["vault", "openshift-config", "kube-system", OPERATOR];
+    ensure_protected(&cluster, &protected, "kube-public").await
 }
 
 #[tokio::test]
@@ -136,22 +140,23 @@ async fn a_copy_in_a_namespace_protected_later_is_left_alone() -> Result<()> {
     let fixture = cluster.fixture();
     fixture.create_namespaces(&["central"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
-    for name in ["app", "vault"] {
+    for name in ["app", "vault", "openshift-config"] {
         fixture.create_labelled_namespace(name, &[("team", "a")]).await?;
     }
     fixture.create_sync("central", "selecting", to_selected(with_labels(&[("team", "a")]))).await?;
     let mut named = one_to_one("central", "shared", "vault");
     named.destination_name = Some("named".to_owned());
     fixture.create_sync("central", "named", named).await?;
-    for (namespace, name) in [("app", "shared"), ("vault", "shared"), ("vault", "named")] {
+    let protected = [("vault", "shared"), ("vault", "named"), ("openshift-config", "shared")];
+    for (namespace, name) in protected.into_iter().chain([("app", "shared")]) {
         fixture.wait_data(namespace, name, &[("a", "1")], SOON).await?;
     }
 
     cluster.replica()?.terminate_and_wait().await?;
     cluster.replicas.clear();
-    protect_vault_by_policy(&cluster).await?;
+    protect_by_policy(&cluster).await?;
     let mark = cluster.audit().mark().await?;
-    let replica = Replica::start(&cluster.control_plane, "protecting", &protecting_vault()).await?;
+    let replica = Replica::start(&cluster.control_plane, "protecting", &protecting()).await?;
     cluster.replicas.push(replica);
     let counts_one = |sync: &ConfigMapSync| {
         let copies = sync.status.as_ref().and_then(|status| status.copies);
@@ -168,14 +173,14 @@ async fn a_copy_in_a_namespace_protected_later_is_left_alone() -> Result<()> {
         fixture.wait_no_sync("central", name, SOON).await?;
     }
     fixture.wait_no_config_map("app", "shared", SOON).await?;
-    for name in ["shared", "named"] {
-        let left = fixture.config_map("vault", name).await?.context("the copy was deleted")?;
+    for (namespace, name) in protected {
+        let left = fixture.config_map(namespace, name).await?.context("the copy was deleted")?;
         let data = left.data.unwrap_or_default();
-        ensure!(data.get("a").is_some_and(|value| value == "1"), "vault/{name}: {data:?}");
+        ensure!(data.get("a").is_some_and(|value| value == "1"), "{namespace}/{name}: {data:?}");
     }
     let events = cluster.audit().since(mark).await?;
     let mut writes = copy_writes(&events);
-    writes.retain(|event| event.namespace() == "vault");
+    writes.retain(|event| event.namespace() != "app");
     ensure!(writes.is_empty(), "{}", lines(&writes));
     Ok(())
 }
