@@ -53,6 +53,7 @@ use crate::state::State;
 use crate::state::retries::FailedAttempt;
 use crate::telemetry;
 use crate::telemetry::spans::SpanReference;
+use crate::telemetry::spans::number;
 
 /// Delay after the deletion of a sync: one that is being replaced is created again shortly.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -118,8 +119,8 @@ impl Collector {
         let span = tracing::info_span!(
             parent: None,
             telemetry::ORPHAN_COLLECTION_SPAN,
-            orphans = orphans.candidates.len(),
-            due = plan.unconfirmed().count(),
+            orphans = number(orphans.candidates.len()),
+            due = number(plan.unconfirmed().count()),
             syncs = orphans.sync_names(plan.unconfirmed()),
         );
         let plan = self.collect_due(term, &orphans, &plan).instrument(span).await;

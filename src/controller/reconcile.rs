@@ -284,6 +284,7 @@ impl Reconciler {
     ) -> bool {
         let uid = &sync.version.uid;
         if plan.finalizer == FinalizerStep::Remove {
+            root_span::record_cleaned_up();
             tracing::info!(sync = %sync.name, "cleaned up");
             self.state.cleaned_up(uid, Instant::now());
             return true;

@@ -274,11 +274,14 @@ impl ObservedSync {
     }
 }
 
+/// The annotation `traceparent`. Later versions may append fields, which are left out (W3C Trace Context,
+/// "versioning of traceparent").
 fn trace_parent(metadata: &ObjectMeta) -> Option<String> {
     let annotation = metadata.annotations.as_ref()?.get(names::ANNOTATION_TRACE_PARENT)?;
+    let (known, rest) = annotation.split_at_checked(TRACE_PARENT_LENGTH)?;
+    let is_later_version = !known.starts_with("00-") && rest.starts_with('-');
     let may_be = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
-    (annotation.len() == TRACE_PARENT_LENGTH && annotation.bytes().all(may_be))
-        .then(|| annotation.clone())
+    ((rest.is_empty() || is_later_version) && known.bytes().all(may_be)).then(|| known.to_owned())
 }
 
 // === impl NamespaceState ===
@@ -354,6 +357,31 @@ impl ExistingConfigMap {
             CopyContent::Untouched { immutable, .. } => *immutable,
             CopyContent::Read(digest) => digest.immutable,
             CopyContent::Suspect => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn fields_of_later_traceparents_are_left_out() {
+        let fields = "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let kept = |value: &str| {
+            let annotation = (names::ANNOTATION_TRACE_PARENT.to_owned(), value.to_owned());
+            let annotations = Some(BTreeMap::from([annotation]));
+            trace_parent(&ObjectMeta { annotations, ..ObjectMeta::default() })
+        };
+        let (present, later) = (format!("00-{fields}"), format!("01-{fields}"));
+        assert_eq!(kept(&present), Some(present.clone()));
+        assert_eq!(kept(&later), Some(later.clone()));
+        assert_eq!(kept(&format!("{later}-what-the-future-may-bring")), Some(later.clone()));
+        let (extended, joined) = (format!("{present}-extra"), format!("{later}extra"));
+        for malformed in ["", "00-4b", &extended, &joined, &present.replace('a', "é")] {
+            assert_eq!(kept(malformed), None, "{malformed:?}");
         }
     }
 }

@@ -95,7 +95,9 @@ impl Writer {
         self.metrics.copies.count_write(verb, sent.is_ok());
         let result = match sent {
             Ok(resource_version) => {
-                span.record("resource_version", resource_version.unwrap_or_default());
+                if let Some(version) = resource_version {
+                    span.record("resource_version", version);
+                }
                 span.in_scope(|| tracing::info!(destination = %at, action = verb, "copy written"));
                 WriteResult::Written
             }
@@ -107,11 +109,13 @@ impl Writer {
                         WriteResult::Failed(refusal)
                     }
                     read => {
-                        span.in_scope(|| spans::event("the copy was changed meanwhile", 1));
-                        let response = match action {
-                            Action::Create(_) => Response::AlreadyExists,
-                            _ => Response::Conflict,
+                        let (response, what) = match action {
+                            Action::Create(_) => {
+                                (Response::AlreadyExists, "the ConfigMap exists already")
+                            }
+                            _ => (Response::Conflict, "the copy was changed meanwhile"),
                         };
+                        span.in_scope(|| spans::event(what, 1));
                         WriteResult::Conflict { response, unread: read.err() }
                     }
                 }

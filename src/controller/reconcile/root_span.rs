@@ -16,6 +16,7 @@ use crate::decide::Failure;
 use crate::decide::Observed;
 use crate::decide::observed::ObservedSource;
 use crate::decide::observed::ObservedSync;
+use crate::decide::reason::Reason;
 use crate::decide::status::Settled;
 use crate::decide::status::fault;
 use crate::metrics::ReconcileResult;
@@ -42,6 +43,9 @@ pub fn record_report(
     let span = Span::current();
     span.set_attribute("reason", summary.reason.as_str());
     span.set_attribute("copies.failed", number(settled.failed()));
+    if let Some((at, _)) = settled.worst() {
+        span.set_attribute("destination", at.to_string());
+    }
     if let ObservedSource::Existing(source) = &observed.source {
         span.set_attribute("source.resource_version", source.version.resource_version.clone());
     }
@@ -50,6 +54,13 @@ pub fn record_report(
     if let Some(fault) = fault(summary, settled).filter(|_| is_reported) {
         fail(&span, fault.reason.as_str(), &fault.message);
     }
+}
+
+/// Records that all copies are cleaned up and the finalizer is removed: nothing is reported any more.
+pub fn record_cleaned_up() {
+    let span = Span::current();
+    span.set_attribute("reason", Reason::Deleting.as_str());
+    span.set_attribute("copies.failed", 0);
 }
 
 /// Records that the reconcile as a whole failed, unless the report says so.

@@ -62,6 +62,13 @@ impl Settled {
         self.steps.get(at) == Some(&Action::Keep)
     }
 
+    /// The destination with the most severe failure, and that failure; of several, the first by name.
+    #[must_use]
+    pub fn worst(&self) -> Option<(&NamespacedName, &Failure)> {
+        let failures = self.failures().into_iter().filter(|(_, failure)| is_failure(failure));
+        failures.min_by_key(|(_, failure)| failure.reason)
+    }
+
     /// The number of destinations that failed.
     #[must_use]
     pub fn failed(&self) -> usize {

@@ -110,4 +110,10 @@ impl Span {
         let tag = self.tags.iter().find(|tag| tag.key == key)?;
         Some(tag.value.as_str().map_or_else(|| tag.value.to_string(), str::to_owned))
     }
+
+    /// The value of an attribute that is an integer, and not its text.
+    #[must_use]
+    pub fn number(&self, key: &str) -> Option<i64> {
+        self.tags.iter().find(|tag| tag.key == key)?.value.as_i64()
+    }
 }

@@ -45,6 +45,8 @@ async fn an_orphan_collection_names_the_deleted_sync() -> Result<()> {
     })
     .await?;
     let root = trace.root().context("no root")?;
+    let numbers = ["orphans", "due"].map(|name| root.number(name));
+    ensure!(numbers == [Some(1), Some(1)], "{numbers:?} in {root:#?}");
     ensure!(tags(root, &["syncs"])?["syncs"] == "central/sync", "{root:#?}");
     let orphan =
         trace.spans.iter().find(|span| span.name == "collect orphan").context("no orphan")?;

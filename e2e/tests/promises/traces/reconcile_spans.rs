@@ -80,6 +80,26 @@ async fn a_late_write_ends_after_the_root_of_its_trace() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_trace_of_a_deletion_has_its_outcome() -> Result<()> {
+    let folder = RunFolder::create()?;
+    let jaeger = Jaeger::start_local(folder.path()).await?;
+    let cluster = OperatorCluster::start_with(1, environment(&jaeger.otlp_grpc(), &[])).await?;
+    let (fixture, _) = create_copy(&cluster).await?;
+    fixture.delete_sync("central", "sync").await?;
+    fixture.wait_no_sync("central", "sync", SOON).await?;
+    cluster.replicas[0].terminate_and_wait().await?;
+    let traces = jaeger.traces(OPERATOR).await?;
+    let deletion = traces.iter().find(|it| named(it, "delete copy").is_some());
+    let deletion = deletion.context("no trace of the deletion")?;
+    let root = deletion.root().context("no root")?;
+    ensure!(root.tag("reason").as_deref() == Some("Deleting"), "{root:#?}");
+    ensure!(root.number("copies.failed") == Some(0), "{root:#?}");
+    let deleted = named(deletion, "delete copy").context("no write")?;
+    ensure!(deleted.tag("resource_version").is_none(), "{deleted:#?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_reconcile_without_a_call_has_no_trace() -> Result<()> {
     let folder = RunFolder::create()?;
     let jaeger = Jaeger::start_local(folder.path()).await?;

@@ -78,6 +78,18 @@ pub fn tags(span: &Span, names: &[&str]) -> Result<BTreeMap<String, String>> {
     names.iter().map(tag).collect()
 }
 
+/// Reasons that a destination has: the root names it.
+const OF_DESTINATIONS: [&str; 8] = [
+    "Conflict",
+    "DestinationProtected",
+    "TooLarge",
+    "Forbidden",
+    "Contended",
+    "ApiError",
+    "DestinationNamespaceNotFound",
+    "NamespaceTerminating",
+];
+
 /// Waits until `central/NAME` reports `reason`. Fails unless the status and the Event, if there is one, name a trace whose
 /// root has this reason and, exactly if there are `words`, is an error whose description contains them.
 pub async fn ensure_traced(
@@ -100,6 +112,10 @@ pub async fn ensure_traced(
     let description = root.tag("otel.status_description").unwrap_or_default();
     for word in words {
         ensure!(description.contains(word), "no {word} in {description:?}");
+    }
+    if let Some(word) = words.first().filter(|_| OF_DESTINATIONS.contains(&reason)) {
+        let destination = root.tag("destination").unwrap_or_default();
+        ensure!(destination.contains(word), "no {word} in the destination {destination:?}");
     }
     let error_type = root.tag("error.type");
     ensure!(error_type.as_deref() == Some(reason).filter(|_| is_error), "{error_type:?}");
