@@ -35,6 +35,7 @@ pub mod excerpt;
 mod failure;
 pub mod markers;
 pub mod observed;
+pub mod opt_out;
 pub mod orphans;
 pub mod other_metadata;
 pub mod ownership;

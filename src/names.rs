@@ -29,7 +29,7 @@ pub const ANNOTATION_DELETION_POLICY: &str = "apps.nishaf.info/deletion-policy";
 /// Annotation on a copy: the labels and annotations that `destinationMetadata` has put there, each
 /// with a hash of its value, as JSON; absent if there are none.
 pub const ANNOTATION_STAMPED: &str = "apps.nishaf.info/stamped";
-/// Annotation that the owner of a source sets to `"true"` to forbid copying.
+/// Annotation that the owner of a source sets to `"true"` to forbid copying it.
 pub const ANNOTATION_NO_COPY: &str = "apps.nishaf.info/no-copy";
 /// Annotation on an Event: the trace of the reconcile that reports it.
 pub const ANNOTATION_TRACE_ID: &str = "apps.nishaf.info/trace-id";

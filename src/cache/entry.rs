@@ -16,6 +16,7 @@ use crate::decide::observed::CopyContent;
 use crate::decide::observed::ExistingConfigMap;
 use crate::decide::observed::ManagedBy;
 use crate::decide::observed::Version;
+use crate::decide::opt_out::OptOut;
 use crate::decide::other_metadata::OtherMetadata;
 use crate::decide::ownership;
 use crate::names;
@@ -27,8 +28,8 @@ pub struct Entry {
     pub version: Version,
     /// Whether it is being deleted.
     pub deleting: bool,
-    /// Whether its annotation `no-copy` forbids copying it.
-    pub no_copy: bool,
+    /// Its annotation `no-copy`.
+    pub no_copy: OptOut,
     /// The tool that its label `app.kubernetes.io/managed-by` names.
     pub managed_by: ManagedBy,
     /// Whether it has owner references.
@@ -63,7 +64,7 @@ impl Entry {
                 resource_version: metadata.resource_version.clone()?,
             },
             deleting: metadata.deletion_timestamp.is_some(),
-            no_copy: annotation(names::ANNOTATION_NO_COPY).is_some_and(|value| value == "true"),
+            no_copy: OptOut::of(annotation(names::ANNOTATION_NO_COPY).map(String::as_str)),
             managed_by: ManagedBy::of(label(names::LABEL_MANAGED_BY).map(String::as_str)),
             has_owner_references: metadata
                 .owner_references

@@ -17,6 +17,7 @@ use crate::decide::excerpt::Excerpt;
 use crate::decide::observed::ExistingSource;
 use crate::decide::observed::ObservedSource;
 use crate::decide::observed::SourceContent;
+use crate::decide::opt_out::OptOut;
 use crate::decide::reason::Reason;
 
 /// What a `ConfigMapSync` requires.
@@ -118,7 +119,7 @@ fn valid(
 fn deletes_copies(spec: &ConfigMapSyncSpec, source: &ObservedSource) -> bool {
     let is_gone = match source {
         ObservedSource::Missing { confirmed } => *confirmed,
-        ObservedSource::Existing(source) => source.refused,
+        ObservedSource::Existing(source) => source.no_copy == OptOut::Forbidden,
         ObservedSource::Unknown | ObservedSource::Unreadable(_) => false,
     };
     is_gone && spec.source_deletion_policy == SourceDeletionPolicy::Delete
@@ -137,13 +138,9 @@ fn usable_content(source: &ObservedSource, name: &NamespacedName) -> Result<Know
             ),
         )),
         ObservedSource::Unreadable(failure) => Err(failure.clone()),
-        ObservedSource::Existing(source) if source.refused => Err(Failure::new(
-            Reason::SourceRefused,
-            format!(
-                "source ConfigMap {name} has the annotation apps.nishaf.info/no-copy, which \
-                 forbids copying: remove the annotation, or use another source"
-            ),
-        )),
+        ObservedSource::Existing(source) if source.no_copy != OptOut::Allowed => {
+            Err(refused(source.no_copy, name))
+        }
         ObservedSource::Existing(source) if source.is_copy => Err(Failure::new(
             Reason::SourceIsCopy,
             format!(
@@ -153,6 +150,21 @@ fn usable_content(source: &ObservedSource, name: &NamespacedName) -> Result<Know
         )),
         ObservedSource::Existing(source) => known_content(source, name),
     }
+}
+
+fn refused(no_copy: OptOut, name: &NamespacedName) -> Failure {
+    let message = if no_copy == OptOut::Forbidden {
+        format!(
+            "source ConfigMap {name} has the annotation apps.nishaf.info/no-copy, which forbids \
+             copying: remove the annotation, or use another source"
+        )
+    } else {
+        format!(
+            "the annotation apps.nishaf.info/no-copy of source ConfigMap {name} is neither true \
+             nor false, so nothing is copied or deleted: set it to true or false, or remove it"
+        )
+    };
+    Failure::new(Reason::SourceRefused, message)
 }
 
 fn known_content(source: &ExistingSource, name: &NamespacedName) -> Result<KnownContent, Failure> {

@@ -20,6 +20,7 @@ use crate::decide::Markers;
 use crate::decide::content::Digest;
 use crate::decide::excerpt::Excerpt;
 use crate::decide::markers::MarkerKeys;
+use crate::decide::opt_out::OptOut;
 use crate::decide::other_metadata::OtherMetadata;
 use crate::decide::text::MAX_TEXT;
 use crate::decide::text::cut;
@@ -100,8 +101,8 @@ pub enum ObservedSource {
 pub struct ExistingSource {
     /// Its version.
     pub version: SourceVersion,
-    /// Whether the annotation `apps.nishaf.info/no-copy` forbids copying.
-    pub refused: bool,
+    /// Its annotation `apps.nishaf.info/no-copy`.
+    pub no_copy: OptOut,
     /// Whether the source is itself a copy.
     pub is_copy: bool,
     /// What is known of its content.

@@ -28,7 +28,7 @@ pub enum Reason {
     InvalidSpec,
     /// The source does not exist.
     SourceNotFound,
-    /// The annotation `apps.nishaf.info/no-copy` of the source forbids copying.
+    /// The annotation `apps.nishaf.info/no-copy` of the source forbids copying, or is unclear.
     SourceRefused,
     /// The source is itself a copy.
     SourceIsCopy,

@@ -12,6 +12,7 @@ use configmapsync::cache::Cache;
 use configmapsync::cache::CachedConfigMap;
 use configmapsync::cache::Origin;
 use configmapsync::decide::Failure;
+use configmapsync::decide::opt_out::OptOut;
 use configmapsync::decide::Observed;
 use configmapsync::decide::desired::destinations;
 use configmapsync::decide::destinations::Target;
@@ -185,7 +186,7 @@ impl PassInput {
         let version = SourceVersion::default();
         ObservedSource::Existing(ExistingSource {
             version,
-            refused: forbids,
+            no_copy: if forbids { OptOut::Forbidden } else { OptOut::Allowed },
             is_copy: false,
             content,
         })

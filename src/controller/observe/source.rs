@@ -97,7 +97,7 @@ fn source(
 ) -> ExistingSource {
     let owner = entry.sync_uid().and_then(|uid| cache.sync_with_uid(uid));
     let is_copy = entry.is_copy(name, owner.as_ref());
-    ExistingSource { version, refused: entry.no_copy, is_copy, content }
+    ExistingSource { version, no_copy: entry.no_copy, is_copy, content }
 }
 
 fn source_version(Version { uid, resource_version }: Version) -> SourceVersion {

@@ -33,6 +33,7 @@ use crate::decide::observed::ObservedSource;
 use crate::decide::observed::ObservedSync;
 use crate::decide::observed::SourceContent;
 use crate::decide::observed::Version;
+use crate::decide::opt_out::OptOut;
 use crate::decide::other_metadata::OtherMetadata;
 use crate::decide::plan;
 use crate::decide::plan::FinalizerStep;
@@ -306,7 +307,7 @@ impl SimulatedCluster {
                 uid: stored.version.uid.clone(),
                 resource_version: stored.version.resource_version.clone(),
             },
-            refused: false,
+            no_copy: OptOut::Allowed,
             is_copy: false,
             content: SourceContent::Unread,
         })
