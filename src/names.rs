@@ -31,6 +31,8 @@ pub const ANNOTATION_DELETION_POLICY: &str = "apps.nishaf.info/deletion-policy";
 pub const ANNOTATION_STAMPED: &str = "apps.nishaf.info/stamped";
 /// Annotation that the owner of a source sets to `"true"` to forbid copying it.
 pub const ANNOTATION_NO_COPY: &str = "apps.nishaf.info/no-copy";
+/// Annotation that the owner of a namespace sets to `"true"` to forbid copies in it.
+pub const ANNOTATION_NO_COPIES: &str = "apps.nishaf.info/no-copies";
 /// Annotation on an Event: the trace of the reconcile that reports it.
 pub const ANNOTATION_TRACE_ID: &str = "apps.nishaf.info/trace-id";
 /// Annotation on a `ConfigMapSync`: the W3C `traceparent` of the span, of a pipeline for example, that

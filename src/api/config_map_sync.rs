@@ -114,9 +114,10 @@ pub struct ConfigMapSyncSpec {
 
     /// Label selector of the namespaces that receive a copy; `{}` selects all namespaces. Set
     /// exactly one of this field and `destinationNamespace`. The source itself is never a
-    /// destination, and terminating and protected namespaces are skipped. When it changes, or the
-    /// labels of a namespace change, copies are created in the namespaces that now match, and
-    /// copies in the others are deleted or released according to `deletionPolicy`.
+    /// destination. Terminating and protected namespaces are skipped, and those whose annotation
+    /// `apps.nishaf.info/no-copies` forbids copies. When it changes, or the labels of a namespace
+    /// change, copies are created in the namespaces that now match, and copies in the others are
+    /// deleted or released according to `deletionPolicy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "namespace_selector")]
     pub destination_namespace_selector: Option<LabelSelector>,

@@ -10,6 +10,8 @@ use kube::core::Selector;
 use crate::api::namespace_patterns::NamespacePatterns;
 use crate::decide::destinations::selects;
 use crate::decide::observed::NamespaceState;
+use crate::decide::opt_out::OptOut;
+use crate::names;
 
 /// The fields of a namespace that decisions depend on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub struct NamespaceFacts {
     pub uid: Option<String>,
     /// Whether it is being deleted.
     pub terminating: bool,
+    /// Its annotation `no-copies`.
+    pub no_copies: OptOut,
     /// `metadata.labels`
     pub labels: BTreeMap<String, String>,
 }
@@ -52,7 +56,8 @@ impl NamespaceChange {
     /// Whether only labels have changed.
     #[must_use]
     pub fn is_of_labels_only(&self) -> bool {
-        let without_labels = |facts: &NamespaceFacts| (facts.uid.clone(), facts.terminating);
+        let without_labels =
+            |facts: &NamespaceFacts| (facts.uid.clone(), facts.terminating, facts.no_copies);
         match (&self.before, &self.after) {
             (Some(before), Some(after)) => without_labels(before) == without_labels(after),
             _ => false,
@@ -84,9 +89,12 @@ impl Namespaces {
 
     pub(super) fn apply(&mut self, metadata: &ObjectMeta) -> Option<NamespaceChange> {
         let name = metadata.name.clone()?;
+        let annotations = metadata.annotations.as_ref();
+        let no_copies = annotations.and_then(|all| all.get(names::ANNOTATION_NO_COPIES));
         let facts = NamespaceFacts {
             uid: metadata.uid.clone(),
             terminating: metadata.deletion_timestamp.is_some(),
+            no_copies: OptOut::of(no_copies.map(String::as_str)),
             labels: metadata.labels.clone().unwrap_or_default(),
         };
         let cached = CachedNamespace { facts: facts.clone(), list: self.list };
@@ -135,7 +143,11 @@ impl Namespaces {
             _ if self.protected.contains(name) => NamespaceState::Protected,
             None => NamespaceState::Missing,
             Some(facts) if facts.terminating => NamespaceState::Terminating,
-            Some(_) => NamespaceState::Active,
+            Some(facts) => match facts.no_copies {
+                OptOut::Allowed => NamespaceState::Active,
+                OptOut::Forbidden => NamespaceState::Refused,
+                OptOut::Unclear => NamespaceState::Unclear,
+            },
         }
     }
 }
@@ -164,6 +176,25 @@ mod tests {
         let change = namespaces.apply(&ObjectMeta { labels, ..named("app", "1") }).unwrap();
         assert!(change.is_of_labels_only());
         assert!(!namespaces.remove("app").unwrap().is_of_labels_only());
+    }
+
+    #[test]
+    fn a_changed_refusal_is_more_than_a_change_of_labels() {
+        let mut namespaces = Namespaces::new(NamespacePatterns::default());
+        namespaces.apply(&named("app", "1"));
+        for (value, expected) in [
+            ("TRUE", NamespaceState::Refused),
+            ("yes", NamespaceState::Unclear),
+            ("false", NamespaceState::Active),
+        ] {
+            let annotations = [(names::ANNOTATION_NO_COPIES.to_owned(), value.to_owned())];
+            let annotations = Some(BTreeMap::from(annotations));
+            let change =
+                namespaces.apply(&ObjectMeta { annotations, ..named("app", "1") }).unwrap();
+            assert!(!change.is_of_labels_only());
+            assert_eq!(namespaces.state("app"), expected);
+        }
+        assert!(namespaces.apply(&named("app", "1")).is_none(), "absent means allowed");
     }
 
     #[test]

@@ -74,12 +74,13 @@ impl Target {
 }
 
 /// Whether `selector` selects a namespace in this state and with these labels. Terminating and
-/// protected namespaces are never selected.
+/// protected namespaces are never selected, nor those that forbid copies. One whose annotation is
+/// unclear stays selected, so that its copy is kept.
 #[must_use]
 pub fn selects(
     selector: &Selector,
     state: NamespaceState,
     labels: &BTreeMap<String, String>,
 ) -> bool {
-    state == NamespaceState::Active && selector.matches(labels)
+    matches!(state, NamespaceState::Active | NamespaceState::Unclear) && selector.matches(labels)
 }

@@ -158,6 +158,10 @@ pub enum NamespaceState {
     Active,
     /// It exists and never receives copies.
     Protected,
+    /// Its annotation `apps.nishaf.info/no-copies` forbids copies in it.
+    Refused,
+    /// Its annotation `apps.nishaf.info/no-copies` neither forbids nor allows copies in it.
+    Unclear,
     /// It is being deleted.
     Terminating,
     /// It is not known: it does not exist, or a list was incomplete.
@@ -294,7 +298,7 @@ impl NamespaceState {
     #[must_use]
     pub const fn leaves_copies(self) -> bool {
         match self {
-            Self::Active => false,
+            Self::Active | Self::Refused | Self::Unclear => false,
             Self::Protected | Self::Terminating | Self::Missing => true,
         }
     }

@@ -112,7 +112,7 @@ fn keep_reason(at: &NamespacedName, candidate: &OrphanCandidate) -> Option<KeepR
         NamespaceState::Terminating => return Some(KeepReason::NamespaceTerminating),
         // Whether a selector matches it, so that its copy is adopted, is unknown, too.
         NamespaceState::Missing => return Some(KeepReason::NamespaceUnknown),
-        NamespaceState::Active => {}
+        NamespaceState::Active | NamespaceState::Refused | NamespaceState::Unclear => {}
     }
     if candidate.adoptable {
         return Some(KeepReason::Adoptable);

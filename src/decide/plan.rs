@@ -22,6 +22,7 @@ use crate::decide::desired::DesiredCopies;
 use crate::decide::observed::Attempted;
 use crate::decide::observed::DestinationObject;
 use crate::decide::observed::ExistingConfigMap;
+use crate::decide::observed::NamespaceState;
 use crate::decide::observed::ObservedDestination;
 use crate::decide::plan::destination::being_deleted;
 use crate::decide::plan::destination::owner_of;
@@ -42,6 +43,7 @@ use crate::names;
 ///   gone and no write is in flight.
 /// * An old copy is retired only when its replacement equals the source.
 /// * [`Desired::Hold`] results in no write of a copy.
+/// * A copy in a namespace that forbids copies is retired, even where one is desired.
 /// * A copy in a namespace that is unknown, terminating or protected is not written, and does not keep
 ///   the finalizer.
 #[must_use]
@@ -123,10 +125,12 @@ fn plan_copies(observed: &Observed, desired: &DesiredCopies) -> Plan {
         plan.steps.insert(at.clone(), step);
     }
     for (at, destination, existing) in our_copies(observed) {
-        if desired.destinations.contains(at) {
+        let is_refused = destination.namespace == NamespaceState::Refused;
+        if desired.destinations.contains(at) && !is_refused {
             continue;
         }
-        let step = if let Some(replacement) = unfinished_replacement(&plan, desired, at) {
+        let replacement = unfinished_replacement(&plan, desired, at).filter(|_| !is_refused);
+        let step = if let Some(replacement) = replacement {
             Action::Leave(deletion_held(at, &replacement))
         } else {
             let step = retire_copy(at, existing, not_desired(observed));
@@ -214,7 +218,6 @@ fn our_copies(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::observed::NamespaceState;
     use crate::decide::observed::PendingRetry;
     use crate::decide::observed::Version;
 

@@ -30,6 +30,9 @@ pub enum Reason {
     SourceNotFound,
     /// The annotation `apps.nishaf.info/no-copy` of the source forbids copying, or is unclear.
     SourceRefused,
+    /// The annotation `apps.nishaf.info/no-copies` of the destination namespace forbids copies in it, or
+    /// is unclear.
+    DestinationRefused,
     /// The source is itself a copy.
     SourceIsCopy,
     /// The destination exists and is not a copy of this `ConfigMapSync`.
@@ -88,6 +91,7 @@ impl Reason {
         matches!(
             self,
             Self::SourceRefused
+                | Self::DestinationRefused
                 | Self::SourceIsCopy
                 | Self::DestinationProtected
                 | Self::InvalidSpec
@@ -117,6 +121,7 @@ impl Reason {
             | Self::Suspended
             | Self::SourceNotFound
             | Self::SourceRefused
+            | Self::DestinationRefused
             | Self::KeyNotFound
             | Self::DestinationNamespaceNotFound
             | Self::NamespaceTerminating
@@ -162,6 +167,7 @@ mod tests {
             (Reason::Deleting, false, Backoff),
             (Reason::SourceNotFound, false, OnChange),
             (Reason::SourceRefused, true, OnChange),
+            (Reason::DestinationRefused, true, OnChange),
             (Reason::KeyNotFound, false, OnChange),
             (Reason::DestinationNamespaceNotFound, false, OnChange),
             (Reason::NamespaceTerminating, false, OnChange),

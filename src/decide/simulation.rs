@@ -2,3 +2,4 @@
 
 pub(super) mod cluster;
 mod crashes;
+mod refusing_namespaces;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
 use crate::cache::Entry;
+use crate::decide::observed::NamespaceState;
 use crate::decide::orphans::OrphanCandidate;
 use crate::decide::orphans::OwnerState;
 
@@ -21,13 +22,15 @@ pub fn candidates(cache: &Cache, owners: &Owners) -> BTreeMap<NamespacedName, Or
         let markers = entry.markers?;
         let sync = markers.sync.as_deref().and_then(|sync| sync.parse::<NamespacedName>().ok());
         let owner = sync.clone().and_then(|sync| owners.get(&(sync, markers.sync_uid.clone())));
-        let adoptable = sync.is_some_and(|sync| cache.syncs_referring_to(&at).contains(&sync));
+        let namespace = cache.namespace(&at.namespace).0;
+        let adoptable = namespace != NamespaceState::Refused
+            && sync.is_some_and(|sync| cache.syncs_referring_to(&at).contains(&sync));
         let candidate = OrphanCandidate {
             version: entry.version,
             deleting: entry.deleting,
             marker_keys: entry.marker_keys,
             managed_by: entry.managed_by,
-            namespace: cache.namespace(&at.namespace).0,
+            namespace,
             adoptable,
             seen_alive: false,
             known_for: Duration::ZERO,

@@ -24,6 +24,7 @@ pub fn markers() -> String {
     let others = [
         row("label", names::LABEL_MANAGED_BY),
         row("annotation", names::ANNOTATION_NO_COPY),
+        row("annotation", names::ANNOTATION_NO_COPIES),
         row("finalizer", names::FINALIZER),
     ];
     format!(

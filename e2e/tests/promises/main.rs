@@ -47,6 +47,7 @@ mod marks;
 mod metadata_hygiene;
 mod metrics;
 mod namespace_missing;
+mod namespace_refuses;
 mod namespace_terminating;
 mod no_copy_annotation;
 mod orphan_collection;

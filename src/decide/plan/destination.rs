@@ -215,6 +215,20 @@ fn unusable_namespace(at: &NamespacedName, state: NamespaceState) -> Option<Fail
             Reason::DestinationProtected,
             format!("namespace {namespace} is protected: set another spec.destinationNamespace"),
         )),
+        NamespaceState::Refused => Some(Failure::new(
+            Reason::DestinationRefused,
+            format!(
+                "namespace {namespace} has the annotation apps.nishaf.info/no-copies, which forbids \
+                 copies in it: remove the annotation, or set another spec.destinationNamespace"
+            ),
+        )),
+        NamespaceState::Unclear => Some(Failure::new(
+            Reason::DestinationRefused,
+            format!(
+                "the annotation apps.nishaf.info/no-copies of namespace {namespace} is neither true \
+                 nor false, so nothing is copied or deleted: set it to true or false, or remove it"
+            ),
+        )),
         NamespaceState::Terminating => Some(Failure::new(
             Reason::NamespaceTerminating,
             format!(

@@ -292,10 +292,14 @@ impl SimulatedCluster {
         }
     }
 
-    /// The selector matches every namespace that exists.
+    /// The selector matches every namespace that exists and accepts copies.
     fn selected(&self) -> BTreeSet<String> {
         let names = ["central", "m", "n"].into_iter();
-        names.filter(|name| !self.namespaces.contains_key(*name)).map(str::to_owned).collect()
+        let state = |name: &str| self.namespaces.get(name).copied();
+        names
+            .filter(|name| matches!(state(name), None | Some(NamespaceState::Unclear)))
+            .map(str::to_owned)
+            .collect()
     }
 
     fn source(&self) -> ObservedSource {

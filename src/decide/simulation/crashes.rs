@@ -99,8 +99,13 @@ fn any_cluster() -> impl Strategy<Value = SimulatedCluster> {
         0..6,
     );
     let source = proptest::option::of(any_content());
-    let states: [NamespaceState; 3] =
-        [NamespaceState::Terminating, NamespaceState::Missing, NamespaceState::Protected];
+    let states: [NamespaceState; 5] = [
+        NamespaceState::Terminating,
+        NamespaceState::Missing,
+        NamespaceState::Protected,
+        NamespaceState::Refused,
+        NamespaceState::Unclear,
+    ];
     let unusable = proptest::option::weighted(0.4, proptest::sample::select(states.to_vec()));
     (any_spec(), source, objects, any::<bool>(), any::<bool>(), unusable).prop_map(
         |(spec, source, objects, deleting, finalizer, unusable)| {
@@ -128,7 +133,7 @@ fn any_cluster() -> impl Strategy<Value = SimulatedCluster> {
 }
 
 /// Carries out plans until one has no writes.
-fn settle(cluster: &mut SimulatedCluster) {
+pub fn settle(cluster: &mut SimulatedCluster) {
     for _ in 0..MAX_PASSES {
         let plan = cluster.plan();
         if !plan.has_writes() {
@@ -151,6 +156,10 @@ fn final_state(cluster: &SimulatedCluster) -> (bool, FinalState) {
     (cluster.finalizer, objects.collect())
 }
 
+fn leaves_copies(cluster: &SimulatedCluster, namespace: &str) -> bool {
+    cluster.namespaces.get(namespace).is_some_and(|state| state.leaves_copies())
+}
+
 /// The objects that this `ConfigMapSync` must never write: those that are not its own, and those in a
 /// namespace that is unknown, terminating or protected.
 fn untouchable(cluster: &SimulatedCluster) -> BTreeMap<NamespacedName, StoredConfigMap> {
@@ -158,7 +167,7 @@ fn untouchable(cluster: &SimulatedCluster) -> BTreeMap<NamespacedName, StoredCon
         .config_maps
         .iter()
         .filter(|(at, stored)| {
-            if cluster.namespaces.contains_key(&at.namespace) {
+            if leaves_copies(cluster, &at.namespace) {
                 return true;
             }
             let markers = stored.markers();
@@ -252,7 +261,7 @@ proptest! {
         settle(&mut after);
         prop_assert!(!after.finalizer);
         for (at, stored) in &cluster.config_maps {
-            if cluster.namespaces.contains_key(&at.namespace) {
+            if leaves_copies(&cluster, &at.namespace) {
                 prop_assert_eq!(after.config_maps.get(at), Some(stored));
             }
         }
@@ -308,12 +317,12 @@ fn the_finalizer_stays_while_a_write_is_in_flight() {
     assert_eq!(plan(&observed, &desired(&observed)).finalizer, FinalizerStep::Keep);
 }
 
-fn copy() -> NamespacedName {
+pub fn copy() -> NamespacedName {
     NamespacedName::new("n", "s")
 }
 
 /// A cluster with one copy that equals its source.
-fn settled_cluster(content: Content) -> SimulatedCluster {
+pub fn settled_cluster(content: Content) -> SimulatedCluster {
     let mut cluster = SimulatedCluster::new(ConfigMapSyncSpec {
         source_namespace: "central".into(),
         config_map_name: "s".into(),

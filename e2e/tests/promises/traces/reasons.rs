@@ -60,6 +60,7 @@ fn cases() -> Vec<Case> {
         case("suspended", "Suspended", &[], suspended),
         case("no-source", "SourceNotFound", &["central/nothing"], of("nothing")),
         case("refused", "SourceRefused", &["central/refused", "no-copy"], of("refused")),
+        case("unwanted", "DestinationRefused", &["unwilling", "no-copies"], to("unwilling")),
         case("of-copy", "SourceIsCopy", &["app/shared"], of_copy),
         case("no-key", "KeyNotFound", &["central/shared", "missing"], of_key),
         case("conflict", "Conflict", &["foreign/shared"], to("foreign")),
@@ -81,6 +82,9 @@ async fn prepare(fixture: &Fixture) -> Result<()> {
     let refuses = json!({"metadata": {"annotations": {"apps.nishaf.info/no-copy": "true"}}});
     fixture.patch_config_map("central", "refused", &refuses).await?;
     fixture.create_config_map("foreign", "shared", &[("password", SECRET)]).await?;
+    fixture.create_namespaces(&["unwilling"]).await?;
+    let refuses = json!({"metadata": {"annotations": {"apps.nishaf.info/no-copies": "true"}}});
+    fixture.patch_namespace("unwilling", &refuses).await?;
     // Keeps its namespace from ending.
     fixture.create_config_map("leaving", "kept", &[]).await?;
     let finalizer = json!({"metadata": {"finalizers": ["example.com/kept"]}});
