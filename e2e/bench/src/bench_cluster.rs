@@ -84,11 +84,7 @@ impl BenchCluster {
             Ok(Done::new(plane, format!("audit log: {recorded:?}")))
         };
         let control_plane = screen.step("API server started", work).await?;
-        let jaeger = if options.traces {
-            Some(Jaeger::start_local(control_plane.folder()).await?)
-        } else {
-            None
-        };
+        let jaeger = if options.traces { Some(Jaeger::start_local().await?) } else { None };
         Ok(Self {
             operator: None,
             jaeger,

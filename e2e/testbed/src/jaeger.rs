@@ -30,6 +30,7 @@ use crate::ports::free_port;
 use crate::process::Process;
 use crate::process::Program;
 use crate::requests;
+use crate::run_folder::RunFolder;
 use crate::tools::Set;
 use crate::tools::Tools;
 use crate::wait::Seen;
@@ -67,6 +68,8 @@ pub struct Jaeger {
     /// Of the addresses that take traces: `http` or `https`.
     scheme: &'static str,
     client: reqwest::Client,
+    /// Of its log, unless it runs on a cluster. Dropped after the process.
+    _folder: Option<RunFolder>,
 }
 
 impl Jaeger {
@@ -86,26 +89,28 @@ impl Jaeger {
         Self::start_program(program, listen, ports(cluster.address()), None).await
     }
 
-    /// Starts one on loopback, at ports that are free, with its log in `folder`.
-    pub async fn start_local(folder: &Path) -> Result<Self> {
-        Self::start_on_loopback(folder, None).await
+    /// Starts one on loopback, at ports that are free, with its log in a folder of its own.
+    pub async fn start_local() -> Result<Self> {
+        Self::start_on_loopback(None).await
     }
 
     /// Like [`Self::start_local`]; takes traces over TLS only, with this server certificate.
-    pub async fn start_local_with_tls(folder: &Path, certificate: &KeyFiles) -> Result<Self> {
-        Self::start_on_loopback(folder, Some(certificate)).await
+    pub async fn start_local_with_tls(certificate: &KeyFiles) -> Result<Self> {
+        Self::start_on_loopback(Some(certificate)).await
     }
 
-    async fn start_on_loopback(folder: &Path, tls: Option<&KeyFiles>) -> Result<Self> {
+    async fn start_on_loopback(tls: Option<&KeyFiles>) -> Result<Self> {
+        let folder = RunFolder::create()?;
         let tools = Tools::ensure(&[Set::Jaeger]).await?;
-        let mut program = Program::new(tools.path("jaeger")?, folder.join("jaeger.log"));
+        let mut program = Program::new(tools.path("jaeger")?, folder.path().join("jaeger.log"));
         for flag in UNUSED {
             program = program.argument(format!("--{flag}=127.0.0.1:0"));
         }
         let address = Ipv4Addr::LOCALHOST.into();
         let port = || anyhow::Ok(SocketAddr::new(address, free_port(address)?));
         let ports = Ports { otlp_grpc: port()?, otlp_http: port()?, query: port()? };
-        Self::start_program(program, ports, ports, tls).await
+        let started = Self::start_program(program, ports, ports, tls).await?;
+        Ok(Self { _folder: Some(folder), ..started })
     }
 
     async fn start_program(
@@ -134,7 +139,7 @@ impl Jaeger {
             .start()?;
         let client = requests::client().timeout(Duration::from_secs(10)).build()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let this = Self { process, ports, scheme, client };
+        let this = Self { process, ports, scheme, client, _folder: None };
         until("Jaeger answers queries", START, || async {
             this.process.expect_running()?;
             let answer = this.client.get(format!("{}/api/services", this.query())).send().await;

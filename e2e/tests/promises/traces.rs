@@ -34,13 +34,13 @@ use testbed::jaeger::Jaeger;
 use testbed::jaeger::Span;
 use testbed::jaeger::Trace;
 use testbed::jaeger::draw;
-use testbed::run_folder::RunFolder;
 
 use crate::traces::support::SECRETS;
 use crate::traces::support::create_copy;
 use crate::traces::support::environment;
 use crate::traces::support::last_trace_id;
 use crate::traces::support::tags;
+use crate::traces::support::traced_cluster;
 use crate::traces::support::wait_trace;
 
 /// Parts of every value: as text, in base64, and as a list of bytes.
@@ -180,9 +180,7 @@ async fn ensure_no_secret_is_exposed(
 
 #[tokio::test]
 async fn a_trace_over_grpc_shows_the_create_without_values() -> Result<()> {
-    let folder = RunFolder::create()?;
-    let jaeger = Jaeger::start_local(folder.path()).await?;
-    let cluster = OperatorCluster::start_with(1, environment(&jaeger.otlp_grpc(), &[])).await?;
+    let (jaeger, cluster) = traced_cluster().await?;
     let fixture = ensure_create_is_traced(&cluster, &jaeger).await?;
     process_secrets(&fixture).await?;
     ensure_no_secret_is_exposed(&cluster, &jaeger, &fixture).await
@@ -190,8 +188,7 @@ async fn a_trace_over_grpc_shows_the_create_without_values() -> Result<()> {
 
 #[tokio::test]
 async fn a_trace_over_http_shows_the_create() -> Result<()> {
-    let folder = RunFolder::create()?;
-    let jaeger = Jaeger::start_local(folder.path()).await?;
+    let jaeger = Jaeger::start_local().await?;
     let http = [("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")];
     let cluster = OperatorCluster::start_with(1, environment(&jaeger.otlp_http(), &http)).await?;
     ensure_create_is_traced(&cluster, &jaeger).await?;

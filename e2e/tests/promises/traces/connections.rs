@@ -30,6 +30,7 @@ use tokio::sync::Mutex;
 use crate::traces::support::create_copy;
 use crate::traces::support::environment;
 use crate::traces::support::last_trace_id;
+use crate::traces::support::traced_cluster;
 use crate::traces::support::wait_trace;
 
 /// The begin of a gzip stream: its magic number, "deflate", and no optional fields.
@@ -66,9 +67,7 @@ fn resource(trace: &Trace) -> Result<BTreeMap<String, String>> {
 
 #[tokio::test]
 async fn a_trace_names_the_pod_that_sent_it() -> Result<()> {
-    let folder = RunFolder::create()?;
-    let jaeger = Jaeger::start_local(folder.path()).await?;
-    let mut cluster = OperatorCluster::start_with(1, environment(&jaeger.otlp_grpc(), &[])).await?;
+    let (jaeger, mut cluster) = traced_cluster().await?;
     let trace = trace_of_create(&cluster, &jaeger).await?;
     let resource = resource(&trace)?;
     let pod = cluster.replica()?.pod();
@@ -88,9 +87,7 @@ async fn a_trace_names_the_pod_that_sent_it() -> Result<()> {
 
 #[tokio::test]
 async fn spans_have_no_attributes_about_code() -> Result<()> {
-    let folder = RunFolder::create()?;
-    let jaeger = Jaeger::start_local(folder.path()).await?;
-    let cluster = OperatorCluster::start_with(1, environment(&jaeger.otlp_grpc(), &[])).await?;
+    let (jaeger, cluster) = traced_cluster().await?;
     for span in trace_of_create(&cluster, &jaeger).await?.spans {
         let about_code: Vec<_> =
             span.tags.iter().filter(|tag| ABOUT_CODE.contains(&tag.key.as_str())).collect();
@@ -101,8 +98,7 @@ async fn spans_have_no_attributes_about_code() -> Result<()> {
 
 #[tokio::test]
 async fn the_environment_decides_the_resource() -> Result<()> {
-    let folder = RunFolder::create()?;
-    let jaeger = Jaeger::start_local(folder.path()).await?;
+    let jaeger = Jaeger::start_local().await?;
     let attributes = "service.name=by-attribute,service.version=v7,k8s.cluster.name=c1";
     let (attributes, name) =
         (("OTEL_RESOURCE_ATTRIBUTES", attributes), ("OTEL_SERVICE_NAME", "by-name"));
@@ -130,7 +126,7 @@ async fn ensure_tls(
     let folder = RunFolder::create()?;
     let authority = Authority::create(folder.path().join("certificates"))?;
     let server = authority.issue_server("collector", &["127.0.0.1".to_owned()])?;
-    let jaeger = Jaeger::start_local_with_tls(folder.path(), &server).await?;
+    let jaeger = Jaeger::start_local_with_tls(&server).await?;
     let path = authority.certificate().display().to_string();
     let variables = [protocol, (certificate.0, &path), compression];
     let cluster =
@@ -209,8 +205,7 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 
 /// Fails unless a trace reaches the collector, with gzip and without a span in plain text.
 async fn ensure_compressed(endpoint: impl Fn(&Jaeger) -> String, protocol: &str) -> Result<()> {
-    let folder = RunFolder::create()?;
-    let jaeger = Jaeger::start_local(folder.path()).await?;
+    let jaeger = Jaeger::start_local().await?;
     let collector = endpoint(&jaeger).trim_start_matches("http://").to_owned();
     let recorder = Recorder::open(collector).await?;
     let variables =
@@ -232,8 +227,7 @@ async fn spans_are_compressed_over_both_protocols() -> Result<()> {
 
 #[tokio::test]
 async fn an_exporter_list_is_used_as_far_as_known() -> Result<()> {
-    let folder = RunFolder::create()?;
-    let jaeger = Jaeger::start_local(folder.path()).await?;
+    let jaeger = Jaeger::start_local().await?;
     let list = [("OTEL_TRACES_EXPORTER", "otlp,console,zipkin")];
     let options = environment(&jaeger.otlp_grpc(), &list);
     let cluster = OperatorCluster::start_with(1, options).await?;

@@ -21,7 +21,6 @@ use testbed::accounts::OPERATOR;
 use testbed::jaeger::Jaeger;
 use testbed::jaeger::Span;
 use testbed::jaeger::Trace;
-use testbed::run_folder::RunFolder;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
@@ -35,13 +34,11 @@ struct Setup {
     cluster: OperatorCluster,
     proxy: FaultProxy,
     jaeger: Jaeger,
-    _folder: RunFolder,
 }
 
 impl Setup {
     async fn start() -> Result<Self> {
-        let folder = RunFolder::create()?;
-        let jaeger = Jaeger::start_local(folder.path()).await?;
+        let jaeger = Jaeger::start_local().await?;
         let mut cluster = OperatorCluster::start(0).await?;
         let proxy = FaultProxy::start(&cluster.control_plane)?;
         let options = environment(&jaeger.otlp_grpc(), &[]);
@@ -49,7 +46,7 @@ impl Setup {
         let replica = Replica::start(&cluster.control_plane, OPERATOR, &options).await?;
         replica.wait_ready().await?;
         cluster.replicas.push(replica);
-        Ok(Self { cluster, proxy, jaeger, _folder: folder })
+        Ok(Self { cluster, proxy, jaeger })
     }
 
     /// Waits for a span of this name whose `url.full` contains `part`, in any trace.

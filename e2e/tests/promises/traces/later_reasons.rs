@@ -9,10 +9,7 @@ use configmapsync::api::DestinationMetadata;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
-use harness::operator_cluster::OperatorCluster;
 use serde_json::json;
-use testbed::jaeger::Jaeger;
-use testbed::run_folder::RunFolder;
 use tokio::time::sleep;
 
 use crate::bad_input::support::merged;
@@ -20,7 +17,7 @@ use crate::bad_input::support::minimal_spec;
 use crate::bad_input::support::set_validation;
 use crate::bad_input::support::store;
 use crate::traces::support::ensure_traced;
-use crate::traces::support::environment;
+use crate::traces::support::traced_cluster;
 
 /// The limit of the API server for the annotations of an object, in bytes.
 const LIMIT: usize = 256 * 1024;
@@ -64,9 +61,7 @@ async fn keep_changing(fixture: &Fixture, name: &str) -> Result<()> {
 
 #[tokio::test]
 async fn the_trace_of_each_later_reason_says_why() -> Result<()> {
-    let folder = RunFolder::create()?;
-    let jaeger = Jaeger::start_local(folder.path()).await?;
-    let cluster = OperatorCluster::start_with(1, environment(&jaeger.otlp_grpc(), &[])).await?;
+    let (jaeger, cluster) = traced_cluster().await?;
     let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app", "other"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
@@ -114,9 +109,7 @@ async fn the_trace_of_each_later_reason_says_why() -> Result<()> {
 
 #[tokio::test]
 async fn the_trace_of_an_invalid_spec_says_why() -> Result<()> {
-    let folder = RunFolder::create()?;
-    let jaeger = Jaeger::start_local(folder.path()).await?;
-    let cluster = OperatorCluster::start_with(1, environment(&jaeger.otlp_grpc(), &[])).await?;
+    let (jaeger, cluster) = traced_cluster().await?;
     let fixture = cluster.fixture();
     fixture.create_namespaces(&["central"]).await?;
     set_validation(&cluster, false).await?;

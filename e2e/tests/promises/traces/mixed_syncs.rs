@@ -8,17 +8,14 @@ use anyhow::ensure;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
-use harness::operator_cluster::OperatorCluster;
 use serde_json::json;
 use testbed::accounts::OPERATOR;
-use testbed::jaeger::Jaeger;
 use testbed::jaeger::Span;
 use testbed::jaeger::Trace;
 use testbed::jaeger::draw;
-use testbed::run_folder::RunFolder;
 
 use crate::support::deny_policy::DenyPolicy;
-use crate::traces::support::environment;
+use crate::traces::support::traced_cluster;
 
 /// Edits of the source. Each causes at least one reconcile of every sync.
 const EDITS: usize = 150;
@@ -97,9 +94,7 @@ fn ensure_telling(traces: &[&Trace]) -> Result<()> {
 
 #[tokio::test]
 async fn traces_of_many_reconciles_are_errors_exactly_for_faults() -> Result<()> {
-    let folder = RunFolder::create()?;
-    let jaeger = Jaeger::start_local(folder.path()).await?;
-    let cluster = OperatorCluster::start_with(1, environment(&jaeger.otlp_grpc(), &[])).await?;
+    let (jaeger, cluster) = traced_cluster().await?;
     let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "denied", "foreign"]).await?;
     fixture.create_namespaces(&READY).await?;

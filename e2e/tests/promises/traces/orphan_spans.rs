@@ -9,7 +9,6 @@ use harness::replica::Options;
 use testbed::accounts::OPERATOR;
 use testbed::jaeger::Jaeger;
 use testbed::jaeger::Trace;
-use testbed::run_folder::RunFolder;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
@@ -21,8 +20,7 @@ use crate::traces::support::tags;
 
 #[tokio::test]
 async fn an_orphan_collection_names_the_deleted_sync() -> Result<()> {
-    let folder = RunFolder::create()?;
-    let jaeger = Jaeger::start_local(folder.path()).await?;
+    let jaeger = Jaeger::start_local().await?;
     let options = environment(&jaeger.otlp_grpc(), &[]);
     let options = Options { arguments: fast_collection("1s").arguments, ..options };
     let mut cluster = OperatorCluster::start_with(1, options).await?;

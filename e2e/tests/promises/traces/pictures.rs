@@ -11,18 +11,15 @@ use configmapsync::api::ConfigMapSync;
 use configmapsync::api::ConfigMapSyncSpec;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
-use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use testbed::jaeger::Jaeger;
 use testbed::jaeger::Trace;
 use testbed::jaeger::timeline;
 use testbed::picture::svg;
 use testbed::repository;
-use testbed::run_folder::RunFolder;
 
 use crate::support::deny_policy::DenyPolicy;
-use crate::traces::support::environment;
 use crate::traces::support::last_trace_id;
+use crate::traces::support::traced_cluster;
 use crate::traces::support::wait_trace;
 
 /// Copies of the fan-out.
@@ -63,9 +60,7 @@ fn has_root(trace: &Trace) -> bool {
 
 #[tokio::test]
 async fn the_pictures_of_traces_show_what_jaeger_has() -> Result<()> {
-    let folder = RunFolder::create()?;
-    let jaeger = Jaeger::start_local(folder.path()).await?;
-    let cluster = OperatorCluster::start_with(1, environment(&jaeger.otlp_grpc(), &[])).await?;
+    let (jaeger, cluster) = traced_cluster().await?;
     let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "my-app-namespace"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;

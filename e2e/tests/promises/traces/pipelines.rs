@@ -8,15 +8,12 @@ use configmapsync::api::ConfigMapSync;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
-use harness::operator_cluster::OperatorCluster;
 use serde_json::json;
-use testbed::jaeger::Jaeger;
 use testbed::jaeger::Trace;
 use testbed::jaeger::draw;
-use testbed::run_folder::RunFolder;
 
-use crate::traces::support::environment;
 use crate::traces::support::last_trace_id;
+use crate::traces::support::traced_cluster;
 use crate::traces::support::wait_trace;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -47,9 +44,7 @@ async fn move_copy(
 
 #[tokio::test]
 async fn an_applied_generation_belongs_to_the_trace_of_its_pipeline() -> Result<()> {
-    let folder = RunFolder::create()?;
-    let jaeger = Jaeger::start_local(folder.path()).await?;
-    let cluster = OperatorCluster::start_with(1, environment(&jaeger.otlp_grpc(), &[])).await?;
+    let (jaeger, cluster) = traced_cluster().await?;
     let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "a", "b", "c", "d"]).await?;
     fixture.create_config_map("central", "shared", &[("a", "1")]).await?;

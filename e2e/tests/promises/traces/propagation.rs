@@ -18,7 +18,6 @@ use serde_json::json;
 use testbed::accounts::OPERATOR;
 use testbed::jaeger::Jaeger;
 use testbed::jaeger::Trace;
-use testbed::run_folder::RunFolder;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
@@ -44,8 +43,7 @@ fn exemplar(metrics: &str) -> Option<&str> {
 
 #[tokio::test]
 async fn the_time_from_an_edit_to_its_copies_is_measured() -> Result<()> {
-    let folder = RunFolder::create()?;
-    let jaeger = Jaeger::start_local(folder.path()).await?;
+    let jaeger = Jaeger::start_local().await?;
     let mut cluster = OperatorCluster::start(0).await?;
     let proxy = FaultProxy::start(&cluster.control_plane)?;
     let mut options = environment(&jaeger.otlp_grpc(), &[]);

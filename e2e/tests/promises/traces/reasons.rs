@@ -21,7 +21,6 @@ use http::Method;
 use serde_json::json;
 use testbed::accounts::OPERATOR;
 use testbed::jaeger::Jaeger;
-use testbed::run_folder::RunFolder;
 
 use crate::support::deny_policy::DenyPolicy;
 use crate::traces::support::ensure_traced;
@@ -97,8 +96,7 @@ async fn prepare(fixture: &Fixture) -> Result<()> {
 
 #[tokio::test]
 async fn the_trace_of_each_reason_says_why() -> Result<()> {
-    let folder = RunFolder::create()?;
-    let jaeger = Jaeger::start_local(folder.path()).await?;
+    let jaeger = Jaeger::start_local().await?;
     let mut cluster = OperatorCluster::start(0).await?;
     let proxy = FaultProxy::start(&cluster.control_plane)?;
     let fails = Rule::new(Fault::Respond(CannedResponse::failure(500))).always();

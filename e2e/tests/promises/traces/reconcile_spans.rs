@@ -21,11 +21,11 @@ use testbed::jaeger::Jaeger;
 use testbed::jaeger::Span;
 use testbed::jaeger::Trace;
 use testbed::jaeger::draw;
-use testbed::run_folder::RunFolder;
 
 use crate::traces::support::create_copy;
 use crate::traces::support::environment;
 use crate::traces::support::last_trace_id;
+use crate::traces::support::traced_cluster;
 use crate::traces::support::wait_trace;
 
 /// The delay of a slow write. A reconcile waits a second for it.
@@ -48,8 +48,7 @@ fn end(span: &Span) -> u64 {
 
 #[tokio::test]
 async fn a_late_write_ends_after_the_root_of_its_trace() -> Result<()> {
-    let folder = RunFolder::create()?;
-    let jaeger = Jaeger::start_local(folder.path()).await?;
+    let jaeger = Jaeger::start_local().await?;
     let cluster = OperatorCluster::start(0).await?;
     let proxy = FaultProxy::start(&cluster.control_plane)?;
     let slow = Rule::new(Fault::Delay(SLOW)).method(Method::POST).resource("configmaps");
@@ -81,9 +80,7 @@ async fn a_late_write_ends_after_the_root_of_its_trace() -> Result<()> {
 
 #[tokio::test]
 async fn the_trace_of_a_deletion_has_its_outcome() -> Result<()> {
-    let folder = RunFolder::create()?;
-    let jaeger = Jaeger::start_local(folder.path()).await?;
-    let cluster = OperatorCluster::start_with(1, environment(&jaeger.otlp_grpc(), &[])).await?;
+    let (jaeger, cluster) = traced_cluster().await?;
     let (fixture, _) = create_copy(&cluster).await?;
     fixture.delete_sync("central", "sync").await?;
     fixture.wait_no_sync("central", "sync", SOON).await?;
@@ -101,9 +98,7 @@ async fn the_trace_of_a_deletion_has_its_outcome() -> Result<()> {
 
 #[tokio::test]
 async fn a_reconcile_without_a_call_has_no_trace() -> Result<()> {
-    let folder = RunFolder::create()?;
-    let jaeger = Jaeger::start_local(folder.path()).await?;
-    let cluster = OperatorCluster::start_with(1, environment(&jaeger.otlp_grpc(), &[])).await?;
+    let (jaeger, cluster) = traced_cluster().await?;
     let (fixture, _) = create_copy(&cluster).await?;
     for number in 0..EDITS {
         let value = number.to_string();

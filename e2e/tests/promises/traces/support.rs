@@ -37,6 +37,13 @@ pub fn environment(endpoint: &str, further: &[(&str, &str)]) -> Options {
     Options { environment: environment.collect(), ..Options::default() }
 }
 
+/// Starts Jaeger, and a cluster with one replica that exports its traces there.
+pub async fn traced_cluster() -> Result<(Jaeger, OperatorCluster)> {
+    let jaeger = Jaeger::start_local().await?;
+    let cluster = OperatorCluster::start_with(1, environment(&jaeger.otlp_grpc(), &[])).await?;
+    Ok((jaeger, cluster))
+}
+
 /// Creates a source with values of [`SECRETS`], and a ConfigMapSync, and waits for the copy.
 pub async fn create_copy(cluster: &OperatorCluster) -> Result<(Fixture, ConfigMapSync)> {
     let fixture = cluster.fixture();

@@ -15,7 +15,6 @@ use serde_json::json;
 use testbed::accounts::OPERATOR;
 use testbed::jaeger::Jaeger;
 use testbed::jaeger::Span;
-use testbed::run_folder::RunFolder;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
@@ -47,8 +46,7 @@ fn ensure_linked(elected: &Span, end: &Span) -> Result<()> {
 
 #[tokio::test]
 async fn a_term_is_traced_when_it_begins_and_ends() -> Result<()> {
-    let folder = RunFolder::create()?;
-    let jaeger = Jaeger::start_local(folder.path()).await?;
+    let jaeger = Jaeger::start_local().await?;
     let options = environment(&jaeger.otlp_grpc(), &[]);
     let options = Options { arguments: Options::quick(6).arguments, ..options };
     let mut cluster = OperatorCluster::start_with(1, options).await?;

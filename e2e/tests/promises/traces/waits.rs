@@ -18,7 +18,6 @@ use testbed::accounts::OPERATOR;
 use testbed::jaeger::Jaeger;
 use testbed::jaeger::Trace;
 use testbed::jaeger::draw;
-use testbed::run_folder::RunFolder;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
@@ -49,8 +48,7 @@ async fn cluster(jaeger: &Jaeger) -> Result<(OperatorCluster, FaultProxy)> {
 
 #[tokio::test]
 async fn a_retried_write_has_the_number_of_its_attempt() -> Result<()> {
-    let folder = RunFolder::create()?;
-    let jaeger = Jaeger::start_local(folder.path()).await?;
+    let jaeger = Jaeger::start_local().await?;
     let (cluster, proxy) = cluster(&jaeger).await?;
     let refuse = Rule::new(Fault::Respond(CannedResponse::failure(500))).times(REFUSALS);
     let refuse = refuse.method(Method::POST).resource("configmaps");
@@ -69,8 +67,7 @@ async fn a_retried_write_has_the_number_of_its_attempt() -> Result<()> {
 
 #[tokio::test]
 async fn waiting_for_permits_and_for_a_shared_read_has_spans() -> Result<()> {
-    let folder = RunFolder::create()?;
-    let jaeger = Jaeger::start_local(folder.path()).await?;
+    let jaeger = Jaeger::start_local().await?;
     let (cluster, proxy) = cluster(&jaeger).await?;
     for method in [Method::GET, Method::POST] {
         proxy.add(Rule::new(Fault::Delay(SLOW)).method(method).resource("configmaps").always());
