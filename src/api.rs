@@ -14,6 +14,7 @@ pub mod leader;
 pub mod namespace_patterns;
 mod namespace_selector;
 pub mod namespaced_name;
+pub mod scope;
 mod stored;
 
 pub use config_map_sync::ConfigMapSync;

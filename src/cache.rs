@@ -18,6 +18,7 @@ mod change;
 mod config_maps;
 mod entry;
 mod key;
+mod lists;
 mod namespaces;
 mod packed;
 pub mod reader;

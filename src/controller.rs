@@ -24,13 +24,13 @@ use futures::channel::mpsc::UnboundedReceiver;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Client;
-use strum::VariantArray as _;
 use tokio::task::JoinSet;
 
 pub use observe::View;
 pub use observe::observe;
 
 use crate::api::namespace_patterns::NamespacePatterns;
+use crate::api::scope::Scope;
 use crate::cache::Cache;
 use crate::cache::Reader;
 use crate::cache::reader;
@@ -43,8 +43,8 @@ use crate::controller::queue::Trigger;
 use crate::controller::reconcile::Reconciler;
 use crate::controller::reconcile::reconcile;
 use crate::controller::report::Reporter;
-use crate::controller::startup::Part;
 use crate::controller::startup::Startup;
+use crate::controller::startup::Stream;
 use crate::controller::watch::Watcher;
 use crate::election::Lead;
 use crate::election::LeaderRecord;
@@ -68,6 +68,8 @@ pub struct Settings {
     pub pod_name: String,
     /// uid of the pod, for Events.
     pub pod_uid: String,
+    /// The namespaces that it works in.
+    pub scope: Scope,
     /// Namespaces that are never destinations.
     pub protected_namespaces: NamespacePatterns,
     /// How often a sync is verified against live data.
@@ -93,13 +95,14 @@ pub fn run(
     metrics: Arc<Metrics>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> impl Future<Output = ()> + Send {
-    for part in Part::VARIANTS {
-        health.set(part.health_part(), Err("not listed yet".to_owned()));
+    let streams = Stream::all(&settings.scope);
+    for stream in &streams {
+        health.set(&stream.health_part(), Err("not listed yet".to_owned()));
     }
     async move {
-        for part in Part::VARIANTS {
-            health.beat(part.health_part());
-            metrics.watches.heard(part.resource());
+        for stream in &streams {
+            health.beat(&stream.health_part());
+            metrics.watches.heard(stream.resource(), stream.namespace.as_deref());
         }
         let leadership = (lead, leader_record);
         let (reconciler, requests, collector, watcher) =
@@ -108,9 +111,9 @@ pub fn run(
 
         let watcher = Arc::new(watcher);
         let mut tasks = JoinSet::new();
-        tasks.spawn(watch::syncs(Arc::clone(&watcher), clients.clone()));
-        tasks.spawn(watch::config_maps(Arc::clone(&watcher), clients.clone()));
-        tasks.spawn(watch::namespaces(watcher, clients));
+        for stream in streams {
+            tasks.spawn(watch::run(Arc::clone(&watcher), clients.clone(), stream));
+        }
 
         let (stopping, requested) = (Arc::clone(writer), Arc::clone(queue));
         let deleted_syncs = Arc::clone(&collector.deleted_syncs);
@@ -152,7 +155,8 @@ fn parts(
     let reader = Arc::new(Reader::new(client.clone(), Arc::clone(&cache)));
     let events = Arc::new(Events::new(client.clone(), settings.pod_name.clone()));
     let state = Arc::new(State::new(settings.resync_period));
-    let (startup, deleted_syncs) = (Arc::new(Startup::default()), Arc::<DeletedSyncs>::default());
+    let (startup, deleted_syncs) =
+        (Arc::new(Startup::new(&settings.scope)), Arc::<DeletedSyncs>::default());
     let (queue, requests) = Queue::new(Arc::clone(&startup), Arc::clone(&metrics));
     let queue = Arc::new(queue);
     let writer = Arc::new(Writer {
@@ -201,7 +205,8 @@ fn parts(
         grace: settings.orphan_grace,
         metrics: Arc::clone(&metrics),
     };
-    let watcher = Watcher { cache, queue, startup, state, deleted_syncs, health, metrics };
+    let scope = settings.scope;
+    let watcher = Watcher { scope, cache, queue, startup, state, deleted_syncs, health, metrics };
     (reconciler, requests, collector, watcher)
 }
 

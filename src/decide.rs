@@ -44,6 +44,7 @@ pub mod quotes;
 pub mod reads;
 pub mod reason;
 pub mod retire;
+pub mod scope;
 pub mod slots;
 pub mod stamp;
 pub mod stamped;

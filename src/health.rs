@@ -26,7 +26,7 @@ use crate::metrics::Metrics;
 /// The states of all parts, and when each last made progress.
 #[derive(Debug)]
 pub struct Health {
-    parts: Mutex<BTreeMap<&'static str, Result<(), String>>>,
+    parts: Mutex<BTreeMap<String, Result<(), String>>>,
     beats: Beats,
 }
 
@@ -37,7 +37,7 @@ impl Health {
     /// progress from now on.
     #[must_use]
     pub fn new(parts: &[&'static str]) -> Self {
-        let starting = |part: &&'static str| (*part, Err("starting".to_owned()));
+        let starting = |part: &&'static str| ((*part).to_owned(), Err("starting".to_owned()));
         let health = Self {
             parts: Mutex::new(parts.iter().map(starting).collect()),
             beats: Beats::default(),
@@ -49,15 +49,15 @@ impl Health {
     }
 
     /// Reports the state of `part`: ready, or why not. Returns whether the state has changed.
-    pub fn set(&self, part: &'static str, state: Result<(), String>) -> bool {
+    pub fn set(&self, part: &str, state: Result<(), String>) -> bool {
         let mut parts = self.parts.lock();
         let changed = parts.get(part) != Some(&state);
-        parts.insert(part, state);
+        parts.insert(part.to_owned(), state);
         changed
     }
 
     /// Reports that `part` makes progress. It must do so again and again, until the process ends.
-    pub fn beat(&self, part: &'static str) {
+    pub fn beat(&self, part: &str) {
         self.beats.beat(part);
     }
 

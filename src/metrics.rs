@@ -109,7 +109,7 @@ mod tests {
         let metrics = Metrics::new(&[]);
         let series = r#"configmapsync_watch_age_seconds{resource="namespaces"} "#;
         assert!(!metrics.exposition().contains(series));
-        metrics.watches.heard("namespaces");
+        metrics.watches.heard("namespaces", None);
         let text = metrics.exposition();
         let age = text.lines().find_map(|line| line.strip_prefix(series)).unwrap();
         assert!(age.parse::<f64>().unwrap() < 60.0, "{age}");

@@ -1,6 +1,7 @@
 //! Settings of the rooms, from the flags.
 
 use crate::api::namespace_patterns::NamespacePatterns;
+use crate::api::scope::Scope;
 use crate::args::Run;
 use crate::controller;
 use crate::election;
@@ -24,6 +25,7 @@ pub fn election(flags: &Run) -> election::Settings {
 pub fn controller(flags: Run) -> controller::Settings {
     let protected: NamespacePatterns = flags.protected_namespaces.into_iter().collect();
     controller::Settings {
+        scope: Scope::Cluster,
         protected_namespaces: protected.with(&flags.namespace),
         namespace: flags.namespace,
         pod_name: flags.pod_name,

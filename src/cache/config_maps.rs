@@ -15,6 +15,7 @@ use crate::cache::change::Origin;
 use crate::cache::change::PendingChange;
 use crate::cache::entry::Entry;
 use crate::cache::key::Key;
+use crate::cache::lists::Lists;
 use crate::cache::packed::Packed;
 use crate::cache::reads_in_flight::ReadStart;
 use crate::cache::reads_in_flight::ReadsInFlight;
@@ -43,10 +44,7 @@ pub(super) struct ConfigMaps {
     absent: HashSet<Key>,
     reads: ReadsInFlight,
     marked: usize,
-    list: u64,
-    is_listing: bool,
-    /// Since the last list: the resourceVersion up to which the watch has delivered every event.
-    watched: Option<u128>,
+    lists: Lists,
 }
 
 #[derive(Debug)]
@@ -62,15 +60,16 @@ struct Slot {
 // === impl ConfigMaps ===
 
 impl ConfigMaps {
-    pub(super) fn begin_list(&mut self) {
-        self.list += 1;
-        self.is_listing = true;
-        self.watched = None;
+    /// A list of `namespace` begins; without one, of the whole cluster.
+    pub(super) fn begin_list(&mut self, namespace: Option<&str>) {
+        self.lists.begin(namespace);
     }
 
-    pub(super) fn end_list(&mut self) -> Vec<ConfigMapChange> {
-        self.is_listing = false;
-        let unlisted = self.entries.iter().filter(|(_, slot)| slot.list != self.list);
+    pub(super) fn end_list(&mut self, namespace: Option<&str>) -> Vec<ConfigMapChange> {
+        self.lists.end(namespace);
+        let listed = self.entries.iter().filter(|(at, _)| namespace.is_none_or(|it| at.is_in(it)));
+        let unlisted =
+            listed.filter(|(at, slot)| slot.list != self.lists.of(at.namespace()).number);
         let unlisted: Vec<_> = unlisted.map(|(at, _)| at.name()).collect();
         unlisted.iter().filter_map(|at| self.remove(at, None, Origin::Watch, |_| false)).collect()
     }
@@ -87,16 +86,17 @@ impl ConfigMaps {
         let key = Key::from(&at);
         let entry = Entry::of(metadata)?;
         self.reads.record_observation(&key);
-        if origin == Origin::Watch && !self.is_listing {
-            self.watched = self.watched.max(entry.version.number());
+        if origin == Origin::Watch {
+            self.lists.delivered(&at.namespace, entry.version.number());
         }
         if origin == Origin::Write && self.is_overtaken_by_watch(&key, &entry.version) {
             return None;
         }
+        let list = self.lists.of(&at.namespace).number;
         if let Some(slot) = self.entries.get_mut(&key) {
             let known = slot.entry.unpack();
-            let is_first_in_list = slot.list != self.list;
-            slot.list = self.list;
+            let is_first_in_list = slot.list != list;
+            slot.list = list;
             let is_same = known.as_ref().is_some_and(|known| known.version == entry.version);
             let is_older = known.is_some_and(|known| entry.is_not_newer_than(&known));
             // After a restore of etcd, a list or a live read returns lower resourceVersions.
@@ -136,7 +136,8 @@ impl ConfigMaps {
             self.marked += 1;
         }
         let is_marked = entry.markers.is_some();
-        self.entries.insert(key, Slot { entry: packed, is_marked, list: self.list, pending });
+        let list = self.lists.of(&at.namespace).number;
+        self.entries.insert(key, Slot { entry: packed, is_marked, list, pending });
         Some(ConfigMapChange { at, sync_uids, caused_by: None })
     }
 
@@ -308,7 +309,8 @@ impl ConfigMaps {
     /// the late response would revive a deleted object. Events arrive in the order of their
     /// resourceVersions (Kubernetes API concepts, "efficient detection of changes").
     fn is_overtaken_by_watch(&self, key: &Key, written: &Version) -> bool {
-        let is_delivered = written.number().is_some_and(|number| Some(number) <= self.watched);
+        let watched = self.lists.of(key.namespace()).watched;
+        let is_delivered = written.number().is_some_and(|number| Some(number) <= watched);
         is_delivered && self.entry(key).is_none_or(|known| known.version.uid != written.uid)
     }
 

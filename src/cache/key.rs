@@ -18,6 +18,11 @@ impl Key {
         NamespacedName::new(namespace, name)
     }
 
+    /// The namespace.
+    pub(super) fn namespace(&self) -> &str {
+        self.0.split_once('/').map_or("", |(namespace, _)| namespace)
+    }
+
     /// Whether the name is in `namespace`.
     pub(super) fn is_in(&self, namespace: &str) -> bool {
         self.0.strip_prefix(namespace).is_some_and(|rest| rest.starts_with('/'))

@@ -62,15 +62,15 @@ impl Cache {
 
     // --- ConfigMaps ---
 
-    /// A complete list of `ConfigMaps` begins.
-    pub fn begin_config_map_list(&self) {
-        self.inner.lock().config_maps.begin_list();
+    /// A complete list of the `ConfigMaps` in `namespace` begins; without one, of the whole cluster.
+    pub fn begin_config_map_list(&self, namespace: Option<&str>) {
+        self.inner.lock().config_maps.begin_list(namespace);
     }
 
     /// A complete list of `ConfigMaps` ends. Entries that it did not contain, and that were not
     /// written since it began, are removed.
-    pub fn end_config_map_list(&self) -> Vec<ConfigMapChange> {
-        self.inner.lock().config_maps.end_list()
+    pub fn end_config_map_list(&self, namespace: Option<&str>) -> Vec<ConfigMapChange> {
+        self.inner.lock().config_maps.end_list(namespace)
     }
 
     /// Records a `ConfigMap` observed by `origin`. Returns the change, if it is one: after a read
@@ -190,15 +190,16 @@ impl Cache {
 
     // --- ConfigMapSyncs ---
 
-    /// A complete list of syncs begins.
-    pub fn begin_sync_list(&self) {
-        self.inner.lock().syncs.begin_list();
+    /// A complete list of the syncs in `namespace` begins; without one, of the whole cluster.
+    pub fn begin_sync_list(&self, namespace: Option<&str>) {
+        self.inner.lock().syncs.begin_list(namespace);
     }
 
-    /// The syncs that the current list has not contained so far. At its end, they are gone.
+    /// The syncs that the current list of `namespace` has not contained so far. At its end, they are
+    /// gone.
     #[must_use]
-    pub fn unlisted_syncs(&self) -> Vec<NamespacedName> {
-        self.inner.lock().syncs.unlisted()
+    pub fn unlisted_syncs(&self, namespace: Option<&str>) -> Vec<NamespacedName> {
+        self.inner.lock().syncs.unlisted(namespace)
     }
 
     /// Records a sync, and keeps from now on the `ConfigMaps` that it refers to. Returns the uid of

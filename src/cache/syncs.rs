@@ -10,6 +10,7 @@ use kube::core::Selector;
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::key::Key;
+use crate::cache::lists::Lists;
 use crate::cache::small_set::Few;
 use crate::decide::desired::source_name;
 use crate::decide::destinations::Target;
@@ -25,7 +26,7 @@ pub(super) struct Syncs {
     namespaces: HashMap<Box<str>, Few<Key>>,
     /// The syncs with a selector, by the name of their copies.
     selecting: HashMap<Box<str>, Few<Key>>,
-    list: u64,
+    lists: Lists,
 }
 
 #[derive(Debug)]
@@ -58,13 +59,16 @@ pub(super) struct Dropped {
 // === impl Syncs ===
 
 impl Syncs {
-    pub(super) fn begin_list(&mut self) {
-        self.list += 1;
+    /// A list of `namespace` begins; without one, of the whole cluster.
+    pub(super) fn begin_list(&mut self, namespace: Option<&str>) {
+        self.lists.begin(namespace);
     }
 
-    /// The syncs that the current list has not contained so far.
-    pub(super) fn unlisted(&self) -> Vec<NamespacedName> {
-        let unlisted = self.by_name.iter().filter(|(_, cached)| cached.list != self.list);
+    /// The syncs that the current list of `namespace` has not contained so far.
+    pub(super) fn unlisted(&self, namespace: Option<&str>) -> Vec<NamespacedName> {
+        let listed = self.by_name.iter().filter(|(at, _)| namespace.is_none_or(|it| at.is_in(it)));
+        let unlisted =
+            listed.filter(|(at, cached)| cached.list != self.lists.of(at.namespace()).number);
         unlisted.map(|(name, _)| name.name()).collect()
     }
 
@@ -97,7 +101,8 @@ impl Syncs {
         }
         let uid = Arc::from(sync.version.uid.as_str());
         self.by_uid.insert(Arc::clone(&uid), name.clone());
-        self.by_name.insert(name, CachedSync { uid, json: json.into(), selector, list: self.list });
+        let list = self.lists.of(&sync.name.namespace).number;
+        self.by_name.insert(name, CachedSync { uid, json: json.into(), selector, list });
         before
     }
 

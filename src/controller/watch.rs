@@ -1,4 +1,5 @@
-//! Events: three watches, whatever the number of syncs.
+//! Events: three watches, whatever the number of syncs; with a scope, two per namespace in it, and one
+//! of all namespaces.
 //!
 //! Each updates its part of the cache, and requests reconciles of the syncs that an event affects.
 //! A failed watch is reported as not ready until it is established again.
@@ -18,6 +19,7 @@ use serde::de::DeserializeOwned;
 use crate::access::rule;
 use crate::api::StoredConfigMapSync;
 use crate::api::namespaced_name::NamespacedName;
+use crate::api::scope::Scope;
 use crate::cache::Cache;
 use crate::cache::ConfigMapChange;
 use crate::cache::NamespaceChange;
@@ -26,8 +28,10 @@ use crate::controller::queue::Queue;
 use crate::controller::queue::Trigger;
 use crate::controller::startup::Part;
 use crate::controller::startup::Startup;
+use crate::controller::startup::Stream;
 use crate::controller::trigger;
 use crate::decide::observed::ObservedSync;
+use crate::decide::scope::limited_to;
 use crate::health::Health;
 use crate::kubernetes::clients::Clients;
 use crate::kubernetes::error::kind_not_installed;
@@ -43,6 +47,7 @@ use crate::state::State;
 
 /// Receives the events of the watches.
 pub struct Watcher {
+    pub scope: Scope,
     pub cache: Arc<Cache>,
     pub queue: Arc<Queue>,
     pub startup: Arc<Startup>,
@@ -52,15 +57,25 @@ pub struct Watcher {
     pub metrics: Arc<Metrics>,
 }
 
+/// Follows one watch.
+pub async fn run(watcher: Arc<Watcher>, clients: Clients, stream: Stream) {
+    match stream.part {
+        Part::Syncs => syncs(&watcher, clients, &stream).await,
+        Part::ConfigMaps => config_maps(&watcher, clients, &stream).await,
+        Part::Namespaces => namespaces(&watcher, clients, &stream).await,
+    };
+}
+
 /// Watches `ConfigMapSyncs`.
-pub async fn syncs(watcher: Arc<Watcher>, clients: Clients) {
-    let source = Source::objects::<StoredConfigMapSync>(clients);
-    let Watcher { cache, queue, .. } = &*watcher;
+async fn syncs(watcher: &Watcher, clients: Clients, stream: &Stream) -> Infallible {
+    let namespace = stream.namespace.as_deref();
+    let source = Source::objects::<StoredConfigMapSync>(clients, namespace);
+    let Watcher { cache, queue, .. } = watcher;
     let handle = |change: Change<StoredConfigMapSync>| match change {
-        Change::ListBegun => cache.begin_sync_list(),
+        Change::ListBegun => cache.begin_sync_list(namespace),
         Change::Listed(sync) => watcher.sync_applied(&sync),
         Change::ListComplete => {
-            for name in cache.unlisted_syncs() {
+            for name in cache.unlisted_syncs(namespace) {
                 watcher.sync_deleted(&name);
             }
             queue.wake(cache.syncs(), &Trigger::List);
@@ -75,22 +90,23 @@ pub async fn syncs(watcher: Arc<Watcher>, clients: Clients) {
             }
         }
     };
-    watcher.follow(Part::Syncs, &source, handle).await;
+    watcher.follow(stream, &source, handle).await
 }
 
 /// Watches the metadata of `ConfigMaps`, once the list of syncs determines which are relevant.
-pub async fn config_maps(watcher: Arc<Watcher>, clients: Clients) {
-    let source = Source::metadata::<ConfigMap>(clients);
-    let Watcher { cache, queue, deleted_syncs, metrics, .. } = &*watcher;
-    let beat = || watcher.health.beat(Part::ConfigMaps.health_part());
+async fn config_maps(watcher: &Watcher, clients: Clients, stream: &Stream) -> Infallible {
+    let namespace = stream.namespace.as_deref();
+    let source = Source::metadata::<ConfigMap>(clients, namespace);
+    let Watcher { cache, queue, deleted_syncs, metrics, .. } = watcher;
+    let beat = || watcher.health.beat(&stream.health_part());
     ticking(watcher.startup.wait_for(Part::Syncs), beat).await;
     let handle = |change: Change<PartialObjectMeta<ConfigMap>>| {
         let changes: Vec<ConfigMapChange> = match change {
             Change::ListBegun => {
-                cache.begin_config_map_list();
+                cache.begin_config_map_list(namespace);
                 Vec::new()
             }
-            Change::ListComplete => cache.end_config_map_list(),
+            Change::ListComplete => cache.end_config_map_list(namespace),
             Change::Listed(seen) | Change::Applied(seen) => {
                 cache.apply_config_map(&seen.metadata, Origin::Watch).into_iter().collect()
             }
@@ -110,13 +126,13 @@ pub async fn config_maps(watcher: Arc<Watcher>, clients: Clients) {
         }
         metrics.copies.set_marked(cache.marked_copies());
     };
-    watcher.follow(Part::ConfigMaps, &source, handle).await;
+    watcher.follow(stream, &source, handle).await
 }
 
-/// Watches the metadata of namespaces.
-pub async fn namespaces(watcher: Arc<Watcher>, clients: Clients) {
-    let source = Source::metadata::<Namespace>(clients);
-    let Watcher { cache, queue, .. } = &*watcher;
+/// Watches the metadata of namespaces. Those outside the scope count as missing.
+async fn namespaces(watcher: &Watcher, clients: Clients, stream: &Stream) -> Infallible {
+    let source = Source::metadata::<Namespace>(clients, None);
+    let Watcher { cache, queue, scope, .. } = watcher;
     let handle = |change: Change<PartialObjectMeta<Namespace>>| {
         let changes: Vec<NamespaceChange> = match change {
             Change::ListBegun => {
@@ -125,7 +141,8 @@ pub async fn namespaces(watcher: Arc<Watcher>, clients: Clients) {
             }
             Change::ListComplete => cache.end_namespace_list(),
             Change::Listed(seen) | Change::Applied(seen) => {
-                cache.apply_namespace(&seen.metadata).into_iter().collect()
+                let in_scope = scope.contains(&seen.name_any()).then_some(&seen.metadata);
+                in_scope.and_then(|metadata| cache.apply_namespace(metadata)).into_iter().collect()
             }
             Change::Deleted(gone) => cache.remove_namespace(&gone.name_any()).into_iter().collect(),
         };
@@ -133,7 +150,7 @@ pub async fn namespaces(watcher: Arc<Watcher>, clients: Clients) {
             queue.wake(trigger::by_namespace(&change, cache), &Trigger::Namespace);
         }
     };
-    watcher.follow(Part::Namespaces, &source, handle).await;
+    watcher.follow(stream, &source, handle).await
 }
 
 // === impl Watcher ===
@@ -142,16 +159,17 @@ impl Watcher {
     /// Passes every change to `handle`, and updates health, metrics and startup.
     async fn follow<K>(
         &self,
-        part: Part,
+        stream: &Stream,
         source: &Source,
         mut handle: impl FnMut(Change<K>),
     ) -> Infallible
     where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned,
     {
-        let heard = || self.metrics.watches.heard(part.resource());
+        let heard = || self.metrics.watches.heard(stream.resource(), stream.namespace.as_deref());
+        let health_part = stream.health_part();
         let receive = |event| {
-            self.health.beat(part.health_part());
+            self.health.beat(&health_part);
             match event {
                 Event::Change(change) => {
                     if !matches!(change, Change::ListBegun) {
@@ -159,34 +177,36 @@ impl Watcher {
                     }
                     let is_list_complete = matches!(change, Change::ListComplete);
                     handle(change);
-                    if is_list_complete && self.startup.listed(part) {
+                    if is_list_complete && self.startup.listed(stream) {
                         self.queue.wake(self.cache.syncs(), &Trigger::List);
                     }
                 }
                 Event::Bookmark => heard(),
                 Event::Established => {
-                    self.health.set(part.health_part(), Ok(()));
+                    self.health.set(&health_part, Ok(()));
                 }
-                Event::Failed(error) => self.failed(part, &error),
+                Event::Failed(error) => self.failed(stream, &error),
                 Event::Waiting => {}
             }
         };
         watches::watch(source, receive).await
     }
 
-    fn failed(&self, part: Part, error: &watches::Error) {
-        let why = match part {
+    fn failed(&self, stream: &Stream, error: &watches::Error) {
+        let why = match stream.part {
             Part::Syncs if error.has_code(404) => kind_not_installed("ConfigMapSync"),
             _ => error.to_string(),
         };
-        if self.health.set(part.health_part(), Err(why.clone())) {
-            tracing::warn!(error = why, "{} failed; will retry", part.health_part());
+        let health_part = stream.health_part();
+        if self.health.set(&health_part, Err(why.clone())) {
+            tracing::warn!(error = why, "{health_part} failed; will retry");
         }
     }
 
     /// A sync was created or changed. A previous one with the same name was deleted.
     fn sync_applied(&self, stored: &StoredConfigMapSync) {
         let Some(sync) = ObservedSync::of(stored) else { return };
+        let sync = limited_to(&self.scope, sync);
         if let Some(replaced) = self.cache.apply_sync(&sync) {
             self.sync_is_gone(&replaced);
         }

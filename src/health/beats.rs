@@ -18,7 +18,7 @@ const STUCK_AFTER: Duration = Duration::from_mins(1);
 #[derive(Debug, Default)]
 pub struct Beats {
     /// Parts that run until the process ends: they stay even if their task has ended.
-    parts: Mutex<BTreeMap<&'static str, Instant>>,
+    parts: Mutex<BTreeMap<String, Instant>>,
     work: Mutex<BTreeMap<u64, Work>>,
 }
 
@@ -33,8 +33,12 @@ struct Work {
 
 impl Beats {
     /// `part` makes progress now, and must from now on.
-    pub fn beat(&self, part: &'static str) {
-        self.parts.lock().insert(part, Instant::now());
+    pub fn beat(&self, part: &str) {
+        let mut parts = self.parts.lock();
+        match parts.get_mut(part) {
+            Some(last) => *last = Instant::now(),
+            None => drop(parts.insert(part.to_owned(), Instant::now())),
+        }
     }
 
     /// Runs `work`, which makes progress whenever it is polled. It stays listed if it panics or is

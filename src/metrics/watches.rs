@@ -16,9 +16,12 @@ use prometheus_client::registry::Registry;
 /// Metrics of the watches of this process. A standby has none.
 #[derive(Clone, Debug, Default)]
 pub struct WatchMetrics {
-    /// When the API server was last heard, by resource.
-    last_heard: Arc<Mutex<BTreeMap<&'static str, Instant>>>,
+    /// When the API server was last heard, by resource and namespace.
+    last_heard: Arc<Mutex<BTreeMap<WatchKey, Instant>>>,
 }
+
+/// The resource, and the namespace if it is watched in one only.
+type WatchKey = (&'static str, Option<String>);
 
 // === impl WatchMetrics ===
 
@@ -29,10 +32,21 @@ impl WatchMetrics {
         metrics
     }
 
-    /// The watch of `resource` begins, or the API server has sent a page of its list, an event or a
-    /// bookmark.
-    pub fn heard(&self, resource: &'static str) {
-        self.last_heard.lock().insert(resource, Instant::now());
+    /// The watch of `resource`, in the cluster or in one namespace, begins, or the API server has sent a
+    /// page of its list, an event or a bookmark.
+    pub fn heard(&self, resource: &'static str, namespace: Option<&str>) {
+        let watch = (resource, namespace.map(str::to_owned));
+        self.last_heard.lock().insert(watch, Instant::now());
+    }
+
+    /// When each resource was last heard: of several watches, the one that has waited longest.
+    fn oldest(&self) -> BTreeMap<&'static str, Instant> {
+        let mut oldest = BTreeMap::new();
+        for ((resource, _), last) in self.last_heard.lock().iter() {
+            let known = oldest.entry(*resource).or_insert(*last);
+            *known = (*known).min(*last);
+        }
+        oldest
     }
 }
 
@@ -45,9 +59,9 @@ impl Collector for WatchMetrics {
             None,
             MetricType::Gauge,
         )?;
-        for (resource, last) in self.last_heard.lock().iter() {
+        for (resource, last) in self.oldest() {
             let age = ConstGauge::new(last.elapsed().as_secs_f64());
-            age.encode(family.encode_family(&[("resource", *resource)])?)?;
+            age.encode(family.encode_family(&[("resource", resource)])?)?;
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ pub fn metrics() -> String {
     metrics.requests.count("GET", "10.96.0.1:443", Some(200));
     // Only a leader has these.
     for resource in ["configmapsyncs", "configmaps", "namespaces"] {
-        metrics.watches.heard(resource);
+        metrics.watches.heard(resource, None);
     }
     let exposition = metrics.exposition();
     let mut rows = Vec::new();

@@ -42,7 +42,7 @@ fn an_older_version_of_one_uid_is_ignored() {
 fn a_list_counts_after_a_restore_of_etcd() {
     let mut config_maps = ConfigMaps::default();
     watch(&mut config_maps, &metadata("u", "10", Some("s")));
-    config_maps.begin_list();
+    config_maps.begin_list(None);
     assert!(watch(&mut config_maps, &metadata("u", "9", Some("s"))).is_some());
     assert_eq!(version(&config_maps).as_deref(), Some("9"));
 }
@@ -77,8 +77,8 @@ fn an_unmarked_unreferenced_config_map_is_dropped() {
 fn a_list_removes_what_it_lacks_except_later_writes() {
     let mut config_maps = ConfigMaps::default();
     watch(&mut config_maps, &metadata("u", "1", Some("s")));
-    config_maps.begin_list();
-    let gone = config_maps.end_list();
+    config_maps.begin_list(None);
+    let gone = config_maps.end_list(None);
     assert_eq!(
         gone,
         vec![ConfigMapChange {
@@ -87,9 +87,9 @@ fn a_list_removes_what_it_lacks_except_later_writes() {
             caused_by: None
         }]
     );
-    config_maps.begin_list();
+    config_maps.begin_list(None);
     watch(&mut config_maps, &metadata("v", "2", Some("s")));
-    assert_eq!(config_maps.end_list(), vec![]);
+    assert_eq!(config_maps.end_list(None), vec![]);
     assert_eq!(config_maps.copies_of("s"), vec![at()]);
 }
 
@@ -120,10 +120,10 @@ fn an_overtaken_write_response_revives_nothing() {
 #[test]
 fn a_list_does_not_overtake_a_write_response() {
     let mut config_maps = ConfigMaps::default();
-    config_maps.begin_list();
+    config_maps.begin_list(None);
     watch(&mut config_maps, &metadata("u", "9", Some("s")));
     config_maps.remove(&at(), Some("u"), Origin::Write, |_| false);
-    config_maps.end_list();
+    config_maps.end_list(None);
     let written = metadata("v", "8", Some("s"));
     assert!(config_maps.apply(&written, Origin::Write, |_| true).is_some());
 }
@@ -198,4 +198,23 @@ fn a_read_response_that_nothing_overtook_counts() {
     assert_eq!(version(&config_maps).as_deref(), Some("9"), "etcd was restored");
     read(&mut config_maps, nothing, None);
     assert_eq!(config_maps.get(&at()), CachedConfigMap::Absent);
+}
+
+#[test]
+fn a_list_of_a_namespace_removes_nothing_elsewhere() {
+    let mut config_maps = ConfigMaps::default();
+    let elsewhere =
+        || ObjectMeta { namespace: Some("other".into()), ..metadata("v", "2", Some("s")) };
+    for namespace in ["app", "other"] {
+        config_maps.begin_list(Some(namespace));
+    }
+    watch(&mut config_maps, &metadata("u", "1", Some("s")));
+    watch(&mut config_maps, &elsewhere());
+    for namespace in ["app", "other"] {
+        assert_eq!(config_maps.end_list(Some(namespace)), vec![]);
+    }
+    config_maps.begin_list(Some("app"));
+    let gone = config_maps.end_list(Some("app"));
+    assert_eq!(gone.into_iter().map(|change| change.at).collect::<Vec<_>>(), [at()]);
+    assert_eq!(config_maps.copies_of("s"), [NamespacedName::new("other", "shared")]);
 }

@@ -2,17 +2,16 @@ use std::cell::Cell;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use strum::VariantArray as _;
-
 use super::*;
-use crate::controller::startup::Part;
+use crate::api::scope::Scope;
+use crate::controller::startup::Stream;
 
 fn name(name: &str) -> NamespacedName {
     NamespacedName::new("team", name)
 }
 
 fn queue() -> (Queue, mpsc::UnboundedReceiver<Request>) {
-    Queue::new(Arc::default(), Arc::new(Metrics::new(&[])))
+    Queue::new(Arc::new(Startup::new(&Scope::Cluster)), Arc::new(Metrics::new(&[])))
 }
 
 fn request(requests: &mpsc::UnboundedSender<Request>, sync: NamespacedName) {
@@ -36,13 +35,13 @@ fn no_request_is_lost_while_another_waits() {
 
 #[test]
 fn a_wake_before_startup_is_complete_is_ignored() {
-    let startup = Arc::new(Startup::default());
+    let startup = Arc::new(Startup::new(&Scope::Cluster));
     let metrics = Arc::new(Metrics::new(&[]));
     let (queue, mut requests) = Queue::new(Arc::clone(&startup), metrics);
     queue.wake([name("a")], &Trigger::Sync);
     assert!(requests.try_recv().is_err());
-    for part in Part::VARIANTS {
-        startup.listed(*part);
+    for stream in Stream::all(&Scope::Cluster) {
+        startup.listed(&stream);
     }
     queue.wake([name("a")], &Trigger::Sync);
     assert!(requests.try_recv().is_ok());

@@ -40,16 +40,22 @@ enum Fields {
 // === impl Source ===
 
 impl Source {
-    /// All objects of a kind.
+    /// All objects of a kind in `namespace`; without one, in the whole cluster.
     #[must_use]
-    pub fn objects<K: Resource<DynamicType = ()>>(clients: Clients) -> Self {
-        Self { clients, path: K::url_path(&(), None), fields: Fields::All }
+    pub fn objects<K>(clients: Clients, namespace: Option<&str>) -> Self
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        Self { clients, path: K::url_path(&(), namespace), fields: Fields::All }
     }
 
-    /// The metadata of all objects of a kind.
+    /// The metadata of all objects of a kind in `namespace`; without one, in the whole cluster.
     #[must_use]
-    pub fn metadata<K: Resource<DynamicType = ()>>(clients: Clients) -> Self {
-        Self { fields: Fields::Metadata, ..Self::objects::<K>(clients) }
+    pub fn metadata<K>(clients: Clients, namespace: Option<&str>) -> Self
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        Self { fields: Fields::Metadata, ..Self::objects::<K>(clients, namespace) }
     }
 
     /// Requests the page of the list with this continue token; `None` for the first one.

@@ -106,7 +106,7 @@ impl Server {
     /// Watches until there have been `count` requests. Returns these, with the pause before each,
     /// and the events as text.
     async fn watch(&self, count: usize) -> (Vec<(String, Duration)>, Vec<String>) {
-        let source = Source::metadata::<ConfigMap>(self.clients());
+        let source = Source::metadata::<ConfigMap>(self.clients(), None);
         let mut events = Vec::new();
         let watching = watch(&source, |event| events.push(text(event)));
         let requested = async {
@@ -263,7 +263,7 @@ async fn retry_after_is_obeyed() {
 #[tokio::test]
 async fn a_silent_watch_is_established_and_shows_that_it_waits() {
     let server = Server::new([page("a", ""), answer(500, ""), open("")]);
-    let source = Source::metadata::<ConfigMap>(server.clients());
+    let source = Source::metadata::<ConfigMap>(server.clients(), None);
     let mut events = Vec::new();
     let watching = watch(&source, |event| events.push(text(event)));
     assert!(timeout(2 * TICK, watching).await.is_err());
