@@ -64,7 +64,7 @@ async fn operate(flags: Run) -> Result<(), Error> {
     let (published, is_leading) = watch::channel(false);
     let probe = FenceProbe {
         client: clients.controller.calls.clone(),
-        namespace: flags.fence_trial_namespace.clone(),
+        namespace: settings::fence_trial_namespace(&flags),
         metrics: Arc::clone(&metrics),
     };
     tokio::spawn(probe.run(is_leading));

@@ -33,8 +33,10 @@ use crate::uninstall;
 
 pub use crate::manifests::manifest::Error;
 pub use crate::manifests::manifest::Manifest;
+pub use crate::manifests::permissions::ScopedRules;
 pub use crate::manifests::permissions::cluster_rules;
 pub use crate::manifests::permissions::namespace_rules;
+pub use crate::manifests::permissions::scoped_rules;
 pub use crate::manifests::permissions::uninstall_rules;
 
 /// Every generated file, in `deploy` and in `chart`.

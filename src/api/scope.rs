@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+/// Maximum length of the name of a namespace.
+const MAX_LENGTH: usize = 63;
+
 /// The whole cluster, or some namespaces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
@@ -12,16 +15,39 @@ pub enum Scope {
     Namespaces(BTreeSet<String>),
 }
 
+/// The text cannot be the name of a namespace.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not the name of a namespace: use at most {MAX_LENGTH} lowercase letters, digits and '-', \
+     without '-' at either end; globs are not supported here"
+)]
+pub struct NotANamespace(String);
+
+/// Checks that `text` may be the name of a namespace, or is empty.
+///
+/// # Errors
+/// [`NotANamespace`].
+pub fn namespace_name(text: &str) -> Result<String, NotANamespace> {
+    let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_name = text.len() <= MAX_LENGTH
+        && text.chars().all(is_allowed)
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    if is_name { Ok(text.to_owned()) } else { Err(NotANamespace(text.to_owned())) }
+}
+
 // === impl Scope ===
 
 impl Scope {
-    /// These namespaces and `own`, that of the operator; without any, the whole cluster.
+    /// These namespaces and `own`, that of the operator; without any, the whole cluster. Empty names are
+    /// ignored.
     #[must_use]
     pub fn of(namespaces: &[String], own: &str) -> Self {
-        if namespaces.is_empty() {
+        let named: BTreeSet<_> = namespaces.iter().filter(|it| !it.is_empty()).cloned().collect();
+        if named.is_empty() {
             return Self::Cluster;
         }
-        Self::Namespaces(namespaces.iter().cloned().chain([own.to_owned()]).collect())
+        Self::Namespaces(named.into_iter().chain([own.to_owned()]).collect())
     }
 
     /// Whether the operator works in the namespace called `name`.
@@ -49,9 +75,22 @@ mod tests {
 
     #[test]
     fn without_namespaces_the_scope_is_the_cluster() {
-        let scope = Scope::of(&[], "own");
-        assert!(scope.contains("anything"));
-        assert_eq!(scope.parts(), [None]);
+        for namespaces in [vec![], vec![String::new()]] {
+            let scope = Scope::of(&namespaces, "own");
+            assert!(scope.contains("anything"));
+            assert_eq!(scope.parts(), [None]);
+        }
+    }
+
+    #[test]
+    fn a_glob_is_not_the_name_of_a_namespace() {
+        for text in ["", "team-a", "0"] {
+            assert_eq!(namespace_name(text).as_deref(), Ok(text));
+        }
+        for text in ["team-*", "*", "Team", "-a", "a-", "a.b", "a b", &"a".repeat(64)] {
+            let error = namespace_name(text).unwrap_err().to_string();
+            assert!(error.contains(&format!("{text:?}")), "{error}");
+        }
     }
 
     #[test]

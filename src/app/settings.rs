@@ -21,11 +21,26 @@ pub fn election(flags: &Run) -> election::Settings {
     }
 }
 
+/// The namespaces that the operator works in.
+fn scope(flags: &Run) -> Scope {
+    Scope::of(&flags.namespaces, &flags.namespace)
+}
+
+/// Namespace of the dry run that tests the fence. If the operator may not write to the one that the flag
+/// names, one that it may write to.
+pub fn fence_trial_namespace(flags: &Run) -> String {
+    let named = &flags.fence_trial_namespace;
+    let mut others = flags.namespaces.iter().filter(|it| !it.is_empty() && **it != flags.namespace);
+    let first = if scope(flags).contains(named) { None } else { others.next() };
+    first.unwrap_or(named).clone()
+}
+
 /// Settings of the controller. The operator's own namespace is always protected.
 pub fn controller(flags: Run) -> controller::Settings {
+    let scope = scope(&flags);
     let protected: NamespacePatterns = flags.protected_namespaces.into_iter().collect();
     controller::Settings {
-        scope: Scope::Cluster,
+        scope,
         protected_namespaces: protected.with(&flags.namespace),
         namespace: flags.namespace,
         pod_name: flags.pod_name,

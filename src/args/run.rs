@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::api::namespace_patterns::NamespacePatterns;
+use crate::api::scope::namespace_name;
 use crate::args::duration::duration;
 use crate::names;
 use crate::telemetry::LogFormat;
@@ -85,6 +86,17 @@ pub struct Run {
         default_value = names::PROTECTED_NAMESPACES
     )]
     pub protected_namespaces: Vec<NamespacePatterns>,
+
+    /// Namespaces that the operator is limited to, separated by commas; its own is added. Without any:
+    /// all namespaces.
+    #[arg(
+        long,
+        env = "CONFIGMAPSYNC_NAMESPACES",
+        value_delimiter = ',',
+        value_parser = namespace_name,
+        hide = true
+    )]
+    pub namespaces: Vec<String>,
 }
 
 /// Flags of the leader election. The terms are those of client-go.

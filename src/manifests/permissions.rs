@@ -10,12 +10,46 @@ use crate::controller;
 use crate::election;
 use crate::election::fence_probe;
 use crate::manifests::installation::DEPLOYMENT;
+use crate::names;
 use crate::uninstall;
+
+/// Resources that are not in any namespace.
+const CLUSTER_SCOPED: [&str; 3] =
+    ["namespaces", "customresourcedefinitions", "subjectaccessreviews"];
 
 /// The operator's permissions in the whole cluster.
 #[must_use]
 pub fn cluster_rules() -> Vec<PolicyRule> {
     merged([controller::access(), fence_probe::access()].concat())
+}
+
+/// The permissions of an operator that is limited to some namespaces.
+#[derive(Clone, Debug)]
+pub struct ScopedRules {
+    /// In the whole cluster: those on cluster-scoped resources, and the verb that a policy checks there.
+    pub cluster: Vec<PolicyRule>,
+    /// In each of the namespaces.
+    pub namespaced: Vec<PolicyRule>,
+}
+
+/// [`cluster_rules`], for an operator that is limited to some namespaces.
+#[must_use]
+pub fn scoped_rules() -> ScopedRules {
+    let (mut cluster, mut namespaced) = (Vec::new(), Vec::new());
+    for mut rule in cluster_rules() {
+        let resources = rule.resources.as_deref().unwrap_or_default();
+        if resources.iter().any(|it| CLUSTER_SCOPED.contains(&it.as_str())) {
+            cluster.push(rule);
+            continue;
+        }
+        let is_stamp = |verb: &mut String| verb == names::VERB_STAMP;
+        let stamp: Vec<_> = rule.verbs.extract_if(.., is_stamp).collect();
+        if !stamp.is_empty() {
+            cluster.push(PolicyRule { verbs: stamp, ..rule.clone() });
+        }
+        namespaced.push(rule);
+    }
+    ScopedRules { cluster, namespaced }
 }
 
 /// The operator's permissions in its own namespace.
@@ -64,6 +98,24 @@ mod tests {
                 assert!(!name.contains('*') && name != "secrets", "{rule:?}");
             }
         }
+    }
+
+    #[test]
+    fn with_a_scope_only_cluster_scoped_rights_are_cluster_wide() {
+        let ScopedRules { cluster, namespaced } = scoped_rules();
+        for rule in &cluster {
+            let resource = rule.resources.clone().unwrap_or_default().concat();
+            let is_stamp = resource == "configmapsyncs" && rule.verbs == ["stamp"];
+            assert!(is_stamp || CLUSTER_SCOPED.contains(&resource.as_str()), "{rule:?}");
+        }
+        let granted = |rules: Vec<PolicyRule>| {
+            let verbs = |rule: PolicyRule| {
+                let resources = rule.resources.unwrap_or_default().concat();
+                rule.verbs.into_iter().map(move |verb| (resources.clone(), verb))
+            };
+            rules.into_iter().flat_map(verbs).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(granted([cluster, namespaced].concat()), granted(cluster_rules()));
     }
 
     #[test]

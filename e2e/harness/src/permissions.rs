@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use configmapsync::manifests::ScopedRules;
+use configmapsync::manifests::scoped_rules;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
+use serde_json::Value;
 use serde_json::json;
 use testbed::accounts::OPERATOR;
 use testbed::accounts::OPERATOR_USER;
@@ -17,7 +20,7 @@ use testbed::wait::until;
 
 use crate::fixture::SOON;
 
-/// The name of the Role and the `RoleBinding` that [`grant_in`] creates.
+/// The name of the Role and the `RoleBinding` that [`grant_in`] and [`limit_to`] create.
 const ROLE: &str = "configmapsync-e2e";
 
 /// Revokes the operator's permission for `verbs` on a resource, such as `configmaps` or
@@ -50,29 +53,49 @@ pub async fn restore(control_plane: &ControlPlane, resource: &str, verbs: &[&str
 /// Grants the operator permission for `verbs` on the `ConfigMap`s of one namespace, and waits until it
 /// has it.
 pub async fn grant_in(control_plane: &ControlPlane, namespace: &str, verbs: &[&str]) -> Result<()> {
-    let metadata = json!({"name": ROLE, "namespace": namespace});
-    let (group, version) = ("rbac.authorization.k8s.io", "rbac.authorization.k8s.io/v1");
-    control_plane
-        .apply(json!({
-            "apiVersion": version,
-            "kind": "Role",
-            "metadata": metadata,
-            "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": verbs}],
-        }))
-        .await?;
-    control_plane
-        .apply(json!({
-            "apiVersion": version,
-            "kind": "RoleBinding",
-            "metadata": metadata,
-            "roleRef": {"apiGroup": group, "kind": "Role", "name": ROLE},
-            "subjects": [{"kind": "ServiceAccount", "name": OPERATOR, "namespace": OPERATOR}],
-        }))
-        .await?;
+    let rules = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": verbs}]);
+    bind_role(control_plane, namespace, rules).await?;
     for verb in verbs {
         wait_permission(control_plane, namespace, "configmaps", verb, true).await?;
     }
     Ok(())
+}
+
+/// Replaces the operator's permissions in the whole cluster by those that it needs if it is limited to
+/// `namespaces` and its own, and waits until the API server denies the others.
+pub async fn limit_to(control_plane: &ControlPlane, namespaces: &[&str]) -> Result<()> {
+    let ScopedRules { cluster, namespaced } = scoped_rules();
+    for namespace in namespaces.iter().chain([&OPERATOR]) {
+        bind_role(control_plane, namespace, serde_json::to_value(&namespaced)?).await?;
+    }
+    let metadata = json!({"name": OPERATOR});
+    let role = json!({"kind": "ClusterRole", "metadata": metadata, "rules": cluster});
+    control_plane.apply(with_version(role)).await?;
+    for namespace in namespaces {
+        wait_permission(control_plane, namespace, "configmaps", "watch", true).await?;
+    }
+    wait_permission(control_plane, "kube-public", "configmaps", "watch", false).await
+}
+
+/// Grants the operator these permissions in one namespace.
+async fn bind_role(control_plane: &ControlPlane, namespace: &str, rules: Value) -> Result<()> {
+    let metadata = json!({"name": ROLE, "namespace": namespace});
+    let role = json!({"kind": "Role", "metadata": metadata, "rules": rules});
+    control_plane.apply(with_version(role)).await?;
+    let group = "rbac.authorization.k8s.io";
+    let binding = json!({
+        "kind": "RoleBinding",
+        "metadata": metadata,
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": ROLE},
+        "subjects": [{"kind": "ServiceAccount", "name": OPERATOR, "namespace": OPERATOR}],
+    });
+    control_plane.apply(with_version(binding)).await?;
+    Ok(())
+}
+
+fn with_version(mut object: Value) -> Value {
+    object["apiVersion"] = json!("rbac.authorization.k8s.io/v1");
+    object
 }
 
 async fn wait_permission(

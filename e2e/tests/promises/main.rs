@@ -49,6 +49,7 @@ mod metrics;
 mod namespace_missing;
 mod namespace_refuses;
 mod namespace_terminating;
+mod namespaced_scope;
 mod no_copy_annotation;
 mod orphan_collection;
 mod plan_command;
