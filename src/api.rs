@@ -28,6 +28,7 @@ pub use config_map_sync::DestinationMetadata;
 pub use config_map_sync::SourceDeletionPolicy;
 pub use config_map_sync::SourceVersion;
 pub use config_map_sync::custom_resource_definition;
+pub use installed_definition::KEPT_BY_HELM;
 pub use leader::ConfigMapSyncLeader;
 pub use leader::ConfigMapSyncLeaderSpec;
 pub use stored::StoredConfigMapSync;

@@ -23,6 +23,7 @@ use crate::manifests::flow_schema::flow_schema;
 use crate::manifests::installation::DEPLOYMENT;
 use crate::manifests::installation::Installation;
 use crate::manifests::permissions::merged;
+use crate::manifests::permissions::uninstall_cluster_rules;
 use crate::manifests::rbac::rbac;
 use crate::manifests::yaml::document;
 use crate::manifests::yaml::documents;
@@ -49,12 +50,14 @@ pub fn all() -> Result<Vec<Manifest>, Error> {
     let mut files = vec![
         document("deploy/crds/configmapsyncs.yaml", &syncs)?,
         document("deploy/crds/configmapsyncleaders.yaml", &leaders)?,
+        policy_manifest("deploy/crds/consent.yaml", &[policies::consent()])?,
         rbac(cluster_rules.clone(), namespace_rules.clone())?,
         document("chart/files/crds/configmapsyncs.yaml", &syncs)?,
         document("chart/files/crds/configmapsyncleaders.yaml", &leaders)?,
+        policy_manifest("chart/files/policies/consent.yaml", &[policies::consent()])?,
         document("chart/files/cluster-role-rules.yaml", &cluster_rules)?,
         document("chart/files/role-rules.yaml", &namespace_rules)?,
-        document("chart/files/uninstall/cluster-role-rules.yaml", &merged(uninstall::access()))?,
+        document("chart/files/uninstall/cluster-role-rules.yaml", &uninstall_cluster_rules())?,
         document("chart/files/uninstall/delete-rules.yaml", &uninstall::access_to_delete())?,
         document("chart/files/uninstall/role-rules.yaml", &uninstall::access_to_stop(DEPLOYMENT))?,
     ];
@@ -70,7 +73,7 @@ fn per_installation(namespace_rules: Vec<PolicyRule>) -> Result<Vec<Manifest>, E
     let rules = merged(namespace_rules.into_iter().map(unnamed).collect());
     let (plain, chart) = (Installation::default(), Installation::of_a_release());
     let flow_schema = |it: &Installation| flow_schema(&it.flow_schema, &it.operator, &rules);
-    let policies = policies::all(&plain.operator);
+    let policies = policies::of_installation(&plain.operator);
     let mut files = vec![
         policy_manifest("deploy/policies.yaml", &policies)?,
         document("deploy/flow-schema.yaml", &flow_schema(&plain))?,
@@ -80,11 +83,10 @@ fn per_installation(namespace_rules: Vec<PolicyRule>) -> Result<Vec<Manifest>, E
     // One file per policy: the chart can install each one alone.
     let paths = [
         "chart/files/policies/fence.yaml",
-        "chart/files/policies/consent.yaml",
         "chart/files/policies/marks.yaml",
         "chart/files/policies/bounds.yaml",
     ];
-    for (path, policy) in paths.into_iter().zip(policies::all(&chart.operator)) {
+    for (path, policy) in paths.into_iter().zip(policies::of_installation(&chart.operator)) {
         files.push(policy_manifest(path, &[policy])?);
     }
     Ok(files)

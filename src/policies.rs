@@ -2,7 +2,9 @@
 //! operator's own checks.
 //!
 //! There are four, each with one binding of the same name. They are generated from these values
-//! into the chart and into `deploy/policies.yaml`; the operator has no permission to write them.
+//! into the chart and into `deploy`; the operator has no permission to write them. `consent` does not
+//! depend on the installation: it is installed and kept with the `CustomResourceDefinition`s, so that
+//! no `ConfigMapSync` is written unchecked while no operator is installed.
 //!
 //! | policy | applies to | allows |
 //! |---|---|---|
@@ -36,7 +38,14 @@ pub use policy::Policy;
 /// All four policies, for this installation.
 #[must_use]
 pub fn all(operator: &Operator) -> [Policy; 4] {
-    [fence(operator), consent(), marks(), bounds(operator)]
+    let [fence, marks, bounds] = of_installation(operator);
+    [fence, consent(), marks, bounds]
+}
+
+/// The policies that are installed and removed with the operator.
+#[must_use]
+pub fn of_installation(operator: &Operator) -> [Policy; 3] {
+    [fence(operator), marks(), bounds(operator)]
 }
 
 #[cfg(test)]

@@ -59,6 +59,10 @@ pub struct Check {
     #[arg(long, value_name = "NAME", default_value = names::INSTALLATION)]
     pub deployment: String,
 
+    /// Exit with 1 on warnings, too.
+    #[arg(long)]
+    pub strict: bool,
+
     /// Output format.
     #[arg(long, short, value_enum, default_value = "text")]
     pub output: Output,

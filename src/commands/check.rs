@@ -4,6 +4,7 @@
 //! Reads with the permissions of the user, and writes nothing but access reviews. A check whose
 //! objects the user cannot read has the state `Unknown`, and the command fails.
 
+mod bound;
 mod consented;
 mod enforced;
 mod finding;
@@ -15,6 +16,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 
 use crate::args::Check;
 use crate::args::Output;
+use crate::commands::check::bound::bound;
 use crate::commands::check::consented::consented;
 use crate::commands::check::enforced::enforced;
 use crate::commands::check::finding::FindingState;
@@ -29,7 +31,7 @@ use crate::commands::terminal::print;
 use crate::names;
 use crate::policies::Operator;
 
-/// Prints the findings. The exit code is 1 unless every check passes.
+/// Prints the findings. The exit code is 1 unless every check passes, with `--strict` without warnings.
 ///
 /// # Errors
 /// No cluster is configured, or standard output cannot be written. A failed request is reported as
@@ -40,13 +42,17 @@ pub async fn check(flags: &Check) -> Result<Exit, Error> {
     let operator = operator(flags, deployment.as_ref());
     findings.extend(enforced(&client, &operator).await);
     findings.extend(permitted(&client, &operator).await);
+    findings.extend(bound(&client).await);
     findings.extend(consented(&client).await);
     print(&match flags.output {
         Output::Text => text(&findings),
         Output::Json => json(&findings)?,
     })?;
-    let is_passed =
-        findings.iter().all(|it| matches!(it.state, FindingState::Ok | FindingState::Note));
+    let is_passed = findings.iter().all(|it| match it.state {
+        FindingState::Ok => true,
+        FindingState::Warning => !flags.strict,
+        FindingState::Unknown | FindingState::Wrong => false,
+    });
     Ok(if is_passed { Exit::Success } else { Exit::Failure })
 }
 

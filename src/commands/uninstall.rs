@@ -1,5 +1,6 @@
 //! `configmapsync uninstall`: stops the operator, and removes what it leaves in the cluster.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -16,6 +17,9 @@ use crate::commands::terminal::print;
 use crate::decide::uninstall::CopyHandling;
 use crate::uninstall::Counts;
 use crate::uninstall::DeploymentScale;
+use crate::uninstall::Left;
+use crate::uninstall::LeftObject;
+use crate::uninstall::Undone;
 use crate::uninstall::count;
 use crate::uninstall::read_scale;
 use crate::uninstall::stop;
@@ -24,7 +28,8 @@ use crate::uninstall::undo;
 /// Asks for confirmation, stops the operator, and undoes what it has done.
 ///
 /// # Errors
-/// A call fails, or the timeout has passed. The message says how to continue, and how to revert.
+/// A call fails, something is left, or the timeout has passed. The message says how to continue, and
+/// how to revert.
 pub async fn uninstall(flags: &Uninstall) -> Result<Exit, Error> {
     let (client, _) = connect(&flags.cluster).await?;
     let deployment = NamespacedName::new(&flags.namespace, &flags.deployment);
@@ -43,27 +48,33 @@ pub async fn uninstall(flags: &Uninstall) -> Result<Exit, Error> {
     let deadline = Instant::now() + flags.timeout;
     let work = async {
         stop(&client, &deployment, &scale, deadline, &progress).await?;
-        undo(&client, handling, &progress).await
+        undo(&client, &deployment, handling, deadline, &progress).await
     };
     let why = match timeout_at(deadline.into(), work).await {
-        Ok(Ok(counts)) => {
+        Ok(Ok(Undone { counts, left, .. })) if left.is_empty() => {
             print(&summary(counts))?;
             return Ok(Exit::Success);
         }
+        Ok(Ok(Undone { counts, left, is_timed_out })) => {
+            print(&summary(counts))?;
+            print(&list(&left))?;
+            why_left(&left, is_timed_out.then_some(flags.timeout))
+        }
         Ok(Err(error)) => error.to_string(),
-        Err(_) => timed_out(flags.timeout),
+        Err(_) => timed_out_after(flags.timeout),
     };
     Err(Error::Uninstall { why: printable(&why), revert: how_to_revert(&deployment, &scale) })
 }
 
 fn intent(deployment: &NamespacedName, scale: &DeploymentScale, counts: Counts) -> String {
-    let Counts { kept, deleted, released, finalizers_removed } = counts;
+    let Counts { kept, deleted, released, finalizers_removed, .. } = counts;
     let DeploymentScale { replicas, .. } = scale;
     format!(
         "Deployment {deployment} is scaled from {replicas} replicas to 0.\n\
          Of the copies, {kept} are kept without the marker that requests their deletion, \
          {deleted} are deleted, {released} are released.\n\
-         Our finalizer is removed from {finalizers_removed} ConfigMapSyncs, which are kept.\n"
+         Our finalizer is removed from {finalizers_removed} ConfigMapSyncs, which are kept.\n\
+         The ClusterRoleBindings of the operator are deleted.\n"
     )
 }
 
@@ -71,14 +82,36 @@ fn summary(counts: Counts) -> String {
     if counts.writes() == 0 {
         return "There is nothing left to undo.\n".to_owned();
     }
-    let Counts { kept, deleted, released, finalizers_removed } = counts;
+    let Counts { kept, deleted, released, finalizers_removed, bindings_deleted } = counts;
     format!(
         "Done: {kept} copies kept, {deleted} deleted, {released} released; our finalizer removed \
-         from {finalizers_removed} ConfigMapSyncs.\n"
+         from {finalizers_removed} ConfigMapSyncs; {bindings_deleted} ClusterRoleBindings deleted.\n"
     )
 }
 
-fn timed_out(timeout: Duration) -> String {
+/// What is left, with a command below each object.
+fn list(left: &Left) -> String {
+    let mut text = "What is left, each with the command that finishes it:\n".to_owned();
+    for LeftObject { object, why, command } in &left.first {
+        let why = printable(&format!("{object}: {why}"));
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{why}\n  {}", printable(command));
+    }
+    match left.objects() - left.first.len() {
+        0 => text,
+        more => format!("{text}and {more} more\n"),
+    }
+}
+
+fn why_left(left: &Left, timed_out: Option<Duration>) -> String {
+    let listed = format!("{} are left: see the list and its commands", left.summary());
+    match timed_out {
+        None => listed,
+        Some(timeout) => format!("{}; {listed}", timed_out_after(timeout)),
+    }
+}
+
+fn timed_out_after(timeout: Duration) -> String {
     format!("timed out after {timeout:?}: set a longer --timeout")
 }
 
@@ -103,5 +136,21 @@ mod tests {
         assert!(summary(Counts::default()).contains("nothing left to undo"));
         let counts = Counts { kept: 2, finalizers_removed: 1, ..Counts::default() };
         assert!(summary(counts).contains("2 copies kept"));
+    }
+
+    #[test]
+    fn each_object_that_is_left_has_a_command() {
+        let object = |number: usize| LeftObject {
+            object: format!("ConfigMap app/copy-{number}"),
+            why: "refused\u{1b}".to_owned(),
+            command: format!("kubectl {number}"),
+        };
+        let left = Left { first: vec![object(1), object(2)], copies: 5, ..Left::default() };
+        let expected = "What is left, each with the command that finishes it:\n\
+                        ConfigMap app/copy-1: refused\u{fffd}\n  kubectl 1\n\
+                        ConfigMap app/copy-2: refused\u{fffd}\n  kubectl 2\n\
+                        and 3 more\n";
+        assert_eq!(list(&left), expected);
+        assert!(why_left(&left, None).starts_with("5 ConfigMaps are left"));
     }
 }

@@ -1,5 +1,7 @@
 //! The requests of all writes, as values.
 
+use std::collections::BTreeMap;
+
 use http::Request;
 use http::header;
 use json_patch::AddOperation;
@@ -7,6 +9,7 @@ use json_patch::Patch;
 use json_patch::PatchOperation;
 use json_patch::RemoveOperation;
 use json_patch::ReplaceOperation;
+use json_patch::TestOperation;
 use json_patch::jsonptr::PointerBuf;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -149,6 +152,47 @@ pub fn remove_finalizer(seen: &Version, present: &[String]) -> Patch {
     Patch(vec![if_unchanged(seen), add(["metadata", "finalizers"], json!(left))])
 }
 
+/// A patch that removes the labels and annotations that `stamp` removes, on condition that the object
+/// has this uid and that those among its `known` labels and annotations have their values. It carries no
+/// resourceVersion: a client that keeps changing other fields cannot make it fail.
+#[must_use]
+pub fn remove_metadata(uid: &str, stamp: &Stamp, known: &[BTreeMap<String, String>; 2]) -> Patch {
+    let mut operations = vec![if_uid(uid)];
+    let maps = [("labels", &stamp.labels), ("annotations", &stamp.annotations)];
+    for ((map, changes), known) in maps.into_iter().zip(known) {
+        for key in &changes.remove {
+            let value = known.get(key);
+            operations.extend(value.map(|value| test(["metadata", map, key], json!(value))));
+            operations.push(remove(["metadata", map, key]));
+        }
+    }
+    Patch(operations)
+}
+
+/// As [`remove_finalizer`], on condition that the sync has this uid and that our finalizer is where it is
+/// in `present`. It carries no resourceVersion.
+#[must_use]
+pub fn remove_finalizer_of(uid: &str, present: &[String]) -> Patch {
+    let Patch(mut operations) = remove_finalizers(present);
+    operations.insert(0, if_uid(uid));
+    Patch(operations)
+}
+
+/// A patch that removes our finalizer from where it is in `present`, if it is there.
+#[must_use]
+pub fn remove_finalizers(present: &[String]) -> Patch {
+    let mut operations = Vec::new();
+    // From the last: the indices of those before stay.
+    for (index, name) in present.iter().enumerate().rev() {
+        if name == names::FINALIZER {
+            let index = index.to_string();
+            operations.push(test(["metadata", "finalizers", &index], json!(name)));
+            operations.push(remove(["metadata", "finalizers", &index]));
+        }
+    }
+    Patch(operations)
+}
+
 /// A patch that replaces the status, on condition that the sync has the version `seen`.
 #[must_use]
 pub fn replace_status(seen: &Version, status: &Value) -> Patch {
@@ -162,6 +206,15 @@ fn if_unchanged(seen: &Version) -> PatchOperation {
         path: pointer(["metadata", "resourceVersion"]),
         value: json!(seen.resource_version),
     })
+}
+
+/// Makes a patch fail for another object of the same name.
+fn if_uid(uid: &str) -> PatchOperation {
+    test(["metadata", "uid"], json!(uid))
+}
+
+fn test<const N: usize>(path: [&str; N], value: Value) -> PatchOperation {
+    PatchOperation::Test(TestOperation { path: pointer(path), value })
 }
 
 fn add<const N: usize>(path: [&str; N], value: Value) -> PatchOperation {
@@ -182,4 +235,49 @@ fn accepting_metadata(name: &'static str, mut request: Request<Vec<u8>>) -> Requ
     request.extensions_mut().insert(name);
     request.headers_mut().insert(header::ACCEPT, ACCEPT_METADATA);
     request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::markers::MarkerKeys;
+
+    fn text(patch: &Patch) -> String {
+        serde_json::to_string(patch).unwrap()
+    }
+
+    #[test]
+    fn a_removal_tests_uid_and_values_but_no_version() {
+        let map = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        let labels = map(names::LABEL_SYNC_UID, "7");
+        let annotations = map(names::ANNOTATION_CREATED, "true");
+        let keys = MarkerKeys::of(Some(&labels), Some(&annotations));
+        let stamp = Stamp::release(keys, false);
+        let patch = text(&remove_metadata("1-2", &stamp, &[labels, annotations]));
+        for operation in [
+            r#"{"op":"test","path":"/metadata/uid","value":"1-2"}"#,
+            r#"{"op":"test","path":"/metadata/labels/apps.nishaf.info~1configmapsync-uid","value":"7"}"#,
+            r#"{"op":"remove","path":"/metadata/labels/apps.nishaf.info~1configmapsync-uid"}"#,
+            r#"{"op":"test","path":"/metadata/annotations/apps.nishaf.info~1created","value":"true"}"#,
+            r#"{"op":"remove","path":"/metadata/annotations/apps.nishaf.info~1created"}"#,
+        ] {
+            assert!(patch.contains(operation), "{operation} is not in {patch}");
+        }
+        assert!(!patch.contains("resourceVersion"), "{patch}");
+    }
+
+    #[test]
+    fn only_our_finalizer_is_removed_wherever_it_is() {
+        let present = [names::FINALIZER, "other", names::FINALIZER].map(str::to_owned);
+        let patch = text(&remove_finalizer_of("1-2", &present));
+        let test = |index| {
+            let finalizer = names::FINALIZER;
+            format!(
+                r#"{{"op":"test","path":"/metadata/finalizers/{index}","value":"{finalizer}"}}"#
+            )
+        };
+        let (first, last) = (patch.find(&test(0)).unwrap(), patch.find(&test(2)).unwrap());
+        assert!(last < first, "the removal of the first would move the last: {patch}");
+        assert!(!patch.contains("finalizers/1") && !patch.contains("resourceVersion"), "{patch}");
+    }
 }

@@ -8,6 +8,9 @@ use crate::policies::Operator;
 /// Template actions quote strings by backquotes, which YAML does not interpret.
 pub(super) const DEPLOYMENT: &str = "{{ include `configmapsync.fullname` . }}";
 
+/// The name of the cluster-scoped objects in the chart, as a template action.
+pub(super) const CLUSTER_NAME: &str = "{{ include `configmapsync.clusterName` . }}";
+
 /// An installation of the operator.
 pub(super) struct Installation {
     /// What the policies depend on.
@@ -41,7 +44,7 @@ impl Installation {
                     "append .Values.protectedNamespaces .Release.Namespace | uniq | join `,`",
                 ),
             },
-            cluster_name: template("include `configmapsync.clusterName` ."),
+            cluster_name: CLUSTER_NAME.to_owned(),
             // Unlike RBAC names, the name of a FlowSchema must not contain a colon.
             flow_schema: template("include `configmapsync.clusterName` . | replace `:` `-`"),
         }

@@ -9,6 +9,7 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 use crate::controller;
 use crate::election;
 use crate::election::fence_probe;
+use crate::manifests::installation::CLUSTER_NAME;
 use crate::manifests::installation::DEPLOYMENT;
 use crate::names;
 use crate::uninstall;
@@ -61,8 +62,13 @@ pub fn namespace_rules() -> Vec<PolicyRule> {
 /// The permissions of the uninstall Job, including those for deleting copies.
 #[must_use]
 pub fn uninstall_rules() -> Vec<PolicyRule> {
-    let cluster = [uninstall::access(), uninstall::access_to_delete()].concat();
+    let cluster = [uninstall_cluster_rules(), uninstall::access_to_delete()].concat();
     [cluster, uninstall::access_to_stop(DEPLOYMENT)].concat()
+}
+
+/// The permissions of the uninstall Job in the whole cluster, without deleting copies.
+pub(super) fn uninstall_cluster_rules() -> Vec<PolicyRule> {
+    merged([uninstall::access(), uninstall::access_to_bindings(CLUSTER_NAME)].concat())
 }
 
 /// The same permissions with one rule per resource and list of names, sorted.
@@ -122,9 +128,11 @@ mod tests {
     fn uninstall_neither_reads_nor_creates_copies() {
         for rule in uninstall_rules() {
             let resource = rule.resources.clone().unwrap_or_default().concat();
-            let is_copy = resource == "configmaps";
-            let allowed =
-                if is_copy { &["list", "patch", "delete"][..] } else { &["get", "list", "patch"] };
+            let allowed = match resource.as_str() {
+                "configmaps" => &["list", "patch", "delete"][..],
+                "clusterrolebindings" => &["get", "delete"],
+                _ => &["get", "list", "patch"],
+            };
             assert!(rule.verbs.iter().all(|verb| allowed.contains(&verb.as_str())), "{rule:?}");
         }
     }

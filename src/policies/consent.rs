@@ -62,7 +62,7 @@ pub fn consent() -> Policy {
         ]),
         ..ValidatingAdmissionPolicySpec::default()
     };
-    Policy::new(names::POLICY_CONSENT, Failure::Closed, spec)
+    Policy::new(names::POLICY_CONSENT, Failure::Closed, spec).kept_by_helm()
 }
 
 fn may_get_source() -> Validation {

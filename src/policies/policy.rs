@@ -12,6 +12,7 @@ use k8s_openapi::api::admissionregistration::v1::Validation;
 use k8s_openapi::api::admissionregistration::v1::Variable;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::api::KEPT_BY_HELM;
 use crate::names;
 
 /// A policy and the binding that enforces it in the whole cluster.
@@ -103,6 +104,16 @@ impl Policy {
             },
             binding: ValidatingAdmissionPolicyBinding { metadata, spec: Some(binding) },
         }
+    }
+
+    /// Helm keeps both objects on uninstall, and when the chart no longer contains them.
+    pub(super) fn kept_by_helm(mut self) -> Self {
+        for metadata in [&mut self.policy.metadata, &mut self.binding.metadata] {
+            let annotations = metadata.annotations.get_or_insert_default();
+            let (key, keep) = KEPT_BY_HELM;
+            annotations.insert(key.to_owned(), keep.to_owned());
+        }
+        self
     }
 
     pub(super) fn with_parameter(mut self, parameter: ParamRef) -> Self {

@@ -28,14 +28,4 @@ pub enum Error {
         /// The Lease.
         lease: NamespacedName,
     },
-    /// Some writes failed.
-    #[error("{count} {kind} could not be written, the first: {first}")]
-    Write {
-        /// How many.
-        count: usize,
-        /// The kind of the objects, in the plural.
-        kind: &'static str,
-        /// The message of the first failure.
-        first: String,
-    },
 }

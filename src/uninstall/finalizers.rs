@@ -9,65 +9,94 @@ use kube::api::ListParams;
 use crate::access::rule;
 use crate::api::StoredConfigMapSync;
 use crate::api::namespaced_name::NamespacedName;
-use crate::decide::observed::Version;
 use crate::kubernetes::calls;
 use crate::kubernetes::discovery::unless_not_served;
+use crate::kubernetes::error::CallError;
 use crate::kubernetes::pages::each_page;
 use crate::kubernetes::requests;
 use crate::names;
 use crate::uninstall::progress::Counts;
 use crate::uninstall::progress::Progress;
 use crate::uninstall::write_batch::BatchResult;
+use crate::uninstall::write_batch::Writer;
 
 /// A sync that carries our finalizer.
 pub struct SyncWithFinalizer {
-    name: NamespacedName,
-    version: Version,
-    finalizers: Vec<String>,
+    /// The sync.
+    pub name: NamespacedName,
+    /// All its finalizers.
+    pub finalizers: Vec<String>,
+    uid: String,
 }
 
-/// Passes the syncs of each page that carry our finalizer to `syncs`. If the kind is not installed,
-/// there are none.
-///
-/// # Errors
-/// The API server rejects the list, or does not respond.
-pub async fn each_page_of_syncs(
-    client: &Client,
-    mut syncs: impl AsyncFnMut(Vec<SyncWithFinalizer>),
-) -> kube::Result<()> {
-    let api: Api<StoredConfigMapSync> = Api::all(client.clone());
-    let list = async |page| api.list_metadata(&page).await;
-    let listed = each_page(ListParams::default(), list, async |page| {
-        let page = page.into_iter().filter_map(|sync| SyncWithFinalizer::of(sync.metadata));
-        syncs(page.collect()).await;
-    });
-    unless_not_served::<StoredConfigMapSync>(client, listed.await).await
+/// Removes our finalizer from all syncs.
+pub struct FinalizerWriter<'a>(pub &'a Client);
+
+// === impl FinalizerWriter ===
+
+impl FinalizerWriter<'_> {
+    /// Passes the syncs of each page that carry our finalizer to `syncs`. If the kind is not
+    /// installed, there are none.
+    ///
+    /// # Errors
+    /// The API server rejects the list, or does not respond.
+    pub async fn each_page(
+        &self,
+        mut syncs: impl AsyncFnMut(Vec<SyncWithFinalizer>),
+    ) -> kube::Result<()> {
+        let api: Api<StoredConfigMapSync> = Api::all(self.0.clone());
+        let list = async |page| api.list_metadata(&page).await;
+        let listed = each_page(ListParams::default(), list, async |page| {
+            let page = page.into_iter().filter_map(|sync| SyncWithFinalizer::of(sync.metadata));
+            syncs(page.collect()).await;
+        });
+        unless_not_served::<StoredConfigMapSync>(self.0, listed.await).await
+    }
+
+    /// Lists all syncs once, and removes our finalizer from each.
+    ///
+    /// # Errors
+    /// The API server rejects the list, or does not respond.
+    pub async fn pass(
+        &self,
+        result: &mut BatchResult,
+        counts: &mut Counts,
+        progress: Progress<'_>,
+    ) -> kube::Result<()> {
+        self.each_page(async |syncs| {
+            if syncs.is_empty() {
+                return;
+            }
+            result.send(self, syncs, |_| counts.finalizers_removed += 1).await;
+            let removed = counts.finalizers_removed;
+            progress(&format!("ConfigMapSyncs so far: our finalizer removed from {removed}"));
+        })
+        .await
+    }
 }
 
-/// Lists all syncs once, and removes our finalizer from each.
-///
-/// # Errors
-/// The API server rejects the list, or does not respond.
-pub async fn pass(
-    client: &Client,
-    counts: &mut Counts,
-    progress: Progress<'_>,
-) -> kube::Result<BatchResult> {
-    let mut result = BatchResult::default();
-    each_page_of_syncs(client, async |syncs| {
-        if syncs.is_empty() {
-            return;
-        }
-        let remove = async |SyncWithFinalizer { name, version, finalizers }: &_| {
-            let patch = requests::remove_finalizer(version, finalizers);
-            calls::patch_finalizers(client, name, patch).await.map(drop)
-        };
-        result.send(syncs, remove, |_| counts.finalizers_removed += 1).await;
-        let removed = counts.finalizers_removed;
-        progress(&format!("ConfigMapSyncs so far: our finalizer removed from {removed}"));
-    })
-    .await?;
-    Ok(result)
+impl Writer for FinalizerWriter<'_> {
+    type Write = SyncWithFinalizer;
+
+    fn object<'a>(&self, sync: &'a SyncWithFinalizer) -> &'a NamespacedName {
+        &sync.name
+    }
+
+    async fn send(&self, sync: &SyncWithFinalizer) -> Result<(), CallError> {
+        let patch = requests::remove_finalizer_of(&sync.uid, &sync.finalizers);
+        calls::patch_finalizers(self.0, &sync.name, patch).await.map(drop)
+    }
+
+    async fn decide_again(
+        &self,
+        sync: &SyncWithFinalizer,
+    ) -> kube::Result<Option<SyncWithFinalizer>> {
+        let NamespacedName { namespace, name } = &sync.name;
+        let api: Api<StoredConfigMapSync> = Api::namespaced(self.0.clone(), namespace);
+        let named = ListParams::default().fields(&format!("metadata.name={name}"));
+        let found = api.list_metadata(&named).await?.items.into_iter().next();
+        Ok(found.and_then(|sync| SyncWithFinalizer::of(sync.metadata)))
+    }
 }
 
 // === impl SyncWithFinalizer ===
@@ -77,8 +106,8 @@ impl SyncWithFinalizer {
         let finalizers = metadata.finalizers?;
         let has_ours = finalizers.iter().any(|finalizer| finalizer == names::FINALIZER);
         let name = NamespacedName::new(metadata.namespace?, metadata.name?);
-        let version = Version { uid: metadata.uid?, resource_version: metadata.resource_version? };
-        has_ours.then_some(Self { name, version, finalizers })
+        let uid = metadata.uid?;
+        has_ours.then_some(Self { name, finalizers, uid })
     }
 }
 

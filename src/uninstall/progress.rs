@@ -16,6 +16,8 @@ pub struct Counts {
     pub released: usize,
     /// Syncs that lose our finalizer.
     pub finalizers_removed: usize,
+    /// `ClusterRoleBindings` that are deleted.
+    pub bindings_deleted: usize,
 }
 
 // === impl Counts ===
@@ -24,7 +26,8 @@ impl Counts {
     /// The number of writes.
     #[must_use]
     pub const fn writes(&self) -> usize {
-        self.kept + self.deleted + self.released + self.finalizers_removed
+        let of_copies = self.kept + self.deleted + self.released;
+        of_copies + self.finalizers_removed + self.bindings_deleted
     }
 
     /// Counts an action on a copy.

@@ -1,6 +1,7 @@
 //! Installs what the operator needs in a cluster before it runs: CRDs, permissions, policies, its
 //! ServiceAccount.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,7 +33,7 @@ const KINDS: [&str; 2] = ["configmapsyncs", "configmapsyncleaders"];
 // The files of `deploy/`.
 const PERMISSIONS: &str = "rbac.yaml";
 const FLOW_SCHEMA: &str = "flow-schema.yaml";
-const POLICIES: &str = "policies.yaml";
+const POLICIES: [&str; 2] = ["crds/consent.yaml", "policies.yaml"];
 const LEADER_CRD: &str = "crds/configmapsyncleaders.yaml";
 
 /// Installs everything in `deploy/` except the operator itself, and waits until its kinds are served
@@ -64,7 +65,9 @@ async fn install_all_but_policies(control_plane: &ControlPlane) -> Result<()> {
 /// Installs the policies only, and waits until they are enforced, except the fence: the API server
 /// enforces it after it has discovered the kind of its parameter.
 pub async fn install_policies(control_plane: &ControlPlane) -> Result<()> {
-    control_plane.apply_file(&manifest(POLICIES)).await?;
+    for file in POLICIES {
+        control_plane.apply_file(&manifest(file)).await?;
+    }
     wait_bounds(control_plane).await
 }
 
@@ -88,7 +91,10 @@ pub async fn uninstall(control_plane: &ControlPlane) -> Result<()> {
 
 /// Removes the policies and their bindings.
 pub async fn remove_policies(control_plane: &ControlPlane) -> Result<()> {
-    control_plane.delete_file(&manifest(POLICIES)).await
+    for file in POLICIES {
+        control_plane.delete_file(&manifest(file)).await?;
+    }
+    Ok(())
 }
 
 /// Waits until the API server no longer delays creates of our kinds.
@@ -164,8 +170,10 @@ fn manifests() -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(&crds).with_context(|| format!("reading {}", crds.display()))? {
         let file = entry?.path();
-        let kustomization = file.file_name().is_some_and(|name| name == "kustomization.yaml");
-        if file.extension().is_some_and(|extension| extension == "yaml") && !kustomization {
+        let is_definition = |name: &OsStr| name != "kustomization.yaml" && name != "consent.yaml";
+        if file.extension().is_some_and(|extension| extension == "yaml")
+            && file.file_name().is_some_and(is_definition)
+        {
             files.push(file);
         }
     }

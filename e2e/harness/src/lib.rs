@@ -5,6 +5,7 @@
 //! | [`audit_queries`] | the operator's requests, filtered from the audit log |
 //! | [`installation`], [`permissions`] | installing the operator's manifests; revoking and restoring its permissions |
 //! | [`replica`], [`cli`] | the operator as a process with the identity of a pod, and as a command |
+//! | [`documented`] | the commands of the documentation, in a shell |
 //! | [`unprotected`] | an operator without the protections of leader election, which the oracles must detect |
 //! | [`attempt`] | a single API request, and whether it is allowed |
 //! | [`fault_proxy`] | a proxy in front of the API server that injects faults |
@@ -15,6 +16,7 @@
 pub mod attempt;
 pub mod audit_queries;
 pub mod cli;
+pub mod documented;
 pub mod fault_proxy;
 pub mod fixture;
 pub mod installation;

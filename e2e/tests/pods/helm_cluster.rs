@@ -101,10 +101,15 @@ impl HelmCluster {
             },
         });
         self.cluster.control_plane().apply(namespace).await?;
+        self.upgrade(values).await?;
+        self.wait_ready().await
+    }
+
+    /// Upgrades the chart with these additional values, and does not wait.
+    pub async fn upgrade(&self, values: &[(&'static str, &str)]) -> Result<()> {
         let mut all = self.values.clone();
         all.extend(values.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        self.helm.install(&all).await?;
-        self.wait_ready().await
+        self.helm.install(&all).await
     }
 
     /// Waits until all replicas are up to date and ready.
@@ -316,7 +321,9 @@ impl HelmCluster {
         found.extend(self.named::<Role>().await?);
         found.extend(self.named::<RoleBinding>().await?);
         found.extend(self.named::<ServiceAccount>().await?);
-        found.extend(self.policies().await?);
+        // The policy consent stays with the CustomResourceDefinitions.
+        let policies = self.policies().await?.into_iter();
+        found.extend(policies.filter(|name| name != names::POLICY_CONSENT));
         Ok(found)
     }
 

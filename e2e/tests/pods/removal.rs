@@ -12,6 +12,8 @@ use configmapsync::uninstall::access_to_delete;
 use harness::audit_queries::succeeded_after_retries;
 use harness::audit_queries::writes_by_operator;
 use harness::cli::configmapsync;
+use harness::documented::Shell;
+use harness::documented::blocks;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use testbed::accounts::UNINSTALL_USER;
 use testbed::audit::Event;
@@ -47,28 +49,34 @@ pub async fn remove_and_reinstall() -> Result<()> {
 
     removal_policies::a_second_release_is_refused(&cluster).await?;
     removal_policies::policies_are_removed_and_restored_with_the_release(&cluster, SYNCS).await?;
-    a_failing_hook_removes_nothing(&cluster).await?;
+    a_failing_hook_does_the_rest_and_lists_what_is_left(&cluster).await?;
     uninstalling_keeps_copies(&cluster).await?;
     reinstalling_writes_no_data(&cluster).await?;
     uninstalling_deletes_copies_on_request(&cluster).await?;
     kept_copies_outlive_syncs_and_crd(&cluster).await?;
     uninstall_unblocks_syncs_after_deletion_of_the_namespace(&cluster).await?;
-    reinstalling_unblocks_syncs_after_deletion_of_the_namespace(&cluster).await
+    reinstalling_unblocks_syncs_after_deletion_of_the_namespace(&cluster).await?;
+    the_documented_commands_need_no_image(&cluster).await
 }
 
 /// A policy denies the write of one copy to every user. The hook may not read the copy, so that it withholds
 /// the message of the policy.
-async fn a_failing_hook_removes_nothing(cluster: &HelmCluster) -> Result<()> {
+async fn a_failing_hook_does_the_rest_and_lists_what_is_left(cluster: &HelmCluster) -> Result<()> {
     let before = cluster.data().await?;
     cluster.deny_updates("copy-7").await?;
     let refused = cluster.helm.uninstall().await.err().context("the hook did not fail")?;
     let (helm_error, hook_log) = (format!("{refused:#}"), cluster.log_of_failed_hook().await?);
-    for words in ["1 ConfigMaps", "app/copy-7", "'e2e-deny'", "message withheld", "Nothing is lost"]
-    {
+    let command = "kubectl --namespace app annotate configmap copy-7";
+    let words = ["1 ConfigMaps", "'e2e-deny'", "message withheld", "Nothing is lost", command];
+    for words in words {
         ensure!(hook_log.contains(words), "{words:?} is not in the log of the hook: {hook_log}");
         ensure!(helm_error.contains(words), "{words:?} is not in the error of Helm: {helm_error}");
     }
-    ensure!(cluster.held_syncs().await? == SYNCS, "a finalizer was removed");
+    ensure!(cluster.held_syncs().await? == 0, "a finalizer was not removed: {hook_log}");
+    let copies = cluster.copies().await?;
+    let deletable: Vec<_> =
+        copies.iter().filter(|(_, copy)| helm_cluster::is_deletable(copy)).collect();
+    ensure!(deletable.len() == 1 && deletable[0].0 == "copy-7", "{deletable:?}");
     ensure!(cluster.data().await? == before, "data has changed");
     ensure!(cluster.is_installed().await?, "an object of the release was removed");
     cluster.remove_deny_policy().await?;
@@ -175,6 +183,9 @@ async fn uninstall_unblocks_syncs_after_deletion_of_the_namespace(
     ensure!(done.code == 0, "{done:?}");
     cluster.wait_gone(0, UNBLOCKED).await?;
     ensure!(cluster.held_syncs().await? == 0, "{done:?}");
+    let bindings = "kubectl get clusterrolebindings --output name";
+    let bindings = shell(cluster).await?.run(bindings).await?;
+    ensure!(!bindings.contains("/configmapsync"), "permissions are left: {bindings}");
     ensure!(cluster.data().await? == before, "data has changed");
     cluster.delete_syncs(1..FEW).await?;
     cluster.delete_copies().await?;
@@ -188,6 +199,31 @@ async fn reinstalling_unblocks_syncs_after_deletion_of_the_namespace(
     cluster.install(&[]).await?;
     cluster.wait_gone(0, UNBLOCKED).await?;
     cluster.wait_synced(FEW - 1).await
+}
+
+/// A shell of the cluster administrator.
+async fn shell(cluster: &HelmCluster) -> Result<Shell> {
+    let folder = cluster.kubeconfig().parent().context("the kubeconfig is in no folder")?;
+    Shell::new(cluster.kubeconfig(), folder).await
+}
+
+/// The image of the hook cannot be pulled.
+async fn the_documented_commands_need_no_image(cluster: &HelmCluster) -> Result<()> {
+    let before = cluster.data().await?;
+    let missing =
+        [("image.repository", "registry.test/missing"), ("uninstall.timeoutSeconds", "1")];
+    cluster.upgrade(&missing).await?;
+    let refused = cluster.helm.uninstall().await.err().context("the hook did not fail")?;
+    ensure!(format!("{refused:#}").contains("DeadlineExceeded"), "{refused:#}");
+    let shell = shell(cluster).await?;
+    for block in blocks("install.md", "### Uninstall without the Job")? {
+        shell.run(&block).await?;
+    }
+    let copies = cluster.copies().await?;
+    ensure!(!copies.values().any(helm_cluster::is_deletable), "{copies:?}");
+    ensure!(cluster.held_syncs().await? == 0, "a ConfigMapSync still has the finalizer");
+    ensure!(cluster.data().await? == before, "data has changed");
+    cluster.ensure_nothing_remains().await
 }
 
 fn by_hook(events: &[Event]) -> impl Iterator<Item = &Event> {

@@ -196,8 +196,49 @@ async fn check_lists_syncs_older_than_the_policy() -> Result<()> {
     let (ended, found) = check(&cluster).await?;
     let (state, message) =
         found.get("ConfigMapSyncs").context("no finding about ConfigMapSyncs")?;
-    ensure!(ended.code == 0 && state == "note", "{message}");
+    ensure!(ended.code == 0 && state == "warning", "{message}");
     ensure!(message.contains("(central/unchanged)"), "{message}");
+    ensure_warned(&cluster, "All checks passed, 1 with a warning.").await
+}
+
+/// Fails unless the last line of the output is `last`, and `--strict` makes the command fail.
+async fn ensure_warned(cluster: &OperatorCluster, last: &str) -> Result<()> {
+    let kubeconfig = cluster.control_plane.kubeconfig();
+    for (arguments, code) in [(&["check"][..], 0), (&["check", "--strict"], 1)] {
+        let ended = configmapsync(kubeconfig, arguments).await?;
+        ensure!(ended.code == code && ended.stdout.lines().last() == Some(last), "{ended:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn check_warns_about_permissions_of_nobody() -> Result<()> {
+    let cluster = installed_cluster().await?;
+    let role = json!({
+        "apiGroup": "rbac.authorization.k8s.io",
+        "kind": "ClusterRole",
+        "name": "configmapsync",
+    });
+    let subject = json!({"kind": "ServiceAccount", "name": "configmapsync", "namespace": "former"});
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {
+            "name": "former:x-configmapsync",
+            "labels": {"app.kubernetes.io/name": "configmapsync"},
+        },
+        "roleRef": role,
+        "subjects": [subject],
+    });
+    cluster.control_plane.apply(binding).await?;
+    let (ended, found) = check(&cluster).await?;
+    let subject = "ClusterRoleBinding former:x-configmapsync";
+    let (state, message) = found.get(subject).with_context(|| format!("{found:#?}"))?;
+    ensure!(ended.code == 0 && state == "warning" && message.contains("former"), "{message}");
+    ensure_warned(&cluster, "All checks passed, 1 with a warning.").await?;
+    cluster.fixture().create_namespaces(&["former"]).await?;
+    let (ended, found) = check(&cluster).await?;
+    ensure!(ended.code == 0 && found.values().all(|(state, _)| state == "ok"), "{found:#?}");
     Ok(())
 }
 

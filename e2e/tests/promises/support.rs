@@ -2,6 +2,7 @@
 
 pub mod attempt_table;
 pub mod audit;
+pub mod busy_tenant;
 pub mod conditions;
 pub mod config_maps;
 pub mod copies;
@@ -15,4 +16,5 @@ pub mod process;
 pub mod scale;
 pub mod startup;
 pub mod syncs;
+pub mod uninstall_job;
 pub mod uninstall_steps;

@@ -50,8 +50,8 @@ pub async fn consented(client: &Client) -> Vec<Finding> {
 async fn find(client: &Client) -> kube::Result<Finding> {
     let Some(since) = in_force_since(client).await? else {
         let message = format!(
-            "not checked: the policy {} is missing: install the chart with policies.consent \
-             enabled",
+            "not checked: the policy {} is missing: apply deploy/crds, or install the chart with \
+             crds.install and policies.consent enabled",
             names::POLICY_CONSENT
         );
         return Ok(Finding::new(Question::Consented, SUBJECT, FindingState::Wrong, message));
@@ -126,7 +126,7 @@ fn summarize(unchecked: &[String], possible: usize, all: usize) -> Finding {
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     let named = if unchecked.is_empty() { String::new() } else { format!(" ({named}{more})") };
     finding(
-        FindingState::Note,
+        FindingState::Warning,
         format!(
             "of {all}, {} are older than the policy and unchanged since{named}: the permissions of \
              their authors were not checked; {possible} are older and were written since: possibly \

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::commands::check::finding::Finding;
 use crate::commands::check::finding::FindingState;
 use crate::commands::check::finding::Question;
+use crate::names;
 use crate::policies::Operator;
 use crate::policies::Policy;
 use crate::policies::all;
@@ -53,9 +54,14 @@ where
     let found = match api.get_opt(&name).await {
         Ok(Some(found)) => found,
         Ok(None) => {
-            let message = "missing, so nothing is denied: install the chart with its policies \
-                           enabled, or apply deploy/policies.yaml";
-            return finding(FindingState::Wrong, message.to_owned());
+            let install = if name == names::POLICY_CONSENT {
+                "apply deploy/crds, or install the chart with crds.install and policies.consent \
+                 enabled"
+            } else {
+                "install the chart with its policies enabled, or apply deploy/policies.yaml"
+            };
+            let message = format!("missing, so nothing is denied: {install}");
+            return finding(FindingState::Wrong, message);
         }
         Err(error) => return Finding::unknown(Question::Enforced, &subject, &error),
     };

@@ -35,8 +35,8 @@ pub enum Question {
 pub enum FindingState {
     /// As it should be.
     Ok,
-    /// As it should be, with something to know.
-    Note,
+    /// It works, but should be reviewed.
+    Warning,
     /// It could not be checked.
     Unknown,
     /// Not as it should be.

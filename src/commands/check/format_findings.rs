@@ -19,9 +19,13 @@ pub fn text(findings: &[Finding]) -> String {
         .collect();
     let count = |state| findings.iter().filter(|it| it.state == state).count();
     let (wrong, unknown) = (count(FindingState::Wrong), count(FindingState::Unknown));
-    let summary = match (wrong, unknown) {
-        (0, 0) => "All checks passed.".to_owned(),
-        _ => format!("Of {} checks, {wrong} are wrong, {unknown} unknown.", findings.len()),
+    let summary = match (wrong, unknown, count(FindingState::Warning)) {
+        (0, 0, 0) => "All checks passed.".to_owned(),
+        (0, 0, warnings) => format!("All checks passed, {warnings} with a warning."),
+        (wrong, unknown, warnings) => format!(
+            "Of {} checks, {wrong} are wrong, {unknown} unknown, {warnings} with a warning.",
+            findings.len()
+        ),
     };
     format!("{}{summary}\n", table(["CHECK", "SUBJECT", "STATE", "MESSAGE"], &rows))
 }
@@ -62,10 +66,14 @@ mod tests {
 
     #[test]
     fn an_unknown_state_does_not_pass() {
-        let passed = text(&[finding(FindingState::Ok), finding(FindingState::Note)]);
-        assert!(passed.ends_with("All checks passed.\n"));
+        assert!(text(&[finding(FindingState::Ok)]).ends_with("All checks passed.\n"));
+        let warned = text(&[finding(FindingState::Ok), finding(FindingState::Warning)]);
+        assert!(warned.ends_with("All checks passed, 1 with a warning.\n"), "{warned}");
         let unknown = text(&[finding(FindingState::Ok), finding(FindingState::Unknown)]);
-        assert!(unknown.ends_with("Of 2 checks, 0 are wrong, 1 unknown.\n"), "{unknown}");
+        assert!(
+            unknown.ends_with("Of 2 checks, 0 are wrong, 1 unknown, 0 with a warning.\n"),
+            "{unknown}"
+        );
     }
 
     #[test]
@@ -73,6 +81,6 @@ mod tests {
         let text = json(&[finding(FindingState::Wrong)]).unwrap();
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["checks"][0]["state"], "wrong");
-        assert_eq!(value["summary"], object!({"ok": 0, "note": 0, "unknown": 0, "wrong": 1}));
+        assert_eq!(value["summary"], object!({"ok": 0, "warning": 0, "unknown": 0, "wrong": 1}));
     }
 }

@@ -105,7 +105,7 @@ pub async fn set_validation(cluster: &OperatorCluster, enabled: bool) -> Result<
     let client = cluster.control_plane.client();
     let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(client.clone());
     if enabled {
-        for file in ["crds/configmapsyncs.yaml", "policies.yaml"] {
+        for file in ["crds/configmapsyncs.yaml", "crds/consent.yaml"] {
             let file = manifest(file);
             cluster.control_plane.apply_file(&file).await?;
         }

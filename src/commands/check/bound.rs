@@ -1,0 +1,133 @@
+//! Does each `ClusterRoleBinding` of the operator have a namespace that exists?
+//!
+//! A `ClusterRoleBinding` outlives the namespace of its ServiceAccount. Any user who creates a
+//! namespace of that name later gets its permissions.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Api;
+use kube::Client;
+use kube::api::ListParams;
+
+use crate::commands::check::finding::Finding;
+use crate::commands::check::finding::FindingState;
+use crate::commands::check::finding::Question;
+use crate::kubernetes::pages::each_page;
+use crate::names;
+
+const SUBJECT: &str = "ClusterRoleBindings";
+
+/// A binding of the operator or of its uninstall Job.
+struct OurBinding {
+    name: String,
+    /// The namespaces of its ServiceAccounts.
+    namespaces: Vec<String>,
+}
+
+/// Finds bindings of this or of a former installation whose namespace does not exist.
+pub async fn bound(client: &Client) -> Vec<Finding> {
+    match find(client).await {
+        Ok(findings) => findings,
+        Err(error) => vec![Finding::unknown(Question::Permitted, SUBJECT, &error)],
+    }
+}
+
+async fn find(client: &Client) -> kube::Result<Vec<Finding>> {
+    let bindings = our_bindings(client).await?;
+    let namespaces: BTreeSet<_> = bindings.iter().flat_map(|it| it.namespaces.clone()).collect();
+    let api: Api<Namespace> = Api::all(client.clone());
+    let mut missing = BTreeSet::new();
+    for namespace in namespaces {
+        if api.get_metadata_opt(&namespace).await?.is_none() {
+            missing.insert(namespace);
+        }
+    }
+    let mut findings: Vec<_> = bindings.iter().filter_map(|it| warning(it, &missing)).collect();
+    if findings.is_empty() {
+        let message = format!("{}, all of namespaces that exist", bindings.len());
+        findings.push(Finding::new(Question::Permitted, SUBJECT, FindingState::Ok, message));
+    }
+    Ok(findings)
+}
+
+async fn our_bindings(client: &Client) -> kube::Result<Vec<OurBinding>> {
+    let api: Api<ClusterRoleBinding> = Api::all(client.clone());
+    let list = async |page| api.list(&page).await;
+    let mut bindings = Vec::new();
+    each_page(ListParams::default(), list, async |page| {
+        bindings.extend(page.into_iter().filter_map(our_binding));
+    })
+    .await?;
+    Ok(bindings)
+}
+
+fn our_binding(binding: ClusterRoleBinding) -> Option<OurBinding> {
+    if !is_ours(&binding.metadata) {
+        return None;
+    }
+    let accounts = binding.subjects.unwrap_or_default().into_iter();
+    let accounts = accounts.filter(|subject| subject.kind == "ServiceAccount");
+    let namespaces = accounts.filter_map(|subject| subject.namespace).collect();
+    Some(OurBinding { name: binding.metadata.name?, namespaces })
+}
+
+/// By its name in the manifests, or by the label that the chart sets under any name.
+fn is_ours(metadata: &ObjectMeta) -> bool {
+    let label = metadata.labels.as_ref().and_then(|labels| labels.get(names::LABEL_NAME));
+    let is_application = |name: &String| {
+        let operator = name.strip_suffix("-uninstall").unwrap_or(name);
+        operator == names::APPLICATION
+    };
+    label.is_some_and(is_application) || metadata.name.as_ref().is_some_and(is_application)
+}
+
+fn warning(binding: &OurBinding, missing: &BTreeSet<String>) -> Option<Finding> {
+    let OurBinding { name, namespaces } = binding;
+    let namespace = namespaces.iter().find(|namespace| missing.contains(*namespace))?;
+    let message = format!(
+        "binds a ServiceAccount of namespace {namespace}, which does not exist: any user who \
+         creates that namespace gets the operator's permissions: run `kubectl delete clusterrolebinding {name}`"
+    );
+    let subject = format!("ClusterRoleBinding {name}");
+    Some(Finding::new(Question::Permitted, &subject, FindingState::Warning, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn binding(name: &str, label: &str) -> ClusterRoleBinding {
+        serde_json::from_value(json!({
+            "metadata": {"name": name, "labels": {names::LABEL_NAME: label}},
+            "roleRef": {"apiGroup": "", "kind": "ClusterRole", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": "a", "namespace": "gone"}],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn bindings_are_recognized_by_name_or_label() {
+        for (name, label, expected) in [
+            ("configmapsync", "", true),
+            ("configmapsync-uninstall", "", true),
+            ("platform:x-configmapsync", "configmapsync", true),
+            ("platform:x-configmapsync-uninstall", "configmapsync-uninstall", true),
+            ("configmapsync-admin", "other", false),
+        ] {
+            assert_eq!(our_binding(binding(name, label)).is_some(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_a_missing_namespace_is_a_warning() {
+        let binding = our_binding(binding("configmapsync", "")).unwrap();
+        assert_eq!(warning(&binding, &BTreeSet::new()), None);
+        let found = warning(&binding, &BTreeSet::from(["gone".to_owned()])).unwrap();
+        assert!(found.message.contains("delete clusterrolebinding configmapsync"), "{found:?}");
+    }
+}
