@@ -3,6 +3,7 @@
 mod commands;
 mod duration;
 mod run;
+mod service_account;
 
 use clap::Parser;
 use clap::Subcommand;
@@ -13,6 +14,7 @@ pub use commands::Cluster;
 pub use commands::Manifests;
 pub use commands::Output;
 pub use commands::Plan;
+pub use commands::Rights;
 pub use commands::Sweep;
 pub use commands::Uninstall;
 pub use run::LeaderElection;
@@ -51,6 +53,13 @@ pub enum Command {
     /// Namespaces, and to get the sources. Exit code: 0 nothing to do; 2 there are changes; 1
     /// something failed, or wrong usage.
     Plan(Plan),
+    /// Print the Roles and RoleBindings that the ServiceAccount of a ConfigMapSync needs.
+    ///
+    /// As YAML, for `kubectl apply`: to get the source, and to create, update and delete the copies.
+    /// Uses the permissions of the caller, who must be allowed to list ConfigMapSyncs and
+    /// Namespaces. Exit code: 0 done; 1 the ConfigMapSync does not exist or has no ServiceAccount,
+    /// or something failed; 2 wrong usage.
+    Rights(Rights),
     /// Verify the installation.
     ///
     /// Installed: both kinds, the Deployment with all replicas ready, and a leader record that

@@ -46,6 +46,7 @@ use crate::controller::report::Reporter;
 use crate::controller::startup::Startup;
 use crate::controller::startup::Stream;
 use crate::controller::watch::Watcher;
+use crate::decide::consent::Tenancy;
 use crate::election::Lead;
 use crate::election::LeaderRecord;
 use crate::health::Health;
@@ -57,6 +58,8 @@ use crate::kubernetes::permits::Permits;
 use crate::metrics::Metrics;
 use crate::orphans;
 use crate::orphans::DeletedSyncs;
+use crate::reviews;
+use crate::reviews::Reviewer;
 use crate::state::State;
 
 /// How the controller works.
@@ -72,6 +75,8 @@ pub struct Settings {
     pub scope: Scope,
     /// Namespaces that are never destinations.
     pub protected_namespaces: NamespacePatterns,
+    /// Which ServiceAccounts the permissions of syncs are those of.
+    pub tenancy: Tenancy,
     /// How often a sync is verified against live data.
     pub resync_period: Duration,
     /// How often orphans are collected.
@@ -177,6 +182,7 @@ fn parts(
         lead: lead.clone(),
         cache: Arc::clone(&cache),
         reader: Arc::clone(&reader),
+        reviewer: Reviewer::new(client.clone(), settings.tenancy),
         writer: Arc::clone(&writer),
         reporter,
         state: Arc::clone(&state),
@@ -215,5 +221,5 @@ fn parts(
 pub fn access() -> Vec<PolicyRule> {
     let reads = [watch::access(), reader::access(), sync_patch::access()].concat();
     let writes = [act::access(), report::access(), events::access()].concat();
-    [reads, writes, orphans::access()].concat()
+    [reads, writes, orphans::access(), reviews::access()].concat()
 }

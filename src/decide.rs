@@ -18,6 +18,7 @@
 //! | [`desired`](mod@desired) | which copies should exist, with which content |
 //! | [`plan`](mod@plan) | which writes make the cluster match that |
 //! | [`retire`](mod@retire) | whether a copy that is no longer desired is deleted or released |
+//! | [`consent`] | what the ServiceAccount of a `ConfigMapSync` must be allowed to do |
 //! | [`contention`] | whether another client keeps changing a copy |
 //! | [`status`](mod@status) | what the status reports |
 //! | [`slots`] | which writes may be in flight |
@@ -26,6 +27,7 @@
 //! | [`uninstall`] | what happens to copies when the operator is uninstalled |
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod consent;
 pub mod content;
 pub mod contention;
 pub mod desired;
@@ -53,6 +55,7 @@ pub mod text;
 pub mod turns;
 pub mod uninstall;
 pub mod validity;
+pub mod verb;
 
 #[cfg(test)]
 mod simulation;

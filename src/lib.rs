@@ -36,6 +36,7 @@
 //! | [`election`] | leader election, leader record, write gate, fence probe |
 //! | [`cache`] | what the watches have delivered: sources, copies, syncs, namespaces |
 //! | `state` | what is remembered of each sync between reconciles: retries, own writes, excerpts |
+//! | [`reviews`] | what ServiceAccounts are allowed to do |
 //! | [`orphans`] | copies whose `ConfigMapSync` no longer exists: candidates and live reads |
 //! | [`controller`] | watches, queue, reconcile and orphan collection around `decide` |
 //! | [`uninstall`] | removal of what the operator leaves in a cluster |
@@ -86,6 +87,7 @@ pub mod metrics;
 pub mod names;
 pub mod orphans;
 pub mod policies;
+pub mod reviews;
 mod state;
 pub mod telemetry;
 pub mod uninstall;

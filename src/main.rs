@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Command::Run(flags) => run(*flags),
         Command::Manifests(flags) => print_manifests(&flags),
         Command::Plan(flags) => command(commands::plan(&flags)),
+        Command::Rights(flags) => command(commands::rights(&flags)),
         Command::Sweep(flags) => command(commands::sweep(&flags)),
         Command::Check(flags) => command(commands::check(&flags)),
         Command::Uninstall(flags) => command(commands::uninstall(&flags)),

@@ -4,6 +4,7 @@ use crate::api::namespace_patterns::NamespacePatterns;
 use crate::api::scope::Scope;
 use crate::args::Run;
 use crate::controller;
+use crate::decide::consent::Tenancy;
 use crate::election;
 use crate::election::HolderIdentity;
 
@@ -45,6 +46,10 @@ pub fn controller(flags: Run) -> controller::Settings {
         namespace: flags.namespace,
         pod_name: flags.pod_name,
         pod_uid: flags.pod_uid,
+        tenancy: Tenancy {
+            default_service_account: flags.default_service_account,
+            trusted_namespaces: flags.trusted_namespaces.into_iter().collect(),
+        },
         resync_period: flags.resync_period,
         sweep_period: flags.sweep_period,
         orphan_grace: flags.orphan_grace,

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use crate::api::namespace_patterns::NamespacePatterns;
 use crate::api::namespaced_name::NamespacedName;
 use crate::args::duration::duration;
+use crate::args::service_account::service_account;
 use crate::names;
 
 /// The cluster that a subcommand connects to.
@@ -125,6 +126,43 @@ pub struct Plan {
         default_value = "kube-system,kube-public,kube-node-lease,configmapsync"
     )]
     pub protected_namespaces: Vec<NamespacePatterns>,
+
+    /// Name of the ServiceAccount whose permissions are checked for every ConfigMapSync that names
+    /// none, in its own namespace. Without it: those of the author, when the ConfigMapSync is
+    /// written. Use the value of the operator.
+    #[arg(long, env = "CONFIGMAPSYNC_DEFAULT_SERVICE_ACCOUNT", value_name = "NAME", value_parser = service_account)]
+    pub default_service_account: Option<String>,
+
+    /// Namespaces whose ConfigMapSyncs need no ServiceAccount in spite of
+    /// --default-service-account: names, or globs such as platform-*, separated by commas.
+    #[arg(
+        long,
+        env = "CONFIGMAPSYNC_TRUSTED_NAMESPACES",
+        value_name = "NAMES",
+        default_value = ""
+    )]
+    pub trusted_namespaces: Vec<NamespacePatterns>,
+}
+
+/// Flags of `rights`.
+#[derive(Clone, Debug, Args)]
+pub struct Rights {
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: Cluster,
+
+    /// The ConfigMapSync.
+    #[arg(value_name = "NAMESPACE/NAME")]
+    pub sync: NamespacedName,
+
+    /// Name of the ServiceAccount if the ConfigMapSync names none. Use the value of the operator.
+    #[arg(long, env = "CONFIGMAPSYNC_DEFAULT_SERVICE_ACCOUNT", value_name = "NAME", value_parser = service_account)]
+    pub default_service_account: Option<String>,
+
+    /// With a selector, print a Role for each namespace that it selects now, instead of one
+    /// ClusterRole for all namespaces.
+    #[arg(long)]
+    pub each_namespace: bool,
 }
 
 /// An output format.

@@ -9,6 +9,7 @@ use clap::Args;
 use crate::api::namespace_patterns::NamespacePatterns;
 use crate::api::scope::namespace_name;
 use crate::args::duration::duration;
+use crate::args::service_account::service_account;
 use crate::names;
 use crate::telemetry::LogFormat;
 
@@ -86,6 +87,22 @@ pub struct Run {
         default_value = names::PROTECTED_NAMESPACES
     )]
     pub protected_namespaces: Vec<NamespacePatterns>,
+
+    /// Name of the ServiceAccount whose permissions are checked for every ConfigMapSync that names
+    /// none, in its own namespace. Without it: those of the author, when the ConfigMapSync is
+    /// written.
+    #[arg(long, env = "CONFIGMAPSYNC_DEFAULT_SERVICE_ACCOUNT", value_name = "NAME", value_parser = service_account)]
+    pub default_service_account: Option<String>,
+
+    /// Namespaces whose ConfigMapSyncs need no ServiceAccount in spite of
+    /// --default-service-account: names, or globs such as platform-*, separated by commas.
+    #[arg(
+        long,
+        env = "CONFIGMAPSYNC_TRUSTED_NAMESPACES",
+        value_name = "NAMES",
+        default_value = ""
+    )]
+    pub trusted_namespaces: Vec<NamespacePatterns>,
 
     /// Namespaces that the operator is limited to, separated by commas; its own is added. Without any:
     /// all namespaces.

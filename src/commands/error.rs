@@ -32,6 +32,17 @@ pub enum Error {
         /// The cause.
         why: String,
     },
+    /// The permissions that a sync needs could not be determined.
+    #[error("cannot print the Roles for ConfigMapSync {sync}: {why}")]
+    Rights {
+        /// The sync.
+        sync: NamespacedName,
+        /// The cause.
+        why: String,
+    },
+    /// The result could not be serialized.
+    #[error("cannot write the result as YAML")]
+    Yaml(#[from] serde_saphyr::ser::Error),
     /// The result could not be serialized.
     #[error("cannot write the result as JSON")]
     Json(#[from] serde_json::Error),

@@ -30,9 +30,12 @@ use crate::controller::View;
 use crate::controller::observe;
 use crate::decide::Failure;
 use crate::decide::Observed;
+use crate::decide::consent::Tenancy;
 use crate::decide::observed::ObservedSource;
 use crate::decide::observed::ObservedSync;
+use crate::decide::reason::Reason;
 use crate::names;
+use crate::reviews::Reviewer;
 
 /// Prints the plan. Exits with [`Exit::Changes`] if it contains writes.
 ///
@@ -41,10 +44,15 @@ use crate::names;
 pub async fn plan(flags: &Plan) -> Result<Exit, Error> {
     let (client, namespace) = connect(&flags.cluster).await?;
     let protected = flags.protected_namespaces.iter().cloned().collect();
+    let tenancy = Tenancy {
+        default_service_account: flags.default_service_account.clone(),
+        trusted_namespaces: flags.trusted_namespaces.iter().cloned().collect(),
+    };
+    let reviewer = Reviewer::new(client.clone(), tenancy);
     let snapshot = read_everything(&client, protected).await?;
     let mut planned = Vec::new();
     for input in read_input(flags, &snapshot, &namespace)? {
-        planned.push(plan_one(&client, &snapshot, input).await?);
+        planned.push(plan_one(&client, &reviewer, &snapshot, input).await?);
     }
     print(&match flags.output {
         Output::Text => text(&planned),
@@ -56,6 +64,7 @@ pub async fn plan(flags: &Plan) -> Result<Exit, Error> {
 
 async fn plan_one(
     client: &Client,
+    reviewer: &Reviewer,
     snapshot: &Snapshot,
     input: PlanInput,
 ) -> Result<PlannedSync, Error> {
@@ -69,7 +78,8 @@ async fn plan_one(
         sync.finalizers.push(names::FINALIZER.to_owned());
     }
     let reader = Reader::new(client.clone(), Arc::clone(&snapshot.cache));
-    let observed = observe(View::new(&snapshot.cache, &reader), &sync, false).await.observed;
+    let view = View::new(&snapshot.cache, &reader, reviewer);
+    let observed = observe(view, &sync, false).await.observed;
     if let Some(failure) = failed_read(&observed) {
         return Err(Error::Plan { sync: name, why: failure.message.clone() });
     }
@@ -77,8 +87,8 @@ async fn plan_one(
     Ok(PlannedSync { sync: name, exists: input.exists, forecast })
 }
 
-/// The first read that failed. The permissions of the user may differ from those of the operator,
-/// so the plan would be wrong.
+/// The first read or review that failed. The permissions of the user may differ from those of the
+/// operator, so the plan would be wrong. A denied permission is no failure.
 fn failed_read(observed: &Observed) -> Option<&Failure> {
     let source = match &observed.source {
         ObservedSource::Unreadable(failure) => Some(failure),
@@ -86,7 +96,8 @@ fn failed_read(observed: &Observed) -> Option<&Failure> {
             None
         }
     };
-    let mut held =
+    let held =
         observed.destinations.values().filter_map(|destination| destination.pending_retry.as_ref());
-    source.or_else(|| held.next().map(|held| &held.failure))
+    let mut failures = source.into_iter().chain(held.map(|held| &held.failure));
+    failures.find(|failure| failure.reason != Reason::NotPermitted)
 }

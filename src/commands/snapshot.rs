@@ -45,6 +45,16 @@ pub async fn read_copies(client: &Client) -> Result<Snapshot, Error> {
     Ok(snapshot)
 }
 
+/// Reads the syncs and the namespaces of the cluster.
+///
+/// # Errors
+/// The API server rejects a list, or does not respond.
+pub async fn read_syncs_and_namespaces(client: &Client) -> Result<Snapshot, Error> {
+    let snapshot = read_syncs(client, NamespacePatterns::default()).await?;
+    snapshot.read_namespaces(client).await?;
+    Ok(snapshot)
+}
+
 /// Reads everything that the operator watches; `protected` namespaces are never destinations.
 ///
 /// # Errors

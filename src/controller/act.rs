@@ -38,6 +38,7 @@ use crate::kubernetes::calls;
 use crate::kubernetes::error::NotLeading;
 use crate::kubernetes::requests;
 use crate::names;
+use crate::reviews::Consents;
 use crate::state::History;
 
 /// What happened when a plan was carried out.
@@ -51,7 +52,7 @@ pub struct Outcome {
 }
 
 /// Carries out `plan`: first the finalizer, then, if that succeeded, the copies. `history` is what
-/// earlier reconciles left.
+/// earlier reconciles left, `consents` what the plan rests on.
 ///
 /// Fails if this process no longer leads, or is stopping.
 pub async fn act(
@@ -60,6 +61,7 @@ pub async fn act(
     sync: &ObservedSync,
     plan: &Plan,
     history: &History,
+    consents: &Consents,
 ) -> Result<Outcome, NotLeading> {
     let finalizer = patch_finalizer(&writer.client, lead, sync, &plan.finalizer).await?;
     let (results, late) = match finalizer {
@@ -70,7 +72,9 @@ pub async fn act(
                 let purpose = purpose(sync, plan, action, history.last_wanted.as_ref());
                 let attempt = history.retries.failures_at(at) + 1;
                 let sync = sync.name.to_string();
-                Write { sync, at: at.clone(), action: action.clone(), purpose, attempt }
+                let latest_start = consents.latest_start(at, action);
+                let (at, action) = (at.clone(), action.clone());
+                Write { sync, at, action, purpose, attempt, latest_start }
             };
             send_all(writer, lead, uid, steps, write).await?
         }

@@ -195,8 +195,14 @@ impl Collector {
             .filter_map(|(at, step)| {
                 let (action, candidate) = (step.action()?, due.get(at)?);
                 let sync = candidate.markers.sync.clone().unwrap_or_default();
-                let write =
-                    Write { sync, at: at.clone(), action, purpose: Purpose::Retire, attempt: 1 };
+                let write = Write {
+                    sync,
+                    at: at.clone(),
+                    action,
+                    purpose: Purpose::Retire,
+                    attempt: 1,
+                    latest_start: None,
+                };
                 Some(async move { self.write(candidate, write).await })
             })
             .collect();

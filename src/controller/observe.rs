@@ -3,6 +3,7 @@
 //! While source and copies are in sync, nothing is read. A failed read is part of the observation,
 //! not an error of the step.
 
+mod consent;
 mod source;
 mod view;
 
@@ -17,9 +18,13 @@ pub use view::View;
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::CachedConfigMap;
+use crate::controller::observe::consent::ask_source;
+use crate::controller::observe::consent::ask_writes;
+use crate::controller::observe::source::distrust;
 use crate::controller::observe::source::known_source;
 use crate::controller::observe::source::read_source;
 use crate::decide::Observed;
+use crate::decide::consent::is_reported;
 use crate::decide::desired::destinations;
 use crate::decide::destinations::Target;
 use crate::decide::observed::Attempted;
@@ -29,13 +34,13 @@ use crate::decide::observed::ObservedDestination;
 use crate::decide::observed::ObservedSource;
 use crate::decide::observed::ObservedSync;
 use crate::decide::observed::PendingRetry;
-use crate::decide::observed::SourceContent;
 use crate::decide::required_reads;
+use crate::reviews::Consents;
 use crate::state::retries::FailedAttempt;
 
 /// The result of one read can require another: of the source, then of copies that may differ from
-/// it, then of the content to write.
-const MAX_TURNS: usize = 4;
+/// it, then of the content to write. Before each of them, permissions may have to be asked for.
+const MAX_TURNS: usize = 8;
 /// Copies that one reconcile reads at a time.
 const CONCURRENT_READS: usize = 8;
 
@@ -49,8 +54,9 @@ pub struct Observation {
 /// Observes everything that the decisions about `sync` need. With `verify`, source and copies are
 /// read even if nothing indicates a change.
 pub async fn observe(view: View<'_>, sync: &ObservedSync, verify: bool) -> Observation {
-    let mut observed = known(view, sync, verify);
-    let mut reads = Reads::default();
+    let consents = Consents::of(view.reviewer.account_of(sync));
+    let mut observed = known(view, sync, verify, &consents);
+    let mut reads = Reads { consents, ..Reads::default() };
     for _ in 0..MAX_TURNS {
         let required = required_reads(&observed);
         if required.is_empty() {
@@ -59,9 +65,16 @@ pub async fn observe(view: View<'_>, sync: &ObservedSync, verify: bool) -> Obser
         if required.source
             && let Ok(spec) = &sync.spec
         {
-            observed.source = read_source(view, sync, spec, verify, &mut reads).await;
+            observed.source = if reads.consents.cover_source() {
+                read_source(view, sync, spec, verify, &mut reads).await
+            } else {
+                ask_source(view, sync, spec, verify, &mut reads).await
+            };
         }
-        let copies: Vec<_> = required.copies.into_iter().map(|at| read_copy(view, at)).collect();
+        ask_writes(view, &mut observed, required.consents, &mut reads).await;
+        let consents = &reads.consents;
+        let copies = required.copies.into_iter().map(|at| read_copy(view, consents, at));
+        let copies: Vec<_> = copies.collect();
         let copies: Vec<_> =
             stream::iter(copies).buffer_unordered(CONCURRENT_READS).collect().await;
         for (at, destination, failed) in copies {
@@ -73,7 +86,7 @@ pub async fn observe(view: View<'_>, sync: &ObservedSync, verify: bool) -> Obser
 }
 
 /// What the cache knows.
-fn known(view: View<'_>, sync: &ObservedSync, verify: bool) -> Observed {
+fn known(view: View<'_>, sync: &ObservedSync, verify: bool, consents: &Consents) -> Observed {
     let cache = view.cache;
     // By the spec of this reconcile: the cache may have a newer one by now.
     let selected = match sync.spec.as_ref().map(Target::of) {
@@ -83,13 +96,18 @@ fn known(view: View<'_>, sync: &ObservedSync, verify: bool) -> Observed {
     let mut names = cache.copies_of(&sync.version.uid);
     names.extend(destinations(&sync.spec, &selected).unwrap_or_default());
     let mut destinations: BTreeMap<_, _> =
-        names.into_iter().map(|at| (at.clone(), destination(view, &at))).collect();
+        names.into_iter().map(|at| (at.clone(), destination(view, consents, &at))).collect();
     let mut source = match &sync.spec {
         Ok(spec) => known_source(view, sync, spec),
         Err(_) => ObservedSource::Unknown,
     };
     if verify {
-        distrust(&mut source, &mut destinations);
+        distrust(&mut source);
+        distrust_copies(&mut destinations);
+    }
+    if !consents.cover_source() && !is_reported(sync, &source) {
+        // What the cache knows is not for this ServiceAccount, unless it may read the source.
+        source = ObservedSource::Unknown;
     }
     Observed {
         sync: sync.clone(),
@@ -101,15 +119,8 @@ fn known(view: View<'_>, sync: &ObservedSync, verify: bool) -> Observed {
     }
 }
 
-/// Treats every content as unread, and a missing source as unknown.
-fn distrust(
-    source: &mut ObservedSource,
-    destinations: &mut BTreeMap<NamespacedName, ObservedDestination>,
-) {
-    match source {
-        ObservedSource::Existing(source) => source.content = SourceContent::Unread,
-        _ => *source = ObservedSource::Unknown,
-    }
+/// Treats the content of every copy as unread.
+fn distrust_copies(destinations: &mut BTreeMap<NamespacedName, ObservedDestination>) {
     for destination in destinations.values_mut() {
         if let DestinationObject::Existing(existing) = &mut destination.object {
             existing.content = CopyContent::Suspect;
@@ -117,7 +128,7 @@ fn distrust(
     }
 }
 
-fn destination(view: View<'_>, at: &NamespacedName) -> ObservedDestination {
+fn destination(view: View<'_>, consents: &Consents, at: &NamespacedName) -> ObservedDestination {
     let cache = view.cache;
     let object = match cache.config_map(at) {
         CachedConfigMap::Present(entry) => {
@@ -128,16 +139,17 @@ fn destination(view: View<'_>, at: &NamespacedName) -> ObservedDestination {
     };
     let (namespace, namespace_uid) = cache.namespace(&at.namespace);
     let pending_retry = view.held_back.destination(at, namespace_uid.as_deref());
-    ObservedDestination { namespace, object, pending_retry }
+    ObservedDestination { namespace, object, pending_retry, consent: consents.at(at) }
 }
 
 /// Reads the copy `at` into the cache. After a failure, its write must wait.
 async fn read_copy(
     view: View<'_>,
+    consents: &Consents,
     at: NamespacedName,
 ) -> (NamespacedName, ObservedDestination, Option<FailedAttempt>) {
     let error = view.reader.read(&at).await.err();
-    let mut destination = destination(view, &at);
+    let mut destination = destination(view, consents, &at);
     let namespace_uid = view.cache.namespace(&at.namespace).1;
     let failed = error.map(|error| FailedAttempt::now(error, namespace_uid));
     if let Some(FailedAttempt { failure, .. }) = &failed

@@ -72,6 +72,7 @@ use crate::kubernetes::error::NotLeading;
 use crate::metrics::Metrics;
 use crate::metrics::ReconcileResult;
 use crate::names;
+use crate::reviews::Reviewer;
 use crate::state::State;
 use crate::state::retries::Retries;
 use crate::telemetry;
@@ -92,6 +93,7 @@ pub struct Reconciler {
     pub lead: Lead,
     pub cache: Arc<Cache>,
     pub reader: Arc<Reader>,
+    pub reviewer: Reviewer,
     pub writer: Arc<Writer>,
     pub reporter: Reporter,
     pub state: Arc<State>,
@@ -175,7 +177,8 @@ impl Reconciler {
                 pass.reported = self.report_progress(&observed, &plan, &mut sync, began).await?;
             }
             let history = self.state.history(&uid);
-            pass.outcome = act(&self.writer, &self.lead, &sync, &plan, &history).await?;
+            pass.outcome =
+                act(&self.writer, &self.lead, &sync, &plan, &history, &pass.reads.consents).await?;
             *written += pass.outcome.written();
             let finalizer = pass.outcome.finalizer.clone();
             self.record(&sync, pass);
@@ -263,7 +266,7 @@ impl Reconciler {
         let uid = &sync.version.uid;
         let excerpt = self.state.read(uid, |state| state.excerpt.clone());
         let retries = self.state.retries(uid);
-        let view = View::new(&self.cache, &self.reader);
+        let view = View::new(&self.cache, &self.reader, &self.reviewer);
         let view =
             View { held_back: retries.held_back(began), excerpt: excerpt.as_deref(), ..view };
         let span = tracing::info_span!(telemetry::OBSERVE_SPAN, verify);

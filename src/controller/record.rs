@@ -82,7 +82,7 @@ pub fn record(
 
 /// Records the results of reads.
 pub fn record_reads(state: &State, sync_uid: &str, reads: Reads) {
-    let Reads { source, excerpt, failed_copies } = reads;
+    let Reads { source, excerpt, failed_copies, consents: _ } = reads;
     state.update(sync_uid, |sync| {
         if let Some(excerpt) = excerpt {
             sync.excerpt = Some(Box::new(excerpt));
@@ -127,7 +127,7 @@ pub fn record_write(
 fn record_retry(retries: &mut Retries, at: &NamespacedName, answered: Answered) {
     let Answered { namespace_uid, metadata_bytes, purpose, at: now, result } = answered;
     let (content_hash, generation) = (purpose.content_hash().cloned(), purpose.generation());
-    let attempted = Attempted { content_hash, generation, metadata_bytes };
+    let attempted = Attempted { content_hash, generation, metadata_bytes, is_review: false };
     let (response, failure) = match result {
         WriteResult::Written => (Some(Response::Written), None),
         WriteResult::Conflict { response, unread: None } => (Some(response), None),

@@ -24,6 +24,7 @@ use crate::decide::opt_out::OptOut;
 use crate::decide::other_metadata::OtherMetadata;
 use crate::decide::text::MAX_TEXT;
 use crate::decide::text::cut;
+use crate::decide::verb::WriteConsent;
 use crate::names;
 
 /// The input of all decisions of one pass.
@@ -129,6 +130,8 @@ pub struct ObservedDestination {
     pub object: DestinationObject,
     /// The failure of the previous write, while its backoff lasts.
     pub pending_retry: Option<PendingRetry>,
+    /// What is known of the permissions of the ServiceAccount to write the copy.
+    pub consent: WriteConsent,
 }
 
 /// A failed write whose backoff has not elapsed.
@@ -149,6 +152,9 @@ pub struct Attempted {
     pub generation: Option<i64>,
     /// [`ExistingConfigMap::metadata_bytes`] of the copy that was to be changed; 0 if there was none.
     pub metadata_bytes: u32,
+    /// Whether only the permission to write the copy was asked for: the failure does not concern the
+    /// retirement of the copy.
+    pub is_review: bool,
 }
 
 /// The state of a namespace.

@@ -18,6 +18,7 @@ use crate::decide::Desired;
 use crate::decide::Failure;
 use crate::decide::Observed;
 use crate::decide::Ownership;
+use crate::decide::consent::verbs_needed;
 use crate::decide::desired::DesiredCopies;
 use crate::decide::observed::Attempted;
 use crate::decide::observed::DestinationObject;
@@ -28,6 +29,7 @@ use crate::decide::plan::destination::being_deleted;
 use crate::decide::plan::destination::owner_of;
 use crate::decide::plan::destination::plan_destination;
 use crate::decide::plan::destination::waits_for_read;
+use crate::decide::plan::destination::waits_for_review;
 use crate::decide::reason::Reason;
 use crate::decide::retire::RetireCause;
 use crate::decide::retire::RetiredCopy;
@@ -46,6 +48,8 @@ use crate::names;
 /// * A copy in a namespace that forbids copies is retired, even where one is desired.
 /// * A copy in a namespace that is unknown, terminating or protected is not written, and does not keep
 ///   the finalizer.
+/// * With a ServiceAccount, no copy is written, and nothing that is found at a destination reported,
+///   without its permission. Clean-up needs none.
 #[must_use]
 pub fn plan(observed: &Observed, desired: &Desired) -> Plan {
     let sync = &observed.sync;
@@ -118,10 +122,19 @@ fn plan_copies(observed: &Observed, desired: &DesiredCopies) -> Plan {
     for at in &desired.destinations {
         let Some(destination) = observed.destinations.get(at) else { continue };
         let step = plan_destination(observed, desired, at, destination);
-        let needs_source_content = step.is_none();
-        let step = step.unwrap_or_else(|| waits_for_read(at));
+        let needed = verbs_needed(step.as_ref(), is_ours(observed, at, destination));
+        let lacking = destination.consent.lacks(needed);
+        let needs_source_content = step.is_none() && lacking.is_empty();
+        let step = if lacking.is_empty() {
+            step.unwrap_or_else(|| waits_for_read(at))
+        } else {
+            waits_for_review(at)
+        };
         let step = unless_retry_pending(destination, wanted, step);
         plan.needs_source_content |= needs_source_content && is_waiting(&step);
+        if !lacking.is_empty() && step == waits_for_review(at) {
+            plan.needs_consent.insert(at.clone(), lacking);
+        }
         plan.steps.insert(at.clone(), step);
     }
     for (at, destination, existing) in our_copies(observed) {
@@ -153,22 +166,28 @@ fn retire_copy(at: &NamespacedName, existing: &ExistingConfigMap, cause: RetireC
 
 /// Replaces a write by the failure of the previous attempt while its backoff lasts. `TooLarge`
 /// applies only to the hash and the generation that were attempted, which are compared with `wanted`,
-/// and only until the labels and annotations of the copy have become shorter. A failure to write the
-/// content does not delay the deletion or the release of the copy, for which nothing is `wanted`.
+/// and only until the labels and annotations of the copy have become shorter; `NotPermitted` only to
+/// the generation. A failure to write the content, or to be permitted to, does not delay the deletion
+/// or the release of the copy, for which nothing is `wanted`.
 fn unless_retry_pending(
     destination: &ObservedDestination,
     wanted: Option<(&ContentHash, Option<i64>)>,
     action: Action,
 ) -> Action {
     let Some(pending) = &destination.pending_retry else { return action };
-    let Attempted { content_hash, generation, metadata_bytes } = &pending.attempted;
+    let Attempted { content_hash, generation, metadata_bytes, is_review } = &pending.attempted;
     let attempted = content_hash.as_ref().map(|hash| (hash, *generation));
     let is_retirement = wanted.is_none();
-    if is_retirement && attempted.is_some() {
+    if is_retirement && (attempted.is_some() || *is_review) {
         return action;
     }
     let is_as_large = attempted == wanted && destination.metadata_bytes() >= *metadata_bytes;
-    let applies = pending.failure.reason != Reason::TooLarge || is_as_large;
+    let applies = match pending.failure.reason {
+        Reason::TooLarge => is_as_large,
+        // With another spec, the permissions of another account may count.
+        Reason::NotPermitted => wanted.is_some_and(|(_, wanted)| wanted == *generation),
+        _ => true,
+    };
     if applies && (is_waiting(&action) || action.is_write()) {
         Action::Leave(pending.failure.clone())
     } else {
@@ -178,6 +197,11 @@ fn unless_retry_pending(
 
 fn is_waiting(action: &Action) -> bool {
     matches!(action, Action::Leave(failure) if failure.reason == Reason::Progressing)
+}
+
+fn is_ours(observed: &Observed, at: &NamespacedName, destination: &ObservedDestination) -> bool {
+    matches!(&destination.object, DestinationObject::Existing(existing)
+        if owner_of(observed, at, existing) == Ownership::Ours)
 }
 
 /// The destination that replaces the old copy at `at`, unless that already equals the source.
@@ -217,9 +241,12 @@ fn our_copies(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::decide::observed::PendingRetry;
     use crate::decide::observed::Version;
+    use crate::decide::verb::WriteConsent;
 
     #[test]
     fn a_failure_delays_only_the_writes_that_it_concerns() {
@@ -246,17 +273,47 @@ mod tests {
         for (reason, attempted, wanted, waits) in rows {
             let content_hash = attempted.map(|(hash, _)| hash.clone());
             let generation = attempted.and_then(|(_, generation)| generation);
-            let attempt = Attempted { content_hash, generation, metadata_bytes: 0 };
+            let attempt = Attempted { content_hash, generation, ..Attempted::default() };
             let failure = Failure::new(reason, "no");
             let destination = ObservedDestination {
                 namespace: NamespaceState::Active,
                 object: DestinationObject::Missing,
                 pending_retry: Some(PendingRetry { failure, attempted: attempt }),
+                consent: WriteConsent::NotRequired,
             };
             let write = Action::Delete { seen: seen.clone() };
             let planned = unless_retry_pending(&destination, wanted, write);
             let found = matches!(planned, Action::Leave(_));
             assert_eq!(found, waits, "{reason}: attempted {attempted:?}, wanted {wanted:?}");
+        }
+    }
+
+    #[test]
+    fn a_denied_write_concerns_one_generation_and_no_clean_up() {
+        let seen = Version { uid: "u".to_owned(), resource_version: "1".to_owned() };
+        let hash = ContentHash::from_text("a");
+        let rows = [
+            (Reason::NotPermitted, Some((&hash, Some(1))), true),
+            (Reason::NotPermitted, Some((&hash, Some(2))), false),
+            (Reason::NotPermitted, None, false),
+            (Reason::ApiError, Some((&hash, Some(2))), true),
+            (Reason::ApiError, None, false),
+        ];
+        for (reason, wanted, waits) in rows {
+            let generation = Some(1);
+            let attempted = Attempted { generation, is_review: true, ..Attempted::default() };
+            let destination = ObservedDestination {
+                namespace: NamespaceState::Active,
+                object: DestinationObject::Missing,
+                pending_retry: Some(PendingRetry {
+                    failure: Failure::new(reason, "no"),
+                    attempted,
+                }),
+                consent: WriteConsent::Granted(BTreeSet::new()),
+            };
+            let write = Action::Delete { seen: seen.clone() };
+            let planned = unless_retry_pending(&destination, wanted, write);
+            assert_eq!(matches!(planned, Action::Leave(_)), waits, "{reason}: wanted {wanted:?}");
         }
     }
 }

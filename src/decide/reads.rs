@@ -2,6 +2,9 @@
 //!
 //! While hashes and metadata show that nothing has changed, no read is required.
 
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
 use crate::api::SourceDeletionPolicy;
 use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Action;
@@ -17,6 +20,7 @@ use crate::decide::observed::SourceContent;
 use crate::decide::plan;
 use crate::decide::plan::owns_copies;
 use crate::decide::reason::Reason;
+use crate::decide::verb::Verb;
 
 /// The objects to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub struct RequiredReads {
     pub source: bool,
     /// The copies to read.
     pub copies: Vec<NamespacedName>,
+    /// The permissions to ask for: verbs of the ServiceAccount at destinations.
+    pub consents: BTreeMap<NamespacedName, BTreeSet<Verb>>,
 }
 
 // === impl RequiredReads ===
@@ -33,7 +39,7 @@ impl RequiredReads {
     /// Whether no read is required.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !self.source && self.copies.is_empty()
+        !self.source && self.copies.is_empty() && self.consents.is_empty()
     }
 }
 
@@ -51,7 +57,9 @@ pub fn required_reads(observed: &Observed) -> RequiredReads {
         }
         desired @ Desired::Copies(_) => {
             let plan = plan(observed, &desired);
-            RequiredReads { source: plan.needs_source_content, copies: suspects(observed, &plan) }
+            let copies = suspects(observed, &plan);
+            let (source, consents) = (plan.needs_source_content, plan.needs_consent);
+            RequiredReads { source, copies, consents }
         }
     }
 }
@@ -91,7 +99,9 @@ fn suspects(observed: &Observed, plan: &Plan) -> Vec<NamespacedName> {
     let waits = |action: &Action| matches!(action, Action::Leave(failure) if failure.reason == Reason::Progressing);
     plan.steps
         .iter()
-        .filter(|(at, action)| waits(action) && is_suspect(at))
+        .filter(|(at, action)| {
+            waits(action) && is_suspect(at) && !plan.needs_consent.contains_key(*at)
+        })
         .map(|(at, _)| at.clone())
         .collect()
 }

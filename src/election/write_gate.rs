@@ -1,7 +1,7 @@
 //! The write gate: a layer that admits writes only under a valid [`Lead`].
 //!
 //! As a layer on the operator's clients it covers every code path and every library. It admits
-//! reads and dry runs always. To a write it adds `?timeout=`, so that the API server gives up
+//! reads, dry runs and reviews of permissions always. To a write it adds `?timeout=`, so that the API server gives up
 //! before the `Lead` ends, and it drops a write that still waits for a connection when the `Lead`
 //! ends. The client for the Lease and the leader record has no gate.
 //!
@@ -153,7 +153,9 @@ where
 fn is_write(method: &Method, uri: &Uri) -> bool {
     let is_read = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
     let is_dry_run = uri.query().is_some_and(|query| query.split('&').any(|it| it == "dryRun=All"));
-    !is_read && !is_dry_run
+    // A review of permissions stores nothing.
+    let is_review = uri.path().starts_with("/apis/authorization.k8s.io/");
+    !is_read && !is_dry_run && !is_review
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use kube::Api;
 use kube::Client;
 use kube::api::PostParams;
 
+use crate::kubernetes::error::unnamed;
+
 /// A user as the API server authenticates it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
@@ -67,7 +69,8 @@ impl Permission {
 /// Whether `user` has `permission`. Requires the permission to create `SubjectAccessReviews`.
 ///
 /// # Errors
-/// The API server rejects the review, or does not respond. That is not a denial.
+/// The API server rejects the review, does not respond, or the response is none to a review. That is
+/// not a denial.
 pub async fn is_allowed(
     client: &Client,
     user: &User,
@@ -82,7 +85,9 @@ pub async fn is_allowed(
     let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
     let reviews: Api<SubjectAccessReview> = Api::all(client.clone());
     let reviewed = reviews.create(&PostParams::default(), &review).await?;
-    Ok(reviewed.status.is_some_and(|status| status.allowed))
+    // Without a status, it is the page of a proxy.
+    let status = reviewed.status.ok_or_else(unnamed)?;
+    Ok(status.allowed && status.denied != Some(true))
 }
 
 #[cfg(test)]

@@ -3,10 +3,13 @@
 //! The current time is an argument. If the state is lost, retries are early, but no write is wrong.
 
 mod contention;
+mod failed_attempt;
 
 use std::collections::HashMap;
 use std::time::Duration;
 use std::time::Instant;
+
+pub use failed_attempt::FailedAttempt;
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::backoff::Backoff;
@@ -41,17 +44,6 @@ pub enum Subject {
     Status,
     /// A read or write of this copy.
     Destination(NamespacedName),
-}
-
-/// A failed read or write.
-#[derive(Clone, Debug)]
-pub struct FailedAttempt {
-    pub failure: ApiFailure,
-    pub at: Instant,
-    /// The uid of the destination namespace: the failure does not apply to a later namespace of the
-    /// same name.
-    pub namespace_uid: Option<String>,
-    pub attempted: Attempted,
 }
 
 /// A write of a copy that the API server did not reject.
@@ -110,15 +102,6 @@ struct Changes {
     /// Hash of the content that the last write was to make, whatever the response.
     attempted_hash: Option<ContentHash>,
     of_others: Option<Contention>,
-}
-
-// === impl FailedAttempt ===
-
-impl FailedAttempt {
-    /// A read, or a patch of the sync itself, that failed now.
-    pub fn now(failure: ApiFailure, namespace_uid: Option<String>) -> Self {
-        Self { failure, at: Instant::now(), namespace_uid, attempted: Attempted::default() }
-    }
 }
 
 // === impl Retries ===
@@ -293,10 +276,13 @@ impl<'a> HeldBack<'a> {
         Self { by: None }
     }
 
-    /// Why a read of the source `name` must wait.
-    pub fn source(&self, name: &NamespacedName) -> Option<Failure> {
-        let failing = self.waiting(&Subject::Source(name.clone()))?;
-        Some(failing.held.failure.clone())
+    /// Why a read of the source `name` for this `generation` must wait. With another spec, the
+    /// permissions of another ServiceAccount may count.
+    pub fn source(&self, name: &NamespacedName, generation: Option<i64>) -> Option<Failure> {
+        let PendingRetry { failure, attempted } =
+            &self.waiting(&Subject::Source(name.clone()))?.held;
+        let applies = failure.reason != Reason::NotPermitted || attempted.generation == generation;
+        applies.then(|| failure.clone())
     }
 
     /// Why a patch of the finalizer must wait: the last one failed, or another client keeps removing

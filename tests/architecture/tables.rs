@@ -30,6 +30,10 @@ pub const ROOMS: Table = &[
     ("election", &["names", "access", "api", "metrics", "health", "telemetry", "kubernetes"]),
     ("cache", &["names", "access", "api", "decide", "telemetry", "kubernetes"]),
     ("state", &["api", "backoff", "decide", "kubernetes"]),
+    (
+        "reviews",
+        &["access", "api", "backoff", "decide", "telemetry", "kubernetes", "cache", "state"],
+    ),
     ("orphans", &["names", "access", "api", "decide", "kubernetes", "cache"]),
     (
         "controller",
@@ -46,6 +50,7 @@ pub const ROOMS: Table = &[
             "election",
             "cache",
             "state",
+            "reviews",
             "orphans",
         ],
     ),
@@ -61,6 +66,7 @@ pub const ROOMS: Table = &[
             "decide",
             "kubernetes",
             "cache",
+            "reviews",
             "orphans",
             "controller",
             "uninstall",

@@ -27,6 +27,7 @@ use configmapsync::decide::observed::SourceContent;
 use configmapsync::decide::observed::Version;
 use configmapsync::decide::opt_out::OptOut;
 use configmapsync::decide::reason::Reason;
+use configmapsync::decide::verb::WriteConsent;
 use configmapsync::names;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -205,6 +206,8 @@ impl PassInput {
             failure: Failure::new(Reason::Progressing, format!("a write of {at} is in flight")),
             attempted: Attempted::default(),
         });
-        ObservedDestination { namespace: cache.namespace(&at.namespace).0, object, pending_retry }
+        let namespace = cache.namespace(&at.namespace).0;
+        let consent = WriteConsent::NotRequired;
+        ObservedDestination { namespace, object, pending_retry, consent }
     }
 }

@@ -63,6 +63,7 @@ mod rejected_without_conflict;
 mod retries;
 mod retry_after;
 mod selector;
+mod service_account;
 mod shutdown;
 mod slow_namespace;
 mod slow_response;

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use futures::FutureExt as _;
 use futures::StreamExt as _;
@@ -44,7 +45,8 @@ pub struct Late {
     answers: FuturesUnordered<BoxFuture<'static, (NamespacedName, Answer)>>,
 }
 
-/// `None`: the task that sent the write has failed, or a permit is reserved for the write.
+/// `None`: the task that sent the write has failed, a permit is reserved for the write, or its
+/// permission is too old, so that it must be decided again.
 type Answer = Option<Result<Answered, NotLeading>>;
 
 /// Sends the `planned` writes, each made by `write`. Waits for all responses, but at most a second
@@ -135,9 +137,12 @@ impl Late {
         let reconcile = SpanReference::current();
         let task = tokio::spawn(async move {
             let _permit = permit;
-            writer.write(&lead, &write, &reconcile).await
+            if write.latest_start.is_some_and(|latest| latest <= Instant::now()) {
+                return None;
+            }
+            Some(writer.write(&lead, &write, &reconcile).await)
         });
-        self.answers.push(async move { (at, task.await.ok()) }.boxed());
+        self.answers.push(async move { (at, task.await.ok().flatten()) }.boxed());
     }
 
     /// Waits for a permit for the next reconcile of the sync.

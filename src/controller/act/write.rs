@@ -18,6 +18,8 @@ pub struct Write {
     pub purpose: Purpose,
     /// 1, or more after failed attempts.
     pub attempt: u32,
+    /// It is not sent later than this: its permission would be too old.
+    pub latest_start: Option<Instant>,
 }
 
 /// A write that was answered.

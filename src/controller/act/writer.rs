@@ -73,7 +73,7 @@ impl Writer {
         write: &Write,
         parent: &SpanReference,
     ) -> Result<Answered, NotLeading> {
-        let Write { sync, at, action, purpose, attempt } = write;
+        let Write { sync, at, action, purpose, attempt, .. } = write;
         let verb = action.verb();
         let span = tracing::info_span!(
             parent: None,

@@ -41,6 +41,14 @@ pub fn known_source(
     }
 }
 
+/// Treats the content as unread, and a missing source as unknown.
+pub fn distrust(source: &mut ObservedSource) {
+    match source {
+        ObservedSource::Existing(source) => source.content = SourceContent::Unread,
+        _ => *source = ObservedSource::Unknown,
+    }
+}
+
 /// Reads the source, unless the read must wait. With `verify`, the result of a read for another
 /// sync is not used.
 pub async fn read_source(
@@ -51,7 +59,7 @@ pub async fn read_source(
     reads: &mut Reads,
 ) -> ObservedSource {
     let name = source_name(spec);
-    if let Some(failure) = view.held_back.source(&name) {
+    if let Some(failure) = view.held_back.source(&name, sync.generation) {
         return ObservedSource::Unreadable(failure);
     }
     let read =

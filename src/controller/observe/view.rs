@@ -3,6 +3,8 @@
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
 use crate::cache::Reader;
+use crate::reviews::Consents;
+use crate::reviews::Reviewer;
 use crate::state::excerpts::KeptExcerpt;
 use crate::state::retries::FailedAttempt;
 use crate::state::retries::HeldBack;
@@ -14,6 +16,8 @@ pub struct View<'a> {
     pub cache: &'a Cache,
     /// Reads what is not known.
     pub reader: &'a Reader,
+    /// Asks what ServiceAccounts are allowed to do.
+    pub reviewer: &'a Reviewer,
     /// The reads and writes that must wait, as of the start of the reconcile. Delays that end
     /// during the reconcile count for the next one, so that each write is attempted once.
     pub held_back: HeldBack<'a>,
@@ -30,6 +34,8 @@ pub struct Reads {
     pub excerpt: Option<KeptExcerpt>,
     /// The failed reads of copies.
     pub failed_copies: Vec<(NamespacedName, FailedAttempt)>,
+    /// The permissions that the observation rests on.
+    pub consents: Consents,
 }
 
 // === impl View ===
@@ -37,7 +43,7 @@ pub struct Reads {
 impl<'a> View<'a> {
     /// A view without state from earlier reconciles.
     #[must_use]
-    pub const fn new(cache: &'a Cache, reader: &'a Reader) -> Self {
-        Self { cache, reader, held_back: HeldBack::nothing(), excerpt: None }
+    pub const fn new(cache: &'a Cache, reader: &'a Reader, reviewer: &'a Reviewer) -> Self {
+        Self { cache, reader, reviewer, held_back: HeldBack::nothing(), excerpt: None }
     }
 }

@@ -1,6 +1,7 @@
 //! A plan and its actions.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use strum::VariantNames as _;
@@ -13,6 +14,7 @@ use crate::decide::Failure;
 use crate::decide::Markers;
 use crate::decide::observed::Version;
 use crate::decide::stamp::Stamp;
+use crate::decide::verb::Verb;
 
 /// The actions that make the cluster match the spec. Destinations that are left alone are listed
 /// as well, with the reason.
@@ -24,6 +26,8 @@ pub struct Plan {
     pub steps: BTreeMap<NamespacedName, Action>,
     /// Some action needs the content of the source, of which only the hash is known.
     pub needs_source_content: bool,
+    /// The verbs that the ServiceAccount needs at a destination, and is not known to have.
+    pub needs_consent: BTreeMap<NamespacedName, BTreeSet<Verb>>,
     /// Hash of the desired content and metadata of the copies, if known.
     pub content_hash: Option<ContentHash>,
 }

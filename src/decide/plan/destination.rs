@@ -187,6 +187,11 @@ pub(super) fn waits_for_read(at: &NamespacedName) -> Action {
     Action::Leave(Failure::new(Reason::Progressing, message))
 }
 
+pub(super) fn waits_for_review(at: &NamespacedName) -> Action {
+    let message = format!("the permission to write ConfigMap {at} has not been reviewed yet");
+    Action::Leave(Failure::new(Reason::Progressing, message))
+}
+
 pub(super) fn being_deleted(at: &NamespacedName) -> Failure {
     Failure::new(
         Reason::Progressing,

@@ -30,6 +30,7 @@ use crate::decide::uninstall::CopyHandling;
 use crate::decide::uninstall::CopyOwner;
 use crate::decide::uninstall::MarkedCopy;
 use crate::decide::uninstall::uninstall_action;
+use crate::decide::verb::WriteConsent;
 use crate::names;
 
 type Map = BTreeMap<String, String>;
@@ -138,6 +139,7 @@ fn planned(
         namespace: NamespaceState::Active,
         object: DestinationObject::Existing(Box::new(existing)),
         pending_retry: None,
+        consent: WriteConsent::NotRequired,
     };
     let observed = Observed {
         sync: ObservedSync {

@@ -41,6 +41,7 @@ use crate::decide::plan::NewCopy;
 use crate::decide::required_reads;
 use crate::decide::stamp::Stamp;
 use crate::decide::stamped::StampedKeys;
+use crate::decide::verb::WriteConsent;
 use crate::names;
 
 pub const SYNC_UID: &str = "00000000-sync";
@@ -342,7 +343,8 @@ impl SimulatedCluster {
         };
         let namespace =
             self.namespaces.get(&at.namespace).copied().unwrap_or(NamespaceState::Active);
-        ObservedDestination { namespace, object, pending_retry: None }
+        let consent = WriteConsent::NotRequired;
+        ObservedDestination { namespace, object, pending_retry: None, consent }
     }
 
     fn read_source(&self, observed: &mut Observed) {

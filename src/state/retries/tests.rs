@@ -96,16 +96,19 @@ fn source_finalizer_and_status_wait_separately() {
         let (mut retries, now) = (Retries::default(), Instant::now());
         retries.failed(subject.clone(), attempt(Reason::ApiError, now));
         let held = retries.held_back(now);
-        assert_eq!(held.source(&sources[0]).is_some(), subject == Subject::Source(at_source()));
-        assert_eq!(held.source(&sources[1]), None, "another source does not wait");
+        assert_eq!(
+            held.source(&sources[0], None).is_some(),
+            subject == Subject::Source(at_source())
+        );
+        assert_eq!(held.source(&sources[1], None), None, "another source does not wait");
         assert_eq!(held.finalizer().is_some(), subject == Subject::Finalizer);
         assert_eq!(held.status(), subject == Subject::Status);
         assert_eq!(held.destination(&at(), Some("n")), None);
         let later = retries.held_back(now + SECOND * 2);
-        assert!(later.source(&sources[0]).is_none() && !later.status());
+        assert!(later.source(&sources[0], None).is_none() && !later.status());
         assert_eq!(later.finalizer(), None);
     }
-    assert_eq!(HeldBack::nothing().source(&sources[0]), None);
+    assert_eq!(HeldBack::nothing().source(&sources[0], None), None);
 }
 
 fn at_source() -> NamespacedName {
