@@ -16,6 +16,10 @@ use crate::policies::policy::variable;
 /// all namespaces. Without this policy, a tenant of one namespace could read and write all others
 /// through the operator.
 ///
+/// With `serviceAccountName`, the author must be allowed to impersonate that ServiceAccount instead:
+/// the operator checks what it may do. A change that removes the field is checked as any other spec
+/// without it.
+///
 /// # Guarantees
 /// The decision depends on permissions only, never on which objects exist: it reveals nothing about
 /// namespaces that the author has no access to.
@@ -34,6 +38,7 @@ pub fn consent() -> Policy {
         variables: Some(vec![
             // For the authorizer, an empty namespace or name means all of them. A missing field
             // therefore requires the permission on everything that it could be set to.
+            variable("account", "object.spec.?serviceAccountName.orValue('')".to_owned()),
             variable("sourceNamespace", "object.spec.?sourceNamespace.orValue('')".to_owned()),
             variable("sourceName", "object.spec.?configMapName.orValue('')".to_owned()),
             variable(
@@ -54,6 +59,7 @@ pub fn consent() -> Policy {
             ),
         ]),
         validations: Some(vec![
+            may_impersonate(),
             may_get_source(),
             // Without a name: RBAC does not see the name in a request to create an object.
             may_write_copies("create", "ConfigMaps", ""),
@@ -65,9 +71,25 @@ pub fn consent() -> Policy {
     Policy::new(names::POLICY_CONSENT, Failure::Closed, spec).kept_by_helm()
 }
 
+fn may_impersonate() -> Validation {
+    let expression = "variables.account == '' || \
+                      authorizer.group('').resource('serviceaccounts').namespace(request.namespace)\
+                      .name(variables.account).check('impersonate').allowed()";
+    let message = "'you need permission to impersonate ServiceAccount ' + request.namespace + '/' + \
+                   variables.account + ', whose permissions this ConfigMapSync uses: request it, or \
+                   have a user with that permission apply the ConfigMapSync'";
+    let fallback = "you need permission to impersonate the ServiceAccount: request it";
+    Validation {
+        message_expression: Some(message.to_owned()),
+        ..require(expression.to_owned(), fallback)
+    }
+}
+
 fn may_get_source() -> Validation {
-    let expression = "authorizer.group('').resource('configmaps').namespace(variables.sourceNamespace)\
-                 .name(variables.sourceName).check('get').allowed()";
+    let expression = "variables.account != '' || \
+                      authorizer.group('').resource('configmaps')\
+                      .namespace(variables.sourceNamespace).name(variables.sourceName)\
+                      .check('get').allowed()";
     let message = "'you need permission to get ConfigMap ' + variables.sourceNamespace + '/' + \
                    variables.sourceName + ', the source of this ConfigMapSync: request it, or have \
                    a user with that permission apply the ConfigMapSync'";
@@ -79,7 +101,8 @@ fn may_get_source() -> Validation {
 
 fn may_write_copies(verb: &str, what: &str, named: &str) -> Validation {
     let expression = format!(
-        "authorizer.group('').resource('configmaps').namespace(variables.destination){named}\
+        "variables.account != '' || \
+         authorizer.group('').resource('configmaps').namespace(variables.destination){named}\
          .check('{verb}').allowed()"
     );
     let message = format!(
@@ -100,11 +123,11 @@ mod tests {
     #[test]
     fn each_verb_is_checked_once() {
         let validations = consent().policy.spec.unwrap().validations.unwrap();
-        for verb in ["get", "create", "update", "delete"] {
+        for verb in ["impersonate", "get", "create", "update", "delete"] {
             let call = format!(".check('{verb}')");
             let calls = validations.iter().filter(|it| it.expression.contains(&call)).count();
             assert_eq!(calls, 1, "{verb}");
         }
-        assert_eq!(validations.len(), 4);
+        assert_eq!(validations.len(), 5);
     }
 }

@@ -1,6 +1,7 @@
 //! The author of a ConfigMapSync needs permission to read the source and to write the copies. A
 //! tenant of one namespace learns nothing about another, not even whether an object exists.
 
+mod account;
 mod emergency;
 mod fields;
 mod paths;

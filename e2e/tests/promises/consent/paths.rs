@@ -47,6 +47,9 @@ fn forbidden_specs() -> Vec<(String, Value)> {
                 {"matchLabels": {"kubernetes.io/metadata.name": "tenant"}}}),
         ),
     ];
+    // Without the account, the permissions of the author would count.
+    let none = json!({"serviceAccountName": null, "sourceNamespace": "victim"});
+    specs.push(("no account".to_owned(), none));
     let elsewhere = ["victim", "kube-system", "kube-public", "default", OPERATOR, "nowhere"];
     specs.extend(elsewhere.map(|namespace| {
         (format!("a copy in {namespace}"), json!({"destinationNamespace": namespace}))
