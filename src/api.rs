@@ -11,6 +11,7 @@
 mod config_map_sync;
 mod installed_definition;
 pub mod leader;
+pub mod metadata;
 pub mod namespace_patterns;
 mod namespace_selector;
 pub mod namespaced_name;

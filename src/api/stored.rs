@@ -4,16 +4,14 @@
 //! It must neither end the watch nor block its own deletion, so a parse error is kept as the value of
 //! `spec`.
 
-use std::borrow::Cow;
-
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource;
 use serde::Deserialize;
 use serde::Deserializer;
 
-use crate::api::ConfigMapSync;
 use crate::api::ConfigMapSyncSpec;
 use crate::api::ConfigMapSyncStatus;
+use crate::api::metadata::HasMetadata;
+use crate::api::metadata::Metadata;
+use crate::api::metadata::Skipped;
 use crate::api::namespaced_name::NamespacedName;
 
 /// A `ConfigMapSync` whose spec may be invalid.
@@ -21,7 +19,7 @@ use crate::api::namespaced_name::NamespacedName;
 pub struct StoredConfigMapSync {
     /// Standard object metadata.
     #[serde(default)]
-    pub metadata: ObjectMeta,
+    pub metadata: Metadata,
     /// The spec, or why it cannot be parsed.
     #[serde(default = "missing_spec", deserialize_with = "spec_or_error")]
     pub spec: Result<ConfigMapSyncSpec, String>,
@@ -37,37 +35,15 @@ impl StoredConfigMapSync {
     /// Namespace and name. `None` if one is missing; the API server stores no such object.
     #[must_use]
     pub fn namespaced_name(&self) -> Option<NamespacedName> {
-        let ObjectMeta { namespace, name, .. } = &self.metadata;
-        Some(NamespacedName::new(namespace.clone()?, name.clone()?))
+        self.metadata.namespaced_name()
     }
 }
 
-impl Resource for StoredConfigMapSync {
-    type DynamicType = ();
-    type Scope = <ConfigMapSync as Resource>::Scope;
+impl HasMetadata for StoredConfigMapSync {
+    type Managed = Skipped;
 
-    fn kind((): &()) -> Cow<'_, str> {
-        ConfigMapSync::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        ConfigMapSync::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        ConfigMapSync::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        ConfigMapSync::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
+    fn metadata(&self) -> &Metadata {
         &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
     }
 }
 

@@ -75,7 +75,7 @@ impl PendingChange {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+    use crate::decide::drift::ConfigMapMetadata;
 
     use super::*;
     use crate::cache::config_maps::ConfigMaps;
@@ -85,18 +85,21 @@ mod tests {
         NamespacedName::new("app", "shared")
     }
 
-    fn copy(resource_version: &str, sync_uid: &str) -> ObjectMeta {
-        ObjectMeta {
+    fn copy(resource_version: &str, sync_uid: &str) -> ConfigMapMetadata {
+        ConfigMapMetadata {
             namespace: Some(at().namespace),
             name: Some(at().name),
             uid: Some("u".into()),
             resource_version: Some(resource_version.into()),
             labels: Some([(names::LABEL_SYNC_UID.to_owned(), sync_uid.to_owned())].into()),
-            ..ObjectMeta::default()
+            ..ConfigMapMetadata::default()
         }
     }
 
-    fn deliver(config_maps: &mut ConfigMaps, metadata: &ObjectMeta) -> Option<ConfigMapChange> {
+    fn deliver(
+        config_maps: &mut ConfigMaps,
+        metadata: &ConfigMapMetadata,
+    ) -> Option<ConfigMapChange> {
         config_maps.apply(metadata, Origin::Watch, |_| false)
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::HashSet;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use crate::decide::drift::ConfigMapMetadata;
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::change::ConfigMapChange;
@@ -78,7 +78,7 @@ impl ConfigMaps {
     /// marked nor referred to by a sync. Returns the change, if it is one.
     pub(super) fn apply(
         &mut self,
-        metadata: &ObjectMeta,
+        metadata: &ConfigMapMetadata,
         origin: Origin,
         is_referred_to: impl FnOnce(&NamespacedName) -> bool,
     ) -> Option<ConfigMapChange> {
@@ -180,7 +180,7 @@ impl ConfigMaps {
     /// the response counts even with a lower resourceVersion: etcd was restored.
     pub(super) fn record_found(
         &mut self,
-        metadata: &ObjectMeta,
+        metadata: &ConfigMapMetadata,
         start: ReadStart,
         is_referred_to: impl FnOnce(&NamespacedName) -> bool,
     ) {
@@ -244,7 +244,7 @@ impl ConfigMaps {
     /// metadata alone would not suffice.
     pub(super) fn record_patch(
         &mut self,
-        metadata: &ObjectMeta,
+        metadata: &ConfigMapMetadata,
         seen: &Version,
         content: Option<&Content>,
     ) {
@@ -315,7 +315,7 @@ impl ConfigMaps {
     }
 
     /// Whether `metadata` is of the known object, and newer.
-    fn is_later_version(&self, key: &Key, metadata: &ObjectMeta) -> bool {
+    fn is_later_version(&self, key: &Key, metadata: &ConfigMapMetadata) -> bool {
         self.entry(key).zip(Entry::of(metadata)).is_some_and(|(known, found)| {
             known.version.uid == found.version.uid && !found.is_not_newer_than(&known)
         })

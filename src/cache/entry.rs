@@ -1,6 +1,5 @@
 //! One `ConfigMap` in the cache.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -8,9 +7,8 @@ use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Markers;
 use crate::decide::Ownership;
 use crate::decide::content::Digest;
+use crate::decide::drift::ConfigMapMetadata;
 use crate::decide::drift::FieldOwnership;
-use crate::decide::drift::field_ownership;
-use crate::decide::drift::owned_metadata;
 use crate::decide::markers::MarkerKeys;
 use crate::decide::observed::CopyContent;
 use crate::decide::observed::ExistingConfigMap;
@@ -54,9 +52,7 @@ pub struct Entry {
 impl Entry {
     /// The entry for an object with this metadata; `None` if it lacks uid or resourceVersion.
     #[must_use]
-    pub fn of(metadata: &ObjectMeta) -> Option<Self> {
-        let label = |key| metadata.labels.as_ref().and_then(|labels| labels.get(key));
-        let annotation = |key| metadata.annotations.as_ref().and_then(|map| map.get(key));
+    pub fn of(metadata: &ConfigMapMetadata) -> Option<Self> {
         let markers = Markers::parse(metadata.labels.as_ref(), metadata.annotations.as_ref());
         Some(Self {
             version: Version {
@@ -64,17 +60,14 @@ impl Entry {
                 resource_version: metadata.resource_version.clone()?,
             },
             deleting: metadata.deletion_timestamp.is_some(),
-            no_copy: OptOut::of(annotation(names::ANNOTATION_NO_COPY).map(String::as_str)),
-            managed_by: ManagedBy::of(label(names::LABEL_MANAGED_BY).map(String::as_str)),
-            has_owner_references: metadata
-                .owner_references
-                .as_ref()
-                .is_some_and(|owners| !owners.is_empty()),
+            no_copy: OptOut::of(metadata.annotation(names::ANNOTATION_NO_COPY)),
+            managed_by: ManagedBy::of(metadata.label(names::LABEL_MANAGED_BY)),
+            has_owner_references: metadata.has_owner_references,
             other_metadata: other_metadata(metadata, markers.is_some()),
             metadata_bytes: metadata_bytes(metadata),
             markers,
             marker_keys: MarkerKeys::of(metadata.labels.as_ref(), metadata.annotations.as_ref()),
-            fields: field_ownership(metadata.managed_fields.as_deref()),
+            fields: metadata.managed_fields.content,
             read: None,
         })
     }
@@ -131,17 +124,17 @@ impl Entry {
     }
 }
 
-fn metadata_bytes(metadata: &ObjectMeta) -> u32 {
+fn metadata_bytes(metadata: &ConfigMapMetadata) -> u32 {
     let maps = metadata.labels.iter().chain(&metadata.annotations);
     let bytes: usize = maps.flatten().map(|(key, value)| key.len() + value.len()).sum();
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
-fn other_metadata(metadata: &ObjectMeta, is_marked: bool) -> OtherMetadata {
+fn other_metadata(metadata: &ConfigMapMetadata, is_marked: bool) -> OtherMetadata {
     let (labels, annotations) = (metadata.labels.as_ref(), metadata.annotations.as_ref());
     if is_marked {
-        let managed = owned_metadata(metadata.managed_fields.as_deref());
-        OtherMetadata::of(labels, annotations, &managed)
+        let managed = &metadata.managed_fields;
+        OtherMetadata::of(labels, annotations, (&managed.labels, &managed.annotations))
     } else {
         OtherMetadata::without_keys(labels, annotations)
     }

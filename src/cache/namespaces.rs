@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use crate::api::metadata::Metadata;
 use kube::core::Selector;
 
 use crate::api::namespace_patterns::NamespacePatterns;
@@ -87,7 +87,7 @@ impl Namespaces {
         unlisted.iter().filter_map(|name| self.remove(name)).collect()
     }
 
-    pub(super) fn apply(&mut self, metadata: &ObjectMeta) -> Option<NamespaceChange> {
+    pub(super) fn apply(&mut self, metadata: &Metadata) -> Option<NamespaceChange> {
         let name = metadata.name.clone()?;
         let annotations = metadata.annotations.as_ref();
         let no_copies = annotations.and_then(|all| all.get(names::ANNOTATION_NO_COPIES));
@@ -156,8 +156,8 @@ impl Namespaces {
 mod tests {
     use super::*;
 
-    fn named(name: &str, uid: &str) -> ObjectMeta {
-        ObjectMeta { name: Some(name.into()), uid: Some(uid.into()), ..ObjectMeta::default() }
+    fn named(name: &str, uid: &str) -> Metadata {
+        Metadata { name: Some(name.into()), uid: Some(uid.into()), ..Metadata::default() }
     }
 
     #[test]
@@ -173,7 +173,7 @@ mod tests {
         let mut namespaces = Namespaces::new(NamespacePatterns::default());
         assert!(!namespaces.apply(&named("app", "1")).unwrap().is_of_labels_only());
         let labels = Some(BTreeMap::from([("team".to_owned(), "a".to_owned())]));
-        let change = namespaces.apply(&ObjectMeta { labels, ..named("app", "1") }).unwrap();
+        let change = namespaces.apply(&Metadata { labels, ..named("app", "1") }).unwrap();
         assert!(change.is_of_labels_only());
         assert!(!namespaces.remove("app").unwrap().is_of_labels_only());
     }
@@ -189,8 +189,7 @@ mod tests {
         ] {
             let annotations = [(names::ANNOTATION_NO_COPIES.to_owned(), value.to_owned())];
             let annotations = Some(BTreeMap::from(annotations));
-            let change =
-                namespaces.apply(&ObjectMeta { annotations, ..named("app", "1") }).unwrap();
+            let change = namespaces.apply(&Metadata { annotations, ..named("app", "1") }).unwrap();
             assert!(!change.is_of_labels_only());
             assert_eq!(namespaces.state("app"), expected);
         }

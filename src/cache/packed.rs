@@ -33,7 +33,7 @@ impl<T: Serialize + DeserializeOwned> Packed<T> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+    use crate::decide::drift::ConfigMapMetadata;
     use proptest::prelude::*;
 
     use super::*;
@@ -54,12 +54,12 @@ mod tests {
                     labels.extend(markers.labels());
                     annotations.extend(markers.annotations());
                 }
-                let metadata = ObjectMeta {
+                let metadata = ConfigMapMetadata {
                     uid: Some("1b4e28ba-2fa1-11d2-883f-0016d3cca427".into()),
                     resource_version: Some("7".into()),
                     labels: Some(labels),
                     annotations: Some(annotations),
-                    ..ObjectMeta::default()
+                    ..ConfigMapMetadata::default()
                 };
                 let read = is_read.then(|| Content::default().digest());
                 Entry { read, ..Entry::of(&metadata).unwrap() }

@@ -4,14 +4,18 @@
 //! A source is read once per version, even if several syncs share it: concurrent callers wait for one
 //! read, and later callers share its content as long as a caller keeps it. The reader itself keeps no
 //! content. A caller that waits for its turn is polled regularly, which shows that it makes progress.
+//!
+//! The contents that callers keep have a fixed amount of memory. A source whose content is not small is
+//! read again once there is room for it; until then, it is neither received nor kept. A content that is
+//! only compared is not kept at all.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::Weak;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use kube::Api;
 use kube::Client;
 use parking_lot::Mutex;
 use tokio::sync::AcquireError;
@@ -23,11 +27,17 @@ use crate::access::rule;
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::config_maps::CachedConfigMap;
 use crate::cache::store::Cache;
+use crate::cache::store::PendingRead;
 use crate::decide::Content;
 use crate::decide::content::Digest;
+use crate::decide::content::Memory;
 use crate::decide::observed::Version;
 use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::unless_missing;
+use crate::kubernetes::memory::MemoryBudget;
+use crate::kubernetes::memory::Reservation;
+use crate::kubernetes::reads;
+use crate::kubernetes::reads::StoredConfigMap;
 use crate::kubernetes::watches::ticking;
 use crate::telemetry::spans;
 use crate::telemetry::spans::SpanReference;
@@ -57,6 +67,30 @@ struct SharedRead {
 /// The slot of one `ConfigMap`; locked during a read.
 type Slot = Arc<tokio::sync::Mutex<Option<SharedRead>>>;
 
+/// A `ConfigMap` at one version.
+struct Found {
+    version: Version,
+    content: Content,
+    digest: Digest,
+}
+
+/// The result of a read of a source.
+enum Fetched {
+    Found(Found),
+    Missing,
+    /// Its content takes more memory than was reserved: about this many bytes.
+    TooLarge(usize),
+}
+
+/// The memory of a content that needs no reservation.
+const SMALL_CONTENT: usize = 128 * 1024;
+/// What is reserved for a large content while its size is unknown: more than almost any takes.
+const FIRST_RESERVATION: usize = 4 * 1024 * 1024;
+/// The memory of all contents that are kept, without the small ones.
+const CONTENTS_KIB: u32 = 12 * 1024;
+/// How many sources are remembered as large.
+const MAX_KNOWN_LARGE: usize = 1_000;
+
 /// The maximum number of concurrent reads. Each needs a connection, and memory for a `ConfigMap`.
 const CONCURRENT_READS: usize = 32;
 
@@ -66,6 +100,9 @@ pub struct Reader {
     cache: Arc<Cache>,
     shared: Mutex<HashMap<NamespacedName, Slot>>,
     permits: Semaphore,
+    contents: MemoryBudget,
+    /// The sources whose content was large when it was last read.
+    known_large: Mutex<HashSet<NamespacedName>>,
 }
 
 // === impl Reader ===
@@ -75,18 +112,85 @@ impl Reader {
     #[must_use]
     pub fn new(client: Client, cache: Arc<Cache>) -> Self {
         let permits = Semaphore::new(CONCURRENT_READS);
-        Self { client, cache, shared: Mutex::default(), permits }
+        let contents = MemoryBudget::new(CONTENTS_KIB);
+        let (shared, known_large) = (Mutex::default(), Mutex::default());
+        Self { client, cache, shared, permits, contents, known_large }
+    }
+
+    /// Reads the `ConfigMap` at `at` into the cache, with the digest of its content.
+    ///
+    /// # Errors
+    /// The API server rejects the read, or does not respond.
+    pub async fn compare(&self, at: &NamespacedName) -> Result<(), ApiFailure> {
+        // The semaphore is never closed, so a permit is always granted.
+        let _permit = self.permit().await;
+        let pending = self.cache.begin_read(at);
+        let read = reads::config_map(&self.client, at).await;
+        self.found(at, read, pending).map(drop)
     }
 
     /// Reads the `ConfigMap` at `at`; `None` if it does not exist.
     ///
     /// # Errors
-    /// The API server rejects the read, or does not respond.
+    /// The API server rejects the read, or does not respond; or there is no memory for the content.
     pub async fn read(&self, at: &NamespacedName) -> Result<Option<LiveConfigMap>, ApiFailure> {
-        // The semaphore is never closed, so a permit is always granted.
+        let mut needed = self.known_large.lock().contains(at).then_some(FIRST_RESERVATION);
+        loop {
+            let reserved = match needed {
+                Some(bytes) => Some(self.reserve(at, bytes).await?),
+                None => None,
+            };
+            match self.fetch(at, reserved.as_ref()).await? {
+                Fetched::Missing => return Ok(None),
+                Fetched::TooLarge(bytes) => needed = Some(bytes),
+                Fetched::Found(found) => {
+                    return Ok(Some(LiveConfigMap {
+                        version: found.version,
+                        content: Arc::new(self.kept(at, found.content, reserved)),
+                        digest: found.digest,
+                    }));
+                }
+            }
+        }
+    }
+
+    /// Waits for memory, while no memory and no permit is held for this read.
+    async fn reserve(&self, at: &NamespacedName, bytes: usize) -> Result<Reservation, ApiFailure> {
+        let span = || tracing::info_span!("wait for memory for a large source", config_map = %at);
+        let reserved = spans::waiting(span, ticking(self.contents.reserve(bytes), || ())).await;
+        reserved
+            .map_err(|error| ApiFailure::transient(format!("cannot read ConfigMap {at}: {error}")))
+    }
+
+    /// Reads a source whose content may take the memory that is `reserved`.
+    async fn fetch(
+        &self,
+        at: &NamespacedName,
+        reserved: Option<&Reservation>,
+    ) -> Result<Fetched, ApiFailure> {
         let _permit = self.permit().await;
         let pending = self.cache.begin_read(at);
-        let read = self.api(at).get(&at.name).await;
+        let read = match reserved {
+            Some(_) => reads::config_map(&self.client, at).await,
+            None => match reads::small_config_map(&self.client, at).await {
+                Ok(Some(small)) => Ok(small),
+                Ok(None) => return Ok(Fetched::TooLarge(FIRST_RESERVATION)),
+                Err(error) => Err(error),
+            },
+        };
+        let Some(found) = self.found(at, read, pending)? else { return Ok(Fetched::Missing) };
+        let size = found.content.size_in_memory();
+        let fits = reserved.map_or(size <= SMALL_CONTENT, |reserved| reserved.covers(size));
+        Ok(if fits { Fetched::Found(found) } else { Fetched::TooLarge(size) })
+    }
+
+    /// Records the result of a read; `None` if the `ConfigMap` does not exist.
+    fn found(
+        &self,
+        at: &NamespacedName,
+        read: kube::Result<StoredConfigMap>,
+        pending: PendingRead<'_>,
+    ) -> Result<Option<Found>, ApiFailure> {
         let config_map = match unless_missing::<ConfigMap, _>(&at.name, read) {
             Ok(Some(config_map)) => config_map,
             Ok(None) => {
@@ -95,12 +199,32 @@ impl Reader {
             }
             Err(error) => return Err(ApiFailure::of(&format!("read ConfigMap {at}"), &error)),
         };
-        pending.found(&config_map.metadata);
-        let version = Version::of(&config_map.metadata);
-        let content = Arc::new(Content::of(config_map));
-        let digest = content.digest();
+        let (metadata, content) = config_map.into_parts();
+        pending.found(&metadata);
+        let (version, digest) = (Version::of(&metadata), content.digest());
         self.cache.record_content(at, &version, digest.clone());
-        Ok(Some(LiveConfigMap { version, content, digest }))
+        Ok(Some(Found { version, content, digest }))
+    }
+
+    /// The content, with as much of the `reserved` memory as it needs.
+    fn kept(
+        &self,
+        at: &NamespacedName,
+        content: Content,
+        reserved: Option<Reservation>,
+    ) -> Content {
+        let size = content.size_in_memory();
+        let mut known_large = self.known_large.lock();
+        let Some(mut reserved) = reserved.filter(|_| size > SMALL_CONTENT) else {
+            known_large.remove(at);
+            return content;
+        };
+        if known_large.len() >= MAX_KNOWN_LARGE {
+            known_large.clear();
+        }
+        known_large.insert(at.clone());
+        reserved.shrink_to(size);
+        Content { memory: Memory::reserved(reserved), ..content }
     }
 
     /// Like [`Reader::read`], but sends no request if the version in the cache was read before and a
@@ -143,7 +267,7 @@ impl Reader {
     pub async fn refresh(&self, at: &NamespacedName) -> Result<Option<Version>, ApiFailure> {
         let _permit = self.permit().await;
         let pending = self.cache.begin_read(at);
-        let read = self.api(at).get_metadata(&at.name).await;
+        let read = reads::config_map_metadata(&self.client, at).await;
         match unless_missing::<ConfigMap, _>(&at.name, read) {
             Ok(Some(found)) => {
                 pending.found(&found.metadata);
@@ -163,10 +287,6 @@ impl Reader {
     async fn permit(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
         let span = || tracing::info_span!("wait for a read permit");
         spans::waiting(span, ticking(self.permits.acquire(), || ())).await
-    }
-
-    fn api(&self, at: &NamespacedName) -> Api<ConfigMap> {
-        Api::namespaced(self.client.clone(), &at.namespace)
     }
 
     /// The slot of `at`. Slots without a waiting caller and without content in use are dropped.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use crate::api::metadata::Metadata;
+use crate::decide::drift::ConfigMapMetadata;
 use kube::core::Selector;
 use parking_lot::Mutex;
 
@@ -77,7 +78,7 @@ impl Cache {
     /// or a write, the watch delivers it again for the other syncs that it concerns.
     pub fn apply_config_map(
         &self,
-        metadata: &ObjectMeta,
+        metadata: &ConfigMapMetadata,
         origin: Origin,
     ) -> Option<ConfigMapChange> {
         let mut inner = self.inner.lock();
@@ -87,7 +88,12 @@ impl Cache {
 
     /// Records the response `metadata` to our patch of the version `seen`. `content` is what the
     /// patch wrote, if it wrote content.
-    pub fn record_patch(&self, metadata: &ObjectMeta, seen: &Version, content: Option<&Content>) {
+    pub fn record_patch(
+        &self,
+        metadata: &ConfigMapMetadata,
+        seen: &Version,
+        content: Option<&Content>,
+    ) {
         self.inner.lock().config_maps.record_patch(metadata, seen, content);
     }
 
@@ -154,7 +160,7 @@ impl Cache {
     }
 
     /// Records a namespace. Returns the change, if it is one.
-    pub fn apply_namespace(&self, metadata: &ObjectMeta) -> Option<NamespaceChange> {
+    pub fn apply_namespace(&self, metadata: &Metadata) -> Option<NamespaceChange> {
         self.inner.lock().namespaces.apply(metadata)
     }
 
@@ -262,7 +268,7 @@ impl Cache {
 
 impl PendingRead<'_> {
     /// The read has returned a `ConfigMap`.
-    pub fn found(self, metadata: &ObjectMeta) {
+    pub fn found(self, metadata: &ConfigMapMetadata) {
         let mut inner = self.cache.inner.lock();
         let Inner { config_maps, syncs, .. } = &mut *inner;
         config_maps.record_found(metadata, self.start, |name| syncs.may_refer_to(name));

@@ -5,22 +5,23 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
-use kube::Api;
 use kube::Client;
-use kube::api::ListParams;
-use kube::core::ObjectList;
+use serde::de::DeserializeOwned;
 
+use crate::api::ConfigMapSync;
 use crate::api::StoredConfigMapSync;
+use crate::api::metadata::MetadataOnly;
 use crate::api::namespace_patterns::NamespacePatterns;
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
 use crate::cache::Origin;
 use crate::commands::error::Error;
+use crate::decide::drift::ManagedFields;
 use crate::decide::observed::ObservedSync;
 use crate::kubernetes::error::ApiFailure;
-use crate::kubernetes::pages::each_page;
+use crate::kubernetes::lists::List;
+use crate::kubernetes::pages::each_object;
 use crate::names;
 
 /// The state of a cluster.
@@ -40,8 +41,8 @@ pub struct Snapshot {
 pub async fn read_copies(client: &Client) -> Result<Snapshot, Error> {
     let mut snapshot = read_syncs(client, NamespacePatterns::default()).await?;
     snapshot.read_namespaces(client).await?;
-    let marked = ListParams::default().labels(names::LABEL_SYNC_UID);
-    snapshot.read_config_maps(client, "list marked ConfigMaps", marked).await?;
+    let marked = List::metadata::<ConfigMap>(None).labelled(names::LABEL_SYNC_UID);
+    snapshot.read_config_maps(client, "list marked ConfigMaps", &marked).await?;
     Ok(snapshot)
 }
 
@@ -65,23 +66,23 @@ pub async fn read_everything(
 ) -> Result<Snapshot, Error> {
     let mut snapshot = read_syncs(client, protected).await?;
     snapshot.read_namespaces(client).await?;
-    snapshot.read_config_maps(client, "list ConfigMaps", ListParams::default()).await?;
+    let all = List::metadata::<ConfigMap>(None);
+    snapshot.read_config_maps(client, "list ConfigMaps", &all).await?;
     Ok(snapshot)
 }
 
 /// Syncs come first: the cache keeps only the `ConfigMaps` that they refer to.
 async fn read_syncs(client: &Client, protected: NamespacePatterns) -> Result<Snapshot, Error> {
     let cache = Arc::new(Cache::new(protected));
-    let api: Api<StoredConfigMapSync> = Api::all(client.clone());
-    let listed =
-        list_all("list ConfigMapSyncs", ListParams::default(), async |page| api.list(&page).await);
     let mut syncs = BTreeMap::new();
-    for sync in listed.await? {
+    let list = List::objects::<ConfigMapSync>(None);
+    list_all(client, "list ConfigMapSyncs", &list, |sync: StoredConfigMapSync| {
         if let Some(observed) = ObservedSync::of(&sync) {
             cache.apply_sync(&observed);
         }
         syncs.extend(sync.namespaced_name().map(|name| (name, sync)));
-    }
+    })
+    .await?;
     Ok(Snapshot { cache, syncs, created: BTreeMap::new() })
 }
 
@@ -89,13 +90,11 @@ async fn read_syncs(client: &Client, protected: NamespacePatterns) -> Result<Sna
 
 impl Snapshot {
     async fn read_namespaces(&self, client: &Client) -> Result<(), Error> {
-        let api: Api<Namespace> = Api::all(client.clone());
-        let listed = list_all("list Namespaces", ListParams::default(), async |page| {
-            api.list_metadata(&page).await
-        });
-        for namespace in listed.await? {
+        let list = List::metadata::<Namespace>(None);
+        list_all(client, "list Namespaces", &list, |namespace: MetadataOnly| {
             self.cache.apply_namespace(&namespace.metadata);
-        }
+        })
+        .await?;
         Ok(())
     }
 
@@ -103,32 +102,26 @@ impl Snapshot {
         &mut self,
         client: &Client,
         attempt: &str,
-        parameters: ListParams,
+        list: &List,
     ) -> Result<(), Error> {
-        let api: Api<ConfigMap> = Api::all(client.clone());
-        let listed = list_all(attempt, parameters, async |page| api.list_metadata(&page).await);
-        for config_map in listed.await? {
-            self.cache.apply_config_map(&config_map.metadata, Origin::Watch);
-            let ObjectMeta { namespace, name, creation_timestamp, labels, .. } =
-                config_map.metadata;
-            let is_marked = labels.is_some_and(|it| it.contains_key(names::LABEL_SYNC_UID));
-            if let (Some(namespace), Some(name), Some(created), true) =
-                (namespace, name, creation_timestamp, is_marked)
-            {
-                self.created.insert(NamespacedName::new(namespace, name), created.0);
-            }
-        }
+        list_all(client, attempt, list, |config_map: MetadataOnly<ManagedFields>| {
+            let metadata = config_map.metadata;
+            self.cache.apply_config_map(&metadata, Origin::Watch);
+            let is_marked = metadata.label(names::LABEL_SYNC_UID).is_some();
+            let created = metadata.creation_timestamp.as_ref().filter(|_| is_marked);
+            self.created.extend(metadata.namespaced_name().zip(created.map(|created| created.0)));
+        })
+        .await?;
         Ok(())
     }
 }
 
-async fn list_all<K: Clone>(
+async fn list_all<K: DeserializeOwned>(
+    client: &Client,
     attempt: &str,
-    parameters: ListParams,
-    list: impl AsyncFn(ListParams) -> kube::Result<ObjectList<K>>,
-) -> Result<Vec<K>, ApiFailure> {
-    let mut objects = Vec::new();
-    let listed = each_page(parameters, list, async |page| objects.extend(page)).await;
-    listed.map_err(|error| ApiFailure::of(attempt, &error))?;
-    Ok(objects)
+    list: &List,
+    each: impl FnMut(K),
+) -> Result<(), ApiFailure> {
+    let listed = each_object(client, list, each).await;
+    listed.map_err(|error| ApiFailure::of(attempt, &error))
 }

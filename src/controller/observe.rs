@@ -148,7 +148,7 @@ async fn read_copy(
     consents: &Consents,
     at: NamespacedName,
 ) -> (NamespacedName, ObservedDestination, Option<FailedAttempt>) {
-    let error = view.reader.read(&at).await.err();
+    let error = view.reader.compare(&at).await.err();
     let mut destination = destination(view, consents, &at);
     let namespace_uid = view.cache.namespace(&at.namespace).1;
     let failed = error.map(|error| FailedAttempt::now(error, namespace_uid));

@@ -1,11 +1,11 @@
 //! The result of a patch of a sync: of its finalizer, or of its status.
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use tracing::Span;
 
 use crate::access::rule;
+use crate::api::metadata::Metadata;
 use crate::decide::observed::ObservedSync;
 use crate::kubernetes::calls;
 use crate::kubernetes::error::ApiFailure;
@@ -36,7 +36,7 @@ impl SyncPatch {
     pub async fn of(
         client: &Client,
         sync: &ObservedSync,
-        response: Result<ObjectMeta, CallError>,
+        response: Result<Metadata, CallError>,
     ) -> Result<Self, NotLeading> {
         match response {
             Ok(patched) => {

@@ -11,13 +11,12 @@ use std::time::Instant;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use kube::Resource;
-use kube::ResourceExt as _;
-use kube::core::PartialObjectMeta;
-use serde::de::DeserializeOwned;
 
 use crate::access::rule;
+use crate::api::ConfigMapSync;
 use crate::api::StoredConfigMapSync;
+use crate::api::metadata::HasMetadata;
+use crate::api::metadata::MetadataOnly;
 use crate::api::namespaced_name::NamespacedName;
 use crate::api::scope::Scope;
 use crate::cache::Cache;
@@ -30,6 +29,7 @@ use crate::controller::startup::Part;
 use crate::controller::startup::Startup;
 use crate::controller::startup::Stream;
 use crate::controller::trigger;
+use crate::decide::drift::ManagedFields;
 use crate::decide::observed::ObservedSync;
 use crate::decide::scope::limited_to;
 use crate::health::Health;
@@ -69,7 +69,7 @@ pub async fn run(watcher: Arc<Watcher>, clients: Clients, stream: Stream) {
 /// Watches `ConfigMapSyncs`.
 async fn syncs(watcher: &Watcher, clients: Clients, stream: &Stream) -> Infallible {
     let namespace = stream.namespace.as_deref();
-    let source = Source::objects::<StoredConfigMapSync>(clients, namespace);
+    let source = Source::objects::<ConfigMapSync>(clients, namespace);
     let Watcher { cache, queue, .. } = watcher;
     let handle = |change: Change<StoredConfigMapSync>| match change {
         Change::ListBegun => cache.begin_sync_list(namespace),
@@ -100,7 +100,7 @@ async fn config_maps(watcher: &Watcher, clients: Clients, stream: &Stream) -> In
     let Watcher { cache, queue, deleted_syncs, metrics, .. } = watcher;
     let beat = || watcher.health.beat(&stream.health_part());
     ticking(watcher.startup.wait_for(Part::Syncs), beat).await;
-    let handle = |change: Change<PartialObjectMeta<ConfigMap>>| {
+    let handle = |change: Change<MetadataOnly<ManagedFields>>| {
         let changes: Vec<ConfigMapChange> = match change {
             Change::ListBegun => {
                 cache.begin_config_map_list(namespace);
@@ -111,10 +111,10 @@ async fn config_maps(watcher: &Watcher, clients: Clients, stream: &Stream) -> In
                 cache.apply_config_map(&seen.metadata, Origin::Watch).into_iter().collect()
             }
             Change::Deleted(gone) => {
-                let namespace = gone.namespace().unwrap_or_default();
-                let at = NamespacedName::new(namespace, gone.name_any());
                 let uid = gone.metadata.uid.as_deref();
-                cache.remove_config_map(&at, uid, Origin::Watch).into_iter().collect()
+                let at = gone.metadata.namespaced_name();
+                let removed = at.map(|at| cache.remove_config_map(&at, uid, Origin::Watch));
+                removed.flatten().into_iter().collect()
             }
         };
         for change in changes {
@@ -133,7 +133,7 @@ async fn config_maps(watcher: &Watcher, clients: Clients, stream: &Stream) -> In
 async fn namespaces(watcher: &Watcher, clients: Clients, stream: &Stream) -> Infallible {
     let source = Source::metadata::<Namespace>(clients, None);
     let Watcher { cache, queue, scope, .. } = watcher;
-    let handle = |change: Change<PartialObjectMeta<Namespace>>| {
+    let handle = |change: Change<MetadataOnly>| {
         let changes: Vec<NamespaceChange> = match change {
             Change::ListBegun => {
                 cache.begin_namespace_list();
@@ -141,10 +141,13 @@ async fn namespaces(watcher: &Watcher, clients: Clients, stream: &Stream) -> Inf
             }
             Change::ListComplete => cache.end_namespace_list(),
             Change::Listed(seen) | Change::Applied(seen) => {
-                let in_scope = scope.contains(&seen.name_any()).then_some(&seen.metadata);
-                in_scope.and_then(|metadata| cache.apply_namespace(metadata)).into_iter().collect()
+                let in_scope = seen.metadata.name.as_ref().filter(|name| scope.contains(name));
+                in_scope.and_then(|_| cache.apply_namespace(&seen.metadata)).into_iter().collect()
             }
-            Change::Deleted(gone) => cache.remove_namespace(&gone.name_any()).into_iter().collect(),
+            Change::Deleted(gone) => {
+                let name = gone.metadata.name.unwrap_or_default();
+                cache.remove_namespace(&name).into_iter().collect()
+            }
         };
         for change in changes {
             queue.wake(trigger::by_namespace(&change, cache), &Trigger::Namespace);
@@ -157,15 +160,12 @@ async fn namespaces(watcher: &Watcher, clients: Clients, stream: &Stream) -> Inf
 
 impl Watcher {
     /// Passes every change to `handle`, and updates health, metrics and startup.
-    async fn follow<K>(
+    async fn follow<K: HasMetadata>(
         &self,
         stream: &Stream,
         source: &Source,
         mut handle: impl FnMut(Change<K>),
-    ) -> Infallible
-    where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned,
-    {
+    ) -> Infallible {
         let heard = || self.metrics.watches.heard(stream.resource(), stream.namespace.as_deref());
         let health_part = stream.health_part();
         let receive = |event| {

@@ -1,8 +1,10 @@
 //! The content of a `ConfigMap`, and a hash by which contents are compared.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -25,7 +27,18 @@ pub struct Content {
     pub binary_data: BTreeMap<String, ByteString>,
     /// `immutable`; absent counts as `false`, as it does in Kubernetes.
     pub immutable: bool,
+    /// The reserved memory that a large content occupies.
+    pub memory: Memory,
 }
+
+/// Memory that is reserved as long as a clone of this exists. It is not part of what is compared.
+#[derive(Clone, Default)]
+pub struct Memory {
+    _reserved: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+/// What an entry of a map takes in memory besides the bytes of its key and value.
+const ENTRY_BYTES: usize = 112;
 
 /// Hash of a [`Content`], written as `v1:` and the SHA-256 in hexadecimal. Equal contents have equal
 /// hashes; the order of keys is irrelevant.
@@ -61,7 +74,22 @@ impl Content {
             data: config_map.data.unwrap_or_default(),
             binary_data: config_map.binary_data.unwrap_or_default(),
             immutable: config_map.immutable.unwrap_or_default(),
+            memory: Memory::default(),
         }
+    }
+
+    /// How many bytes of memory it takes, roughly.
+    #[must_use]
+    pub fn size_in_memory(&self) -> usize {
+        self.bytes() + self.keys() * ENTRY_BYTES
+    }
+
+    /// The length of all keys and values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let data = self.data.iter().map(|(key, value)| key.len() + value.len());
+        let binary = self.binary_data.iter().map(|(key, value)| key.len() + value.0.len());
+        data.chain(binary).sum()
     }
 
     /// The number of keys.
@@ -94,6 +122,7 @@ impl Content {
             data: data.map(|(key, value)| (key.clone(), value.clone())).collect(),
             binary_data: binary_data.map(|(key, value)| (key.clone(), value.clone())).collect(),
             immutable: self.immutable,
+            memory: self.memory.clone(),
         }
     }
 
@@ -125,6 +154,24 @@ impl fmt::Debug for Content {
             .finish_non_exhaustive()
     }
 }
+
+// === impl Memory ===
+
+impl Memory {
+    /// Reserved until `reserved` is dropped, with the last clone of this.
+    #[must_use]
+    pub fn reserved(reserved: impl Any + Send + Sync) -> Self {
+        Self { _reserved: Some(Arc::new(reserved)) }
+    }
+}
+
+impl PartialEq for Memory {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Memory {}
 
 fn section<'a>(
     hasher: &mut Sha256,
@@ -216,6 +263,7 @@ mod tests {
                 .map(|(k, v)| ((*k).to_owned(), ByteString(v.to_vec())))
                 .collect(),
             immutable: false,
+            memory: Memory::default(),
         }
     }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -12,6 +11,7 @@ use crate::api::ConfigMapSyncSpec;
 use crate::api::ConfigMapSyncStatus;
 use crate::api::SourceVersion;
 use crate::api::StoredConfigMapSync;
+use crate::api::metadata::Metadata;
 use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Content;
 use crate::decide::ContentHash;
@@ -240,7 +240,7 @@ pub enum CopyContent {
 impl Version {
     /// The version in `metadata`.
     #[must_use]
-    pub fn of(metadata: &ObjectMeta) -> Self {
+    pub fn of<Managed>(metadata: &Metadata<Managed>) -> Self {
         Self {
             uid: metadata.uid.clone().unwrap_or_default(),
             resource_version: metadata.resource_version.clone().unwrap_or_default(),
@@ -287,7 +287,7 @@ impl ObservedSync {
 
 /// The annotation `traceparent`. Later versions may append fields, which are left out (W3C Trace Context,
 /// "versioning of traceparent").
-fn trace_parent(metadata: &ObjectMeta) -> Option<String> {
+fn trace_parent(metadata: &Metadata) -> Option<String> {
     let annotation = metadata.annotations.as_ref()?.get(names::ANNOTATION_TRACE_PARENT)?;
     let (known, rest) = annotation.split_at_checked(TRACE_PARENT_LENGTH)?;
     let is_later_version = !known.starts_with("00-") && rest.starts_with('-');
@@ -384,7 +384,7 @@ mod tests {
         let kept = |value: &str| {
             let annotation = (names::ANNOTATION_TRACE_PARENT.to_owned(), value.to_owned());
             let annotations = Some(BTreeMap::from([annotation]));
-            trace_parent(&ObjectMeta { annotations, ..ObjectMeta::default() })
+            trace_parent(&Metadata { annotations, ..Metadata::default() })
         };
         let (present, later) = (format!("00-{fields}"), format!("01-{fields}"));
         assert_eq!(kept(&present), Some(present.clone()));

@@ -52,7 +52,7 @@ impl OtherMetadata {
     pub fn of(
         labels: Option<&Map>,
         annotations: Option<&Map>,
-        managed: &(BTreeSet<&str>, BTreeSet<&str>),
+        managed: (&BTreeSet<String>, &BTreeSet<String>),
     ) -> Self {
         let record = annotations.and_then(|map| map.get(names::ANNOTATION_STAMPED));
         let record = record.and_then(|text| StampedKeys::parse(text));

@@ -2,18 +2,19 @@
 //! them, for the operator and for the commands.
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Api;
 use kube::Client;
-use kube::Resource as _;
-use kube::api::Patch;
-use kube::core::Status;
+use kube::core::response::StatusDetails;
+use serde::Deserialize;
 
 use crate::api::ConfigMapSync;
 use crate::api::ConfigMapSyncStatus;
+use crate::api::metadata::Metadata;
+use crate::api::metadata::MetadataOnly;
 use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Action;
 use crate::decide::Content;
+use crate::decide::drift::ConfigMapMetadata;
+use crate::decide::drift::ManagedFields;
 use crate::decide::observed::Version;
 use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::CallError;
@@ -23,7 +24,35 @@ use crate::kubernetes::error::may_repeat_object;
 use crate::kubernetes::error::named;
 use crate::kubernetes::error::unless_missing;
 use crate::kubernetes::error::unnamed;
+use crate::kubernetes::reads;
+use crate::kubernetes::reads::StoredConfigMap;
 use crate::kubernetes::requests;
+use crate::kubernetes::responses;
+
+/// The response to a DELETE: the object if a finalizer keeps it or if it was deleted at once, or a
+/// `Status`.
+#[derive(Deserialize)]
+struct Deleted {
+    kind: Option<String>,
+    #[serde(default)]
+    metadata: ConfigMapMetadata,
+    status: Option<String>,
+    details: Option<StatusDetails>,
+}
+
+// === impl Deleted ===
+
+impl Deleted {
+    /// The uid of the object that was deleted; `None` if the response does not say that one was.
+    fn uid(&self) -> Option<&str> {
+        if self.kind.as_deref() != Some("Status") {
+            return self.metadata.uid.as_deref();
+        }
+        let details =
+            self.details.as_ref().filter(|_| self.status.as_deref() == Some("Success"))?;
+        Some(&details.uid)
+    }
+}
 
 /// Creates `copy` at `at`, and returns what is stored: an admission plugin may have changed it.
 ///
@@ -33,11 +62,14 @@ pub async fn post(
     client: &Client,
     at: &NamespacedName,
     copy: ConfigMap,
-) -> Result<ConfigMap, CallError> {
+) -> Result<(ConfigMapMetadata, Content), CallError> {
     let attempt = format!("create ConfigMap {at}");
-    let api: Api<ConfigMap> = Api::namespaced(client.clone(), &at.namespace);
-    match named(&at.name, api.create(&requests::post_parameters(), &copy).await) {
-        Ok(created) => Ok(created),
+    let posted = async {
+        let request = requests::post(at, &copy)?;
+        responses::request::<StoredConfigMap>(client, request).await
+    };
+    match named(&at.name, posted.await) {
+        Ok(created) => Ok(created.into_parts()),
         Err(error) => Err(classify(&attempt, &error, &Values::Of(vec![&Content::of(copy)]))),
     }
 }
@@ -53,22 +85,21 @@ pub async fn patch(
     at: &NamespacedName,
     patch: json_patch::Patch,
     sent: Option<&Content>,
-) -> Result<(ObjectMeta, Option<Content>), CallError> {
-    let api: Api<ConfigMap> = Api::namespaced(client.clone(), &at.namespace);
-    let (patch, parameters) = (Patch::Json::<()>(patch), requests::patch_parameters());
-    let patched = if sent.is_some() {
-        let patched = named(&at.name, api.patch(&at.name, &parameters, &patch).await);
-        patched.map(|mut stored| {
-            let metadata = std::mem::take(&mut stored.metadata);
-            (metadata, Some(Content::of(stored)))
-        })
-    } else {
-        let patched = api.patch_metadata(&at.name, &parameters, &patch).await;
-        named(&at.name, patched).map(|patched| (patched.metadata, None))
+) -> Result<(ConfigMapMetadata, Option<Content>), CallError> {
+    let patched = async {
+        if sent.is_some() {
+            let request = requests::patch(at, patch)?;
+            let patched = responses::request::<StoredConfigMap>(client, request).await;
+            let (metadata, content) = named(&at.name, patched)?.into_parts();
+            return Ok((metadata, Some(content)));
+        }
+        let request = requests::patch_metadata::<ConfigMap>(at, patch)?;
+        let patched = responses::request::<MetadataOnly<ManagedFields>>(client, request).await;
+        Ok((named(&at.name, patched)?.metadata, None))
     };
-    match patched {
+    match patched.await {
         Ok(patched) => Ok(patched),
-        Err(error) => Err(rejected(&api, "patch", at, &error, sent).await),
+        Err(error) => Err(rejected(client, "patch", at, &error, sent).await),
     }
 }
 
@@ -82,47 +113,36 @@ pub async fn delete(
     client: &Client,
     at: &NamespacedName,
     seen: &Version,
-) -> Result<Option<ObjectMeta>, CallError> {
-    let url = ConfigMap::url_path(&(), Some(&at.namespace));
+) -> Result<Option<ConfigMapMetadata>, CallError> {
     let deleted = async {
-        let request = requests::delete(&url, &at.name, seen)?;
-        client.request_status::<requests::MetadataOnly>(request).await
+        let request = requests::delete(at, seen)?;
+        responses::request::<Deleted>(client, request).await
     };
     match deleted.await {
-        Ok(response) => {
-            let uid = response.as_ref().either(|it| it.metadata.uid.as_deref(), uid_of_success);
-            if uid != Some(&*seen.uid) {
-                let attempt = format!("delete ConfigMap {at}");
-                return Err(classify(&attempt, &unnamed(), &Values::None));
-            }
-            let object = response.left().map(|object| object.metadata);
+        Ok(response) if response.uid() == Some(&*seen.uid) => {
+            let object = Some(response.metadata);
             Ok(object.filter(|object| object.deletion_timestamp.is_some()))
         }
-        Err(error) => {
-            let api = Api::namespaced(client.clone(), &at.namespace);
-            Err(rejected(&api, "delete", at, &error, None).await)
+        Ok(_) => {
+            let attempt = format!("delete ConfigMap {at}");
+            Err(classify(&attempt, &unnamed(), &Values::None))
         }
+        Err(error) => Err(rejected(client, "delete", at, &error, None).await),
     }
-}
-
-/// The uid of the object that was deleted; `None` if the response does not say that one was.
-fn uid_of_success(status: &Status) -> Option<&str> {
-    let details = status.details.as_ref().filter(|_| status.is_success())?;
-    Some(&details.uid)
 }
 
 /// Classifies the error of a call that changes an existing copy. The response may repeat what was
 /// `sent` and what is stored, so that this is read, if necessary.
 async fn rejected(
-    api: &Api<ConfigMap>,
+    client: &Client,
     verb: &str,
     at: &NamespacedName,
     error: &kube::Error,
     sent: Option<&Content>,
 ) -> CallError {
     let stored = if may_repeat_object(error) {
-        let stored = named(&at.name, api.get(&at.name).await);
-        stored.map(|stored| Some(Content::of(stored))).map_err(drop)
+        let stored = named(&at.name, reads::config_map(client, at).await);
+        stored.map(|stored| Some(stored.into_parts().1)).map_err(drop)
     } else {
         Ok(None)
     };
@@ -165,14 +185,15 @@ pub async fn patch_finalizers(
     client: &Client,
     name: &NamespacedName,
     patch: json_patch::Patch,
-) -> Result<ObjectMeta, CallError> {
-    let api: Api<ConfigMapSync> = Api::namespaced(client.clone(), &name.namespace);
-    let patch = Patch::Json::<()>(patch);
-    let patched = api.patch_metadata(&name.name, &requests::patch_parameters(), &patch).await;
+) -> Result<Metadata, CallError> {
+    let patched = async {
+        let request = requests::patch_metadata::<ConfigMapSync>(name, patch)?;
+        responses::request::<MetadataOnly>(client, request).await
+    };
     let failed = |error| {
         classify(&format!("patch the finalizers of ConfigMapSync {name}"), &error, &Values::None)
     };
-    Ok(named(&name.name, patched).map_err(failed)?.metadata)
+    Ok(named(&name.name, patched.await).map_err(failed)?.metadata)
 }
 
 /// Replaces the status of the sync `name`, if the sync is as it was `seen`.
@@ -181,15 +202,14 @@ pub async fn patch_status(
     name: &NamespacedName,
     seen: &Version,
     status: &ConfigMapSyncStatus,
-) -> Result<ObjectMeta, CallError> {
+) -> Result<Metadata, CallError> {
     let failed = |error| {
         classify(&format!("patch the status of ConfigMapSync {name}"), &error, &Values::None)
     };
     let status = serde_json::to_value(status).map_err(kube::Error::SerdeError).map_err(failed)?;
     let patch = requests::replace_status(seen, &status);
-    let url = ConfigMapSync::url_path(&(), Some(&name.namespace));
-    let request = requests::patch_status(&url, &name.name, patch).map_err(failed)?;
-    let patched = client.request::<requests::MetadataOnly>(request).await;
+    let request = requests::patch_status(name, patch).map_err(failed)?;
+    let patched = responses::request::<MetadataOnly>(client, request).await;
     Ok(named(&name.name, patched).map_err(failed)?.metadata)
 }
 
@@ -201,12 +221,8 @@ pub async fn sync_version(
     client: &Client,
     name: &NamespacedName,
 ) -> Result<Option<Version>, ApiFailure> {
-    let api: Api<ConfigMapSync> = Api::namespaced(client.clone(), &name.namespace);
-    let read = api.get_metadata(&name.name).await;
+    let read = reads::sync_metadata(client, name).await;
     let failed = |error| ApiFailure::of(&format!("read ConfigMapSync {name}"), &error);
     let found = unless_missing::<ConfigMapSync, _>(&name.name, read).map_err(failed)?;
-    Ok(found.map(|found| Version {
-        uid: found.metadata.uid.unwrap_or_default(),
-        resource_version: found.metadata.resource_version.unwrap_or_default(),
-    }))
+    Ok(found.map(|found| Version::of(&found.metadata)))
 }

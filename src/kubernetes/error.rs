@@ -7,6 +7,7 @@ mod tests;
 
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::core::Status;
 
@@ -14,6 +15,7 @@ pub use explain::Values;
 pub use explain::explain;
 pub use explain::explain_status;
 
+use crate::api::metadata::MetadataOnly;
 use crate::backoff::CAP_REFUSED;
 use crate::backoff::CAP_UNAVAILABLE;
 use crate::decide::Failure;
@@ -56,6 +58,27 @@ pub enum CallError {
     Fenced(ApiFailure),
     /// The call was not sent: this process no longer leads.
     NotLeading(NotLeading),
+}
+
+/// An object in a response.
+pub trait Named {
+    /// Whether it has the metadata of a stored object of this name.
+    fn is_stored_as(&self, name: &str) -> bool;
+}
+
+// === impl Named ===
+
+impl<T: Resource> Named for T {
+    fn is_stored_as(&self, name: &str) -> bool {
+        let ObjectMeta { name: found, uid, resource_version, .. } = self.meta();
+        uid.is_some() && resource_version.is_some() && found.as_deref() == Some(name)
+    }
+}
+
+impl<Managed> Named for MetadataOnly<Managed> {
+    fn is_stored_as(&self, name: &str) -> bool {
+        self.metadata.is_stored_as(name)
+    }
 }
 
 // === impl ApiFailure ===
@@ -172,7 +195,7 @@ pub fn is_object_missing<K: Resource<DynamicType = ()>>(error: &kube::Error, nam
 ///
 /// # Errors
 /// Those of `read`, a 404 that proves nothing included: see [`is_object_missing`] and [`named`].
-pub fn unless_missing<K: Resource<DynamicType = ()>, T: Resource>(
+pub fn unless_missing<K: Resource<DynamicType = ()>, T: Named>(
     name: &str,
     read: kube::Result<T>,
 ) -> kube::Result<Option<T>> {
@@ -187,11 +210,9 @@ pub fn unless_missing<K: Resource<DynamicType = ()>, T: Resource>(
 ///
 /// # Errors
 /// Those of the call, and a response that does not name the object.
-pub fn named<T: Resource>(name: &str, response: kube::Result<T>) -> kube::Result<T> {
+pub fn named<T: Named>(name: &str, response: kube::Result<T>) -> kube::Result<T> {
     let response = response?;
-    let metadata = response.meta();
-    let is_stored = metadata.uid.is_some() && metadata.resource_version.is_some();
-    if is_stored && metadata.name.as_deref() == Some(name) { Ok(response) } else { Err(unnamed()) }
+    if response.is_stored_as(name) { Ok(response) } else { Err(unnamed()) }
 }
 
 /// The error of a successful response that does not name the object.

@@ -13,14 +13,15 @@ use json_patch::TestOperation;
 use json_patch::jsonptr::PointerBuf;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
 use kube::api::DeleteParams;
 use kube::api::PatchParams;
 use kube::api::PostParams;
 use kube::api::Preconditions;
-use kube::core::PartialObjectMeta;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::api::ConfigMapSync;
 use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Content;
 use crate::decide::observed::Version;
@@ -28,9 +29,6 @@ use crate::decide::plan::NewCopy;
 use crate::decide::stamp::Stamp;
 use crate::decide::stamped::StampedKeys;
 use crate::names;
-
-/// The response to a write without content: metadata only.
-pub type MetadataOnly = PartialObjectMeta<ConfigMap>;
 
 /// Requests a metadata-only response (Kubernetes API concepts, "metadata-only fetches").
 const ACCEPT_METADATA: header::HeaderValue = header::HeaderValue::from_static(
@@ -62,12 +60,46 @@ pub fn new_copy(at: &NamespacedName, copy: &NewCopy) -> ConfigMap {
     }
 }
 
-/// A DELETE of `name` with a metadata-only response, on condition that the object has the version
+/// A POST of `copy` at `at`.
+///
+/// # Errors
+/// The name is not valid in a URL.
+pub fn post(at: &NamespacedName, copy: &ConfigMap) -> kube::Result<Request<Vec<u8>>> {
+    let body = serde_json::to_vec(copy).map_err(kube::Error::SerdeError)?;
+    let request = path::<ConfigMap>(at).create(&post_parameters(), body);
+    Ok(named("create", request.map_err(kube::Error::BuildRequest)?))
+}
+
+/// A patch of the copy at `at`.
+///
+/// # Errors
+/// The name is not valid in a URL.
+pub fn patch(at: &NamespacedName, patch: Patch) -> kube::Result<Request<Vec<u8>>> {
+    let patch = kube::api::Patch::Json::<()>(patch);
+    let request = path::<ConfigMap>(at).patch(&at.name, &patch_parameters(), &patch);
+    Ok(named("patch", request.map_err(kube::Error::BuildRequest)?))
+}
+
+/// A patch of the object `name` of kind `K` with a metadata-only response.
+///
+/// # Errors
+/// The name is not valid in a URL.
+pub fn patch_metadata<K: Resource<DynamicType = ()>>(
+    name: &NamespacedName,
+    patch: Patch,
+) -> kube::Result<Request<Vec<u8>>> {
+    let patch = kube::api::Patch::Json::<()>(patch);
+    let request = path::<K>(name).patch(&name.name, &patch_parameters(), &patch);
+    let request = request.map_err(kube::Error::BuildRequest)?;
+    Ok(accepting_metadata("patch_metadata", request))
+}
+
+/// A DELETE of the copy at `at` with a metadata-only response, on condition that it has the version
 /// `seen`.
 ///
 /// # Errors
 /// The name is not valid in a URL.
-pub fn delete(url: &str, name: &str, seen: &Version) -> kube::Result<Request<Vec<u8>>> {
+pub fn delete(at: &NamespacedName, seen: &Version) -> kube::Result<Request<Vec<u8>>> {
     let parameters = DeleteParams {
         preconditions: Some(Preconditions {
             uid: Some(seen.uid.clone()),
@@ -75,22 +107,19 @@ pub fn delete(url: &str, name: &str, seen: &Version) -> kube::Result<Request<Vec
         }),
         ..DeleteParams::default()
     };
-    let request = kube::core::Request::new(url).delete(name, &parameters);
+    let request = path::<ConfigMap>(at).delete(&at.name, &parameters);
     Ok(accepting_metadata("delete", request.map_err(kube::Error::BuildRequest)?))
 }
 
-/// A patch of the status of `name` with a metadata-only response.
+/// A patch of the status of the sync `name` with a metadata-only response.
 ///
 /// # Errors
 /// The name is not valid in a URL.
-pub fn patch_status(url: &str, name: &str, patch: Patch) -> kube::Result<Request<Vec<u8>>> {
+pub fn patch_status(name: &NamespacedName, patch: Patch) -> kube::Result<Request<Vec<u8>>> {
     let patch = kube::api::Patch::Json::<()>(patch);
-    let request = kube::core::Request::new(url).patch_subresource(
-        "status",
-        name,
-        &patch_parameters(),
-        &patch,
-    );
+    let parameters = patch_parameters();
+    let request = path::<ConfigMapSync>(name);
+    let request = request.patch_subresource("status", &name.name, &parameters, &patch);
     Ok(accepting_metadata("patch_status", request.map_err(kube::Error::BuildRequest)?))
 }
 
@@ -229,11 +258,21 @@ fn pointer<const N: usize>(path: [&str; N]) -> PointerBuf {
     PointerBuf::from_tokens(path)
 }
 
-/// Requests a metadata-only response. `name` becomes the name of the request's span, as in kube's
-/// own calls.
-fn accepting_metadata(name: &'static str, mut request: Request<Vec<u8>>) -> Request<Vec<u8>> {
-    request.extensions_mut().insert(name);
+/// Requests about objects of kind `K` in the namespace of `name`.
+fn path<K: Resource<DynamicType = ()>>(name: &NamespacedName) -> kube::core::Request {
+    kube::core::Request::new(K::url_path(&(), Some(&name.namespace)))
+}
+
+/// Requests a metadata-only response.
+fn accepting_metadata(name: &'static str, request: Request<Vec<u8>>) -> Request<Vec<u8>> {
+    let mut request = named(name, request);
     request.headers_mut().insert(header::ACCEPT, ACCEPT_METADATA);
+    request
+}
+
+/// `name` becomes the name of the request's span, as in kube's own calls.
+fn named(name: &'static str, mut request: Request<Vec<u8>>) -> Request<Vec<u8>> {
+    request.extensions_mut().insert(name);
     request
 }
 

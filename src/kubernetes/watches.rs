@@ -6,7 +6,8 @@
 //!   at the same page or from the same version, with exponential backoff. `Retry-After` is obeyed.
 //! * A response without a single event is a failure: the next attempt waits.
 //! * An object that exists from the beginning of a list to its end is listed. A change after that
-//!   is delivered; after a failure, possibly twice.
+//!   is delivered; after a failure, either may be delivered twice.
+//! * At most one object is in memory besides what the caller keeps: lists are decoded while they arrive.
 //! * At most [`TICK`] passes between two events, so that the caller can show that the watch moves.
 //!
 //! # Why not kube's `watcher`?
@@ -26,10 +27,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 use std::time::Instant;
 
-use kube::Resource;
-use kube::ResourceExt as _;
 use kube::core::WatchEvent;
-use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
 pub use error::Error;
@@ -37,6 +35,7 @@ pub use requests::Source;
 pub use ticks::TICK;
 pub use ticks::ticking;
 
+use crate::api::metadata::HasMetadata;
 use crate::kubernetes::watches::lines::Lines;
 use crate::kubernetes::watches::position::Next;
 use crate::kubernetes::watches::position::Position;
@@ -72,10 +71,10 @@ pub enum Event<K> {
 }
 
 /// Watches `source`, and passes each event to `handle`.
-pub async fn watch<K>(source: &Source, mut handle: impl FnMut(Event<K>)) -> Infallible
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned,
-{
+pub async fn watch<K: HasMetadata>(
+    source: &Source,
+    mut handle: impl FnMut(Event<K>),
+) -> Infallible {
     let mut position = Position::default();
     loop {
         let attempt = match position.next().clone() {
@@ -91,25 +90,23 @@ where
     }
 }
 
-/// Requests a page of the list. Returns the delay until the next request.
-async fn list<K>(
+/// Requests a page of the list, whose objects are delivered while it arrives: again, if it fails
+/// before its end. Returns the delay until the next request.
+async fn list<K: HasMetadata>(
     source: &Source,
     position: &mut Position,
     page: Option<String>,
     handle: &mut impl FnMut(Event<K>),
-) -> Result<Duration, Error>
-where
-    K: Clone + DeserializeOwned,
-{
+) -> Result<Duration, Error> {
     if page.is_none() {
         // Before the request: what the caller writes from now on may be missing in the list.
         handle(Event::Change(Change::ListBegun));
     }
-    let page = ticking(source.page(page), || handle(Event::Waiting)).await?;
-    position.listed(page.metadata)?;
-    for object in page.items {
+    let mut page = ticking(source.page(page), || handle(Event::Waiting)).await?;
+    while let Some(object) = ticking(page.next(), || handle(Event::Waiting)).await? {
         handle(Event::Change(Change::Listed(object)));
     }
+    position.listed(page.end()?)?;
     if matches!(position.next(), Next::Changes(_)) {
         handle(Event::Change(Change::ListComplete));
         if position.list_complete() {
@@ -121,15 +118,12 @@ where
 
 /// Follows the changes after `version` until the response ends. Returns the delay until the next
 /// request.
-async fn follow<K>(
+async fn follow<K: HasMetadata>(
     source: &Source,
     position: &mut Position,
     version: &str,
     handle: &mut impl FnMut(Event<K>),
-) -> Result<Duration, Error>
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned,
-{
+) -> Result<Duration, Error> {
     let body = ticking(source.changes(version), || handle(Event::Waiting)).await?;
     let (mut lines, mut has_events, began) = (Lines::new(body), false, Instant::now());
     loop {
@@ -149,11 +143,11 @@ where
         };
         let event = match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                position.follow(object.resource_version())?;
+                position.follow(object.metadata().resource_version.clone())?;
                 Event::Change(Change::Applied(object))
             }
             WatchEvent::Deleted(object) => {
-                position.follow(object.resource_version())?;
+                position.follow(object.metadata().resource_version.clone())?;
                 Event::Change(Change::Deleted(object))
             }
             WatchEvent::Bookmark(bookmark) => {

@@ -126,7 +126,7 @@ impl Deletion {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+    use crate::decide::drift::ConfigMapMetadata;
     use serde_json::json;
 
     use super::*;
@@ -140,7 +140,7 @@ mod tests {
     /// A cache with one copy of the sync `s`, with this uid and written by `manager`.
     fn with_copy(uid: &str, manager: &str) -> Cache {
         let cache = Cache::new(NamespacePatterns::default());
-        let metadata: ObjectMeta = serde_json::from_value(json!({
+        let metadata: ConfigMapMetadata = serde_json::from_value(json!({
             "namespace": "app",
             "name": "shared",
             "uid": uid,

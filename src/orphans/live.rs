@@ -22,6 +22,7 @@ use crate::kubernetes::error::is_object_missing;
 use crate::kubernetes::error::kind_not_installed;
 use crate::kubernetes::error::named;
 use crate::kubernetes::error::unless_missing;
+use crate::kubernetes::reads;
 use crate::names;
 use crate::orphans::candidates::Owners;
 
@@ -91,8 +92,7 @@ async fn read_owner(
     sync: &NamespacedName,
     uid: &str,
 ) -> OwnerState {
-    let api: Api<ConfigMapSync> = Api::namespaced(client.clone(), &sync.namespace);
-    match named(&sync.name, api.get_metadata(&sync.name).await) {
+    match named(&sync.name, reads::sync_metadata(client, sync).await) {
         Ok(found) => match found.metadata.uid {
             Some(found) if found == uid => OwnerState::Exists,
             // The cache must have the new sync first: it may desire this very copy.

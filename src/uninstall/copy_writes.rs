@@ -1,20 +1,22 @@
 //! All copies: the `ConfigMaps` that carry our uid label, listed in pages, by metadata only.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Api;
 use kube::Client;
-use kube::api::ListParams;
 
 use crate::access::rule;
+use crate::api::ConfigMapSync;
 use crate::api::StoredConfigMapSync;
+use crate::api::metadata::MetadataOnly;
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Entry;
 use crate::decide::Action;
+use crate::decide::drift::ConfigMapMetadata;
+use crate::decide::drift::ManagedFields;
 use crate::decide::uninstall::CopyHandling;
 use crate::decide::uninstall::CopyOwner;
 use crate::decide::uninstall::MarkedCopy;
@@ -22,7 +24,10 @@ use crate::decide::uninstall::uninstall_action;
 use crate::kubernetes::calls;
 use crate::kubernetes::discovery::unless_not_served;
 use crate::kubernetes::error::CallError;
+use crate::kubernetes::lists::List;
+use crate::kubernetes::pages::each_object;
 use crate::kubernetes::pages::each_page;
+use crate::kubernetes::pages::first_object;
 use crate::kubernetes::requests;
 use crate::names;
 use crate::uninstall::progress::Counts;
@@ -40,7 +45,7 @@ pub struct CopyWrite {
     pub at: NamespacedName,
     /// The write that it requires.
     pub action: Action,
-    /// Its labels and annotations.
+    /// Those of its labels and annotations that the write removes.
     known: [Map; 2],
 }
 
@@ -71,13 +76,9 @@ impl<'a> CopyWriter<'a> {
     ///
     /// # Errors
     /// The API server rejects the list, or does not respond.
-    pub async fn each_page(&self, mut writes: impl AsyncFnMut(Vec<CopyWrite>)) -> kube::Result<()> {
-        let api: Api<ConfigMap> = Api::all(self.client.clone());
-        let list = async |page| api.list_metadata(&page).await;
-        each_page(marked(), list, async |page| {
-            writes(page.into_iter().filter_map(|copy| self.write(copy.metadata)).collect()).await;
-        })
-        .await
+    pub async fn each_page(&self, writes: impl AsyncFnMut(Vec<CopyWrite>)) -> kube::Result<()> {
+        let needed = |copy: MetadataOnly<ManagedFields>| self.write(copy.metadata);
+        each_page(self.client, &marked(None), needed, writes).await
     }
 
     /// Lists all copies once, and makes the necessary writes.
@@ -102,16 +103,25 @@ impl<'a> CopyWriter<'a> {
         .await
     }
 
-    fn write(&self, metadata: ObjectMeta) -> Option<CopyWrite> {
+    fn write(&self, metadata: ConfigMapMetadata) -> Option<CopyWrite> {
         let entry = Entry::of(&metadata)?;
         let Entry { version, deleting, managed_by, markers, marker_keys, .. } = entry;
-        let at = NamespacedName::new(metadata.namespace?, metadata.name?);
+        let at = metadata.namespaced_name()?;
         let markers = markers?;
         let owner = self.owners.get(&markers.sync_uid).cloned();
         let copy = MarkedCopy { version, deleting, markers, marker_keys, managed_by, owner };
         let action = uninstall_action(&at, &copy, self.handling)?;
-        let known = [metadata.labels, metadata.annotations].map(Option::unwrap_or_default);
-        Some(CopyWrite { at, action, known })
+        let removed = match &action {
+            Action::Restamp { stamp, .. } | Action::Release { stamp, .. } => {
+                [&stamp.labels.remove, &stamp.annotations.remove]
+            }
+            _ => [&BTreeSet::new(); 2],
+        };
+        let [mut labels, mut annotations] =
+            [metadata.labels, metadata.annotations].map(Option::unwrap_or_default);
+        labels.retain(|key, _| removed[0].contains(key));
+        annotations.retain(|key, _| removed[1].contains(key));
+        Some(CopyWrite { at, action, known: [labels, annotations] })
     }
 }
 
@@ -135,32 +145,30 @@ impl Writer for CopyWriter<'_> {
 
     async fn decide_again(&self, write: &CopyWrite) -> kube::Result<Option<CopyWrite>> {
         let NamespacedName { namespace, name } = &write.at;
-        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
         // A list: the uninstall Job has no permission to get ConfigMaps, whose response has content.
-        let named = marked().fields(&format!("metadata.name={name}"));
-        let found = api.list_metadata(&named).await?.items.into_iter().next();
+        let named = marked(Some(namespace)).named(name);
+        let found: Option<MetadataOnly<ManagedFields>> = first_object(self.client, &named).await?;
         Ok(found.and_then(|copy| self.write(copy.metadata)))
     }
 }
 
-fn marked() -> ListParams {
-    ListParams::default().labels(names::LABEL_SYNC_UID)
+fn marked(namespace: Option<&str>) -> List {
+    List::metadata::<ConfigMap>(namespace).labelled(names::LABEL_SYNC_UID)
 }
 
 /// Lists all syncs. If the kind is not installed, there are none.
 async fn owners(client: &Client) -> kube::Result<OwnersByUid> {
-    let api: Api<StoredConfigMapSync> = Api::all(client.clone());
     let mut owners = OwnersByUid::new();
-    let list = async |page| api.list(&page).await;
-    let listed = each_page(ListParams::default(), list, async |page| {
-        owners.extend(page.iter().filter_map(|sync| {
-            let policy = sync.spec.as_ref().ok().map(|spec| spec.deletion_policy);
-            let owner = CopyOwner { name: sync.namespaced_name()?, policy };
-            Some((sync.metadata.uid.clone()?, owner))
-        }));
-    });
-    unless_not_served::<StoredConfigMapSync>(client, listed.await).await?;
+    let list = List::objects::<ConfigMapSync>(None);
+    let listed = each_object(client, &list, |sync| owners.extend(owner(sync))).await;
+    unless_not_served::<ConfigMapSync>(client, listed).await?;
     Ok(owners)
+}
+
+fn owner(sync: StoredConfigMapSync) -> Option<(String, CopyOwner)> {
+    let policy = sync.spec.as_ref().ok().map(|spec| spec.deletion_policy);
+    let owner = CopyOwner { name: sync.namespaced_name()?, policy };
+    Some((sync.metadata.uid?, owner))
 }
 
 /// Permissions for finding copies, and for taking markers off.

@@ -1,18 +1,19 @@
 //! Our finalizer on `ConfigMapSyncs`, listed in pages, by metadata only.
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Api;
 use kube::Client;
-use kube::api::ListParams;
 
 use crate::access::rule;
-use crate::api::StoredConfigMapSync;
+use crate::api::ConfigMapSync;
+use crate::api::metadata::Metadata;
+use crate::api::metadata::MetadataOnly;
 use crate::api::namespaced_name::NamespacedName;
 use crate::kubernetes::calls;
 use crate::kubernetes::discovery::unless_not_served;
 use crate::kubernetes::error::CallError;
+use crate::kubernetes::lists::List;
 use crate::kubernetes::pages::each_page;
+use crate::kubernetes::pages::first_object;
 use crate::kubernetes::requests;
 use crate::names;
 use crate::uninstall::progress::Counts;
@@ -42,15 +43,12 @@ impl FinalizerWriter<'_> {
     /// The API server rejects the list, or does not respond.
     pub async fn each_page(
         &self,
-        mut syncs: impl AsyncFnMut(Vec<SyncWithFinalizer>),
+        syncs: impl AsyncFnMut(Vec<SyncWithFinalizer>),
     ) -> kube::Result<()> {
-        let api: Api<StoredConfigMapSync> = Api::all(self.0.clone());
-        let list = async |page| api.list_metadata(&page).await;
-        let listed = each_page(ListParams::default(), list, async |page| {
-            let page = page.into_iter().filter_map(|sync| SyncWithFinalizer::of(sync.metadata));
-            syncs(page.collect()).await;
-        });
-        unless_not_served::<StoredConfigMapSync>(self.0, listed.await).await
+        let list = List::metadata::<ConfigMapSync>(None);
+        let with_finalizer = |sync: MetadataOnly| SyncWithFinalizer::of(sync.metadata);
+        let listed = each_page(self.0, &list, with_finalizer, syncs).await;
+        unless_not_served::<ConfigMapSync>(self.0, listed).await
     }
 
     /// Lists all syncs once, and removes our finalizer from each.
@@ -92,9 +90,8 @@ impl Writer for FinalizerWriter<'_> {
         sync: &SyncWithFinalizer,
     ) -> kube::Result<Option<SyncWithFinalizer>> {
         let NamespacedName { namespace, name } = &sync.name;
-        let api: Api<StoredConfigMapSync> = Api::namespaced(self.0.clone(), namespace);
-        let named = ListParams::default().fields(&format!("metadata.name={name}"));
-        let found = api.list_metadata(&named).await?.items.into_iter().next();
+        let named = List::metadata::<ConfigMapSync>(Some(namespace)).named(name);
+        let found: Option<MetadataOnly> = first_object(self.0, &named).await?;
         Ok(found.and_then(|sync| SyncWithFinalizer::of(sync.metadata)))
     }
 }
@@ -102,7 +99,7 @@ impl Writer for FinalizerWriter<'_> {
 // === impl SyncWithFinalizer ===
 
 impl SyncWithFinalizer {
-    fn of(metadata: ObjectMeta) -> Option<Self> {
+    fn of(metadata: Metadata) -> Option<Self> {
         let finalizers = metadata.finalizers?;
         let has_ours = finalizers.iter().any(|finalizer| finalizer == names::FINALIZER);
         let name = NamespacedName::new(metadata.namespace?, metadata.name?);

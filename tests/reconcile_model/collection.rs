@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use std::time::Instant;
 
+use configmapsync::api::metadata::Metadata;
 use configmapsync::api::namespaced_name::NamespacedName;
 use configmapsync::cache::Cache;
 use configmapsync::cache::CachedConfigMap;
@@ -17,7 +18,6 @@ use configmapsync::names as keys;
 use configmapsync::orphans::DeletedSyncs;
 use configmapsync::orphans::Owners;
 use configmapsync::orphans::candidates;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::config::Fault;
 use crate::content::user_content;
@@ -129,7 +129,7 @@ impl CollectionInput {
             let at = NamespacedName::new(format!("other-{number}"), SOURCE_NAME);
             let namespace = Some(at.namespace.clone());
             let namespace =
-                ObjectMeta { name: namespace.clone(), uid: namespace, ..ObjectMeta::default() };
+                Metadata { name: namespace.clone(), uid: namespace, ..Metadata::default() };
             cache.apply_namespace(&namespace);
             let mut orphan = Object::of_user(user_content());
             let markers = [

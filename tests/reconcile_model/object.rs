@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 
 use configmapsync::api::namespaced_name::NamespacedName;
 use configmapsync::decide::Content;
+use configmapsync::decide::drift::ConfigMapMetadata;
 use configmapsync::names as keys;
 use json_patch::Patch;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::FieldsV1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::Value;
 use serde_json::json;
 
@@ -196,19 +196,19 @@ impl Object {
     }
 
     /// Its metadata, with this name and uid.
-    pub fn metadata(&self, name: NamespacedName, uid: &str) -> ObjectMeta {
+    pub fn metadata(&self, name: NamespacedName, uid: &str) -> ConfigMapMetadata {
         let some = |map: &Map| Some(map.clone()).filter(|map| !map.is_empty());
-        let owner = OwnerReference { name: "owner".to_owned(), ..OwnerReference::default() };
-        ObjectMeta {
+        let managed = json!(self.managed_fields());
+        ConfigMapMetadata {
             namespace: Some(name.namespace),
             name: Some(name.name),
             uid: Some(uid.to_owned()),
             resource_version: Some("7".to_owned()),
             labels: some(&self.labels),
             annotations: some(&self.annotations),
-            owner_references: self.has_owner.then(|| vec![owner]),
-            managed_fields: Some(self.managed_fields()),
-            ..ObjectMeta::default()
+            has_owner_references: self.has_owner,
+            managed_fields: serde_json::from_value(managed).expect("managed fields"),
+            ..ConfigMapMetadata::default()
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use configmapsync::api::ConfigMapSyncStatus;
 use configmapsync::api::SourceVersion;
+use configmapsync::api::metadata::Metadata;
 use configmapsync::api::namespace_patterns::NamespacePatterns;
 use configmapsync::api::namespaced_name::NamespacedName;
 use configmapsync::cache::Cache;
@@ -29,7 +30,6 @@ use configmapsync::decide::opt_out::OptOut;
 use configmapsync::decide::reason::Reason;
 use configmapsync::decide::verb::WriteConsent;
 use configmapsync::names;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
@@ -134,16 +134,16 @@ impl View {
     }
 }
 
-fn namespace_metadata(name: &str, namespace: StoredNamespace) -> Option<ObjectMeta> {
+fn namespace_metadata(name: &str, namespace: StoredNamespace) -> Option<Metadata> {
     let label = || (SELECTED_LABEL.0.to_owned(), SELECTED_LABEL.1.to_owned());
     let labels = BTreeMap::from_iter(namespace.is_labelled.then(label));
     let deleted = || Time(Timestamp::UNIX_EPOCH);
-    let metadata = ObjectMeta {
+    let metadata = Metadata {
         name: Some(name.to_owned()),
         uid: Some(name.to_owned()),
         labels: Some(labels),
         deletion_timestamp: (namespace.phase == Phase::Terminating).then(deleted),
-        ..ObjectMeta::default()
+        ..Metadata::default()
     };
     (namespace.phase != Phase::Missing).then_some(metadata)
 }

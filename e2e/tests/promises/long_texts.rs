@@ -4,7 +4,6 @@
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use configmapsync::api::StoredConfigMapSync;
 use harness::audit_queries::requests_by_operator;
 use harness::fault_proxy::CannedResponse;
 use harness::fault_proxy::Fault;
@@ -12,7 +11,6 @@ use harness::fault_proxy::Rule;
 use harness::fixture::SOON;
 use harness::operator_cluster::OperatorCluster;
 use http::Method;
-use kube::Api;
 use serde_json::Value;
 use serde_json::json;
 use testbed::wait::Seen;
@@ -22,6 +20,7 @@ use crate::bad_input::support::merged;
 use crate::bad_input::support::minimal_spec;
 use crate::bad_input::support::set_validation;
 use crate::bad_input::support::store;
+use crate::bad_input::support::stored_sync;
 
 const MAX_STATUS: usize = 4 * 1024;
 const MAX_NOTE: usize = 1024;
@@ -74,10 +73,9 @@ async fn a_text_of_300_kib_is_cut_wherever_it_is_reported() -> Result<()> {
     for (name, spec, _) in specs() {
         store(&fixture.client(), name, &spec).await?;
     }
-    let syncs: Api<StoredConfigMapSync> = Api::namespaced(fixture.client(), "central");
     for (name, _, reason) in specs() {
         let sync = until(format!("{name} reports {reason}"), SOON, || async {
-            let sync = syncs.get(name).await?;
+            let sync = stored_sync(&fixture.client(), name).await?;
             let condition = sync.status.conditions.first();
             let seen = condition.map(|it| it.reason.clone()).unwrap_or_default();
             Ok(Seen::from_option((seen == reason).then_some(sync), || seen))

@@ -7,6 +7,7 @@ mod adoption;
 mod api_faults;
 mod api_server_outages;
 mod bad_input;
+mod bounded_memory;
 mod bounds;
 mod byte_for_byte;
 mod changes_during_reads;

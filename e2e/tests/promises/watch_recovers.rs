@@ -21,6 +21,8 @@ use harness::operator_cluster::OperatorCluster;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
+pub use support::lists_and_watches;
+
 /// The maximum delay after a first error, and one attempt.
 const RECOVERED: Duration = Duration::from_secs(40);
 

@@ -3,15 +3,15 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::names;
 
-fn metadata(uid: &str, resource_version: &str, sync_uid: Option<&str>) -> ObjectMeta {
-    ObjectMeta {
+fn metadata(uid: &str, resource_version: &str, sync_uid: Option<&str>) -> ConfigMapMetadata {
+    ConfigMapMetadata {
         namespace: Some("app".into()),
         name: Some("shared".into()),
         uid: Some(uid.into()),
         resource_version: Some(resource_version.into()),
         labels: sync_uid
             .map(|uid| BTreeMap::from([(names::LABEL_SYNC_UID.to_owned(), uid.to_owned())])),
-        ..ObjectMeta::default()
+        ..ConfigMapMetadata::default()
     }
 }
 
@@ -26,7 +26,7 @@ fn version(config_maps: &ConfigMaps) -> Option<String> {
     }
 }
 
-fn watch(config_maps: &mut ConfigMaps, metadata: &ObjectMeta) -> Option<ConfigMapChange> {
+fn watch(config_maps: &mut ConfigMaps, metadata: &ConfigMapMetadata) -> Option<ConfigMapChange> {
     config_maps.apply(metadata, Origin::Watch, |_| false)
 }
 
@@ -156,7 +156,7 @@ fn content_counts_only_for_the_version_read() {
 fn read(
     config_maps: &mut ConfigMaps,
     meanwhile: impl FnOnce(&mut ConfigMaps),
-    response: Option<&ObjectMeta>,
+    response: Option<&ConfigMapMetadata>,
 ) {
     let start = config_maps.begin_read(&at());
     meanwhile(config_maps);
@@ -204,7 +204,7 @@ fn a_read_response_that_nothing_overtook_counts() {
 fn a_list_of_a_namespace_removes_nothing_elsewhere() {
     let mut config_maps = ConfigMaps::default();
     let elsewhere =
-        || ObjectMeta { namespace: Some("other".into()), ..metadata("v", "2", Some("s")) };
+        || ConfigMapMetadata { namespace: Some("other".into()), ..metadata("v", "2", Some("s")) };
     for namespace in ["app", "other"] {
         config_maps.begin_list(Some(namespace));
     }

@@ -10,17 +10,22 @@
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::Client;
-use kube::api::ListParams;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use crate::api::StoredConfigMapSync;
+use crate::api::ConfigMapSync;
+use crate::api::metadata::Metadata;
+use crate::api::metadata::MetadataOnly;
 use crate::commands::check::finding::Finding;
 use crate::commands::check::finding::FindingState;
 use crate::commands::check::finding::Question;
 use crate::kubernetes::error::has_code;
-use crate::kubernetes::pages::each_page;
+use crate::kubernetes::lists::List;
+use crate::kubernetes::pages::each_object;
 use crate::names;
 
 /// How many unchecked syncs a message names.
@@ -36,6 +41,23 @@ enum AuthorCheck {
     Possible,
     /// No.
     Missing,
+}
+
+/// An entry of `managedFields`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Writer {
+    subresource: Option<String>,
+    time: Option<Time>,
+    #[serde(default)]
+    fields_v1: WrittenFields,
+}
+
+/// The fields of an entry.
+#[derive(Default, Deserialize)]
+struct WrittenFields {
+    #[serde(rename = "f:spec")]
+    spec: Option<IgnoredAny>,
 }
 
 /// Finds the syncs that are older than the policy.
@@ -56,17 +78,14 @@ async fn find(client: &Client) -> kube::Result<Finding> {
         );
         return Ok(Finding::new(Question::Consented, SUBJECT, FindingState::Wrong, message));
     };
-    let api: Api<StoredConfigMapSync> = Api::all(client.clone());
+    let list = List::metadata::<ConfigMapSync>(None);
     let (mut unchecked, mut possible, mut all) = (Vec::new(), 0, 0);
-    let list = async |page| api.list_metadata(&page).await;
-    let listed = each_page(ListParams::default(), list, async |page| {
-        for sync in page {
-            all += 1;
-            match author_check(&sync.metadata, since) {
-                AuthorCheck::AtCreation => {}
-                AuthorCheck::Possible => possible += 1,
-                AuthorCheck::Missing => unchecked.push(name(&sync.metadata)),
-            }
+    let listed = each_object(client, &list, |sync: MetadataOnly<Vec<Writer>>| {
+        all += 1;
+        match author_check(&sync.metadata, since) {
+            AuthorCheck::AtCreation => {}
+            AuthorCheck::Possible => possible += 1,
+            AuthorCheck::Missing => unchecked.push(name(&sync.metadata)),
         }
     });
     match listed.await {
@@ -92,7 +111,7 @@ async fn in_force_since(client: &Client) -> kube::Result<Option<Timestamp>> {
 
 /// Times have a resolution of one second: in the second of its creation, the policy may not have
 /// been in force yet.
-fn author_check(sync: &ObjectMeta, since: Timestamp) -> AuthorCheck {
+fn author_check(sync: &Metadata<Vec<Writer>>, since: Timestamp) -> AuthorCheck {
     let is_later = |time: Option<Timestamp>| time.is_some_and(|time| time > since);
     if is_later(sync.creation_timestamp.as_ref().map(|time| time.0)) {
         return AuthorCheck::AtCreation;
@@ -101,16 +120,15 @@ fn author_check(sync: &ObjectMeta, since: Timestamp) -> AuthorCheck {
     if sync.generation == Some(1) {
         return AuthorCheck::Missing;
     }
-    let mut writers = sync.managed_fields.iter().flatten().filter(|entry| {
-        let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
-        entry.subresource.is_none() && fields.is_some_and(|fields| !fields["f:spec"].is_null())
+    let wrote_later = sync.managed_fields.iter().any(|writer| {
+        let wrote_spec = writer.subresource.is_none() && writer.fields_v1.spec.is_some();
+        wrote_spec && is_later(writer.time.as_ref().map(|time| time.0))
     });
-    let is_known = sync.managed_fields.as_ref().is_some_and(|entries| !entries.is_empty());
-    let wrote_later = writers.any(|entry| is_later(entry.time.as_ref().map(|time| time.0)));
+    let is_known = !sync.managed_fields.is_empty();
     if wrote_later || !is_known { AuthorCheck::Possible } else { AuthorCheck::Missing }
 }
 
-fn name(metadata: &ObjectMeta) -> String {
+fn name(metadata: &Metadata<Vec<Writer>>) -> String {
     let [namespace, name] =
         [&metadata.namespace, &metadata.name].map(|it| it.clone().unwrap_or_default());
     format!("{namespace}/{name}")

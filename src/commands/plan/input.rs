@@ -3,7 +3,6 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource as _;
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,6 +11,7 @@ use crate::api::ConfigMapSync;
 use crate::api::ConfigMapSyncSpec;
 use crate::api::ConfigMapSyncStatus;
 use crate::api::StoredConfigMapSync;
+use crate::api::metadata::Metadata;
 use crate::api::namespaced_name::NamespacedName;
 use crate::args::Plan;
 use crate::commands::error::InputError;
@@ -59,7 +59,7 @@ pub fn read_input(
 
 #[derive(Deserialize)]
 struct SyncManifest {
-    metadata: ObjectMeta,
+    metadata: Metadata,
     spec: ConfigMapSyncSpec,
 }
 
@@ -112,13 +112,13 @@ fn applied(name: NamespacedName, spec: ConfigMapSyncSpec, snapshot: &Snapshot) -
     let existing = snapshot.syncs.get(&name).cloned();
     let exists = existing.is_some();
     let mut stored = existing.unwrap_or_else(|| StoredConfigMapSync {
-        metadata: ObjectMeta {
+        metadata: Metadata {
             namespace: Some(name.namespace.clone()),
             name: Some(name.name.clone()),
             uid: Some(NO_UID.to_owned()),
             resource_version: Some("0".to_owned()),
             generation: Some(1),
-            ..ObjectMeta::default()
+            ..Metadata::default()
         },
         spec: spec.clone(),
         status: ConfigMapSyncStatus::default(),

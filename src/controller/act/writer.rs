@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use tokio::time::sleep;
 use tracing::Instrument as _;
@@ -25,6 +24,7 @@ use crate::controller::act::write::WriteResult;
 use crate::decide::Action;
 use crate::decide::Content;
 use crate::decide::contention::Response;
+use crate::decide::drift::ConfigMapMetadata;
 use crate::decide::observed::Version;
 use crate::decide::plan::NewCopy;
 use crate::election::Lead;
@@ -126,7 +126,7 @@ impl Writer {
                 if failure.is_invalid() && matches!(action, Action::Update { .. }) {
                     // A policy may have made the copy immutable, which its metadata does not show.
                     // The write has failed whether or not this read succeeds.
-                    let reading = self.reader.read(at).instrument(span.clone());
+                    let reading = self.reader.compare(at).instrument(span.clone());
                     drop(self.reads.unless_cancelled(reading).await?);
                 }
                 WriteResult::Failed(failure)
@@ -189,10 +189,10 @@ impl Writer {
     }
 
     async fn post(&self, at: &NamespacedName, copy: &NewCopy) -> Sent {
-        let mut stored = calls::post(&self.client, at, requests::new_copy(at, copy)).await?;
-        let created = std::mem::take(&mut stored.metadata);
+        let new = requests::new_copy(at, copy);
+        let (created, stored) = calls::post(&self.client, at, new).await?;
         self.cache.apply_config_map(&created, Origin::Write);
-        self.record_altered(at, &created, &copy.content, &Content::of(stored));
+        self.record_altered(at, &created, &copy.content, &stored);
         Ok(created.resource_version)
     }
 
@@ -201,7 +201,7 @@ impl Writer {
     fn record_altered(
         &self,
         at: &NamespacedName,
-        metadata: &ObjectMeta,
+        metadata: &ConfigMapMetadata,
         sent: &Content,
         stored: &Content,
     ) {

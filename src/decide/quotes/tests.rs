@@ -2,6 +2,7 @@ use k8s_openapi::ByteString;
 use proptest::prelude::*;
 
 use super::*;
+use crate::decide::content::Memory;
 
 fn content(values: &[&str], binary: &[&[u8]]) -> Content {
     let key = |index: usize| format!("key-{index}");
@@ -13,6 +14,7 @@ fn content(values: &[&str], binary: &[&[u8]]) -> Content {
             .map(|(i, value)| (key(i), ByteString(value.to_vec())))
             .collect(),
         immutable: false,
+        memory: Memory::default(),
     }
 }
 

@@ -90,9 +90,8 @@ impl StoredConfigMap {
     }
 
     fn other_metadata(&self) -> OtherMetadata {
-        let managed: BTreeSet<_> = self.ours.iter().map(String::as_str).collect();
-        let managed = (managed.clone(), managed);
-        OtherMetadata::of(Some(&self.labels), Some(&self.annotations), &managed)
+        let (labels, annotations) = (Some(&self.labels), Some(&self.annotations));
+        OtherMetadata::of(labels, annotations, (&self.ours, &self.ours))
     }
 
     fn managed_by(&self) -> ManagedBy {

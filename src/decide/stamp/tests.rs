@@ -55,10 +55,9 @@ impl Object {
         metadata: &DestinationMetadata,
     ) -> Stamp {
         let (labels, annotations) = (Some(&self.labels), Some(&self.annotations));
-        let managed: BTreeSet<_> = self.managed.iter().map(String::as_str).collect();
         let markers = Markers::parse(labels, annotations);
         let marker_keys = MarkerKeys::of(labels, annotations);
-        let other = &OtherMetadata::of(labels, annotations, &(managed.clone(), managed));
+        let other = &OtherMetadata::of(labels, annotations, (&self.managed, &self.managed));
         stamp(Present { markers: markers.as_ref(), marker_keys, other }, desired, metadata)
     }
 

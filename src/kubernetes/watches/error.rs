@@ -3,13 +3,9 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use kube::core::Status;
 
 use crate::kubernetes::error::explain;
 use crate::kubernetes::error::has_code;
-
-/// The longest text of a response without a `Status` that is reported.
-const MAX_TEXT: usize = 200;
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
@@ -38,23 +34,6 @@ pub enum Error {
 // === impl Error ===
 
 impl Error {
-    /// The error of a response with an error code. Without a `Status`, its text is reported if it is
-    /// short and not HTML.
-    pub(super) fn of_response(code: StatusCode, body: &[u8]) -> Self {
-        let status = serde_json::from_slice(body).ok().filter(Status::is_failure);
-        let mut status = status.unwrap_or_else(|| {
-            let text = String::from_utf8_lossy(body);
-            let text = text.trim();
-            let is_text = (1..=MAX_TEXT).contains(&text.len()) && !text.starts_with('<');
-            let shown = if is_text { text } else { "no Status in the response" };
-            Status::failure(&format!("HTTP {code}: {shown}"), "")
-        });
-        if status.code == 0 {
-            status.code = code.as_u16();
-        }
-        Self::Request(kube::Error::Api(status.boxed()))
-    }
-
     /// Whether the API server responded with the HTTP status `code`.
     #[must_use]
     pub fn has_code(&self, code: u16) -> bool {
@@ -76,6 +55,9 @@ impl Error {
 
 impl From<kube::Error> for Error {
     fn from(error: kube::Error) -> Self {
-        Self::Request(error)
+        match error {
+            kube::Error::SerdeError(error) => Self::Unreadable(error),
+            error => Self::Request(error),
+        }
     }
 }

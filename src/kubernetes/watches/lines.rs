@@ -6,6 +6,9 @@ use bytes::BytesMut;
 use http_body::Body;
 use http_body_util::BodyExt as _;
 
+/// A longer line takes its buffer with it.
+const MAX_KEPT: usize = 64 * 1024;
+
 /// The lines of a response. Empty lines are left out.
 pub struct Lines<Received> {
     body: Received,
@@ -47,6 +50,9 @@ impl<Received: Body<Data = Bytes> + Unpin> Lines<Received> {
             let line = self.received.split_to(self.searched + length);
             self.received.advance(1);
             self.searched = 0;
+            if line.len() > MAX_KEPT {
+                self.received = BytesMut::from(&self.received[..]);
+            }
             if !line.trim_ascii().is_empty() {
                 return Some(line);
             }

@@ -1,24 +1,21 @@
-//! The requests of a watch, and the responses as values.
+//! The requests of a watch, each with a time limit.
 
 use std::time::Duration;
 
-use http::Request;
-use http_body_util::BodyExt as _;
-use kube::Client;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use kube::Resource;
-use kube::api::ListParams;
-use kube::api::WatchParams;
 use kube::client::Body;
-use kube::core::ObjectList;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use crate::kubernetes::clients::CALL_TIMEOUT;
 use crate::kubernetes::clients::Clients;
+use crate::kubernetes::items::Items;
+use crate::kubernetes::lists::List;
 use crate::kubernetes::watches::error::Error;
 
-/// Objects per page of a list: a page is decoded as a whole, with all `managedFields`.
-const PAGE_SIZE: u32 = 100;
 /// How long a page may take in all, as on the side of the API server.
 const PAGE_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -26,15 +23,13 @@ const PAGE_TIMEOUT: Duration = Duration::from_mins(1);
 #[derive(Clone)]
 pub struct Source {
     clients: Clients,
-    path: String,
-    fields: Fields,
+    list: List,
 }
 
-/// Which part of each object is requested.
-#[derive(Clone, Copy)]
-enum Fields {
-    All,
-    Metadata,
+/// A page of a list, whose objects arrive one by one.
+pub(super) struct Page<K> {
+    items: Items<Body, K>,
+    deadline: Instant,
 }
 
 // === impl Source ===
@@ -46,7 +41,7 @@ impl Source {
     where
         K: Resource<DynamicType = ()>,
     {
-        Self { clients, path: K::url_path(&(), namespace), fields: Fields::All }
+        Self { clients, list: List::objects::<K>(namespace) }
     }
 
     /// The metadata of all objects of a kind in `namespace`; without one, in the whole cluster.
@@ -55,56 +50,46 @@ impl Source {
     where
         K: Resource<DynamicType = ()>,
     {
-        Self { fields: Fields::Metadata, ..Self::objects::<K>(clients, namespace) }
+        Self { clients, list: List::metadata::<K>(namespace) }
     }
 
     /// Requests the page of the list with this continue token; `None` for the first one.
-    pub(super) async fn page<K>(&self, token: Option<String>) -> Result<ObjectList<K>, Error>
+    pub(super) async fn page<K>(&self, token: Option<String>) -> Result<Page<K>, Error>
     where
-        K: Clone + DeserializeOwned,
+        K: DeserializeOwned,
     {
-        let parameters = ListParams { continue_token: token, ..ListParams::default() };
-        let parameters = parameters.limit(PAGE_SIZE);
-        let request = kube::core::Request::new(&self.path);
-        let request = match self.fields {
-            Fields::All => request.list(&parameters),
-            Fields::Metadata => request.list_metadata(&parameters),
-        };
-        let request = named("list", request.map_err(kube::Error::BuildRequest)?);
-        let page = async {
-            let body = send(&self.clients.calls, request).await?;
-            let bytes = body.collect().await?.to_bytes();
-            serde_json::from_slice(&bytes).map_err(Error::Unreadable)
-        };
-        timeout(PAGE_TIMEOUT, page).await.unwrap_or(Err(Error::Timeout(PAGE_TIMEOUT)))
+        let deadline = Instant::now() + PAGE_TIMEOUT;
+        let page = self.list.page(&self.clients.calls, token);
+        Ok(Page { items: in_time(deadline, page).await?, deadline })
     }
 
     /// Requests the changes after `version`: a response without an end, with an event per line.
     pub(super) async fn changes(&self, version: &str) -> Result<Body, Error> {
-        let (parameters, request) = (WatchParams::default(), kube::core::Request::new(&self.path));
-        let request = match self.fields {
-            Fields::All => request.watch(&parameters, version),
-            Fields::Metadata => request.watch_metadata(&parameters, version),
-        };
-        let request = named("watch", request.map_err(kube::Error::BuildRequest)?);
         // The API server sends the head of the response at once.
-        let response = timeout(CALL_TIMEOUT, send(&self.clients.watches, request)).await;
-        response.unwrap_or(Err(Error::Timeout(CALL_TIMEOUT)))
+        let response = self.list.changes(&self.clients.watches, version);
+        let response = timeout(CALL_TIMEOUT, response).await;
+        Ok(response.map_err(|_| Error::Timeout(CALL_TIMEOUT))??)
     }
 }
 
-/// Names the span of a request, as kube does.
-fn named(name: &'static str, request: Request<Vec<u8>>) -> Request<Body> {
-    let mut request = request.map(Body::from);
-    request.extensions_mut().insert(name);
-    request
+// === impl Page ===
+
+impl<K: DeserializeOwned> Page<K> {
+    /// The next object; `None` after the last one.
+    pub(super) async fn next(&mut self) -> Result<Option<K>, Error> {
+        in_time(self.deadline, self.items.next()).await
+    }
+
+    /// The metadata of the list, after its last object.
+    pub(super) fn end(self) -> Result<ListMeta, Error> {
+        Ok(self.items.end()?)
+    }
 }
 
-/// Sends `request`, and returns the body of the response unless its code is that of an error.
-async fn send(client: &Client, request: Request<Body>) -> Result<Body, Error> {
-    let (head, body) = client.send(request).await?.into_parts();
-    if head.status.is_success() {
-        return Ok(body);
-    }
-    Err(Error::of_response(head.status, &body.collect().await?.to_bytes()))
+async fn in_time<T>(
+    deadline: Instant,
+    response: impl Future<Output = kube::Result<T>>,
+) -> Result<T, Error> {
+    let response = timeout_at(deadline, response).await;
+    Ok(response.map_err(|_| Error::Timeout(PAGE_TIMEOUT))??)
 }

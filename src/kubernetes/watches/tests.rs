@@ -12,12 +12,12 @@ use http_body_util::StreamBody;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Client;
 use kube::client::Body;
-use kube::core::PartialObjectMeta;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 use tower::service_fn;
 
 use super::*;
+use crate::api::metadata::MetadataOnly;
 use crate::kubernetes::clients::Clients;
 
 /// Less than the first delay, which is a second with jitter.
@@ -130,13 +130,14 @@ impl Server {
     }
 }
 
-fn text(event: Event<PartialObjectMeta<ConfigMap>>) -> String {
+fn text(event: Event<MetadataOnly>) -> String {
+    let name = |object: MetadataOnly| object.metadata.name.unwrap_or_default();
     match event {
         Event::Change(Change::ListBegun) => "list".to_owned(),
-        Event::Change(Change::Listed(object)) => format!("listed {}", object.name_any()),
+        Event::Change(Change::Listed(object)) => format!("listed {}", name(object)),
         Event::Change(Change::ListComplete) => "complete".to_owned(),
-        Event::Change(Change::Applied(object)) => format!("applied {}", object.name_any()),
-        Event::Change(Change::Deleted(object)) => format!("deleted {}", object.name_any()),
+        Event::Change(Change::Applied(object)) => format!("applied {}", name(object)),
+        Event::Change(Change::Deleted(object)) => format!("deleted {}", name(object)),
         Event::Bookmark => "bookmark".to_owned(),
         Event::Established => "established".to_owned(),
         Event::Failed(error) => format!("failed: {error}"),

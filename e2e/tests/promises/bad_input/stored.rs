@@ -3,7 +3,7 @@
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use configmapsync::api::StoredConfigMapSync;
+use configmapsync::api::ConfigMapSync;
 use harness::audit_queries::writes_by_operator;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
@@ -12,6 +12,7 @@ use harness::replica::Replica;
 use kube::Api;
 use kube::Client;
 use kube::api::DeleteParams;
+use kube::core::PartialObjectMeta;
 use serde_json::Value;
 use serde_json::json;
 use testbed::audit::lines;
@@ -158,7 +159,7 @@ async fn wait_logged(replica: &Replica, name: &str) -> Result<()> {
 
 /// Deletes the ConfigMapSync `central/NAME`, and waits until it is gone.
 async fn delete_and_wait(client: &Client, name: &str) -> Result<()> {
-    let syncs: Api<StoredConfigMapSync> = Api::namespaced(client.clone(), "central");
+    let syncs: Api<PartialObjectMeta<ConfigMapSync>> = Api::namespaced(client.clone(), "central");
     let deleted = syncs.delete(name, &DeleteParams::default()).await;
     deleted.with_context(|| format!("deleting {name}"))?;
     until(format!("the ConfigMapSync central/{name} is deleted"), SOON, || async {

@@ -66,6 +66,13 @@ pub async fn refusal_of_spec(client: &Client, spec: &Value) -> Result<Option<Str
     refusal_of_sync(client, &sync).await
 }
 
+/// Reads the ConfigMapSync `central/NAME`, whose spec may be invalid.
+pub async fn stored_sync(client: &Client, name: &str) -> Result<StoredConfigMapSync> {
+    let uri = format!("/apis/apps.nishaf.info/v1/namespaces/central/configmapsyncs/{name}");
+    let read = client.request(Request::get(uri).body(Vec::new())?).await;
+    read.with_context(|| format!("reading the ConfigMapSync central/{name}"))
+}
+
 /// Waits until the ConfigMapSync `central/NAME`, whose spec may be invalid, satisfies `fits`.
 pub async fn wait_stored(
     client: &Client,
@@ -73,9 +80,8 @@ pub async fn wait_stored(
     deadline: Duration,
     fits: impl Fn(&StoredConfigMapSync) -> bool,
 ) -> Result<()> {
-    let syncs: Api<StoredConfigMapSync> = Api::namespaced(client.clone(), "central");
     until(format!("ConfigMapSync central/{name} has the expected status"), deadline, || async {
-        let sync = syncs.get(name).await?;
+        let sync = stored_sync(client, name).await?;
         Ok(Seen::from_bool(fits(&sync), || format!("{sync:?}")))
     })
     .await

@@ -1,0 +1,150 @@
+//! Memory does not depend on the size of objects: a tenant who creates ConfigMaps of the largest size,
+//! with as many keys as fit, cannot exhaust the memory of the operator, nor that of its commands.
+//!
+//! Memory is the peak of the resident set, beside that of the same process without these objects.
+//! `E2E_FULL=1` creates 300 ConfigMaps instead of 12.
+
+mod commands;
+mod objects;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::ensure;
+use harness::fault_proxy::CannedResponse;
+use harness::fault_proxy::Fault;
+use harness::fault_proxy::Rule;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use harness::operator_cluster::OperatorCluster;
+use harness::replica::Replica;
+use serde_json::json;
+use testbed::wait::Seen;
+use testbed::wait::until;
+
+use crate::bounded_memory::commands::peak_of_command;
+use crate::bounded_memory::objects::create_large_config_maps;
+use crate::support::process::peak_kib;
+use crate::support::process::reset_peak;
+use crate::support::process::resident_kib;
+use crate::support::scale::quick_or_full;
+use crate::watch_recovers::lists_and_watches;
+
+/// How much more memory the objects may take, in KiB.
+const BOUND: u64 = 32 * 1024;
+
+/// The time for a list of all objects to be sent and decoded, on a machine under load.
+fn listed() -> Duration {
+    quick_or_full(Duration::from_mins(2), Duration::from_mins(5))
+}
+
+/// Memory in KiB without and with the large objects.
+struct Growth {
+    what: &'static str,
+    without: u64,
+    with: u64,
+}
+
+/// Changes the source, and waits until its copy follows: by then, the watch has delivered everything
+/// that was created before.
+async fn wait_for_the_watch(fixture: &Fixture, value: &str) -> Result<()> {
+    fixture.patch_config_map("central", "shared", &json!({"data": {"a": value}})).await?;
+    fixture.wait_data("app", "shared", &[("a", value)], listed()).await?;
+    Ok(())
+}
+
+fn ensure_bounded(growths: &[Growth]) -> Result<()> {
+    for Growth { what, without, with } in growths {
+        eprintln!("{what}: peak {} MiB, without them {} MiB", with / 1024, without / 1024);
+    }
+    for Growth { what, without, with } in growths {
+        ensure!(
+            *with <= without + BOUND,
+            "{what}: the peak grew from {without} KiB to {with} KiB, by more than {BOUND} KiB"
+        );
+    }
+    Ok(())
+}
+
+async fn start_again(replica: &mut Replica) -> Result<u64> {
+    replica.terminate_and_restart().await?;
+    until("the replica is ready again", listed(), || async {
+        replica.process().expect_running()?;
+        let is_ready = replica.is_ready().await.unwrap_or_default();
+        Ok(Seen::from_bool(is_ready, || "not ready".to_owned()))
+    })
+    .await?;
+    peak_kib(replica.process())
+}
+
+#[tokio::test]
+async fn large_config_maps_take_little_memory_of_the_leader() -> Result<()> {
+    let (mut cluster, proxy) = OperatorCluster::behind_proxy().await?;
+    let fixture = cluster.fixture();
+    fixture.create_namespaces(&["central", "app", "tenant"]).await?;
+    fixture.create_config_map("central", "shared", &[("a", "0")]).await?;
+    fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    let at_start = start_again(cluster.replica()?).await?;
+    wait_for_the_watch(&fixture, "1").await?;
+
+    let process = cluster.replicas.first().context("no replica")?.process();
+    let before = resident_kib(process)?;
+    reset_peak(process)?;
+    create_large_config_maps(&fixture, "tenant", quick_or_full(12, 300)).await?;
+    wait_for_the_watch(&fixture, "2").await?;
+    let by_watch = peak_kib(process)?;
+
+    reset_peak(process)?;
+    let count = proxy.count();
+    let expired = Fault::Respond(CannedResponse::failure(410));
+    proxy.add(Rule::new(expired).resource("configmaps").when(|it| it.is_watch()));
+    proxy.cut_watches("configmaps");
+    until("ConfigMaps were listed again", listed(), || async {
+        let (lists, watches) = lists_and_watches(&proxy, count, "configmaps");
+        if watches > 0 {
+            proxy.clear();
+        }
+        Ok(Seen::from_bool(lists > 0 && watches > 1, || {
+            format!("{lists} lists, {watches} watches")
+        }))
+    })
+    .await?;
+    wait_for_the_watch(&fixture, "3").await?;
+    let by_list = peak_kib(process)?;
+
+    let again = start_again(cluster.replica()?).await?;
+    wait_for_the_watch(&fixture, "4").await?;
+    ensure_bounded(&[
+        Growth { what: "by watch", without: before, with: by_watch },
+        Growth { what: "on a new list", without: before, with: by_list },
+        Growth { what: "at start", without: at_start, with: again },
+    ])
+}
+
+#[tokio::test]
+async fn large_config_maps_take_little_memory_of_commands() -> Result<()> {
+    let cluster = OperatorCluster::start(0).await?;
+    let fixture = cluster.fixture();
+    fixture.create_namespaces(&["central", "tenant"]).await?;
+    let commands: [(&'static str, &[&str]); 4] = [
+        ("plan", &["plan"]),
+        ("check", &["check"]),
+        ("sweep", &["sweep", "--yes"]),
+        ("uninstall", &["uninstall", "--yes"]),
+    ];
+    let mut without = Vec::new();
+    for (_, arguments) in &commands {
+        without.push(peak_of_command(&cluster, arguments).await?);
+    }
+    // Those that are marked are listed by the commands that clean up, too.
+    create_large_config_maps(&fixture, "tenant", quick_or_full(12, 300)).await?;
+    let mut growths = Vec::new();
+    for ((what, arguments), without) in commands.into_iter().zip(without) {
+        let with = peak_of_command(&cluster, arguments).await?;
+        growths.push(Growth { what, without, with });
+    }
+    ensure_bounded(&growths)
+}
