@@ -36,3 +36,4 @@ pub use namespaces::NamespaceFacts;
 pub use reader::Reader;
 pub use store::Cache;
 pub use store::PendingRead;
+pub use syncs::KnownSync;

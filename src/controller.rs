@@ -54,6 +54,7 @@ use crate::kubernetes::cancellation::Cancellation;
 use crate::kubernetes::clients::Clients;
 use crate::kubernetes::events;
 use crate::kubernetes::events::Events;
+use crate::kubernetes::memory::MemoryBudget;
 use crate::kubernetes::permits::Permits;
 use crate::metrics::Metrics;
 use crate::orphans;
@@ -61,6 +62,9 @@ use crate::orphans::DeletedSyncs;
 use crate::reviews;
 use crate::reviews::Reviewer;
 use crate::state::State;
+
+/// The memory of the bodies of writes in flight, without the small ones.
+const WRITE_BODIES_KIB: u32 = 4 * 1024;
 
 /// How the controller works.
 #[derive(Clone, Debug)]
@@ -170,6 +174,7 @@ fn parts(
         reader: Arc::clone(&reader),
         leader_record,
         permits: Permits::new(settings.max_concurrent_writes),
+        bodies: MemoryBudget::new(WRITE_BODIES_KIB),
         reads: Cancellation::default(),
         metrics: Arc::clone(&metrics),
     });

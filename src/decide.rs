@@ -35,6 +35,7 @@ pub mod destinations;
 pub mod drift;
 pub mod excerpt;
 mod failure;
+mod managed_fields;
 pub mod markers;
 pub mod observed;
 pub mod opt_out;

@@ -3,6 +3,7 @@
 //! This room knows neither who leads nor what is cached: callers decide both.
 
 pub mod access_review;
+pub mod bodies;
 pub mod calls;
 pub mod cancellation;
 pub mod clients;

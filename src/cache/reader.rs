@@ -24,13 +24,16 @@ use tokio::sync::SemaphorePermit;
 use tracing::Span;
 
 use crate::access::rule;
+use crate::api::ConfigMapSync;
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::config_maps::CachedConfigMap;
 use crate::cache::store::Cache;
 use crate::cache::store::PendingRead;
+use crate::cache::syncs::KnownSync;
 use crate::decide::Content;
 use crate::decide::content::Digest;
 use crate::decide::content::Memory;
+use crate::decide::observed::ObservedSync;
 use crate::decide::observed::Version;
 use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::unless_missing;
@@ -39,6 +42,7 @@ use crate::kubernetes::memory::Reservation;
 use crate::kubernetes::reads;
 use crate::kubernetes::reads::StoredConfigMap;
 use crate::kubernetes::watches::ticking;
+use crate::names;
 use crate::telemetry::spans;
 use crate::telemetry::spans::SpanReference;
 
@@ -87,7 +91,10 @@ const SMALL_CONTENT: usize = 128 * 1024;
 /// What is reserved for a large content while its size is unknown: more than almost any takes.
 const FIRST_RESERVATION: usize = 4 * 1024 * 1024;
 /// The memory of all contents that are kept, without the small ones.
-const CONTENTS_KIB: u32 = 12 * 1024;
+const CONTENTS_KIB: u32 = 8 * 1024;
+/// What a reconcile of a large sync takes besides contents, and all of them together.
+const LARGE_SYNC: usize = 4 * 1024 * 1024;
+const SYNCS_KIB: u32 = 8 * 1024;
 /// How many sources are remembered as large.
 const MAX_KNOWN_LARGE: usize = 1_000;
 
@@ -101,6 +108,7 @@ pub struct Reader {
     shared: Mutex<HashMap<NamespacedName, Slot>>,
     permits: Semaphore,
     contents: MemoryBudget,
+    syncs: MemoryBudget,
     /// The sources whose content was large when it was last read.
     known_large: Mutex<HashSet<NamespacedName>>,
 }
@@ -112,9 +120,38 @@ impl Reader {
     #[must_use]
     pub fn new(client: Client, cache: Arc<Cache>) -> Self {
         let permits = Semaphore::new(CONCURRENT_READS);
-        let contents = MemoryBudget::new(CONTENTS_KIB);
+        let (contents, syncs) = (MemoryBudget::new(CONTENTS_KIB), MemoryBudget::new(SYNCS_KIB));
         let (shared, known_large) = (Mutex::default(), Mutex::default());
-        Self { client, cache, shared, permits, contents, known_large }
+        Self { client, cache, shared, permits, contents, syncs, known_large }
+    }
+
+    /// The sync `name`, and memory that is reserved until its reconcile ends: one that is too large for
+    /// the cache is read. `None` if it does not exist, or is another one than the cache knows.
+    ///
+    /// # Errors
+    /// The API server rejects the read, or does not respond; or there is no memory for the sync.
+    pub async fn sync(
+        &self,
+        name: &NamespacedName,
+    ) -> Result<Option<(ObservedSync, Option<Reservation>)>, ApiFailure> {
+        let known = match self.cache.sync(name) {
+            None => return Ok(None),
+            Some(KnownSync::Whole(sync)) => return Ok(Some((*sync, None))),
+            Some(KnownSync::Large { uid }) => uid,
+        };
+        let failed =
+            |why: String| ApiFailure::transient(format!("cannot read ConfigMapSync {name}: {why}"));
+        let span =
+            || tracing::info_span!("wait for memory for a large ConfigMapSync", sync = %name);
+        let reserved = spans::waiting(span, ticking(self.syncs.reserve(LARGE_SYNC), || ())).await;
+        let reserved = reserved.map_err(|error| failed(error.to_string()))?;
+        let _permit = self.permit().await;
+        let read = reads::sync(&self.client, name).await;
+        let read = unless_missing::<ConfigMapSync, _>(&name.name, read)
+            .map_err(|error| ApiFailure::of(&format!("read ConfigMapSync {name}"), &error))?;
+        let sync = read.and_then(|read| ObservedSync::of(&read));
+        let sync = sync.filter(|sync| sync.version.uid == known);
+        Ok(sync.map(|sync| (sync, Some(reserved))))
     }
 
     /// Reads the `ConfigMap` at `at` into the cache, with the digest of its content.
@@ -302,8 +339,8 @@ impl Reader {
     }
 }
 
-/// The permissions for live reads of sources and copies.
+/// The permissions for live reads of sources and copies, and of large syncs.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
-    vec![rule("", "configmaps", &["get"])]
+    vec![rule("", "configmaps", &["get"]), rule(names::GROUP, "configmapsyncs", &["get"])]
 }

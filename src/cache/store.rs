@@ -19,6 +19,7 @@ use crate::cache::namespaces::NamespaceFacts;
 use crate::cache::namespaces::Namespaces;
 use crate::cache::reads_in_flight::ReadStart;
 use crate::cache::syncs::Dropped;
+use crate::cache::syncs::KnownSync;
 use crate::cache::syncs::Syncs;
 use crate::decide::Content;
 use crate::decide::content::Digest;
@@ -182,7 +183,7 @@ impl Cache {
         self.inner.lock().namespaces.matching(selector)
     }
 
-    /// The syncs whose selector would select the namespace `name` if it had these facts.
+    /// The syncs whose known selector would select the namespace `name` if it had these facts.
     #[must_use]
     pub fn syncs_selecting(
         &self,
@@ -229,8 +230,20 @@ impl Cache {
 
     /// The latest known version of the sync `name`.
     #[must_use]
-    pub fn sync(&self, name: &NamespacedName) -> Option<ObservedSync> {
+    pub fn sync(&self, name: &NamespacedName) -> Option<KnownSync> {
         self.inner.lock().syncs.get(name)
+    }
+
+    /// Whether `source` is the source of the sync `name`.
+    #[must_use]
+    pub fn is_source_of(&self, source: &NamespacedName, name: &NamespacedName) -> bool {
+        self.inner.lock().syncs.is_source_of(source, name)
+    }
+
+    /// The syncs whose selector is too large to be kept: they may select any namespace.
+    #[must_use]
+    pub fn syncs_with_unknown_selection(&self) -> BTreeSet<NamespacedName> {
+        self.inner.lock().syncs.with_unknown_selection().collect()
     }
 
     /// The names of all syncs.
@@ -245,7 +258,8 @@ impl Cache {
         self.inner.lock().syncs.with_uid(uid)
     }
 
-    /// The syncs that refer to `at` as source or as destination.
+    /// The syncs that refer to `at` as source or as destination, and those that may because their selector
+    /// is too large to be kept.
     #[must_use]
     pub fn syncs_referring_to(&self, at: &NamespacedName) -> BTreeSet<NamespacedName> {
         let inner = self.inner.lock();

@@ -1,5 +1,8 @@
 //! The syncs, and an index of the names that they refer to.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
@@ -29,22 +32,63 @@ pub(super) struct Syncs {
     lists: Lists,
 }
 
+/// The longest sync that is kept, as JSON.
+const MAX_SYNC: usize = 4 * 1024;
+
 #[derive(Debug)]
 struct CachedSync {
     uid: Arc<str>,
-    /// The sync as JSON: label selectors cannot be deserialized from a binary format.
-    json: Box<[u8]>,
-    /// Its namespace selector, if it has one: parsed once, evaluated for each changed namespace.
-    selector: Option<Box<Selector>>,
+    kept: Kept,
+    selection: Selection,
     /// The latest list, complete or in progress, since which it was observed.
     list: u64,
 }
 
+/// What is kept of a sync.
+#[derive(Debug)]
+enum Kept {
+    /// All of it, as JSON: label selectors cannot be deserialized from a binary format.
+    Whole(Box<[u8]>),
+    /// Of a large one, what it refers to. It is read again when it is reconciled.
+    References(Box<References>),
+}
+
+/// Which namespaces a sync selects.
+#[derive(Debug)]
+enum Selection {
+    /// It has no selector.
+    None,
+    /// Parsed once, evaluated for each changed namespace.
+    Known(Box<Selector>),
+    /// Its selector is too large to be kept.
+    Unknown,
+}
+
+/// A sync in the cache.
+#[derive(Clone, Debug)]
+pub enum KnownSync {
+    /// The sync.
+    Whole(Box<ObservedSync>),
+    /// It has this uid, and is too large to be kept.
+    Large {
+        /// `metadata.uid`
+        uid: String,
+    },
+}
+
 /// The names that a sync refers to.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct References {
     source: Option<NamespacedName>,
-    target: Option<Target>,
+    target: Option<Names>,
+}
+
+/// The names of its copies.
+#[derive(Clone, Debug)]
+enum Names {
+    Single(NamespacedName),
+    /// Of this name, in the selected namespaces.
+    Selected(String),
 }
 
 /// The names that a sync no longer refers to.
@@ -84,25 +128,34 @@ impl Syncs {
         let before = self.take(&name).map(|(_, before)| before.dropped()).unwrap_or_default();
         // Plain data: serialization cannot fail.
         let Ok(json) = serde_json::to_vec(sync) else { return before };
-        let references = References::of(sync);
+        let (references, selector) = References::of(sync);
         for reference in references.names() {
             add_to(&mut self.references, Key::from(reference), &name);
         }
-        let mut selector = None;
-        match references.target {
-            Some(Target::Single(place)) => {
-                add_to(&mut self.namespaces, place.namespace.into(), &name);
+        match &references.target {
+            Some(Names::Single(place)) => {
+                add_to(&mut self.namespaces, place.namespace.as_str().into(), &name);
             }
-            Some(Target::Selected { name: copy, selector: by }) => {
-                add_to(&mut self.selecting, copy.into(), &name);
-                selector = Some(Box::new(by));
+            Some(Names::Selected(copy)) => {
+                add_to(&mut self.selecting, copy.as_str().into(), &name);
             }
             None => {}
         }
+        let is_large = json.len() > MAX_SYNC;
+        let selection = match selector {
+            None => Selection::None,
+            Some(_) if is_large => Selection::Unknown,
+            Some(selector) => Selection::Known(Box::new(selector)),
+        };
+        let kept = if is_large {
+            Kept::References(Box::new(references))
+        } else {
+            Kept::Whole(json.into())
+        };
         let uid = Arc::from(sync.version.uid.as_str());
         self.by_uid.insert(Arc::clone(&uid), name.clone());
         let list = self.lists.of(&sync.name.namespace).number;
-        self.by_name.insert(name, CachedSync { uid, json: json.into(), selector, list });
+        self.by_name.insert(name, CachedSync { uid, kept, selection, list });
         before
     }
 
@@ -112,8 +165,18 @@ impl Syncs {
         Some((cached.uid.to_string(), references.dropped()))
     }
 
-    pub(super) fn get(&self, name: &NamespacedName) -> Option<ObservedSync> {
-        self.by_name.get(&Key::from(name))?.unpack()
+    pub(super) fn get(&self, name: &NamespacedName) -> Option<KnownSync> {
+        let cached = self.by_name.get(&Key::from(name))?;
+        Some(match cached.unpack() {
+            Some(sync) => KnownSync::Whole(Box::new(sync)),
+            None => KnownSync::Large { uid: cached.uid.to_string() },
+        })
+    }
+
+    /// Whether `source` is the source of the sync `name`.
+    pub(super) fn is_source_of(&self, source: &NamespacedName, name: &NamespacedName) -> bool {
+        let references = self.by_name.get(&Key::from(name)).map(CachedSync::references);
+        references.is_some_and(|references| references.source.as_ref() == Some(source))
     }
 
     pub(super) fn names(&self) -> Vec<NamespacedName> {
@@ -134,14 +197,20 @@ impl Syncs {
             || self.references.contains_key(&Key::from(name))
     }
 
-    /// The syncs that refer to `name`. `selects` evaluates a selector for the namespace of `name`.
+    /// The syncs that refer to `name`, and those that may because of an unknown selection. `selects`
+    /// evaluates a selector for the namespace of `name`.
     pub(super) fn referring_to(
         &self,
         name: &NamespacedName,
         selects: impl Fn(&Selector) -> bool,
     ) -> BTreeSet<NamespacedName> {
         let selecting = self.selecting.get(name.name.as_str()).into_iter().flat_map(Few::iter);
-        let selecting = selecting.filter(|sync| self.selector(sync).is_some_and(&selects));
+        let may_select = |sync: &&Key| match self.selection(sync) {
+            Some(Selection::Known(selector)) => selects(selector),
+            Some(Selection::Unknown) => true,
+            Some(Selection::None) | None => false,
+        };
+        let selecting = selecting.filter(may_select);
         let by_name = self.references.get(&Key::from(name)).into_iter().flat_map(Few::iter);
         by_name.chain(selecting).map(Key::name).collect()
     }
@@ -154,31 +223,41 @@ impl Syncs {
         self.namespaces.get(namespace).into_iter().flat_map(Few::iter).map(Key::name)
     }
 
-    /// The syncs whose selector selects a namespace. `selects` evaluates a selector for it.
+    /// The syncs whose known selector selects a namespace. `selects` evaluates a selector for it.
     pub(super) fn selecting(
         &self,
         selects: impl Fn(&Selector) -> bool,
     ) -> impl Iterator<Item = NamespacedName> {
-        let syncs = self.selecting.values().flat_map(Few::iter);
-        syncs.filter(move |sync| self.selector(sync).is_some_and(&selects)).map(Key::name)
+        let is_selected = move |sync: &&Key| match self.selection(sync) {
+            Some(Selection::Known(selector)) => selects(selector),
+            Some(Selection::Unknown | Selection::None) | None => false,
+        };
+        self.selecting.values().flat_map(Few::iter).filter(is_selected).map(Key::name)
     }
 
-    fn selector(&self, sync: &Key) -> Option<&Selector> {
-        self.by_name.get(sync)?.selector.as_deref()
+    /// The syncs whose selection is unknown.
+    pub(super) fn with_unknown_selection(&self) -> impl Iterator<Item = NamespacedName> + '_ {
+        let syncs = self.selecting.values().flat_map(Few::iter);
+        let is_unknown = |sync: &&Key| matches!(self.selection(sync), Some(Selection::Unknown));
+        syncs.filter(is_unknown).map(Key::name)
+    }
+
+    fn selection(&self, sync: &Key) -> Option<&Selection> {
+        Some(&self.by_name.get(sync)?.selection)
     }
 
     fn take(&mut self, name: &Key) -> Option<(CachedSync, References)> {
         let cached = self.by_name.remove(name)?;
         self.by_uid.remove(&cached.uid);
-        let references = cached.unpack().as_ref().map(References::of).unwrap_or_default();
+        let references = cached.references();
         for reference in references.names() {
             remove_from(&mut self.references, &Key::from(reference), name);
         }
         match &references.target {
-            Some(Target::Single(place)) => {
+            Some(Names::Single(place)) => {
                 remove_from(&mut self.namespaces, place.namespace.as_str(), name);
             }
-            Some(Target::Selected { name: copy, .. }) => {
+            Some(Names::Selected(copy)) => {
                 remove_from(&mut self.selecting, copy.as_str(), name);
             }
             None => {}
@@ -190,22 +269,44 @@ impl Syncs {
 // === impl CachedSync ===
 
 impl CachedSync {
+    /// The sync; `None` if it is large.
     fn unpack(&self) -> Option<ObservedSync> {
-        serde_json::from_slice(&self.json).ok()
+        match &self.kept {
+            Kept::Whole(json) => serde_json::from_slice(json).ok(),
+            Kept::References(_) => None,
+        }
+    }
+
+    fn references(&self) -> References {
+        match &self.kept {
+            Kept::Whole(json) => {
+                let sync = serde_json::from_slice(json).ok();
+                sync.map(|sync| References::of(&sync).0).unwrap_or_default()
+            }
+            Kept::References(references) => (**references).clone(),
+        }
     }
 }
 
 // === impl References ===
 
 impl References {
-    fn of(sync: &ObservedSync) -> Self {
+    /// The names, and the selector if there is one.
+    fn of(sync: &ObservedSync) -> (Self, Option<Selector>) {
         let spec = sync.spec.as_ref().ok();
-        Self { source: spec.map(source_name), target: spec.and_then(|spec| Target::of(spec).ok()) }
+        let (target, selector) = match spec.and_then(|spec| Target::of(spec).ok()) {
+            Some(Target::Single(place)) => (Some(Names::Single(place)), None),
+            Some(Target::Selected { name, selector }) => {
+                (Some(Names::Selected(name)), Some(selector))
+            }
+            None => (None, None),
+        };
+        (Self { source: spec.map(source_name), target }, selector)
     }
 
     fn names(&self) -> impl Iterator<Item = &NamespacedName> {
         let place = match &self.target {
-            Some(Target::Single(place)) => Some(place),
+            Some(Names::Single(place)) => Some(place),
             _ => None,
         };
         self.source.iter().chain(place)
@@ -213,7 +314,7 @@ impl References {
 
     fn dropped(self) -> Dropped {
         let names = self.names().cloned().collect();
-        Dropped { names, selection: matches!(self.target, Some(Target::Selected { .. })) }
+        Dropped { names, selection: matches!(self.target, Some(Names::Selected(_))) }
     }
 }
 
@@ -231,86 +332,5 @@ where
         && let Some(left) = names.without(name)
     {
         table.insert(of, left);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-    use serde_json::json;
-
-    use super::*;
-    use crate::api::StoredConfigMapSync;
-
-    fn sync(uid: &str, source: &str) -> ObservedSync {
-        let stored: StoredConfigMapSync = serde_json::from_value(json!({
-            "metadata": {"namespace": "team", "name": "sync", "uid": uid, "resourceVersion": "1"},
-            "spec": {
-                "sourceNamespace": "central",
-                "configMapName": source,
-                "destinationNamespace": "app",
-                "destinationName": "copy",
-            },
-        }))
-        .unwrap();
-        ObservedSync::of(&stored).unwrap()
-    }
-
-    fn selecting(uid: &str) -> ObservedSync {
-        let mut sync = sync(uid, "a");
-        let spec = sync.spec.as_mut().unwrap();
-        spec.destination_namespace = None;
-        spec.destination_namespace_selector = Some(LabelSelector::default());
-        sync
-    }
-
-    fn refers_to(syncs: &Syncs, at: &NamespacedName) -> bool {
-        !syncs.referring_to(at, |_| false).is_empty()
-    }
-
-    fn name() -> NamespacedName {
-        NamespacedName::new("team", "sync")
-    }
-
-    #[test]
-    fn a_sync_refers_to_source_and_destination() {
-        let mut syncs = Syncs::default();
-        syncs.apply(&sync("1", "a"));
-        assert!(refers_to(&syncs, &NamespacedName::new("central", "a")));
-        assert!(refers_to(&syncs, &NamespacedName::new("app", "copy")));
-        assert_eq!(syncs.with_destination_in("app").collect::<Vec<_>>(), [name()]);
-    }
-
-    #[test]
-    fn a_changed_sync_drops_its_former_references() {
-        let mut syncs = Syncs::default();
-        syncs.apply(&sync("1", "a"));
-        let source = NamespacedName::new("central", "a");
-        assert!(syncs.apply(&sync("1", "b")).names.contains(&source));
-        assert!(!syncs.may_refer_to(&source));
-    }
-
-    #[test]
-    fn a_selecting_sync_refers_to_copies_it_selects() {
-        let mut syncs = Syncs::default();
-        syncs.apply(&selecting("1"));
-        let copy = NamespacedName::new("anywhere", "copy");
-        assert!(syncs.may_refer_to(&copy));
-        assert_eq!(syncs.referring_to(&copy, |_| true), BTreeSet::from([name()]));
-        assert!(syncs.referring_to(&copy, |_| false).is_empty());
-        assert!(syncs.remove(&name()).unwrap().1.selection);
-        assert!(!syncs.may_refer_to(&copy));
-        assert_eq!(syncs.selecting(|_| true).count(), 0);
-    }
-
-    #[test]
-    fn a_recreated_sync_is_known_by_its_new_uid_only() {
-        let mut syncs = Syncs::default();
-        syncs.apply(&sync("1", "a"));
-        assert_eq!(syncs.replaced_by(&sync("1", "b")), None);
-        assert_eq!(syncs.replaced_by(&sync("2", "a")).as_deref(), Some("1"));
-        syncs.apply(&sync("2", "a"));
-        assert_eq!(syncs.with_uid("1"), None);
-        assert_eq!(syncs.with_uid("2"), Some(name()));
     }
 }

@@ -52,7 +52,7 @@ pub async fn plan(flags: &Plan) -> Result<Exit, Error> {
     let snapshot = read_everything(&client, protected).await?;
     let mut planned = Vec::new();
     for input in read_input(flags, &snapshot, &namespace)? {
-        planned.push(plan_one(&client, &reviewer, &snapshot, input).await?);
+        planned.push(plan_one(&client, &reviewer, &snapshot, &input).await?);
     }
     print(&match flags.output {
         Output::Text => text(&planned),
@@ -66,11 +66,12 @@ async fn plan_one(
     client: &Client,
     reviewer: &Reviewer,
     snapshot: &Snapshot,
-    input: PlanInput,
+    input: &PlanInput,
 ) -> Result<PlannedSync, Error> {
-    let name = input.name;
+    let name = input.name.clone();
     let incomplete = || Error::Plan { sync: name.clone(), why: "it has no uid".to_owned() };
-    let mut sync = ObservedSync::of(&input.stored).ok_or_else(incomplete)?;
+    let (stored, exists) = input.stored(client, snapshot).await?;
+    let mut sync = ObservedSync::of(&stored).ok_or_else(incomplete)?;
     snapshot.cache.apply_sync(&sync);
     // The operator adds its finalizer first, and then observes again.
     let lacks_finalizer = !sync.deleting && !sync.has_our_finalizer();
@@ -84,7 +85,7 @@ async fn plan_one(
         return Err(Error::Plan { sync: name, why: failure.message.clone() });
     }
     let forecast = forecast(&observed, lacks_finalizer);
-    Ok(PlannedSync { sync: name, exists: input.exists, forecast })
+    Ok(PlannedSync { sync: name, exists, forecast })
 }
 
 /// The first read or review that failed. The permissions of the user may differ from those of the

@@ -26,9 +26,10 @@ pub async fn rights(flags: &Rights) -> Result<Exit, Error> {
     let (client, _) = connect(&flags.cluster).await?;
     let snapshot = read_syncs_and_namespaces(&client).await?;
     let name = &flags.sync;
-    let stored = snapshot.syncs.get(name);
+    let stored = snapshot.sync(&client, name).await?;
     let failed = |why: &str| Error::Rights { sync: name.clone(), why: why.to_owned() };
-    let sync = stored.and_then(ObservedSync::of).ok_or_else(|| failed("it does not exist"))?;
+    let sync =
+        stored.as_ref().and_then(ObservedSync::of).ok_or_else(|| failed("it does not exist"))?;
     let spec = sync.spec.as_ref().map_err(|why| failed(why))?;
     let target = Target::of(spec).map_err(|why| failed(&why))?;
     let default_service_account = flags.default_service_account.clone();

@@ -15,21 +15,24 @@ use crate::api::metadata::MetadataOnly;
 use crate::api::namespace_patterns::NamespacePatterns;
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
+use crate::cache::KnownSync;
 use crate::cache::Origin;
 use crate::commands::error::Error;
 use crate::decide::drift::ManagedFields;
 use crate::decide::observed::ObservedSync;
 use crate::kubernetes::error::ApiFailure;
+use crate::kubernetes::error::named;
 use crate::kubernetes::lists::List;
 use crate::kubernetes::pages::each_object;
+use crate::kubernetes::reads;
 use crate::names;
 
 /// The state of a cluster.
 pub struct Snapshot {
     /// What the operator would know.
     pub cache: Arc<Cache>,
-    /// The syncs.
-    pub syncs: BTreeMap<NamespacedName, StoredConfigMapSync>,
+    /// The syncs; `None` for one that is too large to be kept.
+    pub syncs: BTreeMap<NamespacedName, Option<StoredConfigMapSync>>,
     /// When each marked copy was created.
     pub created: BTreeMap<NamespacedName, Timestamp>,
 }
@@ -80,7 +83,10 @@ async fn read_syncs(client: &Client, protected: NamespacePatterns) -> Result<Sna
         if let Some(observed) = ObservedSync::of(&sync) {
             cache.apply_sync(&observed);
         }
-        syncs.extend(sync.namespaced_name().map(|name| (name, sync)));
+        if let Some(name) = sync.namespaced_name() {
+            let is_large = matches!(cache.sync(&name), Some(KnownSync::Large { .. }));
+            syncs.insert(name, (!is_large).then_some(sync));
+        }
     })
     .await?;
     Ok(Snapshot { cache, syncs, created: BTreeMap::new() })
@@ -89,6 +95,26 @@ async fn read_syncs(client: &Client, protected: NamespacePatterns) -> Result<Sna
 // === impl Snapshot ===
 
 impl Snapshot {
+    /// The sync `name`, if it exists: one that was not kept is read.
+    ///
+    /// # Errors
+    /// The API server rejects the read, or does not respond.
+    pub async fn sync(
+        &self,
+        client: &Client,
+        name: &NamespacedName,
+    ) -> Result<Option<StoredConfigMapSync>, ApiFailure> {
+        match self.syncs.get(name) {
+            None => Ok(None),
+            Some(Some(kept)) => Ok(Some(kept.clone())),
+            Some(None) => {
+                let read = named(&name.name, reads::sync(client, name).await);
+                let attempt = format!("read ConfigMapSync {name}");
+                read.map(Some).map_err(|error| ApiFailure::of(&attempt, &error))
+            }
+        }
+    }
+
     async fn read_namespaces(&self, client: &Client) -> Result<(), Error> {
         let list = List::metadata::<Namespace>(None);
         list_all(client, "list Namespaces", &list, |namespace: MetadataOnly| {

@@ -14,11 +14,11 @@
 //! * Nothing is written without a [`Lead`].
 //!
 //! # Assumptions
-//! * The three lists are complete.
-//! * One reconcile runs per sync at a time.
+//! * The three lists are complete, and one reconcile runs per sync at a time.
 
 mod ended;
 mod error;
+mod known_sync;
 mod root_span;
 
 use std::sync::Arc;
@@ -45,6 +45,7 @@ use crate::controller::queue::Queue;
 use crate::controller::queue::Trigger;
 use crate::controller::reconcile::ended::Ended;
 use crate::controller::reconcile::error::Error;
+use crate::controller::reconcile::known_sync::known_sync;
 use crate::controller::reconcile::root_span::Root;
 use crate::controller::record::Pass;
 use crate::controller::record::record;
@@ -123,7 +124,7 @@ impl Reconciler {
     async fn measured(&self, name: &NamespacedName) -> Option<Duration> {
         // Before anything is read: a later request must lead to another reconcile.
         let waiting = self.queue.pop(name);
-        let sync = self.cache.sync(name)?;
+        let (sync, _memory) = known_sync(&self.reader, &self.queue, name).await?;
         let uid = sync.version.uid.clone();
         let running = self.metrics.reconciles.started(waiting.since.elapsed());
         let began = running.began();

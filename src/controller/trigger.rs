@@ -6,7 +6,6 @@ use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
 use crate::cache::ConfigMapChange;
 use crate::cache::NamespaceChange;
-use crate::decide::desired::source_name;
 
 /// The syncs affected by a change of a `ConfigMap`: those that refer to its name as source or
 /// destination, and those whose uid its ownership markers had before or have now, except for the
@@ -21,20 +20,15 @@ pub fn by_config_map(change: &ConfigMapChange, cache: &Cache) -> BTreeSet<Namesp
     syncs
 }
 
-/// Whether `changed` is the source of `sync`.
-pub fn is_source_of(changed: &NamespacedName, sync: &NamespacedName, cache: &Cache) -> bool {
-    let spec = cache.sync(sync).and_then(|sync| sync.spec.ok());
-    spec.is_some_and(|spec| source_name(&spec) == *changed)
-}
-
 /// The syncs affected by a change of a namespace: those whose selection it joins or leaves, and, if
 /// more than its labels changed, all syncs with a destination or a copy in it.
 pub fn by_namespace(change: &NamespaceChange, cache: &Cache) -> BTreeSet<NamespacedName> {
     let before = cache.syncs_selecting(&change.name, change.before.as_ref());
     let after = cache.syncs_selecting(&change.name, change.after.as_ref());
+    let possible = cache.syncs_with_unknown_selection();
     if change.is_of_labels_only() {
-        return before.symmetric_difference(&after).cloned().collect();
+        return before.symmetric_difference(&after).cloned().chain(possible).collect();
     }
     let affected = cache.syncs_affected_by_namespace(&change.name);
-    before.into_iter().chain(after).chain(affected).collect()
+    before.into_iter().chain(after).chain(affected).chain(possible).collect()
 }

@@ -120,7 +120,7 @@ async fn config_maps(watcher: &Watcher, clients: Clients, stream: &Stream) -> In
         for change in changes {
             deleted_syncs.record_copy(&change.at, cache, Instant::now());
             for sync in trigger::by_config_map(&change, cache) {
-                let is_source = trigger::is_source_of(&change.at, &sync, cache);
+                let is_source = cache.is_source_of(&change.at, &sync);
                 queue.wake([sync], if is_source { &Trigger::Source } else { &Trigger::Copy });
             }
         }

@@ -10,7 +10,6 @@
 //! Keys of content are counted while they are decoded, and never kept: a `ConfigMap` of 720 KB can have
 //! 45,000 of them, whose parsed form takes ten times that.
 
-mod decode;
 #[cfg(test)]
 mod tests;
 

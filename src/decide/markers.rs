@@ -46,6 +46,9 @@ pub struct MarkerKeys {
 
 type Map = BTreeMap<String, String>;
 
+/// More characters than the operator writes in a marker: a namespace of 63, `/`, and a name of 253.
+const MAX_VALUE: usize = 320;
+
 // === impl Markers ===
 
 impl Markers {
@@ -89,7 +92,7 @@ impl Markers {
     #[must_use]
     pub fn parse(labels: Option<&Map>, annotations: Option<&Map>) -> Option<Self> {
         let sync_uid = labels?.get(names::LABEL_SYNC_UID)?.clone();
-        let annotation = |key| annotations.and_then(|map| map.get(key)).cloned();
+        let annotation = |key| annotations?.get(key).map(|value| bounded(value));
         Some(Self {
             sync_uid,
             sync: annotation(names::ANNOTATION_SYNC),
@@ -130,6 +133,11 @@ impl Markers {
         .filter_map(|(key, value)| value.map(|value| (key.to_owned(), value)))
         .collect()
     }
+}
+
+/// The beginning of a value that is longer than what the operator writes, and therefore differs from it.
+fn bounded(value: &str) -> String {
+    value.chars().take(MAX_VALUE).collect()
 }
 
 // === impl MarkerKeys ===

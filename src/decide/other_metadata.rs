@@ -16,6 +16,10 @@ use crate::names;
 
 type Map = BTreeMap<String, String>;
 
+/// The length of all keys of others up to which they are kept. Of more, none is: if the operator has to
+/// stamp one of them, it stamps the key once although it may be there, and it is ours from then on.
+const MAX_OTHERS: usize = 2 * 1024;
+
 /// Labels and annotations of a `ConfigMap` that are not ownership markers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OtherMetadata {
@@ -81,11 +85,14 @@ impl OtherMetadata {
 
 impl OtherKeys {
     fn of(map: Option<&Map>, is_ours: impl Fn(&str, &str) -> bool) -> Self {
-        let keys = map.into_iter().flatten().filter(|(key, _)| !is_marker(key));
+        let keys = || map.into_iter().flatten().filter(|(key, _)| !is_marker(key));
+        let is_kept = keys().map(|(key, _)| key.len()).sum::<usize>() <= MAX_OTHERS;
         let summary = |(key, value): (&String, &String)| {
-            (key.clone(), ValueSummary { hash: hash(value), is_ours: is_ours(key, value) })
+            let is_ours = is_ours(key, value);
+            let summary = || (key.clone(), ValueSummary { hash: hash(value), is_ours });
+            (is_ours || is_kept).then(summary)
         };
-        Self { map_is_missing: map.is_none(), keys: keys.map(summary).collect() }
+        Self { map_is_missing: map.is_none(), keys: keys().filter_map(summary).collect() }
     }
 
     /// Whether the operator stamped `key`, with the present value.
@@ -121,4 +128,24 @@ fn hash(value: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_very_many_keys_only_ours_are_kept() {
+        let keys = (0..10_000).map(|number| (format!("key-{number}"), String::new()));
+        let mut labels: Map = keys.collect();
+        labels.insert("ours".to_owned(), "a".to_owned());
+        let ours = BTreeSet::from(["ours".to_owned()]);
+        let other = OtherMetadata::of(Some(&labels), None, (&ours, &BTreeSet::new())).labels;
+        assert_eq!(other.keys.len(), 1);
+        let desired = Map::from(
+            [("ours", "a"), ("key-7", "")].map(|(key, value)| (key.into(), value.into())),
+        );
+        assert_eq!(other.missing(&desired).map(|(key, _)| key).collect::<Vec<_>>(), ["key-7"]);
+        assert_eq!(other.dropped(&Map::new()).collect::<Vec<_>>(), ["ours"]);
+    }
 }

@@ -16,6 +16,8 @@ use crate::decide::Content;
 use crate::decide::drift::ConfigMapMetadata;
 use crate::decide::drift::ManagedFields;
 use crate::decide::observed::Version;
+use crate::decide::plan::NewCopy;
+use crate::decide::stamp::Stamp;
 use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::CallError;
 use crate::kubernetes::error::Values;
@@ -61,22 +63,43 @@ impl Deleted {
 pub async fn post(
     client: &Client,
     at: &NamespacedName,
-    copy: ConfigMap,
+    copy: &NewCopy,
 ) -> Result<(ConfigMapMetadata, Content), CallError> {
     let attempt = format!("create ConfigMap {at}");
     let posted = async {
-        let request = requests::post(at, &copy)?;
+        let request = requests::post(at, copy)?;
         responses::request::<StoredConfigMap>(client, request).await
     };
     match named(&at.name, posted.await) {
         Ok(created) => Ok(created.into_parts()),
-        Err(error) => Err(classify(&attempt, &error, &Values::Of(vec![&Content::of(copy)]))),
+        Err(error) => Err(classify(&attempt, &error, &Values::Of(vec![&copy.content]))),
     }
 }
 
-/// Patches the copy at `at`, and returns its metadata and, if content was `sent`, the content that is
-/// stored: an admission plugin may have changed it. The patch itself carries the resourceVersion that
-/// it is conditional on, and the content.
+/// Updates the copy at `at`, on condition that it still has the version `seen`. Returns what is stored:
+/// an admission plugin may have changed it.
+///
+/// # Errors
+/// The API server rejects the call, or does not respond.
+pub async fn update(
+    client: &Client,
+    at: &NamespacedName,
+    seen: &Version,
+    stamp: &Stamp,
+    content: &Content,
+) -> Result<(ConfigMapMetadata, Content), CallError> {
+    let patched = async {
+        let request = requests::patch_content(at, seen, stamp, content)?;
+        responses::request::<StoredConfigMap>(client, request).await
+    };
+    match named(&at.name, patched.await) {
+        Ok(patched) => Ok(patched.into_parts()),
+        Err(error) => Err(rejected(client, "patch", at, &error, Some(content)).await),
+    }
+}
+
+/// Patches markers and metadata of the copy at `at`. Returns its metadata. The patch itself carries what
+/// it is conditional on, and no content.
 ///
 /// # Errors
 /// The API server rejects the call, or does not respond.
@@ -84,22 +107,14 @@ pub async fn patch(
     client: &Client,
     at: &NamespacedName,
     patch: json_patch::Patch,
-    sent: Option<&Content>,
-) -> Result<(ConfigMapMetadata, Option<Content>), CallError> {
+) -> Result<ConfigMapMetadata, CallError> {
     let patched = async {
-        if sent.is_some() {
-            let request = requests::patch(at, patch)?;
-            let patched = responses::request::<StoredConfigMap>(client, request).await;
-            let (metadata, content) = named(&at.name, patched)?.into_parts();
-            return Ok((metadata, Some(content)));
-        }
         let request = requests::patch_metadata::<ConfigMap>(at, patch)?;
-        let patched = responses::request::<MetadataOnly<ManagedFields>>(client, request).await;
-        Ok((named(&at.name, patched)?.metadata, None))
+        responses::request::<MetadataOnly<ManagedFields>>(client, request).await
     };
-    match patched.await {
-        Ok(patched) => Ok(patched),
-        Err(error) => Err(rejected(client, "patch", at, &error, sent).await),
+    match named(&at.name, patched.await) {
+        Ok(patched) => Ok(patched.metadata),
+        Err(error) => Err(rejected(client, "patch", at, &error, None).await),
     }
 }
 
@@ -165,7 +180,7 @@ pub async fn retire(
 ) -> Result<(), CallError> {
     match action {
         Action::Restamp { seen, stamp } | Action::Release { seen, stamp } => {
-            patch(client, at, requests::restamp(seen, stamp), None).await.map(drop)
+            patch(client, at, requests::restamp(seen, stamp)).await.map(drop)
         }
         Action::Delete { seen } => delete(client, at, seen).await.map(drop),
         Action::Create(_)

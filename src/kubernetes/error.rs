@@ -15,6 +15,7 @@ pub use explain::Values;
 pub use explain::explain;
 pub use explain::explain_status;
 
+use crate::api::StoredConfigMapSync;
 use crate::api::metadata::MetadataOnly;
 use crate::backoff::CAP_REFUSED;
 use crate::backoff::CAP_UNAVAILABLE;
@@ -76,6 +77,12 @@ impl<T: Resource> Named for T {
 }
 
 impl<Managed> Named for MetadataOnly<Managed> {
+    fn is_stored_as(&self, name: &str) -> bool {
+        self.metadata.is_stored_as(name)
+    }
+}
+
+impl Named for StoredConfigMapSync {
     fn is_stored_as(&self, name: &str) -> bool {
         self.metadata.is_stored_as(name)
     }

@@ -34,8 +34,8 @@ struct Envelope {
     _items: IgnoredAny,
 }
 
-/// Divides a list into its items and the rest. Whether the parts are valid is left to whoever decodes
-/// them.
+/// Divides a list into its items and the rest. It does not check whether they are
+/// valid.
 #[derive(Default)]
 struct Splitter {
     envelope: Vec<u8>,

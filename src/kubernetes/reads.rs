@@ -11,6 +11,7 @@ use kube::api::GetParams;
 use serde::Deserialize;
 
 use crate::api::ConfigMapSync;
+use crate::api::StoredConfigMapSync;
 use crate::api::metadata::MetadataOnly;
 use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Content;
@@ -86,6 +87,15 @@ pub async fn config_map_metadata(
 ) -> kube::Result<MetadataOnly<ManagedFields>> {
     let request = path::<ConfigMap>(at).get_metadata(&at.name, &GetParams::default());
     responses::request(client, named("get_metadata", request)?).await
+}
+
+/// Reads the sync `name`.
+///
+/// # Errors
+/// The API server rejects the read, or does not respond.
+pub async fn sync(client: &Client, name: &NamespacedName) -> kube::Result<StoredConfigMapSync> {
+    let request = path::<ConfigMapSync>(name).get(&name.name, &GetParams::default());
+    responses::request(client, named("get", request)?).await
 }
 
 /// Reads the metadata of the sync `name`.

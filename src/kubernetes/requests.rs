@@ -28,6 +28,9 @@ use crate::decide::observed::Version;
 use crate::decide::plan::NewCopy;
 use crate::decide::stamp::Stamp;
 use crate::decide::stamped::StampedKeys;
+use crate::kubernetes::bodies::ContentPatch;
+use crate::kubernetes::bodies::NewConfigMap;
+use crate::kubernetes::bodies::to_json;
 use crate::names;
 
 /// Requests a metadata-only response (Kubernetes API concepts, "metadata-only fetches").
@@ -37,7 +40,7 @@ const ACCEPT_METADATA: header::HeaderValue = header::HeaderValue::from_static(
 
 /// The object to create at `at`.
 #[must_use]
-pub fn new_copy(at: &NamespacedName, copy: &NewCopy) -> ConfigMap {
+pub fn new_copy<'a>(at: &NamespacedName, copy: &'a NewCopy) -> NewConfigMap<'a> {
     let NewCopy { markers, metadata, content } = copy;
     let mut labels = metadata.labels.clone();
     labels.extend(markers.labels());
@@ -46,38 +49,41 @@ pub fn new_copy(at: &NamespacedName, copy: &NewCopy) -> ConfigMap {
     annotations.extend(markers.annotations());
     let stamped = StampedKeys::all(metadata).annotation();
     annotations.extend(stamped.map(|stamped| (names::ANNOTATION_STAMPED.to_owned(), stamped)));
-    ConfigMap {
-        metadata: ObjectMeta {
-            namespace: Some(at.namespace.clone()),
-            name: Some(at.name.clone()),
-            labels: Some(labels),
-            annotations: Some(annotations),
-            ..ObjectMeta::default()
-        },
-        data: Some(content.data.clone()).filter(|data| !data.is_empty()),
-        binary_data: Some(content.binary_data.clone()).filter(|data| !data.is_empty()),
-        immutable: content.immutable.then_some(true),
-    }
+    let metadata = ObjectMeta {
+        namespace: Some(at.namespace.clone()),
+        name: Some(at.name.clone()),
+        labels: Some(labels),
+        annotations: Some(annotations),
+        ..ObjectMeta::default()
+    };
+    NewConfigMap::new(metadata, content)
 }
 
 /// A POST of `copy` at `at`.
 ///
 /// # Errors
 /// The name is not valid in a URL.
-pub fn post(at: &NamespacedName, copy: &ConfigMap) -> kube::Result<Request<Vec<u8>>> {
-    let body = serde_json::to_vec(copy).map_err(kube::Error::SerdeError)?;
+pub fn post(at: &NamespacedName, copy: &NewCopy) -> kube::Result<Request<Vec<u8>>> {
+    let body = to_json(&new_copy(at, copy), &copy.content)?;
     let request = path::<ConfigMap>(at).create(&post_parameters(), body);
     Ok(named("create", request.map_err(kube::Error::BuildRequest)?))
 }
 
-/// A patch of the copy at `at`.
+/// The patch [`update`] of the copy at `at`.
 ///
 /// # Errors
 /// The name is not valid in a URL.
-pub fn patch(at: &NamespacedName, patch: Patch) -> kube::Result<Request<Vec<u8>>> {
-    let patch = kube::api::Patch::Json::<()>(patch);
-    let request = path::<ConfigMap>(at).patch(&at.name, &patch_parameters(), &patch);
-    Ok(named("patch", request.map_err(kube::Error::BuildRequest)?))
+pub fn patch_content(
+    at: &NamespacedName,
+    seen: &Version,
+    stamp: &Stamp,
+    content: &Content,
+) -> kube::Result<Request<Vec<u8>>> {
+    let empty = kube::api::Patch::Json::<()>(Patch(Vec::new()));
+    let request = path::<ConfigMap>(at).patch(&at.name, &patch_parameters(), &empty);
+    let request = request.map_err(kube::Error::BuildRequest)?;
+    let body = to_json(&update(seen, stamp, content), content)?;
+    Ok(named("patch", request.map(|_| body)))
 }
 
 /// A patch of the object `name` of kind `K` with a metadata-only response.
@@ -138,14 +144,8 @@ pub fn patch_parameters() -> PatchParams {
 /// A patch that sets content, markers and metadata, on condition that the copy has the version
 /// `seen`. Labels and annotations of others are left unchanged.
 #[must_use]
-pub fn update(seen: &Version, stamp: &Stamp, content: &Content) -> Patch {
-    let Patch(mut operations) = restamp(seen, stamp);
-    operations.push(add(["data"], json!(content.data)));
-    operations.push(add(["binaryData"], json!(content.binary_data)));
-    if content.immutable {
-        operations.push(add(["immutable"], json!(true)));
-    }
-    Patch(operations)
+pub fn update<'a>(seen: &Version, stamp: &Stamp, content: &'a Content) -> ContentPatch<'a> {
+    ContentPatch::new(restamp(seen, stamp), content)
 }
 
 /// A patch that changes markers and metadata only, on condition that the copy has the version

@@ -111,11 +111,12 @@ impl<'a> CopyWriter<'a> {
         let owner = self.owners.get(&markers.sync_uid).cloned();
         let copy = MarkedCopy { version, deleting, markers, marker_keys, managed_by, owner };
         let action = uninstall_action(&at, &copy, self.handling)?;
+        let nothing = BTreeSet::new();
         let removed = match &action {
             Action::Restamp { stamp, .. } | Action::Release { stamp, .. } => {
                 [&stamp.labels.remove, &stamp.annotations.remove]
             }
-            _ => [&BTreeSet::new(); 2],
+            _ => [&nothing; 2],
         };
         let [mut labels, mut annotations] =
             [metadata.labels, metadata.annotations].map(Option::unwrap_or_default);
@@ -137,7 +138,7 @@ impl Writer for CopyWriter<'_> {
         match action {
             Action::Restamp { seen, stamp } | Action::Release { seen, stamp } => {
                 let patch = requests::remove_metadata(&seen.uid, stamp, known);
-                calls::patch(self.client, at, patch, None).await.map(drop)
+                calls::patch(self.client, at, patch).await.map(drop)
             }
             action => calls::retire(self.client, at, action).await,
         }

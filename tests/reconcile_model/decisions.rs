@@ -25,6 +25,8 @@ use configmapsync::kubernetes::requests;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use parking_lot::RwLock;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::collection::Collection;
 use crate::collection::CollectionInput;
@@ -216,14 +218,14 @@ impl Decisions {
     /// The write that carries out `action` on the `ConfigMap` that was observed at `place`.
     pub fn write(&self, place: Place, seen: Option<ObjectId>, action: &Action) -> Option<Write> {
         let seen = seen.map(|id| self.store.get(id));
-        let create = |copy| Some(Object::created(&requests::new_copy(&at(place), copy)));
+        let create = |copy| Some(Object::created(&decoded(&requests::new_copy(&at(place), copy))));
         let patch = |patch| seen.as_ref().map(|seen| seen.patched(&patch));
         let (kind, result) = match action {
             Action::Keep | Action::Leave(_) => return None,
             Action::Create(copy) => (Kind::Create, create(copy)),
             Action::Replace { copy, .. } => (Kind::Replace, create(copy)),
             Action::Update { seen, stamp, content } => {
-                (Kind::Update, patch(requests::update(seen, stamp, content)))
+                (Kind::Update, patch(decoded(&requests::update(seen, stamp, content))))
             }
             Action::Restamp { seen, stamp } => {
                 (Kind::Restamp, patch(requests::restamp(seen, stamp)))
@@ -255,4 +257,10 @@ impl Decisions {
 
 fn is_synced(status: &ConfigMapSyncStatus) -> bool {
     ready_reason(status) == Some(Reason::Synced.as_str())
+}
+
+/// `body` as the API server decodes it.
+fn decoded<T: DeserializeOwned>(body: &impl Serialize) -> T {
+    let body = serde_json::to_value(body).expect("a body is JSON");
+    serde_json::from_value(body).expect("the body of a request")
 }

@@ -5,13 +5,13 @@
 //! `E2E_FULL=1` creates 300 ConfigMaps instead of 12.
 
 mod commands;
+mod copies;
+mod growth;
 mod objects;
-
-use std::time::Duration;
+mod syncs;
 
 use anyhow::Context;
 use anyhow::Result;
-use anyhow::ensure;
 use harness::fault_proxy::CannedResponse;
 use harness::fault_proxy::Fault;
 use harness::fault_proxy::Rule;
@@ -19,12 +19,15 @@ use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
-use harness::replica::Replica;
 use serde_json::json;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
 use crate::bounded_memory::commands::peak_of_command;
+use crate::bounded_memory::growth::Growth;
+use crate::bounded_memory::growth::ensure_bounded;
+use crate::bounded_memory::growth::listed;
+use crate::bounded_memory::growth::start_again;
 use crate::bounded_memory::objects::create_large_config_maps;
 use crate::support::process::peak_kib;
 use crate::support::process::reset_peak;
@@ -32,51 +35,12 @@ use crate::support::process::resident_kib;
 use crate::support::scale::quick_or_full;
 use crate::watch_recovers::lists_and_watches;
 
-/// How much more memory the objects may take, in KiB.
-const BOUND: u64 = 32 * 1024;
-
-/// The time for a list of all objects to be sent and decoded, on a machine under load.
-fn listed() -> Duration {
-    quick_or_full(Duration::from_mins(2), Duration::from_mins(5))
-}
-
-/// Memory in KiB without and with the large objects.
-struct Growth {
-    what: &'static str,
-    without: u64,
-    with: u64,
-}
-
 /// Changes the source, and waits until its copy follows: by then, the watch has delivered everything
 /// that was created before.
 async fn wait_for_the_watch(fixture: &Fixture, value: &str) -> Result<()> {
     fixture.patch_config_map("central", "shared", &json!({"data": {"a": value}})).await?;
     fixture.wait_data("app", "shared", &[("a", value)], listed()).await?;
     Ok(())
-}
-
-fn ensure_bounded(growths: &[Growth]) -> Result<()> {
-    for Growth { what, without, with } in growths {
-        eprintln!("{what}: peak {} MiB, without them {} MiB", with / 1024, without / 1024);
-    }
-    for Growth { what, without, with } in growths {
-        ensure!(
-            *with <= without + BOUND,
-            "{what}: the peak grew from {without} KiB to {with} KiB, by more than {BOUND} KiB"
-        );
-    }
-    Ok(())
-}
-
-async fn start_again(replica: &mut Replica) -> Result<u64> {
-    replica.terminate_and_restart().await?;
-    until("the replica is ready again", listed(), || async {
-        replica.process().expect_running()?;
-        let is_ready = replica.is_ready().await.unwrap_or_default();
-        Ok(Seen::from_bool(is_ready, || "not ready".to_owned()))
-    })
-    .await?;
-    peak_kib(replica.process())
 }
 
 #[tokio::test]

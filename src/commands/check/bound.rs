@@ -10,12 +10,12 @@ use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
 use kube::Client;
-use kube::api::ListParams;
 
 use crate::commands::check::finding::Finding;
 use crate::commands::check::finding::FindingState;
 use crate::commands::check::finding::Question;
-use crate::kubernetes::pages::each_page;
+use crate::kubernetes::lists::List;
+use crate::kubernetes::pages::each_object;
 use crate::names;
 
 const SUBJECT: &str = "ClusterRoleBindings";
@@ -54,13 +54,9 @@ async fn find(client: &Client) -> kube::Result<Vec<Finding>> {
 }
 
 async fn our_bindings(client: &Client) -> kube::Result<Vec<OurBinding>> {
-    let api: Api<ClusterRoleBinding> = Api::all(client.clone());
-    let list = async |page| api.list(&page).await;
     let mut bindings = Vec::new();
-    each_page(ListParams::default(), list, async |page| {
-        bindings.extend(page.into_iter().filter_map(our_binding));
-    })
-    .await?;
+    let list = List::objects::<ClusterRoleBinding>(None);
+    each_object(client, &list, |binding| bindings.extend(our_binding(binding))).await?;
     Ok(bindings)
 }
 

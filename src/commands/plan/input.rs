@@ -3,6 +3,7 @@
 use std::io::Read as _;
 use std::path::Path;
 
+use kube::Client;
 use kube::Resource as _;
 use serde::Deserialize;
 use serde_json::Value;
@@ -14,6 +15,7 @@ use crate::api::StoredConfigMapSync;
 use crate::api::metadata::Metadata;
 use crate::api::namespaced_name::NamespacedName;
 use crate::args::Plan;
+use crate::commands::error::Error;
 use crate::commands::error::InputError;
 use crate::commands::snapshot::Snapshot;
 
@@ -24,10 +26,8 @@ const NO_UID: &str = "(not created yet)";
 pub struct PlanInput {
     /// Its namespace and name.
     pub name: NamespacedName,
-    /// The sync as stored, or as it would be stored once the file is applied.
-    pub stored: StoredConfigMapSync,
-    /// Whether it exists in the cluster.
-    pub exists: bool,
+    /// The spec that a file would give it.
+    spec: Option<ConfigMapSyncSpec>,
 }
 
 /// The syncs selected by `flags`: those of a file, with `namespace` as the default namespace; the
@@ -41,19 +41,37 @@ pub fn read_input(
     namespace: &str,
 ) -> Result<Vec<PlanInput>, InputError> {
     if let Some(file) = &flags.filename {
-        return from_file(file, snapshot, namespace);
+        return from_file(file, namespace);
     }
-    let existing = |(name, stored): (&NamespacedName, &StoredConfigMapSync)| PlanInput {
-        name: name.clone(),
-        stored: stored.clone(),
-        exists: true,
-    };
+    let existing = |name: &NamespacedName| PlanInput { name: name.clone(), spec: None };
     match &flags.sync {
-        None => Ok(snapshot.syncs.iter().map(existing).collect()),
-        Some(name) => match snapshot.syncs.get_key_value(name) {
-            Some(found) => Ok(vec![existing(found)]),
-            None => Err(InputError::NoSuchSync(name.clone())),
-        },
+        None => Ok(snapshot.syncs.keys().map(existing).collect()),
+        Some(name) if snapshot.syncs.contains_key(name) => Ok(vec![existing(name)]),
+        Some(name) => Err(InputError::NoSuchSync(name.clone())),
+    }
+}
+
+// === impl PlanInput ===
+
+impl PlanInput {
+    /// The sync as stored, or as it would be stored once the file is applied, and whether it exists in
+    /// the cluster.
+    ///
+    /// # Errors
+    /// It cannot be read, or was deleted meanwhile.
+    pub async fn stored(
+        &self,
+        client: &Client,
+        snapshot: &Snapshot,
+    ) -> Result<(StoredConfigMapSync, bool), Error> {
+        let existing = snapshot.sync(client, &self.name).await?;
+        let exists = existing.is_some();
+        let stored = match &self.spec {
+            Some(spec) => Some(applied(&self.name, spec.clone(), existing)),
+            None => existing,
+        };
+        let stored = stored.ok_or_else(|| InputError::NoSuchSync(self.name.clone()))?;
+        Ok((stored, exists))
     }
 }
 
@@ -63,11 +81,7 @@ struct SyncManifest {
     spec: ConfigMapSyncSpec,
 }
 
-fn from_file(
-    file: &Path,
-    snapshot: &Snapshot,
-    namespace: &str,
-) -> Result<Vec<PlanInput>, InputError> {
+fn from_file(file: &Path, namespace: &str) -> Result<Vec<PlanInput>, InputError> {
     let unusable = |why: String| InputError::File { path: file.display().to_string(), why };
     let text = read(file).map_err(|error| unusable(error.to_string()))?;
     let documents: Vec<Value> =
@@ -90,7 +104,7 @@ fn from_file(
             };
             let namespace = manifest.metadata.namespace.as_deref().unwrap_or(namespace);
             let name = NamespacedName::new(namespace, name);
-            Ok(applied(name, manifest.spec, snapshot))
+            Ok(PlanInput { name, spec: Some(manifest.spec) })
         })
         .collect()
 }
@@ -107,10 +121,12 @@ fn read(file: &Path) -> std::io::Result<String> {
 }
 
 /// The sync as it would be stored once the manifest is applied.
-fn applied(name: NamespacedName, spec: ConfigMapSyncSpec, snapshot: &Snapshot) -> PlanInput {
+fn applied(
+    name: &NamespacedName,
+    spec: ConfigMapSyncSpec,
+    existing: Option<StoredConfigMapSync>,
+) -> StoredConfigMapSync {
     let spec = Ok(spec);
-    let existing = snapshot.syncs.get(&name).cloned();
-    let exists = existing.is_some();
     let mut stored = existing.unwrap_or_else(|| StoredConfigMapSync {
         metadata: Metadata {
             namespace: Some(name.namespace.clone()),
@@ -128,5 +144,5 @@ fn applied(name: NamespacedName, spec: ConfigMapSyncSpec, snapshot: &Snapshot) -
         // A new generation, so that the status counts as outdated.
         stored.metadata.generation = stored.metadata.generation.map(|before| before + 1);
     }
-    PlanInput { name, stored, exists }
+    stored
 }

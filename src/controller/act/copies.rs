@@ -22,6 +22,7 @@ use crate::controller::act::writer::Writer;
 use crate::decide::Action;
 use crate::election::Lead;
 use crate::kubernetes::error::NotLeading;
+use crate::kubernetes::memory::Reservation;
 use crate::kubernetes::permits::Permit;
 use crate::telemetry::spans;
 use crate::telemetry::spans::SpanReference;
@@ -66,10 +67,15 @@ pub async fn send_all<'a>(
     let mut results = BTreeMap::new();
     let mut late = Late::default();
     let mut pending = BTreeMap::<&str, Vec<_>>::new();
+    let mut content = None;
     for (at, action) in planned {
+        content = content.or(action.content());
         pending.entry(&at.namespace).or_default().push((at, action));
     }
     while !pending.is_empty() {
+        let reserved = writer.memory_for(content.map(AsRef::as_ref));
+        let span = || tracing::info_span!("wait for memory for a large write");
+        let Ok(memory) = spans::waiting(span, reserved).await else { break };
         let namespaces = pending.keys().copied();
         let acquired = writer.permits.acquire(sync_uid, namespaces);
         let span = || tracing::info_span!("wait for a write permit");
@@ -83,7 +89,8 @@ pub async fn send_all<'a>(
             pending.insert(namespace, steps);
         }
         results.insert(at.clone(), DestinationOutcome::InFlight);
-        late.send(writer, lead, permit, write(at, action));
+        let memory = memory.filter(|_| action.content().is_some());
+        late.send(writer, lead, (permit, memory), write(at, action));
     }
     late.answer(&mut results).await?;
     for (at, _) in pending.into_values().flatten() {
@@ -132,11 +139,17 @@ impl Late {
     }
 
     /// Sends a write in a separate task, which continues when the reconcile ends.
-    fn send(&mut self, writer: &Arc<Writer>, lead: &Lead, permit: Permit, write: Write) {
+    fn send(
+        &mut self,
+        writer: &Arc<Writer>,
+        lead: &Lead,
+        held: (Permit, Option<Reservation>),
+        write: Write,
+    ) {
         let (writer, lead, at) = (Arc::clone(writer), lead.clone(), write.at.clone());
         let reconcile = SpanReference::current();
         let task = tokio::spawn(async move {
-            let _permit = permit;
+            let _held = held;
             if write.latest_start.is_some_and(|latest| latest <= Instant::now()) {
                 return None;
             }

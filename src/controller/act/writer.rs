@@ -27,13 +27,18 @@ use crate::decide::contention::Response;
 use crate::decide::drift::ConfigMapMetadata;
 use crate::decide::observed::Version;
 use crate::decide::plan::NewCopy;
+use crate::decide::stamp::Stamp;
 use crate::election::Lead;
 use crate::election::LeaderRecord;
+use crate::kubernetes::bodies;
 use crate::kubernetes::calls;
 use crate::kubernetes::cancellation::Cancellation;
 use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::CallError;
 use crate::kubernetes::error::NotLeading;
+use crate::kubernetes::memory::MemoryBudget;
+use crate::kubernetes::memory::OutOfMemory;
+use crate::kubernetes::memory::Reservation;
 use crate::kubernetes::permits::Permits;
 use crate::kubernetes::requests;
 use crate::metrics::Metrics;
@@ -42,6 +47,8 @@ use crate::telemetry::spans;
 use crate::telemetry::spans::SpanReference;
 use crate::telemetry::spans::fail;
 
+/// A body that needs no reservation of memory.
+const SMALL_BODY: usize = 64 * 1024;
 /// How long an API server may take to receive a leader record.
 const MAX_RECORD_LAG: Duration = Duration::from_secs(5);
 const FENCE_RETRY_PERIOD: Duration = Duration::from_millis(250);
@@ -53,6 +60,8 @@ pub struct Writer {
     pub reader: Arc<Reader>,
     pub leader_record: Arc<LeaderRecord>,
     pub permits: Permits,
+    /// For the bodies of writes in flight that are not small.
+    pub bodies: MemoryBudget,
     pub reads: Cancellation,
     pub metrics: Arc<Metrics>,
 }
@@ -63,6 +72,21 @@ type Sent = Result<Option<String>, CallError>;
 // === impl Writer ===
 
 impl Writer {
+    /// Memory for the body of one of the writes of `content`; `None` if it is small.
+    ///
+    /// Reserved before the permit of the write: a write that waits for memory must not hold one, or it
+    /// would hold up those that need no memory.
+    pub async fn memory_for(
+        &self,
+        content: Option<&Content>,
+    ) -> Result<Option<Reservation>, OutOfMemory> {
+        let bytes = content.map_or(0, bodies::estimated_size);
+        if bytes <= SMALL_BODY {
+            return Ok(None);
+        }
+        self.bodies.reserve(bytes).await.map(Some)
+    }
+
     /// Sends one write, for which the caller holds a permit. After a conflict, reads the copy into
     /// the cache. Fails if this process no longer leads.
     ///
@@ -169,12 +193,13 @@ impl Writer {
         lead.remaining()?;
         Ok(match action {
             Action::Create(copy) => self.post(at, copy).await,
-            Action::Update { seen, stamp, content } => {
-                let request = requests::update(seen, stamp, content);
-                self.patch(at, seen, request, Some(content)).await
-            }
+            Action::Update { seen, stamp, content } => self.update(at, seen, stamp, content).await,
             Action::Restamp { seen, stamp } | Action::Release { seen, stamp } => {
-                self.patch(at, seen, requests::restamp(seen, stamp), None).await
+                let patched = calls::patch(&self.client, at, requests::restamp(seen, stamp)).await;
+                patched.map(|patched| {
+                    self.cache.record_patch(&patched, seen, None);
+                    patched.resource_version
+                })
             }
             Action::Delete { seen } => self.delete(at, seen).await,
             Action::Replace { seen, copy } => match self.delete(at, seen).await {
@@ -189,8 +214,7 @@ impl Writer {
     }
 
     async fn post(&self, at: &NamespacedName, copy: &NewCopy) -> Sent {
-        let new = requests::new_copy(at, copy);
-        let (created, stored) = calls::post(&self.client, at, new).await?;
+        let (created, stored) = calls::post(&self.client, at, copy).await?;
         self.cache.apply_config_map(&created, Origin::Write);
         self.record_altered(at, &created, &copy.content, &stored);
         Ok(created.resource_version)
@@ -210,18 +234,16 @@ impl Writer {
         }
     }
 
-    async fn patch(
+    async fn update(
         &self,
         at: &NamespacedName,
         seen: &Version,
-        patch: json_patch::Patch,
-        written: Option<&Content>,
+        stamp: &Stamp,
+        content: &Content,
     ) -> Sent {
-        let (patched, stored) = calls::patch(&self.client, at, patch, written).await?;
-        self.cache.record_patch(&patched, seen, written);
-        if let Some((sent, stored)) = written.zip(stored) {
-            self.record_altered(at, &patched, sent, &stored);
-        }
+        let (patched, stored) = calls::update(&self.client, at, seen, stamp, content).await?;
+        self.cache.record_patch(&patched, seen, Some(content));
+        self.record_altered(at, &patched, content, &stored);
         Ok(patched.resource_version)
     }
 

@@ -127,6 +127,20 @@ impl Plan {
 // === impl Action ===
 
 impl Action {
+    /// The content that it writes, if it writes any.
+    #[must_use]
+    pub const fn content(&self) -> Option<&Arc<Content>> {
+        match self {
+            Self::Create(copy) | Self::Replace { copy, .. } => Some(&copy.content),
+            Self::Update { content, .. } => Some(content),
+            Self::Restamp { .. }
+            | Self::Release { .. }
+            | Self::Delete { .. }
+            | Self::Keep
+            | Self::Leave(_) => None,
+        }
+    }
+
     /// Whether this writes to the cluster.
     #[must_use]
     pub const fn is_write(&self) -> bool {
