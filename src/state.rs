@@ -16,6 +16,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::api::namespaced_name::NamespacedName;
+use crate::decide::Failure;
 use crate::decide::contention::Wanted;
 use crate::decide::status::LastWrite;
 use crate::state::excerpts::KeptExcerpt;
@@ -45,8 +46,11 @@ pub struct SyncState {
     /// The last write of a copy that took effect and is not in the status yet.
     pub unreported_write: Option<Box<LastWrite>>,
     retries: Option<Box<Retries>>,
-    /// The parent from outside that the trace of an earlier reconcile had.
-    pub used_trace_parent: Option<Box<str>>,
+    /// The annotation `traceparent` at the last reconcile, empty if there was none. `None` before the
+    /// first one.
+    pub seen_trace_parent: Option<Box<str>>,
+    /// What the last reconcile found, if the status does not say it yet, and the trace where it did.
+    unreported_failure: Option<Box<(Failure, String)>>,
     /// The change of the source that has not reached all copies yet.
     propagation: Option<Box<Propagation>>,
 }
@@ -127,6 +131,27 @@ impl State {
                 propagation.wrote(at);
             }
         });
+    }
+
+    /// Records what the status says now: `last_write`, and why the sync is not ready.
+    pub fn status_says(&self, sync_uid: &str, last_write: Option<&LastWrite>) {
+        self.update(sync_uid, |sync| {
+            sync.unreported_write.take_if(|write| Some(&**write) == last_write);
+            sync.unreported_failure = None;
+        });
+    }
+
+    /// Keeps the trace in which `found` was found, until the status says it.
+    pub fn keep_failure(&self, sync_uid: &str, found: &Failure, trace_id: String) {
+        let found = Some(Box::new((found.clone(), trace_id)));
+        self.update(sync_uid, |sync| sync.unreported_failure = found);
+    }
+
+    /// The trace in which `found` was found earlier, if the status does not say it yet.
+    pub fn failure_trace(&self, sync_uid: &str, found: &Failure) -> Option<String> {
+        let kept = self.read(sync_uid, |sync| sync.unreported_failure.clone())?;
+        let (known, trace_id) = *kept;
+        (known == *found).then_some(trace_id)
     }
 
     /// Ends the propagation of a change of the source. Returns how long it took; `None` if there was
@@ -221,6 +246,7 @@ impl SyncState {
 mod tests {
     use super::*;
     use crate::decide::ContentHash;
+    use crate::decide::reason::Reason;
 
     #[test]
     fn nothing_is_kept_of_a_sync_that_is_gone() {
@@ -237,6 +263,19 @@ mod tests {
         assert!(!state.take_verification("s", false, 0.0, now));
         assert!(state.syncs.lock().is_empty());
         assert!(state.verification.due(now + Duration::from_hours(2)).is_empty());
+    }
+
+    #[test]
+    fn an_unreported_failure_keeps_its_trace() {
+        let (state, found) = (State::new(Duration::from_hours(1)), |message| {
+            Failure::new(Reason::Forbidden, message)
+        });
+        state.track("s");
+        state.keep_failure("s", &found("no"), "trace".to_owned());
+        assert_eq!(state.failure_trace("s", &found("no")).as_deref(), Some("trace"));
+        assert_eq!(state.failure_trace("s", &found("another")), None);
+        state.status_says("s", None);
+        assert_eq!(state.failure_trace("s", &found("no")), None);
     }
 
     #[test]

@@ -37,6 +37,7 @@ use tracing_subscriber::registry::SpanRef;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::decide::text::cut;
+use crate::telemetry::idle_traces::is_active;
 
 pub use resource::Pod;
 pub use spans::API_CALL_SPAN;
@@ -157,6 +158,13 @@ pub fn trace_id(span: &Span) -> Option<String> {
     let span_context = context.span().span_context().clone();
     (span_context.is_valid() && span_context.is_sampled())
         .then(|| span_context.trace_id().to_string())
+}
+
+/// Id of the trace that `span` belongs to, if that has more spans than those of a decision: otherwise
+/// the trace is not exported.
+#[must_use]
+pub fn active_trace_id(span: &Span) -> Option<String> {
+    trace_id(span).filter(|_| is_active(span.context().span().span_context().trace_id()))
 }
 
 /// Exports our own spans; of those of API calls, only the ones within a reconcile or an orphan

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
 use crate::app::error::Error;
@@ -20,6 +21,9 @@ use crate::metrics::Metrics;
 /// How long reconciles may continue after a signal. Shorter than the default grace period of a
 /// pod.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long reconciles may take to stop after leadership was lost: no longer than their next await.
+const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A term of this process.
 pub struct Term {
@@ -109,15 +113,21 @@ impl Term {
         let mut controller = tokio::spawn(self.settled(controller));
         tokio::select! {
             biased;
-            lost = &mut until_lost => return Err(Error::Lost(lost)),
+            lost = &mut until_lost => {
+                cancel(controller).await;
+                return Err(Error::Lost(lost));
+            }
             () = signals::stopped(&mut self.stop) => {}
             _ = &mut controller => return Err(Error::Controller),
         }
         tracing::info!("stopping: waiting for writes in flight");
         tokio::select! {
             biased;
-            lost = until_lost => Err(Error::Lost(lost)),
-            drained = tokio::time::timeout(DRAIN_TIMEOUT, controller) => {
+            lost = until_lost => {
+                cancel(controller).await;
+                Err(Error::Lost(lost))
+            }
+            drained = tokio::time::timeout(DRAIN_TIMEOUT, &mut controller) => {
                 let may_write = drained.is_err() || self.gate.has_unanswered_writes();
                 Ok(may_write.then_some("a write without response may still take effect"))
             }
@@ -141,4 +151,11 @@ impl Term {
             controller.await;
         }
     }
+}
+
+/// Stops the reconciles, so that their traces end before the export does.
+async fn cancel(controller: JoinHandle<()>) {
+    controller.abort();
+    // It has been told to stop; either way, the process ends.
+    let _ = tokio::time::timeout(CANCEL_TIMEOUT, controller).await;
 }

@@ -19,6 +19,7 @@ use kube::Client;
 use tokio::time::sleep;
 use tokio::time::timeout;
 use tracing::Instrument as _;
+use tracing::Span;
 
 pub use brake::BrakeReport;
 
@@ -32,6 +33,7 @@ use crate::controller::observe::Reads;
 use crate::controller::record::record_reads;
 use crate::controller::record::record_write;
 use crate::controller::startup::Startup;
+use crate::decide::Failure;
 use crate::decide::contention::Purpose;
 use crate::decide::orphans::CollectionMode;
 use crate::decide::orphans::CollectionPlan;
@@ -40,6 +42,7 @@ use crate::decide::orphans::ObservedOrphans;
 use crate::decide::orphans::OrphanCandidate;
 use crate::decide::orphans::OrphanStep;
 use crate::decide::orphans::plan_collection;
+use crate::decide::reason::Reason;
 use crate::election::Lead;
 use crate::kubernetes::error::NotLeading;
 use crate::metrics::Metrics;
@@ -53,6 +56,7 @@ use crate::state::State;
 use crate::state::retries::FailedAttempt;
 use crate::telemetry;
 use crate::telemetry::spans::SpanReference;
+use crate::telemetry::spans::fail;
 use crate::telemetry::spans::number;
 
 /// Delay after the deletion of a sync: one that is being replaced is created again shortly.
@@ -150,6 +154,7 @@ impl Collector {
         let owners = match self.writer.reads.unless_cancelled(self.read_live(&due)).await {
             Ok(Ok(owners)) => owners,
             Ok(Err(why)) => {
+                fail(&Span::current(), Reason::ApiError.as_str(), &why);
                 term.log_obstacle(Some(&why));
                 return plan.clone();
             }
@@ -160,8 +165,13 @@ impl Collector {
             OrphanStep::Keep(KeepReason::OwnerUnknown(why)) => Some(why.as_str()),
             _ => None,
         });
+        if let Some(why) = unknown {
+            fail(&Span::current(), Reason::ApiError.as_str(), why);
+        }
         term.log_obstacle(unknown);
-        self.carry_out(&due, &plan).await;
+        if let Some(Failure { reason, message }) = self.carry_out(&due, &plan).await {
+            fail(&Span::current(), reason.as_str(), &message);
+        }
         plan
     }
 
@@ -184,23 +194,26 @@ impl Collector {
         Ok(read_owners(&self.client, &self.cache, due.values()).await)
     }
 
+    /// Carries out the plan. Returns why one of the writes failed, if any did.
     async fn carry_out(
         &self,
         due: &BTreeMap<NamespacedName, OrphanCandidate>,
         plan: &CollectionPlan,
-    ) {
+    ) -> Option<Failure> {
         let writes: Vec<_> = plan
             .steps
             .iter()
             .filter_map(|(at, step)| {
                 let (action, candidate) = (step.action()?, due.get(at)?);
                 let sync = candidate.markers.sync.clone().unwrap_or_default();
+                let sync_uid = &candidate.markers.sync_uid;
+                let failures = self.state.read_retries(sync_uid, |it| it.failures_at(at));
                 let write = Write {
                     sync,
                     at: at.clone(),
                     action,
                     purpose: Purpose::Retire,
-                    attempt: 1,
+                    attempt: failures + 1,
                     latest_start: None,
                 };
                 Some(async move { self.write(candidate, write).await })
@@ -208,10 +221,11 @@ impl Collector {
             .collect();
         // More than may be in flight: one slow namespace must not delay the others.
         let concurrent = self.writer.permits.count() * 8;
-        stream::iter(writes).buffer_unordered(concurrent).collect::<()>().await;
+        let failures = stream::iter(writes).buffer_unordered(concurrent);
+        failures.fold(None, async |first, failure| first.or(failure)).await
     }
 
-    async fn write(&self, candidate: &OrphanCandidate, write: Write) {
+    async fn write(&self, candidate: &OrphanCandidate, write: Write) -> Option<Failure> {
         let span =
             tracing::info_span!("collect orphan", sync = write.sync, destination = %write.at);
         let sent = async {
@@ -219,14 +233,19 @@ impl Collector {
             self.writer.write(&self.lead, &write, &SpanReference::current()).await
         };
         // Without leadership, the process ends.
-        let Ok(answered) = sent.instrument(span).await else { return };
+        let Ok(answered) = sent.instrument(span.clone()).await else { return None };
         let Write { sync, at, action, .. } = write;
+        let failure = answered.result.failure().cloned();
+        if let Some(Failure { reason, message }) = &failure {
+            fail(&span, reason.as_str(), message);
+        }
         if answered.result.is_written() {
             let verb = action.verb();
             self.metrics.copies.count_collected(verb);
             tracing::info!(destination = %at, sync, action = verb, "orphan collected");
         }
         record_write(&self.state, &candidate.markers.sync_uid, &at, answered, None);
+        failure
     }
 
     /// The candidates, from the cache and from what this term knows of them.

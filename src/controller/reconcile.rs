@@ -84,8 +84,6 @@ use crate::telemetry::trace_id;
 const MAX_PASSES: usize = 5;
 /// The status reports Progressing before more writes than this, not counting retries.
 const MANY_WRITES: usize = 50;
-/// How long to wait for the watch to deliver a newer version of the sync.
-const WATCH_LAG: Duration = Duration::from_secs(5);
 /// The delay of the next reconcile if the last pass of this one still had something to write.
 const PAUSE: Duration = INITIAL_DELAY;
 
@@ -142,13 +140,12 @@ impl Reconciler {
 
     /// Logs why the reconcile as a whole failed.
     fn failed(&self, uid: &str, began: Instant, error: &Error) -> Ended {
-        let result = ReconcileResult::Error;
-        if matches!(error, Error::NotLeading(_)) {
-            return Ended { result, requeue_after: None };
-        }
         root_span::record_error(error);
+        if matches!(error, Error::NotLeading(_)) {
+            return Ended::failed(None);
+        }
         tracing::warn!(error = error.to_string(), "reconcile failed; will retry");
-        Ended { result, requeue_after: self.state.next_retry(uid, began, Instant::now()) }
+        Ended::failed(self.state.next_retry(uid, began, Instant::now()))
     }
 
     /// Makes passes until there is nothing to write, and reports. Counts the copies `written`.
@@ -190,7 +187,7 @@ impl Reconciler {
                         return Ok(Ended::success(None));
                     }
                 }
-                SyncPatch::Conflict => return Ok(Ended::success(Some(WATCH_LAG))),
+                SyncPatch::Conflict => return Ok(Ended::outdated()),
                 SyncPatch::Failed(failure) => {
                     let (observed, plan, reads) =
                         self.observe_and_plan(&sync, false, began).await?;
@@ -224,7 +221,7 @@ impl Reconciler {
         let Version { uid, resource_version } = &sync.version;
         let now = Instant::now();
         if self.state.read(uid, |state| state.own_writes.is_behind(resource_version, now)) {
-            return Some(Ended::success(Some(WATCH_LAG)));
+            return Some(Ended::outdated());
         }
         self.state.track(uid);
         // The watch may have delivered the deletion meanwhile. Checked after our own writes and
@@ -332,20 +329,21 @@ impl Reconciler {
         let uid = &observed.sync.version.uid;
         let wanted = Wanted::of(&observed.sync, &plan);
         let settled = Settled::of(plan);
-        let Report { patch, summary, .. } = self.report(observed, &settled, began).await?;
+        let Report { patch, summary, status } = self.report(observed, &settled, began).await?;
         root_span::record_report(observed, &settled, &summary, patch.as_ref());
         self.record(&observed.sync, Pass { reported: patch.clone(), ..Pass::of(reads) });
-        let is_hold = matches!(desired(observed), Desired::Hold(_));
+        let desired = desired(observed);
+        let is_hold = matches!(desired, Desired::Hold(_));
         let needs_write = |at: &NamespacedName| is_hold || settled.is_left(at);
         self.state.settled(uid, began, wanted, needs_write);
         if settled.retry_count() == 0 && !observed.writes_in_flight {
             let propagated = self.state.take_propagation(uid);
-            if let Some(duration) = propagated.filter(|_| summary.reason == Reason::Synced) {
-                self.metrics.copies.propagated(duration, trace_id(&Span::current()));
+            if let Some(duration) = propagated.filter(|_| matches!(desired, Desired::Copies(_))) {
+                self.metrics.copies.propagated(duration, status.last_trace_id);
             }
         }
         match patch {
-            Some(SyncPatch::Conflict) => return Ok(Ended::success(Some(WATCH_LAG))),
+            Some(SyncPatch::Conflict) => return Ok(Ended::outdated()),
             Some(SyncPatch::Failed(failure)) => {
                 let (sync, summary) = (observed.sync.name.clone(), Box::new(summary));
                 return Err(Error::PatchStatus { sync, summary, failure });
@@ -362,8 +360,8 @@ impl Reconciler {
 
     /// The end of a reconcile that left something to be retried.
     fn waiting(&self, uid: &str, began: Instant) -> Ended {
-        let requeue_after = self.state.next_retry(uid, began, Instant::now());
-        Ended { result: ReconcileResult::RequeueAfter, requeue_after }
+        let result = ReconcileResult::RequeueAfter;
+        Ended { result, ..Ended::success(self.state.next_retry(uid, began, Instant::now())) }
     }
 
     /// Computes the status, and reports it unless its last patch failed and the next one must wait.
@@ -379,7 +377,8 @@ impl Reconciler {
         let summary = summary(observed, &desired, settled);
         let now = Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default());
         let last_write = self.state.read(uid, |state| state.unreported_write.clone());
-        let trace_id = trace_id(&Span::current());
+        let trace_id =
+            self.state.failure_trace(uid, &summary).or_else(|| trace_id(&Span::current()));
         let last_write = last_write.as_deref();
         let status = status(observed, &desired, settled, &now, last_write, trace_id.as_deref());
         if self.state.read_retries(uid, |retries| retries.held_back(began).status()) {
@@ -391,9 +390,9 @@ impl Reconciler {
             self.state.reported(uid, fingerprint(&status), Instant::now());
         }
         if matches!(patch, SyncPatch::Patched { .. } | SyncPatch::Unchanged) {
-            self.state.update(uid, |state| {
-                state.unreported_write.take_if(|write| Some(&**write) == last_write);
-            });
+            self.state.status_says(uid, last_write);
+        } else if let Some(trace_id) = trace_id {
+            self.state.keep_failure(uid, &summary, trace_id);
         }
         Ok(Report { patch: Some(patch), status, summary })
     }

@@ -25,6 +25,7 @@ use crate::kubernetes::error::NotLeading;
 use crate::kubernetes::events::Events;
 use crate::metrics::Metrics;
 use crate::names;
+use crate::telemetry::trace_id;
 
 /// Writes statuses and Events.
 pub struct Reporter {
@@ -59,7 +60,11 @@ pub async fn report(
         if summary.reason != Reason::Progressing {
             let ((event, regarding), lead) = (event(sync, summary), lead.clone());
             let may_send = move || lead.remaining().is_ok();
-            span.in_scope(|| reporter.events.publish(event, regarding, may_send));
+            let found = status.last_failure_trace_id.clone();
+            span.in_scope(|| {
+                let trace_id = found.or_else(|| trace_id(&span));
+                reporter.events.publish(event, regarding, trace_id, may_send);
+            });
         }
     }
     Ok(outcome)

@@ -46,8 +46,10 @@ pub struct Observed {
     pub finalizer_failure: Option<Failure>,
 }
 
-/// Length of a `traceparent` (W3C Trace Context, version 00).
+/// Length of a `traceparent` of version 00, and of its fields: version, trace, span, flags (W3C Trace
+/// Context).
 const TRACE_PARENT_LENGTH: usize = 55;
+const TRACE_PARENT_FIELDS: [usize; 4] = [2, 32, 16, 2];
 
 /// An observed `ConfigMapSync`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -291,8 +293,11 @@ fn trace_parent(metadata: &Metadata) -> Option<String> {
     let annotation = metadata.annotations.as_ref()?.get(names::ANNOTATION_TRACE_PARENT)?;
     let (known, rest) = annotation.split_at_checked(TRACE_PARENT_LENGTH)?;
     let is_later_version = !known.starts_with("00-") && rest.starts_with('-');
-    let may_be = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
-    ((rest.is_empty() || is_later_version) && known.bytes().all(may_be)).then(|| known.to_owned())
+    let fields = known
+        .split('-')
+        .map(|field| field.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(field.len()));
+    let is_well_formed = fields.eq(TRACE_PARENT_FIELDS.map(Some));
+    (is_well_formed && (rest.is_empty() || is_later_version)).then(|| known.to_owned())
 }
 
 // === impl NamespaceState ===
@@ -391,7 +396,10 @@ mod tests {
         assert_eq!(kept(&later), Some(later.clone()));
         assert_eq!(kept(&format!("{later}-what-the-future-may-bring")), Some(later.clone()));
         let (extended, joined) = (format!("{present}-extra"), format!("{later}extra"));
-        for malformed in ["", "00-4b", &extended, &joined, &present.replace('a', "é")] {
+        let short_trace = "00-4bf92f3577b34da6a3ce929d0e0e47-00f067aa0ba902b7-0001";
+        let short_version = format!("0-0{fields}");
+        let not_hex = present.replace('a', "g");
+        for malformed in ["", "00-4b", &extended, &joined, short_trace, &short_version, &not_hex] {
             assert_eq!(kept(malformed), None, "{malformed:?}");
         }
     }

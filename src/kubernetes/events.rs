@@ -30,7 +30,6 @@ use crate::kubernetes::permits::Permits;
 use crate::names;
 use crate::telemetry;
 use crate::telemetry::spans::SpanReference;
-use crate::telemetry::trace_id;
 
 /// Longest note that the API server accepts, in bytes (`events.k8s.io/v1`).
 const MAX_NOTE: usize = 1024;
@@ -60,8 +59,8 @@ impl Events {
         Self { client, instance, in_flight, unanswered }
     }
 
-    /// Creates `event` about the object `regarding`, in its namespace, with the id of the current
-    /// trace as an annotation. Does not wait for it: it is sent in a task, if `may_send` returns true
+    /// Creates `event` about the object `regarding`, in its namespace, with `trace_id`, the trace in
+    /// which it happened, as an annotation. Does not wait for it: it is sent in a task, if `may_send` returns true
     /// then.
     ///
     /// An Event is best effort: one that the API server rejects is logged and dropped, as is one for
@@ -70,12 +69,12 @@ impl Events {
         &self,
         event: Event,
         regarding: ObjectReference,
+        trace_id: Option<String>,
         may_send: impl FnOnce() -> bool + Send + 'static,
     ) {
         let namespace = regarding.namespace.clone().unwrap_or_default();
         let api: Api<Stored> = Api::namespaced(self.client.clone(), &namespace);
         let mut stored = self.stored(event, regarding, Timestamp::now());
-        let trace_id = trace_id(&Span::current());
         stored.metadata.annotations =
             trace_id.map(|id| BTreeMap::from([(names::ANNOTATION_TRACE_ID.to_owned(), id)]));
         let Some(unanswered) = self.unanswered.try_acquire_in(&namespace) else {
@@ -192,7 +191,7 @@ mod tests {
             };
             let namespace = Some(namespace.to_owned());
             let regarding = ObjectReference { namespace, ..ObjectReference::default() };
-            self.events.publish(event, regarding, move || may_send);
+            self.events.publish(event, regarding, None, move || may_send);
         }
 
         /// The number of requests for Events of `namespace`, once no other can be sent.

@@ -1,11 +1,14 @@
 //! The OTLP exporter, configured by the standard environment variables.
 //!
-//! The SDK reads endpoint, headers, compression and sampler. The module `environment` reads what the
-//! SDK does not: `OTEL_SDK_DISABLED`, `OTEL_TRACES_EXPORTER`, certificates, and the protocol, whose
-//! default is gRPC here.
+//! The SDK reads endpoint, headers, compression, sampler and resource; `unreported` checks what it would
+//! ignore without a report. The module `environment` reads what the SDK does not: `OTEL_SDK_DISABLED`,
+//! `OTEL_TRACES_EXPORTER`, certificates, and the protocol, whose default is gRPC here. `batches` limits
+//! the queue.
 
+mod batches;
 mod environment;
 mod roots;
+mod unreported;
 
 use std::env;
 use std::thread;
@@ -22,9 +25,11 @@ use opentelemetry_sdk::trace::SdkTracer;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::names;
+use crate::telemetry::export::batches::batches;
 use crate::telemetry::export::environment::Settings;
 use crate::telemetry::export::roots::Authority;
 use crate::telemetry::export::roots::Roots;
+use crate::telemetry::export::unreported::unreported;
 use crate::telemetry::idle_traces::WithoutIdleTraces;
 use crate::telemetry::resource::Pod;
 use crate::telemetry::resource::resource;
@@ -78,7 +83,11 @@ pub fn traces(pod: Pod<'_>) -> Traces {
         None
     });
     let provider = exporter.map(|exporter| {
-        let processor = WithoutIdleTraces::new(BatchSpanProcessor::builder(exporter).build());
+        let (batches, ignored) = batches(&variable);
+        let ignored = ignored.into_iter().chain(unreported(&variable));
+        warnings.extend(ignored.map(Into::into));
+        let processor = BatchSpanProcessor::builder(exporter).with_batch_config(batches.into());
+        let processor = WithoutIdleTraces::new(processor.build());
         let resource = resource(pod, variable("OTEL_SERVICE_NAME"));
         SdkTracerProvider::builder().with_span_processor(processor).with_resource(resource).build()
     });
@@ -123,6 +132,8 @@ fn http_client(settings: &Settings, roots: &Roots) -> Result<reqwest::blocking::
     // The HTTP client uses the provider of the process. An error means that there is one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = reqwest::blocking::Client::builder().timeout(settings.timeout);
+    // A redirect would send the headers, which may be secret, elsewhere.
+    let builder = builder.redirect(reqwest::redirect::Policy::none());
     let builder = roots.http(builder)?;
     // Within a runtime, a blocking client cannot be built.
     let client = thread::spawn(move || builder.build()).join().map_err(|_| Error::Thread)?;

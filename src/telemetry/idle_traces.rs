@@ -1,10 +1,11 @@
 //! Drops the traces of reconciles that did nothing.
 //!
 //! Most reconciles follow from our own writes: they decide on what is known that there is nothing to
-//! do. Such a trace has no spans besides those of the decision. They are held back until the trace
-//! has another span, and dropped if its root ends before.
+//! do. Such a trace has no spans besides those of the decision. They are held back until another span
+//! of the trace starts, and dropped if its root ends before.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use opentelemetry::Context;
@@ -27,8 +28,10 @@ use crate::telemetry::spans::RECONCILE_SPAN;
 #[derive(Debug)]
 pub struct WithoutIdleTraces<Next> {
     next: Next,
-    running: Mutex<HashMap<TraceId, Progress>>,
 }
+
+/// The traces that began in this process, and whose root has not ended.
+static RUNNING: LazyLock<Mutex<HashMap<TraceId, Progress>>> = LazyLock::new(Mutex::default);
 
 /// What a trace consists of so far, whose root has not ended.
 #[derive(Debug)]
@@ -44,48 +47,69 @@ enum Progress {
 impl<Next: SpanProcessor> WithoutIdleTraces<Next> {
     /// Passes spans on to `next`.
     pub fn new(next: Next) -> Self {
-        Self { next, running: Mutex::default() }
+        Self { next }
     }
+}
 
-    /// The spans to pass on, now that `span` has ended.
-    fn released(&self, span: SpanData) -> Vec<SpanData> {
-        let trace = span.span_context.trace_id();
-        let mut running = self.running.lock();
-        if span.parent_span_id == SpanId::INVALID {
-            let progress = running.remove(&trace);
-            return match progress {
-                Some(Progress::Idle(_)) if span.name == RECONCILE_SPAN => Vec::new(),
-                Some(Progress::Idle(held)) => [held, vec![span]].concat(),
-                Some(Progress::Active) | None => vec![span],
-            };
-        }
-        let is_decision = [OBSERVE_SPAN, PLAN_SPAN].contains(&span.name.as_ref());
-        match running.get_mut(&trace) {
-            Some(Progress::Idle(held)) if is_decision => {
-                held.push(span);
-                Vec::new()
-            }
-            Some(progress) => match std::mem::replace(progress, Progress::Active) {
-                Progress::Idle(held) => [held, vec![span]].concat(),
-                Progress::Active => vec![span],
-            },
-            // The span ended after its root.
-            None => vec![span],
-        }
+/// Whether the trace is exported, as far as can be said before its root ends.
+pub fn is_active(trace: TraceId) -> bool {
+    !matches!(RUNNING.lock().get(&trace), Some(Progress::Idle(_)))
+}
+
+/// The spans to pass on, now that `span` has started.
+fn released_by_start(span: &Span) -> Vec<SpanData> {
+    let trace = span.span_context().trace_id();
+    let mut running = RUNNING.lock();
+    let Some(progress @ Progress::Idle(_)) = running.get_mut(&trace) else { return Vec::new() };
+    if span.exported_data().is_some_and(|span| is_decision(&span)) {
+        return Vec::new();
     }
+    match std::mem::replace(progress, Progress::Active) {
+        Progress::Idle(held) => held,
+        Progress::Active => Vec::new(),
+    }
+}
+
+/// The spans to pass on, now that `span` has ended.
+fn released_by_end(span: SpanData) -> Vec<SpanData> {
+    let trace = span.span_context.trace_id();
+    let mut running = RUNNING.lock();
+    if span.parent_span_id == SpanId::INVALID {
+        return match running.remove(&trace) {
+            Some(Progress::Idle(_)) if span.name == RECONCILE_SPAN => Vec::new(),
+            Some(Progress::Idle(held)) => [held, vec![span]].concat(),
+            Some(Progress::Active) | None => vec![span],
+        };
+    }
+    match running.get_mut(&trace) {
+        Some(Progress::Idle(held)) => {
+            held.push(span);
+            Vec::new()
+        }
+        // Without progress, the span has ended after its root.
+        Some(Progress::Active) | None => vec![span],
+    }
+}
+
+fn is_decision(span: &SpanData) -> bool {
+    [OBSERVE_SPAN, PLAN_SPAN].contains(&span.name.as_ref())
 }
 
 impl<Next: SpanProcessor> SpanProcessor for WithoutIdleTraces<Next> {
     fn on_start(&self, span: &mut Span, context: &Context) {
-        if !context.span().span_context().is_valid() {
+        if context.span().span_context().is_valid() {
+            for released in released_by_start(span) {
+                self.next.on_end(released);
+            }
+        } else {
             let trace = span.span_context().trace_id();
-            self.running.lock().insert(trace, Progress::Idle(Vec::new()));
+            RUNNING.lock().insert(trace, Progress::Idle(Vec::new()));
         }
         self.next.on_start(span, context);
     }
 
     fn on_end(&self, span: SpanData) {
-        for released in self.released(span) {
+        for released in released_by_end(span) {
             self.next.on_end(released);
         }
     }
@@ -105,6 +129,8 @@ impl<Next: SpanProcessor> SpanProcessor for WithoutIdleTraces<Next> {
 
 #[cfg(test)]
 mod tests {
+    use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
     use super::*;
     use crate::telemetry::collected;
     use crate::telemetry::spans::SpanReference;
@@ -143,12 +169,25 @@ mod tests {
         let spans = exported(|| {
             let reconcile = tracing::info_span!("reconcile");
             let write = tracing::info_span!(parent: None, "write copy");
+            reconcile.in_scope(decide);
             reconcile.in_scope(SpanReference::current).adopt(&write);
-            reconcile.in_scope(|| tracing::info_span!("PATCH configmapsyncs").in_scope(|| ()));
+            write.in_scope(|| ());
             drop(reconcile);
             drop(write);
         });
-        assert_eq!(spans, ["PATCH configmapsyncs", "reconcile", "write copy"]);
+        assert_eq!(spans, ["observe", "plan", "reconcile", "write copy"]);
+    }
+
+    #[test]
+    fn a_trace_is_active_once_another_span_starts() {
+        exported(|| {
+            tracing::info_span!("reconcile").in_scope(|| {
+                let trace = || tracing::Span::current().context().span().span_context().trace_id();
+                decide();
+                assert!(!is_active(trace()));
+                tracing::info_span!("GET configmaps").in_scope(|| assert!(is_active(trace())));
+            });
+        });
     }
 
     #[test]

@@ -46,6 +46,8 @@ where
         line.put("level", event.metadata().level().to_string());
         line.put("target", event.metadata().target());
         event.record(&mut line);
+        // Events of the OpenTelemetry SDK have only a name.
+        line.0.entry("message").or_insert_with(|| event.metadata().name().into());
         for span in context.event_scope().into_iter().flatten() {
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
                 && let Ok(mut fields) = serde_json::from_str::<Map<String, Value>>(&fields.fields)
@@ -56,7 +58,7 @@ where
         }
         let current = opentelemetry::Context::current();
         let span = current.span().span_context().clone();
-        if span.is_valid() {
+        if span.is_valid() && span.is_sampled() {
             line.put("trace_id", span.trace_id().to_string());
             line.put("span_id", span.span_id().to_string());
         }

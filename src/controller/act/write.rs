@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Action;
+use crate::decide::Failure;
 use crate::decide::contention::Purpose;
 use crate::decide::contention::Response;
 use crate::kubernetes::error::ApiFailure;
@@ -56,5 +57,13 @@ pub enum WriteResult {
 impl WriteResult {
     pub const fn is_written(&self) -> bool {
         matches!(self, Self::Written)
+    }
+
+    /// Why the API server rejected it, or that it did not respond.
+    pub const fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Failed(rejected) => Some(&rejected.failure),
+            Self::Written | Self::Conflict { .. } => None,
+        }
     }
 }

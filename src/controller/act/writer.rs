@@ -105,7 +105,7 @@ impl Writer {
             otel.name = format!("{verb} copy"),
             sync,
             destination = %at,
-            attempt,
+            attempt = i64::from(*attempt),
             resource_version = tracing::field::Empty,
         );
         parent.adopt(&span);

@@ -40,7 +40,8 @@ impl BrakeReport {
                 );
                 let lead = lead.clone();
                 let may_send = move || lead.remaining().is_ok();
-                self.events.publish(event(brake), self.pod.clone(), may_send);
+                // The brake holds before anything is called: there is no trace.
+                self.events.publish(event(brake), self.pod.clone(), None, may_send);
             }
             None if was_held => tracing::info!("orphan collection is no longer held"),
             _ => {}

@@ -19,18 +19,18 @@ use crate::decide::observed::ObservedSync;
 use crate::decide::reason::Reason;
 use crate::decide::status::Settled;
 use crate::decide::status::fault;
-use crate::metrics::ReconcileResult;
 use crate::state::State;
 use crate::telemetry;
 use crate::telemetry::propagation;
 use crate::telemetry::spans::fail;
 use crate::telemetry::spans::number;
 
-/// The root span of a reconcile.
+/// The root span of a reconcile. If it is dropped before its end, the reconcile was cancelled.
 pub struct Root {
     pub span: Span,
-    /// The `traceparent` of the span outside that is its parent.
-    parent: Option<Box<str>>,
+    /// The annotation `traceparent` of the sync, empty if there is none.
+    trace_parent: Box<str>,
+    has_ended: bool,
 }
 
 /// Records what the sync reports after the last pass, by the `patch` of its status.
@@ -65,6 +65,9 @@ pub fn record_cleaned_up() {
 
 /// Records that the reconcile as a whole failed, unless the report says so.
 pub fn record_error(error: &Error) {
+    if matches!(error, Error::NotLeading(_)) {
+        cancelled(&Span::current());
+    }
     if let Some(reason) = error.unreported() {
         fail(&Span::current(), reason.as_str(), &error.to_string());
     }
@@ -74,8 +77,8 @@ pub fn record_error(error: &Error) {
 
 impl Root {
     /// The root span of a reconcile of `sync`, which waited in the queue. Its parent is the span outside
-    /// that the sync names, if this is the first reconcile of a generation, and `state` does not know
-    /// that span from an earlier one.
+    /// that the sync names, if this is the first reconcile with that annotation. The first reconcile in
+    /// this process does not know what earlier ones have seen: it must be that of a new generation.
     pub fn begin(state: &State, sync: &ObservedSync, waiting: &Waiting) -> Self {
         let span = tracing::info_span!(
             parent: None,
@@ -86,33 +89,53 @@ impl Root {
             trigger = <&str>::from(&waiting.trigger),
             queue_delay_ms = milliseconds(waiting.since.elapsed()),
         );
-        let used = state.read(&sync.version.uid, |state| state.used_trace_parent.clone());
-        let parent = sync.trace_parent.as_deref().map(Box::from);
-        let parent = parent.filter(|parent| used.as_ref() != Some(parent));
-        let parent = parent.filter(|_| sync.status.observed_generation != sync.generation);
-        if let Some(parent) = parent.as_deref().and_then(propagation::parse) {
+        let trace_parent = Box::from(sync.trace_parent.as_deref().unwrap_or_default());
+        let is_new = match state.read(&sync.version.uid, |state| state.seen_trace_parent.clone()) {
+            Some(seen) => seen != trace_parent,
+            None => sync.status.observed_generation != sync.generation,
+        };
+        if is_new
+            && !sync.deleting
+            && let Some(parent) = propagation::parse(&trace_parent)
+        {
             parent.adopt(&span);
         }
         if let Trigger::LateAnswer(writer) = &waiting.trigger {
             writer.link_from(&span);
         }
-        Self { span, parent }
+        Self { span, trace_parent, has_ended: false }
     }
 
     /// Records the end of the reconcile. Returns the id of its trace, if it has one: a reconcile that
     /// called nothing has none.
-    pub fn end(self, state: &State, uid: &str, written: usize, ended: Ended) -> Option<String> {
-        let Self { span, parent } = self;
-        span.set_attribute("copies.written", number(written));
+    pub fn end(mut self, state: &State, uid: &str, written: usize, ended: Ended) -> Option<String> {
+        self.has_ended = true;
+        self.span.set_attribute("copies.written", number(written));
         if let Some(delay) = ended.requeue_after {
-            span.set_attribute("requeue_after_ms", milliseconds(delay));
+            self.span.set_attribute("requeue_after_ms", milliseconds(delay));
         }
-        if parent.is_some() {
-            state.update(uid, |state| state.used_trace_parent = parent);
+        if !ended.is_outdated {
+            let seen = Some(std::mem::take(&mut self.trace_parent));
+            state.update(uid, |state| state.seen_trace_parent = seen);
         }
-        let has_called = written > 0 || ended.result != ReconcileResult::Success;
-        telemetry::trace_id(&span).filter(|_| has_called)
+        telemetry::active_trace_id(&self.span)
     }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            cancelled(&self.span);
+        }
+    }
+}
+
+fn cancelled(span: &Span) {
+    fail(
+        span,
+        "cancelled",
+        "the reconcile was cancelled: this process no longer leads, or is stopping",
+    );
 }
 
 fn milliseconds(duration: Duration) -> i64 {

@@ -21,8 +21,8 @@ pub enum Error {
         /// Its value.
         value: String,
     },
-    /// The endpoint of `http/protobuf` is not a URL.
-    #[error("invalid {variable} {value:?}: set it to a URL, such as http://collector:4318")]
+    /// The endpoint is not a URL.
+    #[error("invalid {variable} {value:?}: set it to a URL, such as http://collector:4317")]
     Endpoint {
         /// The variable.
         variable: String,
@@ -50,6 +50,16 @@ pub enum Ignored {
         /// Its value.
         value: String,
     },
+    /// Another unusable value.
+    #[error("ignoring {variable} {value:?}: set it to {expected}")]
+    Value {
+        /// The variable.
+        variable: String,
+        /// Its value.
+        value: String,
+        /// What would be usable, and what is used instead.
+        expected: String,
+    },
 }
 
 /// A file of certificates, and the variable that names it.
@@ -75,7 +85,7 @@ pub struct Settings {
 }
 
 /// The value of a variable; `None` if it is unset or empty.
-type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// How the variables configure the export, and what of them is ignored. `None`: traces are off.
 ///
@@ -121,11 +131,10 @@ fn settings(variables: Variables<'_>, endpoint: (String, String)) -> Result<Sett
         Some((variable, value)) => return Err(Error::Protocol { variable, value }),
     };
     let is_encrypted = match (scheme(&endpoint.1), protocol) {
-        (Some(scheme), Protocol::Grpc) => scheme == "https",
         // As the SDK does.
-        (None, Protocol::Grpc) => !otlp(variables, "INSECURE")
+        (None, Protocol::Grpc) if is_address(&endpoint.1) => !otlp(variables, "INSECURE")
             .is_some_and(|(_, value)| value.eq_ignore_ascii_case("true")),
-        (Some(scheme), _) if ["http", "https"].contains(&scheme.as_str()) => scheme == "https",
+        (Some(scheme), _) if is_url(&endpoint.1) => scheme == "https",
         _ => return Err(Error::Endpoint { variable: endpoint.0, value: endpoint.1 }),
     };
     let authority = otlp(variables, "CERTIFICATE")
@@ -136,16 +145,39 @@ fn settings(variables: Variables<'_>, endpoint: (String, String)) -> Result<Sett
 }
 
 /// A variable of the OTLP exporter and its value: the form for traces, otherwise the general one.
-fn otlp(variables: Variables<'_>, name: &str) -> Option<(String, String)> {
+pub fn otlp(variables: Variables<'_>, name: &str) -> Option<(String, String)> {
     ["OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"].into_iter().find_map(|prefix| {
         let variable = format!("{prefix}{name}");
         variables(&variable).map(|value| (variable, value))
     })
 }
 
+fn is_address(endpoint: &str) -> bool {
+    is_url(&format!("http://{endpoint}"))
+}
+
+fn is_url(endpoint: &str) -> bool {
+    let url = reqwest::Url::parse(endpoint);
+    url.is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.has_host())
+}
+
 fn scheme(endpoint: &str) -> Option<String> {
     let (scheme, _) = endpoint.split_once("://")?;
     (!scheme.contains(['/', '?', '#'])).then(|| scheme.to_ascii_lowercase())
+}
+
+// === impl Ignored ===
+
+impl Ignored {
+    /// Without the value, which may be secret.
+    pub fn hide(self) -> Self {
+        match self {
+            Self::Value { variable, expected, .. } => {
+                Self::Value { variable, value: "***".to_owned(), expected }
+            }
+            other => other,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -229,6 +261,17 @@ mod tests {
         let http = ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
         let text = error(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"), http]);
         assert!(text.contains("OTEL_EXPORTER_OTLP_ENDPOINT \"collector:4318\""), "{text}");
+    }
+
+    #[test]
+    fn an_endpoint_that_is_no_url_is_an_error() {
+        for endpoint in
+            ["ftp://x:1", "http://x:99999", "not a url", "http://", "http://[::1", "x:y"]
+        {
+            let error =
+                with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)]).0.unwrap_err().to_string();
+            assert!(error.contains(&format!("{endpoint:?}")), "{error}");
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The annotation `apps.nishaf.info/traceparent`: the first reconcile of a generation belongs to the trace
-//! of the pipeline that applied it.
+//! The annotation `apps.nishaf.info/traceparent`: the next reconcile belongs to the trace of the pipeline
+//! that set it.
 
 use anyhow::Context;
 use anyhow::Result;
@@ -73,5 +73,21 @@ async fn an_applied_generation_belongs_to_the_trace_of_its_pipeline() -> Result<
         let id = last_trace_id(&sync).context("no lastTraceID")?;
         ensure!(![TRACE, OTHER_TRACE].contains(&id), "{malformed:?} leads to {id}");
     }
+
+    // The reconcile after the annotation, although there is nothing to do, and no later one.
+    let parent = format!("00-{OTHER_TRACE}-{SPAN}-01");
+    let change = json!({"metadata": {"annotations": {"apps.nishaf.info/traceparent": parent}}});
+    fixture.patch_sync("central", "sync", &change).await?;
+    let has_reconcile = |trace: &Trace| trace.spans.iter().any(|span| span.name == "reconcile");
+    wait_trace(&jaeger, OTHER_TRACE, has_reconcile).await?;
+    let sync = move_copy(&fixture, "a", None).await?;
+    let id = last_trace_id(&sync).context("no lastTraceID")?;
+    ensure!(id != OTHER_TRACE, "a value is used for a second reconcile");
+    fixture.delete_sync("central", "sync").await?;
+    fixture.wait_no_sync("central", "sync", SOON).await?;
+    cluster.replicas[0].terminate_and_wait().await?;
+    let trace = jaeger.trace(OTHER_TRACE).await?.context("no trace")?;
+    let reconciles = trace.spans.iter().filter(|span| span.name == "reconcile").count();
+    ensure!(reconciles == 1, "{}", draw(&trace).join("\n"));
     Ok(())
 }

@@ -21,10 +21,13 @@ use http::Method;
 use serde_json::json;
 use testbed::accounts::OPERATOR;
 use testbed::jaeger::Jaeger;
+use testbed::jaeger::Trace;
+use testbed::jaeger::draw;
 
 use crate::support::deny_policy::DenyPolicy;
 use crate::traces::support::ensure_traced;
 use crate::traces::support::environment;
+use crate::traces::support::wait_trace;
 
 /// Time within which a rejected write is tried again, after a few failures.
 const RETRIED: Duration = Duration::from_mins(1);
@@ -94,17 +97,45 @@ async fn prepare(fixture: &Fixture) -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn the_trace_of_each_reason_says_why() -> Result<()> {
+/// Starts Jaeger and a cluster with one traced replica behind a proxy.
+async fn start_behind_proxy() -> Result<(Jaeger, OperatorCluster, FaultProxy)> {
     let jaeger = Jaeger::start_local().await?;
     let mut cluster = OperatorCluster::start(0).await?;
     let proxy = FaultProxy::start(&cluster.control_plane)?;
-    let fails = Rule::new(Fault::Respond(CannedResponse::failure(500))).always();
-    let is_create = |it: &Request| it.method == Method::POST && it.namespace() == "failing";
-    proxy.add(fails.when(is_create));
     let mut options = environment(&jaeger.otlp_grpc(), &[]);
     options.server = Some(proxy.url());
     cluster.replicas.push(Replica::start(&cluster.control_plane, OPERATOR, &options).await?);
+    Ok((jaeger, cluster, proxy))
+}
+
+#[tokio::test]
+async fn a_failure_keeps_its_trace_until_it_is_reported() -> Result<()> {
+    let (jaeger, cluster, proxy) = start_behind_proxy().await?;
+    let fixture = cluster.fixture();
+    fixture.create_namespaces(&["central", "denied"]).await?;
+    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
+    let fails = |rule: Rule, method| rule.when(move |it: &Request| it.method == method);
+    let denied = Rule::new(Fault::Respond(CannedResponse::failure(403))).always();
+    proxy.add(fails(denied.path_contains("/namespaces/denied/"), Method::POST));
+    let unreported = Rule::new(Fault::Respond(CannedResponse::failure(500)));
+    proxy.add(fails(unreported.path_contains("/status"), Method::PATCH));
+    fixture.create_sync("central", "sync", one_to_one("central", "shared", "denied")).await?;
+    let sync = fixture.wait_reason("central", "sync", "Forbidden", RETRIED).await?;
+    let id = sync.status.and_then(|it| it.last_failure_trace_id).context("no trace")?;
+    let has_write = |trace: &Trace| trace.spans.iter().any(|span| span.name == "create copy");
+    let trace = wait_trace(&jaeger, &id, has_write).await?;
+    let write = trace.spans.iter().find(|span| span.name == "create copy");
+    let attempt = write.and_then(|write| write.number("attempt"));
+    ensure!(attempt == Some(1), "{attempt:?}: {}", draw(&trace).join("\n"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_trace_of_each_reason_says_why() -> Result<()> {
+    let (jaeger, cluster, proxy) = start_behind_proxy().await?;
+    let fails = Rule::new(Fault::Respond(CannedResponse::failure(500))).always();
+    let is_create = |it: &Request| it.method == Method::POST && it.namespace() == "failing";
+    proxy.add(fails.when(is_create));
     let fixture = cluster.fixture();
     prepare(&fixture).await?;
     let policy = DenyPolicy::install(&cluster.control_plane, "denied", "CREATE").await?;

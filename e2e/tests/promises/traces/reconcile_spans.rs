@@ -8,6 +8,7 @@ use anyhow::ensure;
 use configmapsync::api::ConfigMapSync;
 use harness::fault_proxy::Fault;
 use harness::fault_proxy::FaultProxy;
+use harness::fault_proxy::Request;
 use harness::fault_proxy::Rule;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
@@ -21,6 +22,8 @@ use testbed::jaeger::Jaeger;
 use testbed::jaeger::Span;
 use testbed::jaeger::Trace;
 use testbed::jaeger::draw;
+use testbed::wait::Seen;
+use testbed::wait::until;
 
 use crate::traces::support::create_copy;
 use crate::traces::support::environment;
@@ -75,6 +78,35 @@ async fn a_late_write_ends_after_the_root_of_its_trace() -> Result<()> {
     ensure!(write.parent() == Some(&root.id), "{drawn}");
     ensure!(u128::from(write.duration) >= SLOW.as_micros(), "{drawn}");
     ensure!(end(write) > end(root), "the root waits for the write:\n{drawn}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reconcile_of_a_lost_term_is_exported_as_cancelled() -> Result<()> {
+    let jaeger = Jaeger::start_local().await?;
+    let cluster = OperatorCluster::start(0).await?;
+    let proxy = FaultProxy::start(&cluster.control_plane)?;
+    let slow =
+        Rule::new(Fault::Delay(SLOW)).method(Method::GET).path_contains("/configmaps/shared");
+    proxy.add(slow);
+    let options = environment(&jaeger.otlp_grpc(), &[]);
+    let options = Options { server: Some(proxy.url()), ..options };
+    let replica = Replica::start(&cluster.control_plane, OPERATOR, &options).await?;
+    let fixture = cluster.fixture();
+    fixture.create_namespaces(&["central", "app"]).await?;
+    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
+    fixture.create_sync("central", "sync", one_to_one("central", "shared", "app")).await?;
+    until("the source is being read", SOON, || async {
+        let requests = proxy.requests();
+        let is_read = |it: &Request| it.path.contains("/configmaps/shared");
+        Ok(Seen::from_bool(requests.iter().any(is_read), || format!("{} requests", requests.len())))
+    })
+    .await?;
+    fixture.set_lease_holder("another").await?;
+    replica.process().wait_exit(SOON).await?;
+    let traces = jaeger.traces(OPERATOR).await?;
+    let root = traces.iter().find_map(|trace| named(trace, "reconcile")).context("no root")?;
+    ensure!(root.tag("error.type").as_deref() == Some("cancelled"), "{root:#?}");
     Ok(())
 }
 

@@ -59,8 +59,8 @@ async fn a_retried_write_has_the_number_of_its_attempt() -> Result<()> {
     let id = last_trace_id(&sync).context("no lastTraceID")?;
     let trace = wait_trace(&jaeger, id, Trace::shows_creation).await?;
     let write = trace.spans.iter().find(|span| span.name == "create copy");
-    let attempt = write.and_then(|write| write.tag("attempt"));
-    let expected = (REFUSALS + 1).to_string();
+    let attempt = write.and_then(|write| write.number("attempt"));
+    let expected = i64::try_from(REFUSALS + 1)?;
     ensure!(attempt == Some(expected), "{attempt:?}\n{}", draw(&trace).join("\n"));
     Ok(())
 }

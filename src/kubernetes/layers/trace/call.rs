@@ -24,6 +24,8 @@ use crate::telemetry;
 pub struct Call {
     span: Span,
     is_pending: bool,
+    /// Whether the span has an `error.type`: recorded twice, it would be exported twice.
+    is_failed: bool,
 }
 
 // === impl Call ===
@@ -44,7 +46,7 @@ impl Call {
             "http.response.status_code" = Empty,
             "error.type" = Empty,
         );
-        Self { span, is_pending: true }
+        Self { span, is_pending: true, is_failed: false }
     }
 
     /// The span of the call.
@@ -66,8 +68,7 @@ impl Call {
         // As i64: an unsigned number would be exported as text.
         self.span.record("http.response.status_code", i64::from(status.as_u16()));
         if is_failure(status) {
-            self.span.record("otel.status_code", "ERROR");
-            self.span.record("error.type", status.as_str());
+            self.record_error(status.as_str());
         }
         response
             .map(|body| body.map_err(move |error| self.failed_with(error.into())).boxed_unsync())
@@ -79,22 +80,26 @@ impl Call {
         self.failed_with(error)
     }
 
-    fn failed_with(&self, error: BoxError) -> BoxError {
-        self.record_error(&error_type(&*error), &telemetry::describe(&*error));
+    fn failed_with(&mut self, error: BoxError) -> BoxError {
+        self.record_error(&error_type(&*error));
+        self.span.record("otel.status_description", telemetry::describe(&*error));
         error
     }
 
-    fn record_error(&self, error_type: &str, description: &str) {
+    fn record_error(&mut self, error_type: &str) {
         self.span.record("otel.status_code", "ERROR");
-        self.span.record("otel.status_description", description);
-        self.span.record("error.type", error_type);
+        if !std::mem::replace(&mut self.is_failed, true) {
+            self.span.record("error.type", error_type);
+        }
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
         if self.is_pending {
-            self.record_error("cancelled", "the call was cancelled before its response");
+            self.record_error("cancelled");
+            let why = "the call was cancelled before its response";
+            self.span.record("otel.status_description", why);
         }
     }
 }
