@@ -1,4 +1,4 @@
-//! Tenants who use the operator, a GitOps controller or a deleted namespace to reach what their
+//! Tenants who use the operator, a `GitOps` controller or a deleted namespace to reach what their
 //! ServiceAccount may not.
 
 use anyhow::Result;
