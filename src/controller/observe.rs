@@ -3,7 +3,6 @@
 //! While source and copies are in sync, nothing is read. A failed read is part of the observation,
 //! not an error of the step.
 
-mod consent;
 mod source;
 mod view;
 
@@ -18,9 +17,7 @@ pub use view::View;
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::CachedConfigMap;
-use crate::controller::observe::consent::ask_source;
-use crate::controller::observe::consent::ask_writes;
-use crate::controller::observe::source::distrust;
+use crate::controller::observe::source::distrusted;
 use crate::controller::observe::source::known_source;
 use crate::controller::observe::source::read_source;
 use crate::decide::Observed;
@@ -35,6 +32,7 @@ use crate::decide::observed::ObservedSource;
 use crate::decide::observed::ObservedSync;
 use crate::decide::observed::PendingRetry;
 use crate::decide::required_reads;
+use crate::decide::verb::Verb;
 use crate::reviews::Consents;
 use crate::state::retries::FailedAttempt;
 
@@ -65,13 +63,11 @@ pub async fn observe(view: View<'_>, sync: &ObservedSync, verify: bool) -> Obser
         if required.source
             && let Ok(spec) = &sync.spec
         {
-            observed.source = if reads.consents.cover_source() {
-                read_source(view, sync, spec, verify, &mut reads).await
-            } else {
-                ask_source(view, sync, spec, verify, &mut reads).await
-            };
+            observed.source = read_source(view, sync, spec, verify, &mut reads).await;
         }
-        ask_writes(view, &mut observed, required.consents, &mut reads).await;
+        if !required.consents.is_empty() {
+            ask_writes(view, &mut observed, required.consents, &mut reads).await;
+        }
         let consents = &reads.consents;
         let copies = required.copies.into_iter().map(|at| read_copy(view, consents, at));
         let copies: Vec<_> = copies.collect();
@@ -102,8 +98,8 @@ fn known(view: View<'_>, sync: &ObservedSync, verify: bool, consents: &Consents)
         Err(_) => ObservedSource::Unknown,
     };
     if verify {
-        distrust(&mut source);
-        distrust_copies(&mut destinations);
+        source = distrusted(source);
+        distrust(&mut destinations);
     }
     if !consents.cover_source() && !is_reported(sync, &source) {
         // What the cache knows is not for this ServiceAccount, unless it may read the source.
@@ -120,7 +116,7 @@ fn known(view: View<'_>, sync: &ObservedSync, verify: bool, consents: &Consents)
 }
 
 /// Treats the content of every copy as unread.
-fn distrust_copies(destinations: &mut BTreeMap<NamespacedName, ObservedDestination>) {
+fn distrust(destinations: &mut BTreeMap<NamespacedName, ObservedDestination>) {
     for destination in destinations.values_mut() {
         if let DestinationObject::Existing(existing) = &mut destination.object {
             existing.content = CopyContent::Suspect;
@@ -159,4 +155,25 @@ async fn read_copy(
         destination.pending_retry = Some(PendingRetry { failure, attempted: Attempted::default() });
     }
     (at, destination, failed)
+}
+
+/// Asks for the `required` permissions to write copies. A denial or a failure counts as a failed
+/// write.
+async fn ask_writes(
+    View { cache, reviewer, .. }: View<'_>,
+    observed: &mut Observed,
+    required: BTreeMap<NamespacedName, BTreeSet<Verb>>,
+    reads: &mut Reads,
+) {
+    let failed = reads.consents.ask_writes(reviewer, cache, &observed.sync, required).await;
+    for (at, destination) in &mut observed.destinations {
+        destination.consent = reads.consents.at(at);
+    }
+    for (at, failed) in &failed {
+        if let Some(destination) = observed.destinations.get_mut(at) {
+            let (failure, attempted) = (failed.failure.failure.clone(), failed.attempted.clone());
+            destination.pending_retry = Some(PendingRetry { failure, attempted });
+        }
+    }
+    reads.failed_copies.extend(failed);
 }

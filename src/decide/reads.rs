@@ -112,7 +112,9 @@ mod tests {
     use crate::api::ConfigMapSyncSpec;
     use crate::api::DestinationMetadata;
     use crate::decide::Content;
+    use crate::decide::observed::ExistingConfigMap;
     use crate::decide::simulation::cluster::SimulatedCluster;
+    use crate::decide::verb::WriteConsent;
 
     #[test]
     fn an_unknown_source_is_read_a_missing_one_is_not() {
@@ -160,5 +162,46 @@ mod tests {
         cluster.put(&source, Content { data, ..immutable }, None);
         let plan = cluster.plan();
         assert!(matches!(plan.steps[&copy], Action::Replace { .. }), "{plan:?}");
+    }
+
+    #[test]
+    fn permissions_are_asked_for_before_a_copy_is_read_or_written() {
+        let spec = ConfigMapSyncSpec {
+            source_namespace: "central".into(),
+            config_map_name: "s".into(),
+            destination_namespace: Some("n".into()),
+            ..ConfigMapSyncSpec::default()
+        };
+        let mut cluster = SimulatedCluster::new(spec);
+        let copy = NamespacedName::new("n", "s");
+        cluster.put(&NamespacedName::new("central", "s"), Content::default(), None);
+        for _ in 0..2 {
+            cluster.act(&cluster.plan(), usize::MAX);
+        }
+        let mut observed = cluster.observe();
+        let mut asked = |object: Option<DestinationObject>, granted: &[Verb]| {
+            let destination = observed.destinations.get_mut(&copy).unwrap();
+            destination.object = object.unwrap_or_else(|| destination.object.clone());
+            destination.consent = WriteConsent::Granted(granted.iter().copied().collect());
+            let reads = required_reads(&observed);
+            let plan = plan(&observed, &desired(&observed));
+            assert!(!plan.has_writes(), "{plan:?}");
+            assert!(reads.consents.is_empty() || reads.copies.is_empty(), "{reads:?}");
+            reads.consents.get(&copy).cloned().unwrap_or_default().into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(asked(None, &[]), [], "the copy is in order");
+        let DestinationObject::Existing(in_order) =
+            cluster.observe().destinations[&copy].object.clone()
+        else {
+            panic!("there is no copy")
+        };
+        let suspect = ExistingConfigMap { content: CopyContent::Suspect, ..*in_order };
+        let suspect = || Some(DestinationObject::Existing(Box::new(suspect.clone())));
+        assert_eq!(asked(suspect(), &[]), [Verb::Update, Verb::Delete]);
+        assert_eq!(asked(suspect(), &[Verb::Update]), [Verb::Delete]);
+        assert_eq!(asked(suspect(), &[Verb::Update, Verb::Delete]), []);
+        let missing = || Some(DestinationObject::Missing);
+        assert_eq!(asked(missing(), &[]), [Verb::Create, Verb::Update, Verb::Delete]);
+        assert_eq!(asked(missing(), &[Verb::Update, Verb::Delete]), [Verb::Create]);
     }
 }

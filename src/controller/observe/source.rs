@@ -41,15 +41,18 @@ pub fn known_source(
     }
 }
 
-/// Treats the content as unread, and a missing source as unknown.
-pub fn distrust(source: &mut ObservedSource) {
+/// A source of which nothing but its version is known.
+pub fn distrusted(source: ObservedSource) -> ObservedSource {
     match source {
-        ObservedSource::Existing(source) => source.content = SourceContent::Unread,
-        _ => *source = ObservedSource::Unknown,
+        ObservedSource::Existing(source) => {
+            ObservedSource::Existing(ExistingSource { content: SourceContent::Unread, ..source })
+        }
+        _ => ObservedSource::Unknown,
     }
 }
 
-/// Reads the source, unless the read must wait. With `verify`, the result of a read for another
+/// Reads the source, unless the read must wait, or the ServiceAccount of the sync may not. If that was
+/// not known yet, returns what is known of the source. With `verify`, the result of a read for another
 /// sync is not used.
 pub async fn read_source(
     view: View<'_>,
@@ -61,6 +64,16 @@ pub async fn read_source(
     let name = source_name(spec);
     if let Some(failure) = view.held_back.source(&name, sync.generation) {
         return ObservedSource::Unreadable(failure);
+    }
+    if !reads.consents.cover_source() {
+        let View { cache, reviewer, .. } = view;
+        if let Err(failed) = reads.consents.ask_source(reviewer, cache, sync, &name).await {
+            let failure = failed.failure.failure.clone();
+            reads.source = Some((name, Err(failed)));
+            return ObservedSource::Unreadable(failure);
+        }
+        let known = known_source(view, sync, spec);
+        return if verify { distrusted(known) } else { known };
     }
     let read =
         if verify { view.reader.read(&name).await } else { view.reader.read_shared(&name).await };

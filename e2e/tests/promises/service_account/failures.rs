@@ -1,5 +1,7 @@
 //! Reviews that fail are no permission.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use anyhow::ensure;
 use harness::fault_proxy::CannedResponse;
@@ -28,6 +30,8 @@ async fn a_failed_review_is_reported_and_permits_nothing() -> Result<()> {
     let faults = [
         ("failed", Fault::Respond(CannedResponse::failure(500))),
         ("cut", Fault::Cut),
+        // Longer than the read timeout.
+        ("late", Fault::Delay(Duration::from_secs(30))),
         ("page", Fault::Respond(page)),
     ];
     for (name, fault) in faults {
