@@ -1,6 +1,7 @@
 //! ConfigMapSyncs of the largest size.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Context;
 use anyhow::Result;
@@ -13,22 +14,23 @@ use harness::fixture::Fixture;
 use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelectorRequirement;
-use testbed::wait::Seen;
 
 use crate::bounded_memory::commands::peak_of_command;
 use crate::bounded_memory::growth::Growth;
 use crate::bounded_memory::growth::ensure_bounded;
-use crate::bounded_memory::growth::listed;
 use crate::bounded_memory::growth::start_again;
-use crate::support::conditions::reason;
 use crate::support::copies::to_selected;
 use crate::support::process::peak_kib;
 use crate::support::process::reset_peak;
 use crate::support::process::resident_kib;
 use crate::support::scale::quick_or_full;
-use crate::support::syncs::wait_syncs;
 
-const CONCURRENCY: usize = 4;
+const CONCURRENCY: usize = 2;
+
+/// The time for the reconciles of all of them: two at a time, each with large requests.
+fn reconciled() -> Duration {
+    quick_or_full(Duration::from_mins(3), Duration::from_mins(15))
+}
 
 /// A spec of 650 KB: a selector of many values, and as much metadata as is allowed.
 fn large_spec() -> ConfigMapSyncSpec {
@@ -58,11 +60,10 @@ async fn create_large_syncs(fixture: &Fixture, count: usize) -> Result<()> {
         .buffer_unordered(CONCURRENCY)
         .try_for_each(async |_| Ok(()))
         .await?;
-    wait_syncs(fixture, "central", "all ConfigMapSyncs are Synced", listed(), |syncs| {
-        let synced = syncs.values().filter(|sync| reason(sync) == "Synced").count();
-        Seen::from_bool(synced == count, || format!("{synced} of {count}"))
-    })
-    .await
+    for number in 0..count {
+        fixture.wait_reason("central", &format!("large-{number}"), "Synced", reconciled()).await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]
@@ -81,7 +82,7 @@ async fn large_syncs_take_little_memory() -> Result<()> {
     let process = cluster.replicas.first().context("no replica")?.process();
     let before = resident_kib(process)?;
     reset_peak(process)?;
-    create_large_syncs(&fixture, quick_or_full(60, 300)).await?;
+    create_large_syncs(&fixture, quick_or_full(40, 300)).await?;
     let by_watch = peak_kib(process)?;
     let again = start_again(cluster.replica()?).await?;
     let mut growths = vec![
