@@ -11,14 +11,9 @@ use configmapsync::names::POLICY_MARKS;
 
 use crate::helm_cluster::HelmCluster;
 
-/// The values that disable all policies. Without consent, the chart grants users nothing.
-const NO_POLICIES: [(&str, &str); 5] = [
-    ("rbac.aggregate", "false"),
-    ("policies.bounds", "false"),
-    ("policies.consent", "false"),
-    ("policies.fence", "false"),
-    ("policies.marks", "false"),
-];
+/// The values that disable all policies of the release. Consent is none of them.
+const NO_POLICIES: [(&str, &str); 3] =
+    [("policies.bounds", "false"), ("policies.fence", "false"), ("policies.marks", "false")];
 
 async fn ensure_all_exist(cluster: &HelmCluster) -> Result<()> {
     let mut found = cluster.policies().await?;

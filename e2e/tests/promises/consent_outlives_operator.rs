@@ -152,8 +152,12 @@ async fn helm_keeps_the_consent_policy() -> Result<()> {
     shell.run(&dropped).await?;
     Consent::ensure_same(&control_plane, &first).await?;
 
-    let notes = shell.run(&format!("{HELM} chart {NAMESPACE} {DISABLED}")).await?;
-    Consent::ensure_same(&control_plane, &first).await?;
+    let disable = format!("{HELM} chart {NAMESPACE} {DISABLED}");
+    for script in [&disable, &format!("{HELM} chart {NAMESPACE}")] {
+        shell.run(script).await?;
+        Consent::ensure_same(&control_plane, &first).await?;
+    }
+    let notes = shell.run(&disable).await?;
     let remove = notes.lines().find(|line| line.contains("kubectl delete validatingadmission"));
     shell.run(remove.with_context(|| notes.clone())?.trim()).await?;
     let gone = Consent::read(&control_plane).await?;

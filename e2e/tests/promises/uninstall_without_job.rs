@@ -6,6 +6,7 @@ use anyhow::ensure;
 use harness::documented::Shell;
 use harness::documented::blocks;
 use harness::operator_cluster::OperatorCluster;
+use testbed::control_plane::ControlPlane;
 
 use crate::support::uninstall_steps::OTHER_FINALIZER;
 use crate::support::uninstall_steps::copies;
@@ -41,5 +42,22 @@ async fn two_kubectl_commands_replace_the_job() -> Result<()> {
     }
     let again = shell.run(commands).await?;
     ensure!(!again.contains("configmapsync.apps.nishaf.info"), "{again}");
+    Ok(())
+}
+
+/// Helm alone knows when the Job has to run: applied by kubectl, it would run at once.
+#[tokio::test]
+async fn the_rendered_chart_contains_no_job_on_request() -> Result<()> {
+    let control_plane = ControlPlane::start().await?;
+    let shell = Shell::new(control_plane.kubeconfig(), control_plane.folder()).await?;
+    let blocks = blocks("install.md", "## Uninstall")?;
+    let render = blocks.iter().find(|block| block.contains("helm template"));
+    let render = render.context("no helm template in the section")?.trim_end();
+    shell.run("kubectl create namespace configmapsync").await?;
+    let applied = shell.run(&format!("{render} | kubectl apply --filename -")).await?;
+    ensure!(applied.contains("deployment.apps/configmapsync created"), "{applied}");
+    let objects = "kubectl get jobs,serviceaccounts,clusterroles --all-namespaces --output name";
+    let objects = shell.run(objects).await?;
+    ensure!(!objects.contains("configmapsync-uninstall"), "{objects}");
     Ok(())
 }
