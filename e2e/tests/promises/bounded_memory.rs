@@ -14,6 +14,7 @@ use anyhow::Context;
 use anyhow::Result;
 use harness::fault_proxy::CannedResponse;
 use harness::fault_proxy::Fault;
+use harness::fault_proxy::Request;
 use harness::fault_proxy::Rule;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
@@ -64,7 +65,7 @@ async fn large_config_maps_take_little_memory_of_the_leader() -> Result<()> {
     reset_peak(process)?;
     let count = proxy.count();
     let expired = Fault::Respond(CannedResponse::failure(410));
-    proxy.add(Rule::new(expired).resource("configmaps").when(|it| it.is_watch()));
+    proxy.add(Rule::new(expired).resource("configmaps").when(Request::is_watch));
     proxy.cut_watches("configmaps");
     until("ConfigMaps were listed again", listed(), || async {
         let (lists, watches) = lists_and_watches(&proxy, count, "configmaps");

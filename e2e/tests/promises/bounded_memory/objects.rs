@@ -8,7 +8,6 @@ use futures::TryStreamExt as _;
 use futures::stream;
 use harness::fixture::Fixture;
 use http::Request;
-use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
@@ -22,7 +21,7 @@ const LONG: usize = 900_000;
 /// The keys of the largest ConfigMap, without values.
 pub fn many_keys() -> Value {
     let keys = (0..KEYS).map(|key| (format!("key-{key:05}"), Value::from("")));
-    Value::Object(Map::from_iter(keys))
+    Value::Object(keys.collect())
 }
 
 /// A single value of the largest size, which takes the API server less time than many keys.
