@@ -20,6 +20,7 @@ use crate::api::custom_resource_definition;
 use crate::api::leader;
 use crate::manifests::aggregated_roles::aggregated_roles;
 use crate::manifests::flow_schema::flow_schema;
+use crate::manifests::installation::CLUSTER_NAME;
 use crate::manifests::installation::DEPLOYMENT;
 use crate::manifests::installation::Installation;
 use crate::manifests::permissions::merged;
@@ -57,6 +58,13 @@ pub fn all() -> Result<Vec<Manifest>, Error> {
         policy_manifest("chart/files/policies/consent.yaml", &[policies::consent()])?,
         document("chart/files/cluster-role-rules.yaml", &cluster_rules)?,
         document("chart/files/role-rules.yaml", &namespace_rules)?,
+        document("chart/files/scoped/cluster-role-rules.yaml", &scoped_rules().cluster)?,
+        document("chart/files/scoped/role-rules.yaml", &scoped_rules().namespaced)?,
+        document(
+            "chart/files/scoped/uninstall-cluster-role-rules.yaml",
+            &uninstall::access_to_bindings(CLUSTER_NAME),
+        )?,
+        document("chart/files/scoped/uninstall-role-rules.yaml", &merged(uninstall::access()))?,
         document("chart/files/uninstall/cluster-role-rules.yaml", &uninstall_cluster_rules())?,
         document("chart/files/uninstall/delete-rules.yaml", &uninstall::access_to_delete())?,
         document("chart/files/uninstall/role-rules.yaml", &uninstall::access_to_stop(DEPLOYMENT))?,

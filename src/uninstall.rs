@@ -52,6 +52,7 @@ pub use stop::read_scale;
 pub use stop::stop;
 
 use crate::api::namespaced_name::NamespacedName;
+use crate::api::scope::Scope;
 use crate::decide::uninstall::CopyHandling;
 use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::has_code;
@@ -96,16 +97,20 @@ struct Run {
 ///
 /// # Errors
 /// The API server rejects a list, or does not respond.
-pub async fn count(client: &Client, handling: CopyHandling) -> Result<Counts, Error> {
+pub async fn count(
+    client: &Client,
+    scope: &Scope,
+    handling: CopyHandling,
+) -> Result<Counts, Error> {
     let mut counts = Counts::default();
-    let copies = copy_writer(client, handling).await?;
+    let copies = copy_writer(client, scope, handling).await?;
     let listed = copies.each_page(async |writes| {
         for write in &writes {
             counts.add(&write.action);
         }
     });
     listed.await.map_err(|error| ApiFailure::of(LIST_COPIES, &error))?;
-    let syncs = FinalizerWriter(client);
+    let syncs = FinalizerWriter { client, scope };
     let listed = syncs.each_page(async |syncs| {
         counts.finalizers_removed += syncs.len();
     });
@@ -113,8 +118,9 @@ pub async fn count(client: &Client, handling: CopyHandling) -> Result<Counts, Er
     Ok(counts)
 }
 
-/// Cleans up copies, then removes finalizers, each in a limited number of passes. If nothing is left,
-/// deletes the `ClusterRoleBindings` of the installation with this Deployment.
+/// Cleans up copies in `scope`, then removes finalizers, each in a limited number of passes. If nothing is
+/// left, and the namespace of the operator is in `scope`, deletes the `ClusterRoleBindings` of the
+/// installation with this Deployment.
 ///
 /// No replica may be the leader meanwhile: see [`stop()`].
 ///
@@ -123,21 +129,22 @@ pub async fn count(client: &Client, handling: CopyHandling) -> Result<Counts, Er
 pub async fn undo(
     client: &Client,
     deployment: &NamespacedName,
-    handling: CopyHandling,
+    (scope, handling): (&Scope, CopyHandling),
     deadline: Instant,
     progress: Progress<'_>,
 ) -> Result<Undone, Error> {
-    let copies = copy_writer(client, handling).await?;
+    let copies = copy_writer(client, scope, handling).await?;
+    let syncs = FinalizerWriter { client, scope };
     let mut run = Run::default();
     let remaining = deadline.saturating_duration_since(Instant::now());
     let reserved = RESERVED.1.min(remaining / RESERVED.0);
-    let passes = timeout(remaining.saturating_sub(reserved), run.passes(&copies, client, progress));
+    let passes = timeout(remaining.saturating_sub(reserved), run.passes(&copies, &syncs, progress));
     let (is_done, is_timed_out) = match passes.await {
         Ok(ended) => (ended?, false),
         Err(_) => (false, true),
     };
-    let mut left = if is_done { Left::default() } else { run.left(&copies, client).await? };
-    if left.is_empty() {
+    let mut left = if is_done { Left::default() } else { run.left(&copies, &syncs).await? };
+    if left.is_empty() && scope.contains(&deployment.namespace) {
         for name in binding_names(deployment) {
             match delete_binding(client, &name, &deployment.namespace).await {
                 Ok(is_deleted) => run.counts.bindings_deleted += usize::from(is_deleted),
@@ -148,8 +155,12 @@ pub async fn undo(
     Ok(Undone { counts: run.counts, left, is_timed_out })
 }
 
-async fn copy_writer(client: &Client, handling: CopyHandling) -> Result<CopyWriter<'_>, Error> {
-    let writer = CopyWriter::new(client, handling).await;
+async fn copy_writer<'a>(
+    client: &'a Client,
+    scope: &'a Scope,
+    handling: CopyHandling,
+) -> Result<CopyWriter<'a>, Error> {
+    let writer = CopyWriter::new(client, scope, handling).await;
     Ok(writer.map_err(|error| ApiFailure::of(LIST_SYNCS, &error))?)
 }
 
@@ -166,20 +177,23 @@ impl Run {
     async fn passes(
         &mut self,
         copies: &CopyWriter<'_>,
-        client: &Client,
+        syncs: &FinalizerWriter<'_>,
         progress: Progress<'_>,
     ) -> Result<bool, Error> {
         let Self { counts, copies: refused, syncs: refused_syncs } = self;
         let pass = async |result: &mut BatchResult| copies.pass(result, counts, progress).await;
         let no_copies = passes(pass, refused, LIST_COPIES).await?;
-        let syncs = FinalizerWriter(client);
         let pass = async |result: &mut BatchResult| syncs.pass(result, counts, progress).await;
         let no_finalizers = passes(pass, refused_syncs, LIST_SYNCS).await?;
         Ok(no_copies && no_finalizers)
     }
 
     /// Lists what is left.
-    async fn left(&self, copies: &CopyWriter<'_>, client: &Client) -> Result<Left, Error> {
+    async fn left(
+        &self,
+        copies: &CopyWriter<'_>,
+        syncs: &FinalizerWriter<'_>,
+    ) -> Result<Left, Error> {
         let mut left = Left::default();
         let listed = copies.each_page(async |writes| {
             for write in &writes {
@@ -187,7 +201,6 @@ impl Run {
             }
         });
         listed.await.map_err(|error| ApiFailure::of(LIST_COPIES, &error))?;
-        let syncs = FinalizerWriter(client);
         let listed = syncs.each_page(async |syncs| {
             for sync in &syncs {
                 left.add_sync(sync, &self.syncs);

@@ -39,15 +39,24 @@ pub fn namespace_name(text: &str) -> Result<String, NotANamespace> {
 // === impl Scope ===
 
 impl Scope {
-    /// These namespaces and `own`, that of the operator; without any, the whole cluster. Empty names are
-    /// ignored.
+    /// These namespaces; without any, the whole cluster. Empty names are ignored.
+    #[must_use]
+    pub fn only(namespaces: &[String]) -> Self {
+        let named: BTreeSet<_> = namespaces.iter().filter(|it| !it.is_empty()).cloned().collect();
+        if named.is_empty() { Self::Cluster } else { Self::Namespaces(named) }
+    }
+
+    /// The scope of an operator with this list in its flag: the namespaces in it and `own`, that of the
+    /// operator; without any, the whole cluster.
     #[must_use]
     pub fn of(namespaces: &[String], own: &str) -> Self {
-        let named: BTreeSet<_> = namespaces.iter().filter(|it| !it.is_empty()).cloned().collect();
-        if named.is_empty() {
-            return Self::Cluster;
+        match Self::only(namespaces) {
+            Self::Cluster => Self::Cluster,
+            Self::Namespaces(mut named) => {
+                named.insert(own.to_owned());
+                Self::Namespaces(named)
+            }
         }
-        Self::Namespaces(named.into_iter().chain([own.to_owned()]).collect())
     }
 
     /// Whether the operator works in the namespace called `name`.

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 
 use crate::api::namespace_patterns::NamespacePatterns;
 use crate::api::namespaced_name::NamespacedName;
+use crate::api::scope::namespace_name;
 use crate::args::duration::duration;
 use crate::args::service_account::service_account;
 use crate::names;
@@ -84,6 +85,12 @@ pub struct Uninstall {
     #[arg(long, value_name = "NAME", default_value = names::INSTALLATION)]
     pub deployment: String,
 
+    /// Namespaces in which to undo what the operator has done, separated by commas: those that it is
+    /// limited to and its own, or some that it leaves before it is limited to the others. Without any:
+    /// all namespaces.
+    #[arg(long, value_delimiter = ',', value_parser = namespace_name)]
+    pub namespaces: Vec<String>,
+
     /// Delete the copies that the operator created, except those of a ConfigMapSync with
     /// deletionPolicy Retain. Those and adopted ConfigMaps stay, without ownership markers.
     #[arg(long)]
@@ -142,6 +149,16 @@ pub struct Plan {
         default_value = ""
     )]
     pub trusted_namespaces: Vec<NamespacePatterns>,
+
+    /// Namespaces that the operator is limited to, separated by commas. Use the list of the operator,
+    /// and its own namespace. Without any: all namespaces.
+    #[arg(
+        long,
+        env = "CONFIGMAPSYNC_NAMESPACES",
+        value_delimiter = ',',
+        value_parser = namespace_name
+    )]
+    pub namespaces: Vec<String>,
 }
 
 /// Flags of `rights`.

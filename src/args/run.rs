@@ -104,14 +104,13 @@ pub struct Run {
     )]
     pub trusted_namespaces: Vec<NamespacePatterns>,
 
-    /// Namespaces that the operator is limited to, separated by commas; its own is added. Without any:
-    /// all namespaces.
+    /// Namespaces that the operator is limited to, separated by commas: names, not globs. Its own is
+    /// added. Without any: all namespaces.
     #[arg(
         long,
         env = "CONFIGMAPSYNC_NAMESPACES",
         value_delimiter = ',',
-        value_parser = namespace_name,
-        hide = true
+        value_parser = namespace_name
     )]
     pub namespaces: Vec<String>,
 }

@@ -10,10 +10,12 @@ mod enforced;
 mod finding;
 mod format_findings;
 mod installed;
+mod outside;
 mod permitted;
 
 use k8s_openapi::api::apps::v1::Deployment;
 
+use crate::api::scope::Scope;
 use crate::args::Check;
 use crate::args::Output;
 use crate::commands::check::bound::bound;
@@ -23,6 +25,7 @@ use crate::commands::check::finding::FindingState;
 use crate::commands::check::format_findings::json;
 use crate::commands::check::format_findings::text;
 use crate::commands::check::installed::installed;
+use crate::commands::check::outside::outside;
 use crate::commands::check::permitted::permitted;
 use crate::commands::connection::connect;
 use crate::commands::error::Error;
@@ -40,9 +43,11 @@ pub async fn check(flags: &Check) -> Result<Exit, Error> {
     let (client, _) = connect(&flags.cluster).await?;
     let (deployment, mut findings) = installed(&client, flags).await;
     let operator = operator(flags, deployment.as_ref());
+    let scope = scope(flags, deployment.as_ref());
     findings.extend(enforced(&client, &operator).await);
-    findings.extend(permitted(&client, &operator).await);
+    findings.extend(permitted(&client, &operator, &scope).await);
     findings.extend(bound(&client).await);
+    findings.extend(outside(&client, &scope).await);
     findings.extend(consented(&client).await);
     print(&match flags.output {
         Output::Text => text(&findings),
@@ -63,16 +68,28 @@ fn operator(flags: &Check, deployment: Option<&Deployment>) -> Operator {
     let namespace = &flags.namespace;
     let pod = deployment.and_then(|it| it.spec.as_ref()?.template.spec.as_ref());
     let account = pod.and_then(|pod| pod.service_account_name.clone());
-    let arguments = pod.iter().flat_map(|pod| &pod.containers).flat_map(|it| &it.args).flatten();
-    let lists: Vec<_> =
-        arguments.filter_map(|it| it.strip_prefix("--protected-namespaces=")).collect();
-    let protected =
-        if lists.is_empty() { names::PROTECTED_NAMESPACES.to_owned() } else { lists.join(",") };
+    let protected = argument(deployment, "--protected-namespaces=");
+    let protected = protected.unwrap_or_else(|| names::PROTECTED_NAMESPACES.to_owned());
     Operator {
         service_account: account.unwrap_or(default.service_account),
         protected_namespaces: with_item(&protected, namespace),
         namespace: namespace.clone(),
     }
+}
+
+/// The namespaces that the operator is limited to, from its Deployment.
+fn scope(flags: &Check, deployment: Option<&Deployment>) -> Scope {
+    let list = argument(deployment, "--namespaces=").unwrap_or_default();
+    let namespaces: Vec<_> = list.split(',').map(str::to_owned).collect();
+    Scope::of(&namespaces, &flags.namespace)
+}
+
+/// The value of this argument of the operator's container, which may be repeated.
+fn argument(deployment: Option<&Deployment>, flag: &str) -> Option<String> {
+    let pod = deployment.and_then(|it| it.spec.as_ref()?.template.spec.as_ref());
+    let arguments = pod.iter().flat_map(|pod| &pod.containers).flat_map(|it| &it.args).flatten();
+    let values: Vec<_> = arguments.filter_map(|it| it.strip_prefix(flag)).collect();
+    (!values.is_empty()).then(|| values.join(","))
 }
 
 /// The comma-separated `list`; `item` is appended if it is missing.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use kube::Client;
 
+use crate::api::scope::Scope;
 use crate::args::Output;
 use crate::args::Plan;
 use crate::cache::Reader;
@@ -34,6 +35,7 @@ use crate::decide::consent::Tenancy;
 use crate::decide::observed::ObservedSource;
 use crate::decide::observed::ObservedSync;
 use crate::decide::reason::Reason;
+use crate::decide::scope::limited_to;
 use crate::names;
 use crate::reviews::Reviewer;
 
@@ -49,7 +51,8 @@ pub async fn plan(flags: &Plan) -> Result<Exit, Error> {
         trusted_namespaces: flags.trusted_namespaces.iter().cloned().collect(),
     };
     let reviewer = Reviewer::new(client.clone(), tenancy);
-    let snapshot = read_everything(&client, protected).await?;
+    let scope = Scope::only(&flags.namespaces);
+    let snapshot = read_everything(&client, protected, scope).await?;
     let mut planned = Vec::new();
     for input in read_input(flags, &snapshot, &namespace)? {
         planned.push(plan_one(&client, &reviewer, &snapshot, &input).await?);
@@ -71,7 +74,8 @@ async fn plan_one(
     let name = input.name.clone();
     let incomplete = || Error::Plan { sync: name.clone(), why: "it has no uid".to_owned() };
     let (stored, exists) = input.stored(client, snapshot).await?;
-    let mut sync = ObservedSync::of(&stored).ok_or_else(incomplete)?;
+    let sync = ObservedSync::of(&stored).ok_or_else(incomplete)?;
+    let mut sync = limited_to(&snapshot.scope, sync);
     snapshot.cache.apply_sync(&sync);
     // The operator adds its finalizer first, and then observes again.
     let lacks_finalizer = !sync.deleting && !sync.has_our_finalizer();

@@ -14,12 +14,14 @@ use crate::api::StoredConfigMapSync;
 use crate::api::metadata::MetadataOnly;
 use crate::api::namespace_patterns::NamespacePatterns;
 use crate::api::namespaced_name::NamespacedName;
+use crate::api::scope::Scope;
 use crate::cache::Cache;
 use crate::cache::KnownSync;
 use crate::cache::Origin;
 use crate::commands::error::Error;
 use crate::decide::drift::ManagedFields;
 use crate::decide::observed::ObservedSync;
+use crate::decide::scope::limited_to;
 use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::named;
 use crate::kubernetes::lists::List;
@@ -31,6 +33,8 @@ use crate::names;
 pub struct Snapshot {
     /// What the operator would know.
     pub cache: Arc<Cache>,
+    /// The namespaces that were read.
+    pub scope: Scope,
     /// The syncs; `None` for one that is too large to be kept.
     pub syncs: BTreeMap<NamespacedName, Option<StoredConfigMapSync>>,
     /// When each marked copy was created.
@@ -42,7 +46,7 @@ pub struct Snapshot {
 /// # Errors
 /// The API server rejects a list, or does not respond.
 pub async fn read_copies(client: &Client) -> Result<Snapshot, Error> {
-    let mut snapshot = read_syncs(client, NamespacePatterns::default()).await?;
+    let mut snapshot = read_syncs(client, NamespacePatterns::default(), Scope::Cluster).await?;
     snapshot.read_namespaces(client).await?;
     let marked = List::metadata::<ConfigMap>(None).labelled(names::LABEL_SYNC_UID);
     snapshot.read_config_maps(client, "list marked ConfigMaps", &marked).await?;
@@ -54,42 +58,52 @@ pub async fn read_copies(client: &Client) -> Result<Snapshot, Error> {
 /// # Errors
 /// The API server rejects a list, or does not respond.
 pub async fn read_syncs_and_namespaces(client: &Client) -> Result<Snapshot, Error> {
-    let snapshot = read_syncs(client, NamespacePatterns::default()).await?;
+    let snapshot = read_syncs(client, NamespacePatterns::default(), Scope::Cluster).await?;
     snapshot.read_namespaces(client).await?;
     Ok(snapshot)
 }
 
-/// Reads everything that the operator watches; `protected` namespaces are never destinations.
+/// Reads everything that an operator with this `scope` watches; `protected` namespaces are never
+/// destinations.
 ///
 /// # Errors
 /// The API server rejects a list, or does not respond.
 pub async fn read_everything(
     client: &Client,
     protected: NamespacePatterns,
+    scope: Scope,
 ) -> Result<Snapshot, Error> {
-    let mut snapshot = read_syncs(client, protected).await?;
+    let mut snapshot = read_syncs(client, protected, scope.clone()).await?;
     snapshot.read_namespaces(client).await?;
-    let all = List::metadata::<ConfigMap>(None);
-    snapshot.read_config_maps(client, "list ConfigMaps", &all).await?;
+    for part in scope.parts() {
+        let all = List::metadata::<ConfigMap>(part);
+        snapshot.read_config_maps(client, "list ConfigMaps", &all).await?;
+    }
     Ok(snapshot)
 }
 
 /// Syncs come first: the cache keeps only the `ConfigMaps` that they refer to.
-async fn read_syncs(client: &Client, protected: NamespacePatterns) -> Result<Snapshot, Error> {
+async fn read_syncs(
+    client: &Client,
+    protected: NamespacePatterns,
+    scope: Scope,
+) -> Result<Snapshot, Error> {
     let cache = Arc::new(Cache::new(protected));
     let mut syncs = BTreeMap::new();
-    let list = List::objects::<ConfigMapSync>(None);
-    list_all(client, "list ConfigMapSyncs", &list, |sync: StoredConfigMapSync| {
-        if let Some(observed) = ObservedSync::of(&sync) {
-            cache.apply_sync(&observed);
-        }
-        if let Some(name) = sync.namespaced_name() {
-            let is_large = matches!(cache.sync(&name), Some(KnownSync::Large { .. }));
-            syncs.insert(name, (!is_large).then_some(sync));
-        }
-    })
-    .await?;
-    Ok(Snapshot { cache, syncs, created: BTreeMap::new() })
+    for part in scope.parts() {
+        let list = List::objects::<ConfigMapSync>(part);
+        list_all(client, "list ConfigMapSyncs", &list, |sync: StoredConfigMapSync| {
+            if let Some(observed) = ObservedSync::of(&sync) {
+                cache.apply_sync(&limited_to(&scope, observed));
+            }
+            if let Some(name) = sync.namespaced_name() {
+                let is_large = matches!(cache.sync(&name), Some(KnownSync::Large { .. }));
+                syncs.insert(name, (!is_large).then_some(sync));
+            }
+        })
+        .await?;
+    }
+    Ok(Snapshot { cache, scope, syncs, created: BTreeMap::new() })
 }
 
 // === impl Snapshot ===
@@ -118,7 +132,9 @@ impl Snapshot {
     async fn read_namespaces(&self, client: &Client) -> Result<(), Error> {
         let list = List::metadata::<Namespace>(None);
         list_all(client, "list Namespaces", &list, |namespace: MetadataOnly| {
-            self.cache.apply_namespace(&namespace.metadata);
+            if namespace.metadata.name.as_ref().is_some_and(|name| self.scope.contains(name)) {
+                self.cache.apply_namespace(&namespace.metadata);
+            }
         })
         .await?;
         Ok(())

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::time::timeout_at;
 
 use crate::api::namespaced_name::NamespacedName;
+use crate::api::scope::Scope;
 use crate::args::Uninstall;
 use crate::commands::connection::connect;
 use crate::commands::error::Error;
@@ -35,10 +36,11 @@ pub async fn uninstall(flags: &Uninstall) -> Result<Exit, Error> {
     let deployment = NamespacedName::new(&flags.namespace, &flags.deployment);
     let handling = if flags.delete_copies { CopyHandling::Delete } else { CopyHandling::Keep };
     let scale = read_scale(&client, &deployment).await?;
-    let counts = count(&client, handling).await?;
+    let scope = Scope::only(&flags.namespaces);
+    let counts = count(&client, &scope, handling).await?;
     let is_done = scale.replicas == 0 && counts.writes() == 0;
     if !flags.yes && !is_done {
-        print(&intent(&deployment, &scale, counts))?;
+        print(&intent(&deployment, &scale, counts, &scope))?;
         if let Some(exit) = exit_unless_confirmed("Continue?")? {
             return Ok(exit);
         }
@@ -48,7 +50,7 @@ pub async fn uninstall(flags: &Uninstall) -> Result<Exit, Error> {
     let deadline = Instant::now() + flags.timeout;
     let work = async {
         stop(&client, &deployment, &scale, deadline, &progress).await?;
-        undo(&client, &deployment, handling, deadline, &progress).await
+        undo(&client, &deployment, (&scope, handling), deadline, &progress).await
     };
     let why = match timeout_at(deadline.into(), work).await {
         Ok(Ok(Undone { counts, left, .. })) if left.is_empty() => {
@@ -66,15 +68,21 @@ pub async fn uninstall(flags: &Uninstall) -> Result<Exit, Error> {
     Err(Error::Uninstall { why: printable(&why), revert: how_to_revert(&deployment, &scale) })
 }
 
-fn intent(deployment: &NamespacedName, scale: &DeploymentScale, counts: Counts) -> String {
+fn intent(
+    deployment: &NamespacedName,
+    scale: &DeploymentScale,
+    counts: Counts,
+    scope: &Scope,
+) -> String {
     let Counts { kept, deleted, released, finalizers_removed, .. } = counts;
     let DeploymentScale { replicas, .. } = scale;
+    let bindings = if scope.contains(&deployment.namespace) { "deleted" } else { "kept" };
     format!(
         "Deployment {deployment} is scaled from {replicas} replicas to 0.\n\
          Of the copies, {kept} are kept without the marker that requests their deletion, \
          {deleted} are deleted, {released} are released.\n\
          Our finalizer is removed from {finalizers_removed} ConfigMapSyncs, which are kept.\n\
-         The ClusterRoleBindings of the operator are deleted.\n"
+         The ClusterRoleBindings of the operator are {bindings}.\n"
     )
 }
 

@@ -30,6 +30,7 @@ use crate::controller::startup::Startup;
 use crate::controller::startup::Stream;
 use crate::controller::trigger;
 use crate::decide::drift::ManagedFields;
+use crate::decide::observed::NamespaceState;
 use crate::decide::observed::ObservedSync;
 use crate::decide::scope::limited_to;
 use crate::health::Health;
@@ -177,8 +178,8 @@ impl Watcher {
                     }
                     let is_list_complete = matches!(change, Change::ListComplete);
                     handle(change);
-                    if is_list_complete && self.startup.listed(stream) {
-                        self.queue.wake(self.cache.syncs(), &Trigger::List);
+                    if is_list_complete {
+                        self.list_complete(stream);
                     }
                 }
                 Event::Bookmark => heard(),
@@ -192,12 +193,27 @@ impl Watcher {
         watches::watch(source, receive).await
     }
 
+    fn list_complete(&self, stream: &Stream) {
+        if self.startup.listed(stream) {
+            self.queue.wake(self.cache.syncs(), &Trigger::List);
+        }
+    }
+
     fn failed(&self, stream: &Stream, error: &watches::Error) {
+        let health_part = stream.health_part();
+        if let Some(namespace) = stream.namespace.as_deref().filter(|_| error.has_code(403)) {
+            // Its Role is missing, or was deleted with the namespace: the others must not wait for it.
+            self.list_complete(stream);
+            if self.cache.namespace(namespace).0 == NamespaceState::Missing {
+                self.metrics.watches.heard(stream.resource(), Some(namespace));
+                self.health.set(&health_part, Ok(()));
+                return;
+            }
+        }
         let why = match stream.part {
             Part::Syncs if error.has_code(404) => kind_not_installed("ConfigMapSync"),
             _ => error.to_string(),
         };
-        let health_part = stream.health_part();
         if self.health.set(&health_part, Err(why.clone())) {
             tracing::warn!(error = why, "{health_part} failed; will retry");
         }

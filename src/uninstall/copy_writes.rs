@@ -13,6 +13,7 @@ use crate::api::ConfigMapSync;
 use crate::api::StoredConfigMapSync;
 use crate::api::metadata::MetadataOnly;
 use crate::api::namespaced_name::NamespacedName;
+use crate::api::scope::Scope;
 use crate::cache::Entry;
 use crate::decide::Action;
 use crate::decide::drift::ConfigMapMetadata;
@@ -49,9 +50,10 @@ pub struct CopyWrite {
     known: [Map; 2],
 }
 
-/// Handles all copies.
+/// Handles all copies in the scope.
 pub struct CopyWriter<'a> {
     client: &'a Client,
+    scope: &'a Scope,
     handling: CopyHandling,
     owners: OwnersByUid,
 }
@@ -63,22 +65,29 @@ impl<'a> CopyWriter<'a> {
     ///
     /// # Errors
     /// The API server rejects the list, or does not respond.
-    pub async fn new(client: &'a Client, handling: CopyHandling) -> kube::Result<Self> {
+    pub async fn new(
+        client: &'a Client,
+        scope: &'a Scope,
+        handling: CopyHandling,
+    ) -> kube::Result<Self> {
         let owners = match handling {
             // Keeping copies does not depend on their syncs.
             CopyHandling::Keep => OwnersByUid::new(),
-            CopyHandling::Delete => owners(client).await?,
+            CopyHandling::Delete => owners(client, scope).await?,
         };
-        Ok(Self { client, handling, owners })
+        Ok(Self { client, scope, handling, owners })
     }
 
     /// Passes the necessary writes of each page of copies to `writes`.
     ///
     /// # Errors
     /// The API server rejects the list, or does not respond.
-    pub async fn each_page(&self, writes: impl AsyncFnMut(Vec<CopyWrite>)) -> kube::Result<()> {
-        let needed = |copy: MetadataOnly<ManagedFields>| self.write(copy.metadata);
-        each_page(self.client, &marked(None), needed, writes).await
+    pub async fn each_page(&self, mut writes: impl AsyncFnMut(Vec<CopyWrite>)) -> kube::Result<()> {
+        for part in self.scope.parts() {
+            let needed = |copy: MetadataOnly<ManagedFields>| self.write(copy.metadata);
+            each_page(self.client, &marked(part), needed, &mut writes).await?;
+        }
+        Ok(())
     }
 
     /// Lists all copies once, and makes the necessary writes.
@@ -158,11 +167,13 @@ fn marked(namespace: Option<&str>) -> List {
 }
 
 /// Lists all syncs. If the kind is not installed, there are none.
-async fn owners(client: &Client) -> kube::Result<OwnersByUid> {
+async fn owners(client: &Client, scope: &Scope) -> kube::Result<OwnersByUid> {
     let mut owners = OwnersByUid::new();
-    let list = List::objects::<ConfigMapSync>(None);
-    let listed = each_object(client, &list, |sync| owners.extend(owner(sync))).await;
-    unless_not_served::<ConfigMapSync>(client, listed).await?;
+    for part in scope.parts() {
+        let list = List::objects::<ConfigMapSync>(part);
+        let listed = each_object(client, &list, |sync| owners.extend(owner(sync))).await;
+        unless_not_served::<ConfigMapSync>(client, listed).await?;
+    }
     Ok(owners)
 }
 

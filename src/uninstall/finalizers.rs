@@ -8,6 +8,7 @@ use crate::api::ConfigMapSync;
 use crate::api::metadata::Metadata;
 use crate::api::metadata::MetadataOnly;
 use crate::api::namespaced_name::NamespacedName;
+use crate::api::scope::Scope;
 use crate::kubernetes::calls;
 use crate::kubernetes::discovery::unless_not_served;
 use crate::kubernetes::error::CallError;
@@ -30,8 +31,13 @@ pub struct SyncWithFinalizer {
     uid: String,
 }
 
-/// Removes our finalizer from all syncs.
-pub struct FinalizerWriter<'a>(pub &'a Client);
+/// Removes our finalizer from all syncs in the scope.
+pub struct FinalizerWriter<'a> {
+    /// The client.
+    pub client: &'a Client,
+    /// The scope.
+    pub scope: &'a Scope,
+}
 
 // === impl FinalizerWriter ===
 
@@ -43,12 +49,15 @@ impl FinalizerWriter<'_> {
     /// The API server rejects the list, or does not respond.
     pub async fn each_page(
         &self,
-        syncs: impl AsyncFnMut(Vec<SyncWithFinalizer>),
+        mut syncs: impl AsyncFnMut(Vec<SyncWithFinalizer>),
     ) -> kube::Result<()> {
-        let list = List::metadata::<ConfigMapSync>(None);
-        let with_finalizer = |sync: MetadataOnly| SyncWithFinalizer::of(sync.metadata);
-        let listed = each_page(self.0, &list, with_finalizer, syncs).await;
-        unless_not_served::<ConfigMapSync>(self.0, listed).await
+        for part in self.scope.parts() {
+            let list = List::metadata::<ConfigMapSync>(part);
+            let with_finalizer = |sync: MetadataOnly| SyncWithFinalizer::of(sync.metadata);
+            let listed = each_page(self.client, &list, with_finalizer, &mut syncs).await;
+            unless_not_served::<ConfigMapSync>(self.client, listed).await?;
+        }
+        Ok(())
     }
 
     /// Lists all syncs once, and removes our finalizer from each.
@@ -82,7 +91,7 @@ impl Writer for FinalizerWriter<'_> {
 
     async fn send(&self, sync: &SyncWithFinalizer) -> Result<(), CallError> {
         let patch = requests::remove_finalizer_of(&sync.uid, &sync.finalizers);
-        calls::patch_finalizers(self.0, &sync.name, patch).await.map(drop)
+        calls::patch_finalizers(self.client, &sync.name, patch).await.map(drop)
     }
 
     async fn decide_again(
@@ -91,7 +100,7 @@ impl Writer for FinalizerWriter<'_> {
     ) -> kube::Result<Option<SyncWithFinalizer>> {
         let NamespacedName { namespace, name } = &sync.name;
         let named = List::metadata::<ConfigMapSync>(Some(namespace)).named(name);
-        let found: Option<MetadataOnly> = first_object(self.0, &named).await?;
+        let found: Option<MetadataOnly> = first_object(self.client, &named).await?;
         Ok(found.and_then(|sync| SyncWithFinalizer::of(sync.metadata)))
     }
 }

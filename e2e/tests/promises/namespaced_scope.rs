@@ -4,15 +4,23 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
+use configmapsync::names;
 use harness::audit_queries::requests_by_operator;
+use harness::cli::configmapsync;
+use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
 use harness::permissions::limit_to;
 use harness::replica::Options;
+use harness::replica::Replica;
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::Api;
+use serde_json::Value;
 use serde_json::json;
 use testbed::accounts::OPERATOR;
 use testbed::audit::Event;
@@ -20,21 +28,33 @@ use testbed::audit::Mark;
 use testbed::audit::lines;
 use testbed::wait::Seen;
 use testbed::wait::stays;
+use testbed::wait::until;
 
 use crate::support::conditions::message;
 use crate::support::copies::to_selected;
 use crate::support::copies::wait_copies_in;
 use crate::support::scale::propagation;
+use crate::support::uninstall_steps::stop_operator;
+use crate::support::uninstall_steps::uninstall;
 
 const SCOPE: [&str; 3] = ["central", "a", "b"];
 const OUTSIDE: &str = "outside";
 const UNCHANGED: Duration = Duration::from_secs(2);
 
+/// An operator that is limited to [`SCOPE`] and these namespaces.
+fn limited(others: &[&str]) -> Options {
+    let list = [&SCOPE[..], others].concat().join(",");
+    Options { arguments: vec!["--namespaces".to_owned(), list], ..Options::default() }
+}
+
 /// A cluster whose operator is limited to [`SCOPE`], with a source `shared` in `central` and `outside`.
 async fn limited_cluster(replicas: usize) -> Result<(OperatorCluster, Mark)> {
-    let arguments = vec!["--namespaces".to_owned(), SCOPE.join(",")];
-    let options = Options { arguments, ..Options::default() };
-    let mut cluster = OperatorCluster::start_with(0, options).await?;
+    limited_cluster_with(replicas, &[]).await
+}
+
+/// As [`limited_cluster`]; the list of the operator has `others`, too, which do not exist.
+async fn limited_cluster_with(replicas: usize, others: &[&str]) -> Result<(OperatorCluster, Mark)> {
+    let mut cluster = OperatorCluster::start_with(0, limited(others)).await?;
     let fixture = cluster.fixture();
     fixture.create_namespaces(&SCOPE).await?;
     fixture.create_namespaces(&[OUTSIDE]).await?;
@@ -163,4 +183,122 @@ async fn a_failover_needs_permissions_in_the_scope_only() -> Result<()> {
     fixture.wait_no_sync("central", "named", SOON).await?;
     fixture.wait_no_config_map("a", "shared", SOON).await?;
     ensure_inside(&cluster, mark).await
+}
+
+#[tokio::test]
+async fn a_namespace_without_permissions_does_not_block_others() -> Result<()> {
+    let (mut cluster, _) = limited_cluster_with(1, &["absent"]).await?;
+    let fixture = cluster.fixture();
+    fixture.create_sync("central", "named", one_to_one("central", "shared", "a")).await?;
+    fixture.wait_reason("central", "named", "Synced", SOON).await?;
+    // It exists now, and the operator has no permissions there.
+    fixture.create_namespaces(&["absent"]).await?;
+    let unready = "the operator reports that it may not watch the namespace";
+    until(unready, SOON, || async {
+        let is_ready = cluster.replicas[0].is_ready().await?;
+        Ok(Seen::from_bool(!is_ready, || "it is ready".to_owned()))
+    })
+    .await?;
+    // Nor does a new leader wait for it.
+    cluster.replica()?.terminate_and_wait().await?;
+    cluster.replicas.clear();
+    fixture.patch_config_map("central", "shared", &json!({"data": {"key": "2"}})).await?;
+    let options = limited(&["absent"]);
+    let replica = Replica::start(&cluster.control_plane, "configmapsync-next", &options).await?;
+    cluster.replicas.push(replica);
+    fixture.wait_data("a", "shared", &[("key", "2")], SOON).await?;
+
+    limit_to(&cluster.control_plane, &["absent"]).await?;
+    fixture.create_sync("absent", "late", one_to_one("central", "shared", "absent")).await?;
+    fixture.wait_reason("absent", "late", "Synced", SOON).await?;
+    cluster.replicas[0].wait_ready().await
+}
+
+/// Whether a ConfigMapSync has the operator's finalizer.
+async fn has_finalizer(fixture: &Fixture, namespace: &str, name: &str) -> Result<bool> {
+    let sync = fixture.sync(namespace, name).await?.context("no such ConfigMapSync")?;
+    Ok(sync.metadata.finalizers.iter().flatten().any(|it| it == names::FINALIZER))
+}
+
+/// The Deployment of an operator that is limited to these namespaces. Its controller does not run.
+async fn create_deployment(cluster: &OperatorCluster, namespaces: &str) -> Result<()> {
+    let labels = json!({"app.kubernetes.io/name": OPERATOR});
+    let arguments = ["run".to_owned(), format!("--namespaces={namespaces}")];
+    let container = json!({"name": OPERATOR, "image": OPERATOR, "args": arguments});
+    let pod = json!({"serviceAccountName": OPERATOR, "containers": [container]});
+    let deployment = json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": OPERATOR, "namespace": OPERATOR},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    });
+    cluster.control_plane.apply(deployment).await?;
+    Ok(())
+}
+
+/// The findings of `check` on this question.
+async fn findings(cluster: &OperatorCluster, question: &str) -> Result<Vec<Value>> {
+    let kubeconfig = cluster.control_plane.kubeconfig();
+    let ended = configmapsync(kubeconfig, &["check", "--output", "json"]).await?;
+    let report: Value = serde_json::from_str(&ended.stdout).with_context(|| ended.stderr)?;
+    let checks = report["checks"].as_array().context("no checks")?;
+    Ok(checks.iter().filter(|it| it["check"] == question).cloned().collect())
+}
+
+#[tokio::test]
+async fn check_knows_the_permissions_of_a_limited_operator() -> Result<()> {
+    let (cluster, _) = limited_cluster(1).await?;
+    create_deployment(&cluster, &SCOPE.join(",")).await?;
+    let permitted = findings(&cluster, "permitted").await?;
+    let is_ok = |it: &Value| it["state"] == "ok";
+    ensure!(permitted.len() > 10 && permitted.iter().all(is_ok), "{permitted:#?}");
+    create_deployment(&cluster, "central,a,elsewhere").await?;
+    let permitted = findings(&cluster, "permitted").await?;
+    let wrong: Vec<_> = permitted.iter().filter(|it| !is_ok(it)).collect();
+    let is_named = |it: &&Value| it["subject"].as_str().is_some_and(|it| it.contains("elsewhere"));
+    ensure!(!wrong.is_empty() && wrong.iter().all(is_named), "{wrong:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_namespace_leaves_the_scope_after_uninstall_there() -> Result<()> {
+    let (mut cluster, _) = limited_cluster(1).await?;
+    let fixture = cluster.fixture();
+    let syncs = [("b", "leaving", "b"), ("central", "staying", "a")];
+    for (namespace, name, destination) in syncs {
+        let spec = one_to_one("central", "shared", destination);
+        fixture.create_sync(namespace, name, spec).await?;
+        fixture.wait_reason(namespace, name, "Synced", SOON).await?;
+    }
+    stop_operator(&mut cluster).await?;
+    create_deployment(&cluster, "central,a").await?;
+    let left = async || -> Result<Value> {
+        let found = findings(&cluster, "installed").await?.into_iter();
+        let mut found = found.filter(|it| it["subject"] == "ConfigMapSyncs outside the scope");
+        found.next().context("check does not mention the ConfigMapSyncs outside the scope")
+    };
+    let finding = left().await?;
+    let message = finding["message"].as_str().unwrap_or_default();
+    let says = finding["state"] == "wrong" && message.contains("uninstall --namespaces b`");
+    ensure!(says, "{finding}");
+
+    let done = uninstall(&cluster, &["--yes", "--namespaces", "b"]).await?;
+    ensure!(done.code == 0 && done.stdout.contains("1 copies kept"), "{done:?}");
+    ensure!(!has_finalizer(&fixture, "b", "leaving").await?, "b/leaving has the finalizer");
+    ensure!(has_finalizer(&fixture, "central", "staying").await?, "central/staying lost it");
+    for (namespace, is_deletable) in [("a", true), ("b", false)] {
+        let copy = fixture.config_map(namespace, "shared").await?.context("the copy is gone")?;
+        let annotations = copy.metadata.annotations.unwrap_or_default();
+        let found = annotations.contains_key(names::ANNOTATION_DELETION_POLICY);
+        ensure!(found == is_deletable, "{namespace}: {annotations:?}");
+    }
+    ensure!(left().await?["state"] == "ok", "{}", left().await?);
+    let bindings = Api::<ClusterRoleBinding>::all(fixture.client());
+    ensure!(bindings.get_opt(OPERATOR).await?.is_some(), "the ClusterRoleBinding is gone");
+    fixture.delete_sync("b", "leaving").await?;
+    fixture.wait_no_sync("b", "leaving", SOON).await
 }

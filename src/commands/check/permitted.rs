@@ -5,6 +5,7 @@ use futures::stream;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Client;
 
+use crate::api::scope::Scope;
 use crate::commands::check::finding::Finding;
 use crate::commands::check::finding::FindingState;
 use crate::commands::check::finding::Question;
@@ -12,21 +13,33 @@ use crate::kubernetes::access_review::Permission;
 use crate::kubernetes::access_review::User;
 use crate::kubernetes::access_review::is_allowed;
 use crate::manifests;
+use crate::manifests::ScopedRules;
 use crate::policies::Operator;
 
 /// How many rules are checked at a time.
 const CONCURRENT_RULES: usize = 8;
 
 /// Checks each rule of the manifests for the operator's ServiceAccount by access reviews.
-pub async fn permitted(client: &Client, operator: &Operator) -> Vec<Finding> {
-    let own = Some(operator.namespace.as_str());
-    let everywhere = manifests::cluster_rules().into_iter().map(|rule| (rule, None));
-    let in_own = manifests::namespace_rules().into_iter().map(|rule| (rule, own));
-    let rules: Vec<_> = everywhere.chain(in_own).collect();
+pub async fn permitted(client: &Client, operator: &Operator, scope: &Scope) -> Vec<Finding> {
+    let rules = rules(&operator.namespace, scope);
     let checks =
         rules.iter().map(|(rule, namespace)| check_rule(client, operator, rule, *namespace));
     // In the order of the manifests.
     stream::iter(checks).buffered(CONCURRENT_RULES).collect().await
+}
+
+/// What has to be granted, and in which namespace; without one, in the whole cluster.
+fn rules<'a>(own: &'a str, scope: &'a Scope) -> Vec<(PolicyRule, Option<&'a str>)> {
+    let in_own = manifests::namespace_rules().into_iter().map(|rule| (rule, Some(own)));
+    if *scope == Scope::Cluster {
+        let everywhere = manifests::cluster_rules().into_iter().map(|rule| (rule, None));
+        return everywhere.chain(in_own).collect();
+    }
+    let ScopedRules { cluster, namespaced } = manifests::scoped_rules();
+    let everywhere = cluster.into_iter().map(|rule| (rule, None));
+    let parts = scope.parts().into_iter();
+    let in_parts = parts.flat_map(|part| namespaced.iter().map(move |it| (it.clone(), part)));
+    everywhere.chain(in_parts).chain(in_own).collect()
 }
 
 async fn check_rule(
