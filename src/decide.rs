@@ -53,6 +53,7 @@ pub mod stamp;
 pub mod stamped;
 pub mod status;
 pub mod text;
+pub mod trace_parent;
 pub mod turns;
 pub mod uninstall;
 pub mod validity;
