@@ -156,6 +156,6 @@ impl Term {
 /// Stops the reconciles, so that their traces end before the export does.
 async fn cancel(controller: JoinHandle<()>) {
     controller.abort();
-    // It has been told to stop; either way, the process ends.
+    // Whether or not it stops in time, the process ends.
     let _ = tokio::time::timeout(CANCEL_TIMEOUT, controller).await;
 }
