@@ -9,6 +9,7 @@
 //! why the rules use `has` even for required fields.
 
 mod config_map_sync;
+pub mod dns_names;
 mod installed_definition;
 pub mod leader;
 pub mod metadata;

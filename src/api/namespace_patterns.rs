@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-/// Maximum length of the name of a namespace.
-const MAX_LENGTH: usize = 63;
+use crate::api::dns_names::MAX_LABEL;
+use crate::api::dns_names::is_dns_label;
+
 /// Stands for any characters of a name, or none.
 const WILDCARD: char = '*';
 
@@ -20,7 +21,7 @@ pub struct NamespacePatterns {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is neither the name of a namespace nor a glob such as openshift-*: use at most \
-     {MAX_LENGTH} lowercase letters, digits, '-' and '*', without '-' at either end"
+     {MAX_LABEL} lowercase letters, digits, '-' and '*', without '-' at either end"
 )]
 pub struct NotANamespacePattern(String);
 
@@ -65,12 +66,7 @@ impl FromIterator<Self> for NamespacePatterns {
 }
 
 fn is_pattern(text: &str) -> bool {
-    let is_allowed =
-        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == WILDCARD;
-    (1..=MAX_LENGTH).contains(&text.len())
-        && text.chars().all(is_allowed)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
+    is_dns_label(&text.replace(WILDCARD, "a"))
 }
 
 fn matches(pattern: &str, name: &str) -> bool {
@@ -126,7 +122,7 @@ mod tests {
 
     #[test]
     fn items_that_are_no_names_and_no_globs_are_rejected() {
-        let long = "a".repeat(MAX_LENGTH + 1);
+        let long = "a".repeat(MAX_LABEL + 1);
         for item in ["Team", "a.b", "a b", " a", "-a", "a-", "a?", "[ab]", "a|b", "a'b", &long] {
             let error = format!("ok,{item}").parse::<NamespacePatterns>().unwrap_err().to_string();
             assert!(

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-/// Maximum length of the name of a namespace.
-const MAX_LENGTH: usize = 63;
+use crate::api::dns_names::MAX_LABEL;
+use crate::api::dns_names::is_dns_label;
 
 /// The whole cluster, or some namespaces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Scope {
 /// The text cannot be the name of a namespace.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is not the name of a namespace: use at most {MAX_LENGTH} lowercase letters, digits and '-', \
+    "{0:?} is not the name of a namespace: use at most {MAX_LABEL} lowercase letters, digits and '-', \
      without '-' at either end; globs are not supported here"
 )]
 pub struct NotANamespace(String);
@@ -28,12 +28,11 @@ pub struct NotANamespace(String);
 /// # Errors
 /// [`NotANamespace`].
 pub fn namespace_name(text: &str) -> Result<String, NotANamespace> {
-    let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let is_name = text.len() <= MAX_LENGTH
-        && text.chars().all(is_allowed)
-        && !text.starts_with('-')
-        && !text.ends_with('-');
-    if is_name { Ok(text.to_owned()) } else { Err(NotANamespace(text.to_owned())) }
+    if text.is_empty() || is_dns_label(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(NotANamespace(text.to_owned()))
+    }
 }
 
 // === impl Scope ===

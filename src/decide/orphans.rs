@@ -14,6 +14,8 @@ mod observed_orphans;
 
 use std::time::Duration;
 
+use crate::api::dns_names::is_dns_label;
+use crate::api::dns_names::is_dns_subdomain;
 use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Markers;
 use crate::decide::Ownership;
@@ -22,8 +24,6 @@ use crate::decide::ownership;
 use crate::decide::retire::RetireCause;
 use crate::decide::retire::RetiredCopy;
 use crate::decide::retire::retire;
-use crate::decide::validity::is_dns_label;
-use crate::decide::validity::is_dns_subdomain;
 
 pub use collection_plan::Brake;
 pub use collection_plan::CollectionPlan;

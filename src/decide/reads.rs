@@ -109,22 +109,16 @@ fn suspects(observed: &Observed, plan: &Plan) -> Vec<NamespacedName> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::ConfigMapSyncSpec;
     use crate::api::DestinationMetadata;
     use crate::decide::Content;
     use crate::decide::observed::ExistingConfigMap;
     use crate::decide::simulation::cluster::SimulatedCluster;
+    use crate::decide::simulation::cluster::one_to_one;
     use crate::decide::verb::WriteConsent;
 
     #[test]
     fn an_unknown_source_is_read_a_missing_one_is_not() {
-        let spec = ConfigMapSyncSpec {
-            source_namespace: "central".into(),
-            config_map_name: "s".into(),
-            destination_namespace: Some("n".into()),
-            ..ConfigMapSyncSpec::default()
-        };
-        let mut observed = SimulatedCluster::new(spec).observe();
+        let mut observed = SimulatedCluster::new(one_to_one()).observe();
         let mut reads = |source, suspend| {
             observed.source = source;
             observed.sync.spec.as_mut().unwrap().suspend = suspend;
@@ -138,13 +132,7 @@ mod tests {
 
     #[test]
     fn an_immutable_copy_is_replaced_only_if_its_content_differs() {
-        let spec = ConfigMapSyncSpec {
-            source_namespace: "central".into(),
-            config_map_name: "s".into(),
-            destination_namespace: Some("n".into()),
-            ..ConfigMapSyncSpec::default()
-        };
-        let mut cluster = SimulatedCluster::new(spec);
+        let mut cluster = SimulatedCluster::new(one_to_one());
         let (source, copy) = (NamespacedName::new("central", "s"), NamespacedName::new("n", "s"));
         let immutable = Content { immutable: true, ..Content::default() };
         cluster.put(&source, immutable.clone(), None);
@@ -166,13 +154,7 @@ mod tests {
 
     #[test]
     fn permissions_are_asked_for_before_a_copy_is_read_or_written() {
-        let spec = ConfigMapSyncSpec {
-            source_namespace: "central".into(),
-            config_map_name: "s".into(),
-            destination_namespace: Some("n".into()),
-            ..ConfigMapSyncSpec::default()
-        };
-        let mut cluster = SimulatedCluster::new(spec);
+        let mut cluster = SimulatedCluster::new(one_to_one());
         let copy = NamespacedName::new("n", "s");
         cluster.put(&NamespacedName::new("central", "s"), Content::default(), None);
         for _ in 0..2 {

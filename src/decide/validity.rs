@@ -11,12 +11,11 @@ use kube::core::Selector;
 
 use crate::api::ConfigMapSyncSpec;
 use crate::api::DestinationMetadata;
+use crate::api::dns_names::MAX_LABEL;
+use crate::api::dns_names::is_dns_label;
+use crate::api::dns_names::is_dns_subdomain;
 use crate::names;
 
-/// Maximum length of a DNS-1123 label (RFC 1123), such as the name of a namespace.
-const MAX_LABEL: usize = 63;
-/// Maximum length of a DNS-1123 subdomain, such as the name of a `ConfigMap`.
-const MAX_SUBDOMAIN: usize = 253;
 /// Maximum number of entries in `spec.keys`.
 const MAX_KEYS: usize = 512;
 
@@ -195,26 +194,6 @@ fn is_label_value(text: &str) -> bool {
         && text.chars().all(inner)
         && edge(text.chars().next())
         && edge(text.chars().next_back())
-}
-
-/// Whether `text` is a valid namespace name.
-pub(super) fn is_dns_label(text: &str) -> bool {
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    (1..=MAX_LABEL).contains(&text.len())
-        && text.chars().all(inner)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
-}
-
-/// Whether `text` is a valid object name.
-pub(super) fn is_dns_subdomain(text: &str) -> bool {
-    let is_part = |part: &str| {
-        !part.is_empty()
-            && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-            && !part.starts_with('-')
-            && !part.ends_with('-')
-    };
-    text.len() <= MAX_SUBDOMAIN && text.split('.').all(is_part)
 }
 
 #[cfg(test)]

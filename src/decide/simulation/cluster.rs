@@ -114,6 +114,16 @@ pub fn sync_name() -> NamespacedName {
     NamespacedName::new("team", "sync")
 }
 
+/// The spec of a sync from `central/s` to the namespace `n`.
+pub fn one_to_one() -> ConfigMapSyncSpec {
+    ConfigMapSyncSpec {
+        source_namespace: "central".into(),
+        config_map_name: "s".into(),
+        destination_namespace: Some("n".into()),
+        ..ConfigMapSyncSpec::default()
+    }
+}
+
 // === impl SimulatedCluster ===
 
 impl SimulatedCluster {

@@ -25,6 +25,7 @@ use crate::decide::plan::FinalizerStep;
 use crate::decide::simulation::cluster::SYNC_UID;
 use crate::decide::simulation::cluster::SimulatedCluster;
 use crate::decide::simulation::cluster::StoredConfigMap;
+use crate::decide::simulation::cluster::one_to_one;
 use crate::decide::simulation::cluster::sync_name;
 use crate::names;
 
@@ -323,12 +324,7 @@ pub fn copy() -> NamespacedName {
 
 /// A cluster with one copy that equals its source.
 pub fn settled_cluster(content: Content) -> SimulatedCluster {
-    let mut cluster = SimulatedCluster::new(ConfigMapSyncSpec {
-        source_namespace: "central".into(),
-        config_map_name: "s".into(),
-        destination_namespace: Some("n".into()),
-        ..ConfigMapSyncSpec::default()
-    });
+    let mut cluster = SimulatedCluster::new(one_to_one());
     cluster.put(&NamespacedName::new("central", "s"), content, None);
     settle(&mut cluster);
     assert!(cluster.config_maps.contains_key(&copy()));
