@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use anyhow::ensure;
+use configmapsync::api::ConfigMapSyncSpec;
 use configmapsync::api::SourceDeletionPolicy;
 use configmapsync::names;
 use harness::audit_queries::copy_writes_in;
@@ -28,6 +29,14 @@ async fn annotate(fixture: &Fixture, value: Option<&str>) -> Result<()> {
     let patch = json!({"metadata": {"annotations": {names::ANNOTATION_NO_COPY: value}}});
     fixture.patch_config_map("central", "shared", &patch).await?;
     Ok(())
+}
+
+/// Creates a copy that is deleted when its source is, or forbids copying.
+async fn create_copy_deleted_with_source(fixture: &Fixture, value: &str) -> Result<()> {
+    let source_deletion_policy = SourceDeletionPolicy::Delete;
+    let spec = one_to_one("central", "shared", "app");
+    let spec = ConfigMapSyncSpec { source_deletion_policy, ..spec };
+    fixture.create_synced_copy_with(spec, &[("a", value)]).await
 }
 
 #[tokio::test]
@@ -71,9 +80,7 @@ async fn no_copy_stops_copying_until_it_is_removed() -> Result<()> {
 async fn no_copy_deletes_copies_with_policy_delete() -> Result<()> {
     let cluster = OperatorCluster::start(1).await?;
     let fixture = cluster.fixture();
-    let mut spec = one_to_one("central", "shared", "app");
-    spec.source_deletion_policy = SourceDeletionPolicy::Delete;
-    fixture.create_synced_copy_with(spec, &[("a", "1")]).await?;
+    create_copy_deleted_with_source(&fixture, "1").await?;
     annotate(&fixture, Some("true")).await?;
     fixture.wait_no_config_map("app", "shared", propagation()).await?;
     fixture.wait_reason("central", "sync", "SourceRefused", SOON).await?;
@@ -87,9 +94,7 @@ async fn no_copy_deletes_copies_with_policy_delete() -> Result<()> {
 async fn no_copy_counts_in_upper_and_lower_case() -> Result<()> {
     let cluster = OperatorCluster::start(1).await?;
     let fixture = cluster.fixture();
-    let mut spec = one_to_one("central", "shared", "app");
-    spec.source_deletion_policy = SourceDeletionPolicy::Delete;
-    fixture.create_synced_copy_with(spec, &[("a", "1")]).await?;
+    create_copy_deleted_with_source(&fixture, "1").await?;
     for (forbids, allows) in [("True", "False"), ("TRUE", "FALSE")] {
         annotate(&fixture, Some(forbids)).await?;
         fixture.wait_no_config_map("app", "shared", propagation()).await?;
@@ -105,9 +110,7 @@ async fn no_copy_counts_in_upper_and_lower_case() -> Result<()> {
 async fn an_unclear_no_copy_writes_and_deletes_nothing() -> Result<()> {
     let cluster = OperatorCluster::start(1).await?;
     let fixture = cluster.fixture();
-    let mut spec = one_to_one("central", "shared", "app");
-    spec.source_deletion_policy = SourceDeletionPolicy::Delete;
-    fixture.create_synced_copy_with(spec, &[("a", "0")]).await?;
+    create_copy_deleted_with_source(&fixture, "0").await?;
     let mut before = "0".to_owned();
     for (index, value) in ["yes", ""].into_iter().enumerate() {
         annotate(&fixture, Some(value)).await?;

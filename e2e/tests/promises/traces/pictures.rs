@@ -8,15 +8,15 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConfigMapSync;
-use configmapsync::api::ConfigMapSyncSpec;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use testbed::jaeger::Trace;
 use testbed::jaeger::timeline;
 use testbed::picture::svg;
 use testbed::repository;
 
+use crate::support::copies::to_selected;
+use crate::support::copies::with_labels;
 use crate::support::deny_policy::DenyPolicy;
 use crate::traces::support::last_trace_id;
 use crate::traces::support::traced_cluster;
@@ -68,13 +68,7 @@ async fn the_pictures_of_traces_show_what_jaeger_has() -> Result<()> {
         let name = format!("team-{number}");
         fixture.create_labelled_namespace(&name, &[("copies", "yes")]).await?;
     }
-    let labels = [("copies".to_owned(), "yes".to_owned())].into();
-    let selector = LabelSelector { match_labels: Some(labels), ..LabelSelector::default() };
-    let spec = ConfigMapSyncSpec {
-        destination_namespace: None,
-        destination_namespace_selector: Some(selector),
-        ..one_to_one("central", "shared", "")
-    };
+    let spec = to_selected(with_labels(&[("copies", "yes")]));
     fixture.create_sync("central", "fan-out", spec).await?;
     let sync = fixture.wait_reason("central", "fan-out", "Synced", SOON).await?;
     let id = last_trace_id(&sync).context("no lastTraceID")?;
