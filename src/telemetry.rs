@@ -8,6 +8,7 @@
 #[cfg(test)]
 mod collected;
 mod export;
+mod exported_spans;
 mod idle_traces;
 mod json;
 pub mod propagation;
@@ -21,24 +22,21 @@ use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::Metadata;
 use tracing::Span;
-use tracing::Subscriber;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::DynFilterFn;
 use tracing_subscriber::filter::FilterExt as _;
 use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::fmt;
-use tracing_subscriber::fmt::format::JsonFields;
-use tracing_subscriber::layer::Context;
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::registry::SpanRef;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::decide::text::cut;
 use crate::telemetry::idle_traces::is_active;
+use crate::telemetry::json::JsonLine;
+use crate::telemetry::json::SyncField;
 
+pub(crate) use exported_spans::exported_spans;
 pub use resource::Pod;
 pub use spans::API_CALL_SPAN;
 pub use spans::EVENT_SPAN;
@@ -59,9 +57,6 @@ const QUIET: &str = "kube_leader_election=warn,kube_client=off,kube_runtime=off"
 const LOGS_RESPONSES: &str = "kube_client::client";
 /// Maximum length of an error in a log line, in bytes of JSON.
 const MAX_ERROR: usize = 4 * 1024;
-
-/// The spans whose API calls are exported.
-const TRACED: [&str; 4] = [RECONCILE_SPAN, ORPHAN_COLLECTION_SPAN, WRITE_SPAN, EVENT_SPAN];
 
 /// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -112,7 +107,7 @@ impl Telemetry {
                 .with_target(false)
                 .with_threads(false)
                 .with_tracked_inactivity(false)
-                .with_filter(DynFilterFn::new(is_exported))
+                .with_filter(exported_spans())
         });
         let as_text = match format {
             LogFormat::Auto => std::io::IsTerminal::is_terminal(&std::io::stderr()),
@@ -124,8 +119,8 @@ impl Telemetry {
         } else {
             fmt::layer()
                 .with_writer(std::io::stderr)
-                .fmt_fields(JsonFields::new())
-                .event_format(json::JsonLine)
+                .fmt_fields(SyncField)
+                .event_format(JsonLine)
                 .boxed()
         };
         let logs = logs.with_filter(filter.and(FilterFn::new(is_logged)));
@@ -165,21 +160,6 @@ pub fn trace_id(span: &Span) -> Option<String> {
 #[must_use]
 pub fn active_trace_id(span: &Span) -> Option<String> {
     trace_id(span).filter(|_| is_active(span.context().span().span_context().trace_id()))
-}
-
-/// Exports our own spans; of those of API calls, only the ones within a reconcile or an orphan
-/// collection. Spans of renewals and watches would be a trace per poll. Spans of libraries are not
-/// exported: those of the exporter would cause more, and those of kube repeat ours.
-pub(crate) fn is_exported<S>(metadata: &Metadata<'_>, context: &Context<'_, S>) -> bool
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-{
-    if !metadata.is_span() || !metadata.target().starts_with("configmapsync") {
-        return false;
-    }
-    let is_within_reconcile =
-        |span: SpanRef<'_, S>| span.scope().any(|span| TRACED.contains(&span.name()));
-    metadata.name() != API_CALL_SPAN || context.lookup_current().is_some_and(is_within_reconcile)
 }
 
 fn is_logged(metadata: &Metadata<'_>) -> bool {

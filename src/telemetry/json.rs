@@ -10,6 +10,8 @@ use tracing::Event;
 use tracing::Subscriber;
 use tracing::field::Field;
 use tracing::field::Visit;
+use tracing::span::Record;
+use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::FormatEvent;
 use tracing_subscriber::fmt::FormatFields;
@@ -24,20 +26,30 @@ const MAX_VALUE: usize = 4 * 1024;
 /// The span field that contains `namespace/name` of the sync.
 const SYNC: &str = "sync";
 
+/// Of the fields of a span, a line has only its sync. The other fields are not formatted at all: each write
+/// has a span.
+#[derive(Clone, Copy, Debug)]
+pub struct SyncField;
+
+/// Writes the value of the field [`SYNC`].
+struct WriteSync<'writer> {
+    writer: Writer<'writer>,
+    result: fmt::Result,
+}
+
 /// One JSON object per event: `timestamp`, `level`, `target`, `message`, the event's own fields,
 /// and `sync`, `trace_id` and `span_id` where the event has them.
 pub struct JsonLine;
 
 // === impl JsonLine ===
 
-impl<S, N> FormatEvent<S, N> for JsonLine
+impl<S> FormatEvent<S, SyncField> for JsonLine
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(
         &self,
-        context: &FmtContext<'_, S, N>,
+        context: &FmtContext<'_, S, SyncField>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
@@ -49,11 +61,10 @@ where
         // Events of the OpenTelemetry SDK have only a name.
         line.0.entry("message").or_insert_with(|| event.metadata().name().into());
         for span in context.event_scope().into_iter().flatten() {
-            if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
-                && let Ok(mut fields) = serde_json::from_str::<Map<String, Value>>(&fields.fields)
-                && let Some(sync) = fields.remove(SYNC)
+            if let Some(sync) = span.extensions().get::<FormattedFields<SyncField>>()
+                && !sync.fields.is_empty()
             {
-                line.put(SYNC, sync);
+                line.put(SYNC, sync.fields.as_str());
             }
         }
         let current = opentelemetry::Context::current();
@@ -63,6 +74,38 @@ where
             line.put("span_id", span.span_id().to_string());
         }
         writeln!(writer, "{}", Value::Object(line.0))
+    }
+}
+
+// === impl SyncField ===
+
+impl<'writer> FormatFields<'writer> for SyncField {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut sync = WriteSync { writer, result: Ok(()) };
+        fields.record(&mut sync);
+        sync.result
+    }
+
+    fn add_fields(
+        &self,
+        current: &'writer mut FormattedFields<Self>,
+        added: &Record<'_>,
+    ) -> fmt::Result {
+        self.format_fields(current.as_writer(), added)
+    }
+}
+
+// === impl WriteSync ===
+
+impl Visit for WriteSync<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == SYNC {
+            self.result = write!(self.writer, "{value:?}");
+        }
     }
 }
 
@@ -100,5 +143,66 @@ impl Visit for Line {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.put(field.name(), cut(MAX_VALUE, &format!("{value:?}")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+    use tracing::field::Empty;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Output(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Output {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(work: impl FnOnce()) -> Value {
+        let output = Output::default();
+        let writer = output.clone();
+        let logs = tracing_subscriber::fmt::layer()
+            .with_writer(move || writer.clone())
+            .fmt_fields(SyncField)
+            .event_format(JsonLine);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(logs), work);
+        let line = output.0.lock();
+        serde_json::from_slice(&line).unwrap()
+    }
+
+    #[test]
+    fn a_line_has_the_sync_of_an_outer_span() {
+        let line = logged(|| {
+            let name = "team-a/shared";
+            tracing::info_span!("reconcile", trigger = "resync", sync = name).in_scope(|| {
+                let write = tracing::info_span!("write copy", sync = %name, version = Empty);
+                write.record("version", "7");
+                write.in_scope(|| {
+                    tracing::info_span!("call").in_scope(|| tracing::info!(count = 3, "done"));
+                });
+            });
+        });
+        assert_eq!(line["sync"], "team-a/shared");
+        assert_eq!((&line["message"], &line["count"]), (&"done".into(), &3.into()));
+        assert_eq!((line.get("trigger"), line.get("version")), (None, None));
+    }
+
+    #[test]
+    fn a_line_outside_of_a_reconcile_has_no_sync() {
+        let line = logged(|| tracing::info!("started"));
+        assert_eq!(line.get("sync"), None);
     }
 }

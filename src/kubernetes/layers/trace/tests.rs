@@ -33,13 +33,12 @@ use tracing::Instrument as _;
 use tracing::Span;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::DynFilterFn;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::kubernetes::layers::read_timeout::ReadTimeout;
 use crate::kubernetes::layers::trace::TraceCalls;
 use crate::telemetry::RECONCILE_SPAN;
-use crate::telemetry::is_exported;
+use crate::telemetry::exported_spans;
 
 const COPIES: &str = "/api/v1/namespaces/app/configmaps?fieldManager=a";
 
@@ -61,7 +60,7 @@ impl Exported {
         let provider = SdkTracerProvider::builder().with_simple_exporter(exported.clone()).build();
         let traces = tracing_opentelemetry::layer()
             .with_tracer(provider.tracer("test"))
-            .with_filter(DynFilterFn::new(is_exported));
+            .with_filter(exported_spans());
         (exported, tracing::subscriber::set_default(tracing_subscriber::registry().with(traces)))
     }
 
