@@ -1,5 +1,6 @@
 //! The command line. Each flag of `run` has an environment variable.
 
+mod boundaries;
 mod commands;
 mod duration;
 mod run;
@@ -9,6 +10,7 @@ use clap::Parser;
 use clap::Subcommand;
 use clap_complete::Shell;
 
+pub use boundaries::Boundaries;
 pub use commands::Check;
 pub use commands::Cluster;
 pub use commands::Manifests;

@@ -59,7 +59,6 @@ use crate::kubernetes::permits::Permits;
 use crate::metrics::Metrics;
 use crate::orphans;
 use crate::orphans::DeletedSyncs;
-use crate::reviews;
 use crate::reviews::Reviewer;
 use crate::state::State;
 
@@ -187,7 +186,7 @@ fn parts(
         lead: lead.clone(),
         cache: Arc::clone(&cache),
         reader: Arc::clone(&reader),
-        reviewer: Reviewer::new(client.clone(), settings.tenancy),
+        reviewer: Reviewer::new(client.clone(), settings.tenancy, &settings.scope),
         writer: Arc::clone(&writer),
         reporter,
         state: Arc::clone(&state),
@@ -221,10 +220,10 @@ fn parts(
     (reconciler, requests, collector, watcher)
 }
 
-/// Cluster-wide permissions of the controller.
+/// Permissions of the controller, without those for reviews.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
     let reads = [watch::access(), reader::access(), sync_patch::access()].concat();
     let writes = [act::access(), report::access(), events::access()].concat();
-    [reads, writes, orphans::access(), reviews::access()].concat()
+    [reads, writes, orphans::access()].concat()
 }

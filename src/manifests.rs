@@ -20,7 +20,6 @@ use crate::api::custom_resource_definition;
 use crate::api::leader;
 use crate::manifests::aggregated_roles::aggregated_roles;
 use crate::manifests::flow_schema::flow_schema;
-use crate::manifests::installation::CLUSTER_NAME;
 use crate::manifests::installation::DEPLOYMENT;
 use crate::manifests::installation::Installation;
 use crate::manifests::permissions::merged;
@@ -39,6 +38,7 @@ pub use crate::manifests::permissions::ScopedRules;
 pub use crate::manifests::permissions::cluster_rules;
 pub use crate::manifests::permissions::namespace_rules;
 pub use crate::manifests::permissions::scoped_rules;
+pub use crate::manifests::permissions::scoped_uninstall_rules;
 pub use crate::manifests::permissions::uninstall_rules;
 
 /// Every generated file, in `deploy` and in `chart`.
@@ -62,9 +62,12 @@ pub fn all() -> Result<Vec<Manifest>, Error> {
         document("chart/files/scoped/role-rules.yaml", &scoped_rules().namespaced)?,
         document(
             "chart/files/scoped/uninstall-cluster-role-rules.yaml",
-            &uninstall::access_to_bindings(CLUSTER_NAME),
+            &scoped_uninstall_rules().cluster,
         )?,
-        document("chart/files/scoped/uninstall-role-rules.yaml", &merged(uninstall::access()))?,
+        document(
+            "chart/files/scoped/uninstall-role-rules.yaml",
+            &scoped_uninstall_rules().namespaced,
+        )?,
         document("chart/files/uninstall/cluster-role-rules.yaml", &uninstall_cluster_rules())?,
         document("chart/files/uninstall/delete-rules.yaml", &uninstall::access_to_delete())?,
         document("chart/files/uninstall/role-rules.yaml", &uninstall::access_to_stop(DEPLOYMENT))?,

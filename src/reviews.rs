@@ -17,8 +17,16 @@ pub use reviewer::Reviewer;
 
 use crate::access::rule;
 
-/// The permissions for reviews.
+const GROUP: &str = "authorization.k8s.io";
+
+/// The permissions for reviews, if the operator works in the whole cluster.
 #[must_use]
 pub fn access() -> Vec<PolicyRule> {
-    vec![rule("authorization.k8s.io", "subjectaccessreviews", &["create"])]
+    vec![rule(GROUP, "subjectaccessreviews", &["create"])]
+}
+
+/// The permissions for reviews in each namespace of an operator that is limited to some.
+#[must_use]
+pub fn access_in_scope() -> Vec<PolicyRule> {
+    vec![rule(GROUP, "localsubjectaccessreviews", &["create"])]
 }

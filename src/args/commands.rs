@@ -9,8 +9,8 @@ use clap::ValueEnum;
 use crate::api::namespace_patterns::NamespacePatterns;
 use crate::api::namespaced_name::NamespacedName;
 use crate::api::scope::namespace_name;
+use crate::args::boundaries::Boundaries;
 use crate::args::duration::duration;
-use crate::args::service_account::service_account;
 use crate::names;
 
 /// The cluster that a subcommand connects to.
@@ -134,31 +134,9 @@ pub struct Plan {
     )]
     pub protected_namespaces: Vec<NamespacePatterns>,
 
-    /// Name of the ServiceAccount whose permissions are checked for every ConfigMapSync that names
-    /// none, in its own namespace. Without it: those of the author, when the ConfigMapSync is
-    /// written. Use the value of the operator.
-    #[arg(long, env = "CONFIGMAPSYNC_DEFAULT_SERVICE_ACCOUNT", value_name = "NAME", value_parser = service_account)]
-    pub default_service_account: Option<String>,
-
-    /// Namespaces whose ConfigMapSyncs need no ServiceAccount in spite of
-    /// --default-service-account: names, or globs such as platform-*, separated by commas.
-    #[arg(
-        long,
-        env = "CONFIGMAPSYNC_TRUSTED_NAMESPACES",
-        value_name = "NAMES",
-        default_value = ""
-    )]
-    pub trusted_namespaces: Vec<NamespacePatterns>,
-
-    /// Namespaces that the operator is limited to, separated by commas. Use the list of the operator,
-    /// and its own namespace. Without any: all namespaces.
-    #[arg(
-        long,
-        env = "CONFIGMAPSYNC_NAMESPACES",
-        value_delimiter = ',',
-        value_parser = namespace_name
-    )]
-    pub namespaces: Vec<String>,
+    /// As the operator's.
+    #[command(flatten)]
+    pub boundaries: Boundaries,
 }
 
 /// Flags of `rights`.
@@ -172,9 +150,9 @@ pub struct Rights {
     #[arg(value_name = "NAMESPACE/NAME")]
     pub sync: NamespacedName,
 
-    /// Name of the ServiceAccount if the ConfigMapSync names none. Use the value of the operator.
-    #[arg(long, env = "CONFIGMAPSYNC_DEFAULT_SERVICE_ACCOUNT", value_name = "NAME", value_parser = service_account)]
-    pub default_service_account: Option<String>,
+    /// As the operator's.
+    #[command(flatten)]
+    pub boundaries: Boundaries,
 
     /// With a selector, print a Role for each namespace that it selects now, instead of one
     /// ClusterRole for all namespaces.

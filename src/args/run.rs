@@ -7,9 +7,8 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::api::namespace_patterns::NamespacePatterns;
-use crate::api::scope::namespace_name;
+use crate::args::boundaries::Boundaries;
 use crate::args::duration::duration;
-use crate::args::service_account::service_account;
 use crate::names;
 use crate::telemetry::LogFormat;
 
@@ -88,31 +87,9 @@ pub struct Run {
     )]
     pub protected_namespaces: Vec<NamespacePatterns>,
 
-    /// Name of the ServiceAccount whose permissions are checked for every ConfigMapSync that names
-    /// none, in its own namespace. Without it: those of the author, when the ConfigMapSync is
-    /// written.
-    #[arg(long, env = "CONFIGMAPSYNC_DEFAULT_SERVICE_ACCOUNT", value_name = "NAME", value_parser = service_account)]
-    pub default_service_account: Option<String>,
-
-    /// Namespaces whose ConfigMapSyncs need no ServiceAccount in spite of
-    /// --default-service-account: names, or globs such as platform-*, separated by commas.
-    #[arg(
-        long,
-        env = "CONFIGMAPSYNC_TRUSTED_NAMESPACES",
-        value_name = "NAMES",
-        default_value = ""
-    )]
-    pub trusted_namespaces: Vec<NamespacePatterns>,
-
-    /// Namespaces that the operator is limited to, separated by commas: names, not globs. Its own is
-    /// added. Without any: all namespaces.
-    #[arg(
-        long,
-        env = "CONFIGMAPSYNC_NAMESPACES",
-        value_delimiter = ',',
-        value_parser = namespace_name
-    )]
-    pub namespaces: Vec<String>,
+    /// Where the operator works, and whose permissions count.
+    #[command(flatten)]
+    pub boundaries: Boundaries,
 }
 
 /// Flags of the leader election. The terms are those of client-go.

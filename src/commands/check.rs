@@ -12,10 +12,11 @@ mod format_findings;
 mod installed;
 mod outside;
 mod permitted;
+mod scope;
+mod setting;
 
 use k8s_openapi::api::apps::v1::Deployment;
 
-use crate::api::scope::Scope;
 use crate::args::Check;
 use crate::args::Output;
 use crate::commands::check::bound::bound;
@@ -27,6 +28,9 @@ use crate::commands::check::format_findings::text;
 use crate::commands::check::installed::installed;
 use crate::commands::check::outside::outside;
 use crate::commands::check::permitted::permitted;
+use crate::commands::check::scope::scope;
+use crate::commands::check::setting::Setting;
+use crate::commands::check::setting::setting;
 use crate::commands::connection::connect;
 use crate::commands::error::Error;
 use crate::commands::exit::Exit;
@@ -42,8 +46,9 @@ use crate::policies::Operator;
 pub async fn check(flags: &Check) -> Result<Exit, Error> {
     let (client, _) = connect(&flags.cluster).await?;
     let (deployment, mut findings) = installed(&client, flags).await;
-    let operator = operator(flags, deployment.as_ref());
-    let scope = scope(flags, deployment.as_ref());
+    let (scope, finding) = scope(deployment.as_ref().map(Option::as_ref), &flags.namespace);
+    findings.extend(finding);
+    let operator = operator(flags, deployment.ok().flatten().as_ref());
     findings.extend(enforced(&client, &operator).await);
     findings.extend(permitted(&client, &operator, &scope).await);
     findings.extend(bound(&client).await);
@@ -68,28 +73,17 @@ fn operator(flags: &Check, deployment: Option<&Deployment>) -> Operator {
     let namespace = &flags.namespace;
     let pod = deployment.and_then(|it| it.spec.as_ref()?.template.spec.as_ref());
     let account = pod.and_then(|pod| pod.service_account_name.clone());
-    let protected = argument(deployment, "--protected-namespaces=");
-    let protected = protected.unwrap_or_else(|| names::PROTECTED_NAMESPACES.to_owned());
+    let protected = match deployment.map(|it| setting(it, "protected-namespaces")) {
+        Some(Setting::Given(list)) => list,
+        Some(Setting::Unknown(_) | Setting::Default) | None => {
+            names::PROTECTED_NAMESPACES.to_owned()
+        }
+    };
     Operator {
         service_account: account.unwrap_or(default.service_account),
         protected_namespaces: with_item(&protected, namespace),
         namespace: namespace.clone(),
     }
-}
-
-/// The namespaces that the operator is limited to, from its Deployment.
-fn scope(flags: &Check, deployment: Option<&Deployment>) -> Scope {
-    let list = argument(deployment, "--namespaces=").unwrap_or_default();
-    let namespaces: Vec<_> = list.split(',').map(str::to_owned).collect();
-    Scope::of(&namespaces, &flags.namespace)
-}
-
-/// The value of this argument of the operator's container, which may be repeated.
-fn argument(deployment: Option<&Deployment>, flag: &str) -> Option<String> {
-    let pod = deployment.and_then(|it| it.spec.as_ref()?.template.spec.as_ref());
-    let arguments = pod.iter().flat_map(|pod| &pod.containers).flat_map(|it| &it.args).flatten();
-    let values: Vec<_> = arguments.filter_map(|it| it.strip_prefix(flag)).collect();
-    (!values.is_empty()).then(|| values.join(","))
 }
 
 /// The comma-separated `list`; `item` is appended if it is missing.

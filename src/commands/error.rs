@@ -21,7 +21,7 @@ pub enum Error {
     /// The kind is not installed as it should be.
     #[error("cannot determine which copies are orphans: {0}")]
     Definition(#[from] DefinitionError),
-    /// The arguments of `plan` name nothing that can be planned.
+    /// The arguments name nothing that the operator acts on.
     #[error(transparent)]
     Input(#[from] InputError),
     /// A plan could not be made.
@@ -62,7 +62,7 @@ pub enum Error {
     Terminal(#[from] std::io::Error),
 }
 
-/// The arguments name nothing that can be planned.
+/// The arguments name nothing that the operator acts on.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
     /// The file cannot be read, or contains no valid `ConfigMapSync`.
@@ -76,4 +76,10 @@ pub enum InputError {
     /// The sync does not exist.
     #[error("ConfigMapSync {0} does not exist: plan a file with --filename, or name another")]
     NoSuchSync(NamespacedName),
+    /// The operator does not see the sync.
+    #[error(
+        "the operator does not see ConfigMapSync {0}: it does not work in that namespace, unless \
+         --namespaces differs from the operator's: repeat with its list and its own namespace"
+    )]
+    OutsideScope(NamespacedName),
 }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use kube::Client;
 
-use crate::api::scope::Scope;
 use crate::args::Output;
 use crate::args::Plan;
 use crate::cache::Reader;
@@ -31,7 +30,6 @@ use crate::controller::View;
 use crate::controller::observe;
 use crate::decide::Failure;
 use crate::decide::Observed;
-use crate::decide::consent::Tenancy;
 use crate::decide::observed::ObservedSource;
 use crate::decide::observed::ObservedSync;
 use crate::decide::reason::Reason;
@@ -46,12 +44,8 @@ use crate::reviews::Reviewer;
 pub async fn plan(flags: &Plan) -> Result<Exit, Error> {
     let (client, namespace) = connect(&flags.cluster).await?;
     let protected = flags.protected_namespaces.iter().cloned().collect();
-    let tenancy = Tenancy {
-        default_service_account: flags.default_service_account.clone(),
-        trusted_namespaces: flags.trusted_namespaces.iter().cloned().collect(),
-    };
-    let reviewer = Reviewer::new(client.clone(), tenancy);
-    let scope = Scope::only(&flags.namespaces);
+    let scope = flags.boundaries.scope();
+    let reviewer = Reviewer::new(client.clone(), flags.boundaries.tenancy(), &scope);
     let snapshot = read_everything(&client, protected, scope).await?;
     let mut planned = Vec::new();
     for input in read_input(flags, &snapshot, &namespace)? {

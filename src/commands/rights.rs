@@ -13,28 +13,28 @@ use crate::commands::rights::roles::RightsOf;
 use crate::commands::rights::roles::yaml;
 use crate::commands::snapshot::read_syncs_and_namespaces;
 use crate::commands::terminal::print;
-use crate::decide::consent::Tenancy;
 use crate::decide::desired::source_name;
 use crate::decide::destinations::Target;
 use crate::decide::observed::ObservedSync;
+use crate::decide::scope::limited_to;
 
 /// Prints the Roles and RoleBindings as YAML.
 ///
 /// # Errors
-/// The sync does not exist, is invalid or has no ServiceAccount; or a read fails.
+/// The sync does not exist, is outside the scope, is invalid or has no ServiceAccount; or a read fails.
 pub async fn rights(flags: &Rights) -> Result<Exit, Error> {
     let (client, _) = connect(&flags.cluster).await?;
-    let snapshot = read_syncs_and_namespaces(&client).await?;
+    let snapshot = read_syncs_and_namespaces(&client, flags.boundaries.scope()).await?;
     let name = &flags.sync;
+    snapshot.ensure_in_scope(name)?;
     let stored = snapshot.sync(&client, name).await?;
     let failed = |why: &str| Error::Rights { sync: name.clone(), why: why.to_owned() };
     let sync =
         stored.as_ref().and_then(ObservedSync::of).ok_or_else(|| failed("it does not exist"))?;
+    let sync = limited_to(&snapshot.scope, sync);
     let spec = sync.spec.as_ref().map_err(|why| failed(why))?;
     let target = Target::of(spec).map_err(|why| failed(&why))?;
-    let default_service_account = flags.default_service_account.clone();
-    let tenancy = Tenancy { default_service_account, ..Tenancy::default() };
-    let account = tenancy.account_of(&sync).ok_or_else(|| {
+    let account = flags.boundaries.tenancy().account_of(&sync).ok_or_else(|| {
         failed(
             "it has no spec.serviceAccountName: set --default-service-account as in the operator",
         )

@@ -19,6 +19,7 @@ use crate::cache::Cache;
 use crate::cache::KnownSync;
 use crate::cache::Origin;
 use crate::commands::error::Error;
+use crate::commands::error::InputError;
 use crate::decide::drift::ManagedFields;
 use crate::decide::observed::ObservedSync;
 use crate::decide::scope::limited_to;
@@ -53,12 +54,12 @@ pub async fn read_copies(client: &Client) -> Result<Snapshot, Error> {
     Ok(snapshot)
 }
 
-/// Reads the syncs and the namespaces of the cluster.
+/// Reads the syncs and the namespaces in `scope`.
 ///
 /// # Errors
 /// The API server rejects a list, or does not respond.
-pub async fn read_syncs_and_namespaces(client: &Client) -> Result<Snapshot, Error> {
-    let snapshot = read_syncs(client, NamespacePatterns::default(), Scope::Cluster).await?;
+pub async fn read_syncs_and_namespaces(client: &Client, scope: Scope) -> Result<Snapshot, Error> {
+    let snapshot = read_syncs(client, NamespacePatterns::default(), scope).await?;
     snapshot.read_namespaces(client).await?;
     Ok(snapshot)
 }
@@ -109,6 +110,15 @@ async fn read_syncs(
 // === impl Snapshot ===
 
 impl Snapshot {
+    /// Checks that the operator sees the syncs in the namespace of `name`.
+    ///
+    /// # Errors
+    /// The namespace is outside the scope.
+    pub fn ensure_in_scope(&self, name: &NamespacedName) -> Result<(), InputError> {
+        let is_seen = self.scope.contains(&name.namespace);
+        if is_seen { Ok(()) } else { Err(InputError::OutsideScope(name.clone())) }
+    }
+
     /// The sync `name`, if it exists: one that was not kept is read.
     ///
     /// # Errors

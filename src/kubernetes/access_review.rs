@@ -1,8 +1,10 @@
-//! `SubjectAccessReview`: whether a user may do something.
+//! `SubjectAccessReview` and `LocalSubjectAccessReview`: whether a user may do something.
 
+use k8s_openapi::api::authorization::v1::LocalSubjectAccessReview;
 use k8s_openapi::api::authorization::v1::ResourceAttributes;
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::authorization::v1::SubjectAccessReviewSpec;
+use k8s_openapi::api::authorization::v1::SubjectAccessReviewStatus;
 use kube::Api;
 use kube::Client;
 use kube::api::PostParams;
@@ -76,17 +78,43 @@ pub async fn is_allowed(
     user: &User,
     permission: &Permission,
 ) -> kube::Result<bool> {
-    let spec = SubjectAccessReviewSpec {
-        user: Some(user.name.clone()),
-        groups: Some(user.groups.clone()),
-        resource_attributes: Some(permission.attributes()),
-        ..SubjectAccessReviewSpec::default()
-    };
+    let spec = spec(user, permission.attributes());
     let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
     let reviews: Api<SubjectAccessReview> = Api::all(client.clone());
-    let reviewed = reviews.create(&PostParams::default(), &review).await?;
+    verdict(reviews.create(&PostParams::default(), &review).await?.status)
+}
+
+/// As [`is_allowed`], in `namespace` whatever `permission` says. Requires the permission to create
+/// `LocalSubjectAccessReviews` in that namespace only.
+///
+/// # Errors
+/// As [`is_allowed`].
+pub async fn is_allowed_in(
+    namespace: &str,
+    client: &Client,
+    user: &User,
+    permission: &Permission,
+) -> kube::Result<bool> {
+    let namespaced = Some(namespace.to_owned());
+    let attributes = ResourceAttributes { namespace: namespaced, ..permission.attributes() };
+    let spec = spec(user, attributes);
+    let review = LocalSubjectAccessReview { spec, ..LocalSubjectAccessReview::default() };
+    let reviews: Api<LocalSubjectAccessReview> = Api::namespaced(client.clone(), namespace);
+    verdict(reviews.create(&PostParams::default(), &review).await?.status)
+}
+
+fn spec(user: &User, attributes: ResourceAttributes) -> SubjectAccessReviewSpec {
+    SubjectAccessReviewSpec {
+        user: Some(user.name.clone()),
+        groups: Some(user.groups.clone()),
+        resource_attributes: Some(attributes),
+        ..SubjectAccessReviewSpec::default()
+    }
+}
+
+fn verdict(status: Option<SubjectAccessReviewStatus>) -> kube::Result<bool> {
     // Without a status, it is the page of a proxy.
-    let status = reviewed.status.ok_or_else(unnamed)?;
+    let status = status.ok_or_else(unnamed)?;
     Ok(status.allowed && status.denied != Some(true))
 }
 

@@ -12,22 +12,22 @@ use crate::election::fence_probe;
 use crate::manifests::installation::CLUSTER_NAME;
 use crate::manifests::installation::DEPLOYMENT;
 use crate::names;
+use crate::reviews;
 use crate::uninstall;
 
 /// Resources that are not in any namespace.
-const CLUSTER_SCOPED: [&str; 3] =
-    ["namespaces", "customresourcedefinitions", "subjectaccessreviews"];
+const CLUSTER_SCOPED: [&str; 2] = ["namespaces", "customresourcedefinitions"];
 
 /// The operator's permissions in the whole cluster.
 #[must_use]
 pub fn cluster_rules() -> Vec<PolicyRule> {
-    merged([controller::access(), fence_probe::access()].concat())
+    merged([controller::access(), fence_probe::access(), reviews::access()].concat())
 }
 
-/// The permissions of an operator that is limited to some namespaces.
+/// The permissions of an account whose work is limited to some namespaces.
 #[derive(Clone, Debug)]
 pub struct ScopedRules {
-    /// In the whole cluster: those on cluster-scoped resources, and the verb that a policy checks there.
+    /// In the whole cluster: those on cluster-scoped objects, and the verb that a policy checks there.
     pub cluster: Vec<PolicyRule>,
     /// In each of the namespaces.
     pub namespaced: Vec<PolicyRule>,
@@ -36,8 +36,9 @@ pub struct ScopedRules {
 /// [`cluster_rules`], for an operator that is limited to some namespaces.
 #[must_use]
 pub fn scoped_rules() -> ScopedRules {
+    let rules = [controller::access(), fence_probe::access(), reviews::access_in_scope()].concat();
     let (mut cluster, mut namespaced) = (Vec::new(), Vec::new());
-    for mut rule in cluster_rules() {
+    for mut rule in merged(rules) {
         let resources = rule.resources.as_deref().unwrap_or_default();
         if resources.iter().any(|it| CLUSTER_SCOPED.contains(&it.as_str())) {
             cluster.push(rule);
@@ -64,6 +65,14 @@ pub fn namespace_rules() -> Vec<PolicyRule> {
 pub fn uninstall_rules() -> Vec<PolicyRule> {
     let cluster = [uninstall_cluster_rules(), uninstall::access_to_delete()].concat();
     [cluster, uninstall::access_to_stop(DEPLOYMENT)].concat()
+}
+
+/// The permissions of the uninstall Job of an operator that is limited to some namespaces, without those
+/// in the operator's own namespace and without deleting copies.
+#[must_use]
+pub fn scoped_uninstall_rules() -> ScopedRules {
+    let cluster = uninstall::access_to_bindings(CLUSTER_NAME);
+    ScopedRules { cluster, namespaced: merged(uninstall::access()) }
 }
 
 /// The permissions of the uninstall Job in the whole cluster, without deleting copies.
@@ -121,7 +130,10 @@ mod tests {
             };
             rules.into_iter().flat_map(verbs).collect::<BTreeSet<_>>()
         };
-        assert_eq!(granted([cluster, namespaced].concat()), granted(cluster_rules()));
+        let everywhere = granted(cluster_rules()).into_iter().map(|(resource, verb)| {
+            (resource.replace("subjectaccessreviews", "localsubjectaccessreviews"), verb)
+        });
+        assert_eq!(granted([cluster, namespaced].concat()), everywhere.collect());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use kube::Client;
 use tokio::sync::Semaphore;
 
 use crate::api::namespaced_name::NamespacedName;
+use crate::api::scope::Scope;
 use crate::backoff::CAP_REFUSED;
 use crate::decide::Failure;
 use crate::decide::consent::Tenancy;
@@ -18,6 +19,7 @@ use crate::decide::verb::Verb;
 use crate::kubernetes::access_review::Permission;
 use crate::kubernetes::access_review::User;
 use crate::kubernetes::access_review::is_allowed;
+use crate::kubernetes::access_review::is_allowed_in;
 use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::watches::ticking;
 use crate::reviews::answers::Answer;
@@ -32,6 +34,8 @@ const CONCURRENT_REVIEWS: usize = 32;
 pub struct Reviewer {
     client: Client,
     tenancy: Tenancy,
+    /// Reviews are created in the namespace asked about, never in the whole cluster.
+    is_local: bool,
     answers: Answers,
     permits: Semaphore,
 }
@@ -58,11 +62,13 @@ struct Reviewed {
 // === impl Reviewer ===
 
 impl Reviewer {
-    /// Asks with `client`; `tenancy` says on whose behalf.
+    /// Asks with `client`; `tenancy` says on whose behalf. In a `scope` of some namespaces, it asks in
+    /// these only.
     #[must_use]
-    pub fn new(client: Client, tenancy: Tenancy) -> Self {
+    pub fn new(client: Client, tenancy: Tenancy, scope: &Scope) -> Self {
         let permits = Semaphore::new(CONCURRENT_REVIEWS);
-        Self { client, tenancy, answers: Answers::default(), permits }
+        let is_local = *scope != Scope::Cluster;
+        Self { client, tenancy, is_local, answers: Answers::default(), permits }
     }
 
     /// The ServiceAccount whose permissions count for `sync`; see [`Tenancy::account_of`].
@@ -72,7 +78,8 @@ impl Reviewer {
     }
 
     /// Whether the ServiceAccount may do `verbs`. With `is_selected`, the permission in all
-    /// namespaces is asked for first. Returns when the oldest answer was asked for.
+    /// namespaces is asked for first, unless reviews are local. Returns when the oldest answer was
+    /// asked for.
     ///
     /// # Errors
     /// A verb is denied (`NotPermitted`), or a review failed (`ApiError`).
@@ -86,7 +93,7 @@ impl Reviewer {
         let mut missing = verbs.clone();
         let mut asked = Instant::now();
         for is_everywhere in [true, false] {
-            if is_everywhere && !is_selected {
+            if is_everywhere && (self.is_local || !is_selected) {
                 continue;
             }
             let reviewed = self.review(purpose, &missing, is_everywhere).await?;
@@ -143,7 +150,11 @@ impl Reviewer {
             name,
             namespace,
         };
-        is_allowed(&self.client, &user, &permission).await.map_err(|error| {
+        let reviewed = match &permission.namespace {
+            Some(at) if self.is_local => is_allowed_in(at, &self.client, &user, &permission).await,
+            _ => is_allowed(&self.client, &user, &permission).await,
+        };
+        reviewed.map_err(|error| {
             let attempt = format!("review whether ServiceAccount {account} may {verb} ConfigMaps");
             let failed = ApiFailure::of(&attempt, &error);
             let failure = Failure::new(Reason::ApiError, failed.failure.message);

@@ -55,9 +55,12 @@ pub const ROOMS: Table = &[
         ],
     ),
     ("uninstall", &["names", "access", "api", "decide", "kubernetes", "election", "cache"]),
-    ("args", &["names", "api", "telemetry"]),
+    ("args", &["names", "api", "decide", "telemetry"]),
     ("policies", &["names", "api", "decide"]),
-    ("manifests", &["names", "access", "api", "election", "controller", "uninstall", "policies"]),
+    (
+        "manifests",
+        &["names", "access", "api", "election", "reviews", "controller", "uninstall", "policies"],
+    ),
     (
         "commands",
         &[

@@ -35,28 +35,31 @@ const STALE: SignedDuration = SignedDuration::from_mins(2);
 type Assessment = (FindingState, String);
 
 /// The Deployment, if it exists, and the findings.
-pub async fn installed(client: &Client, flags: &Check) -> (Option<Deployment>, Vec<Finding>) {
+pub async fn installed(
+    client: &Client,
+    flags: &Check,
+) -> (kube::Result<Option<Deployment>>, Vec<Finding>) {
     let mut findings = Vec::new();
     for name in [names::CUSTOM_RESOURCE_DEFINITION, ConfigMapSyncLeader::crd_name()] {
         let api: Api<CustomResourceDefinition> = Api::all(client.clone());
         let subject = format!("CustomResourceDefinition {name}");
         let read = api.get_opt(name).await;
-        findings.push(finding(&subject, read.map(|found| kind(found.as_ref()))));
+        findings.push(finding(&subject, read.as_ref().map(|found| kind(found.as_ref()))));
     }
     let api: Api<Deployment> = Api::namespaced(client.clone(), &flags.namespace);
     let subject = format!("Deployment {}/{}", flags.namespace, flags.deployment);
     let read = api.get_opt(&flags.deployment).await;
-    let found = read.as_ref().ok().cloned().flatten();
-    findings.push(finding(&subject, read.map(|found| deployment(found.as_ref()))));
+    findings.push(finding(&subject, read.as_ref().map(|found| deployment(found.as_ref()))));
     let subject = format!("Lease {}/{}", flags.namespace, names::LEASE_NAME);
-    findings.push(finding(&subject, read_leader(client, &flags.namespace).await));
-    (found, findings)
+    let leader = read_leader(client, &flags.namespace).await;
+    findings.push(finding(&subject, leader.as_ref().map(Clone::clone)));
+    (read, findings)
 }
 
-fn finding(subject: &str, read: kube::Result<Assessment>) -> Finding {
+fn finding(subject: &str, read: Result<Assessment, &kube::Error>) -> Finding {
     match read {
         Ok((state, message)) => Finding::new(Question::Installed, subject, state, message),
-        Err(error) => Finding::unknown(Question::Installed, subject, &error),
+        Err(error) => Finding::unknown(Question::Installed, subject, error),
     }
 }
 

@@ -34,14 +34,19 @@ pub struct PlanInput {
 /// named one; or all in the cluster.
 ///
 /// # Errors
-/// The file cannot be read or parsed, or the sync does not exist.
+/// The file cannot be read or parsed; or a sync does not exist, or is in a namespace outside the scope.
 pub fn read_input(
     flags: &Plan,
     snapshot: &Snapshot,
     namespace: &str,
 ) -> Result<Vec<PlanInput>, InputError> {
     if let Some(file) = &flags.filename {
-        return from_file(file, namespace);
+        let inputs = from_file(file, namespace)?;
+        inputs.iter().try_for_each(|input| snapshot.ensure_in_scope(&input.name))?;
+        return Ok(inputs);
+    }
+    if let Some(name) = &flags.sync {
+        snapshot.ensure_in_scope(name)?;
     }
     let existing = |name: &NamespacedName| PlanInput { name: name.clone(), spec: None };
     match &flags.sync {
