@@ -25,6 +25,9 @@ use testbed::repository::manifest;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
+use crate::permissions::limit_to;
+use crate::scope;
+
 /// The API server delays creates of a custom resource for this long after its CRD is established, so
 /// that other API servers can observe the CRD (apiextensions-apiserver 1.35,
 /// `customresource_handler.go`).
@@ -59,7 +62,20 @@ async fn install_all_but_policies(control_plane: &ControlPlane) -> Result<()> {
     }
     control_plane.apply(service_account()).await?;
     control_plane.apply(released_lease()).await?;
+    if scope::is_limited() {
+        limit(control_plane).await?;
+    }
     wait_served(&control_plane.client()).await
+}
+
+/// Creates the namespaces of a limited operator, and leaves it permissions there only.
+async fn limit(control_plane: &ControlPlane) -> Result<()> {
+    for name in scope::NAMESPACES {
+        let metadata = json!({"name": name});
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
+        control_plane.apply(namespace).await?;
+    }
+    limit_to(control_plane, &scope::NAMESPACES).await
 }
 
 /// Installs the policies only, and waits until they are enforced, except the fence: the API server

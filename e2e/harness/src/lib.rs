@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`audit_queries`] | the operator's requests, filtered from the audit log |
 //! | [`installation`], [`permissions`] | installing the operator's manifests; revoking and restoring its permissions |
+//! | [`scope`] | a run of tests whose operators are limited to some namespaces |
 //! | [`replica`], [`cli`] | the operator as a process with the identity of a pod, and as a command |
 //! | [`documented`] | the commands of the documentation, in a shell |
 //! | [`unprotected`] | an operator without the protections of leader election, which the oracles must detect |
@@ -25,4 +26,5 @@ pub mod operator_cluster;
 pub mod oracle;
 pub mod permissions;
 pub mod replica;
+pub mod scope;
 pub mod unprotected;

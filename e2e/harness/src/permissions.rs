@@ -6,8 +6,10 @@ use anyhow::Result;
 use configmapsync::manifests::ScopedRules;
 use configmapsync::manifests::scoped_rules;
 use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::api::rbac::v1::Role;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
+use kube::api::DeleteParams;
 use serde_json::Value;
 use serde_json::json;
 use testbed::accounts::OPERATOR;
@@ -62,8 +64,10 @@ pub async fn grant_in(control_plane: &ControlPlane, namespace: &str, verbs: &[&s
 }
 
 /// Replaces the operator's permissions in the whole cluster by those that it needs if it is limited to
-/// `namespaces` and its own, and waits until the API server denies the others.
+/// `namespaces` and its own, and waits until the API server denies the others. No operator may have run
+/// before.
 pub async fn limit_to(control_plane: &ControlPlane, namespaces: &[&str]) -> Result<()> {
+    control_plane.record_permissions_as_limited();
     let ScopedRules { cluster, namespaced } = scoped_rules();
     for namespace in namespaces.iter().chain([&OPERATOR]) {
         bind_role(control_plane, namespace, serde_json::to_value(&namespaced)?).await?;
@@ -75,6 +79,13 @@ pub async fn limit_to(control_plane: &ControlPlane, namespaces: &[&str]) -> Resu
         wait_permission(control_plane, namespace, "configmaps", "watch", true).await?;
     }
     wait_permission(control_plane, "kube-public", "configmaps", "watch", false).await
+}
+
+/// Deletes the operator's Role in one namespace, and waits until the API server denies what it granted.
+pub async fn revoke_in(control_plane: &ControlPlane, namespace: &str) -> Result<()> {
+    let roles = Api::<Role>::namespaced(control_plane.client(), namespace);
+    roles.delete(ROLE, &DeleteParams::default()).await?;
+    wait_permission(control_plane, namespace, "configmapsyncs", "get", false).await
 }
 
 /// Grants the operator these permissions in one namespace.

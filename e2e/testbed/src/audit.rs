@@ -10,6 +10,7 @@ pub use crate::audit::event::lines;
 pub(crate) use crate::audit::head::RECEIVED;
 pub(crate) use crate::audit::used_permissions::UsedPermissions;
 pub use crate::audit::used_permissions::granted;
+pub use crate::audit::used_permissions::limited;
 pub use crate::audit::used_permissions::used_by;
 
 use std::fs::File;

@@ -50,9 +50,9 @@ use testbed::wait::Seen;
 use testbed::wait::until;
 
 /// The namespace of the source and the ConfigMapSyncs.
-const SYNCS: &str = "central";
+pub const SYNCS: &str = "central";
 /// The namespace of the copies.
-const COPIES: &str = "app";
+pub const COPIES: &str = "app";
 /// How long an installation, a start or a deletion may take on a machine under load.
 const TIMEOUT: Duration = Duration::from_mins(2);
 /// The name of the admission policy that denies a copy, and of its binding.
@@ -268,12 +268,13 @@ impl HelmCluster {
 
     /// The log of the failed pod of the hook.
     pub async fn log_of_failed_hook(&self) -> Result<String> {
+        let api = Api::<Pod>::namespaced(self.fixture.client(), RELEASE);
         let of_hook = ListParams::default().labels("app.kubernetes.io/component=uninstall");
-        let pods = self.pods().list(&of_hook).await?;
+        let pods = api.list(&of_hook).await?;
         let has_failed =
             |pod: &&Pod| pod.status.as_ref().and_then(|it| it.phase.as_deref()) == Some("Failed");
         let pod = pods.items.iter().find(has_failed).context("no pod of the hook has failed")?;
-        Ok(self.pods().logs(&pod.name_any(), &LogParams::default()).await?)
+        Ok(api.logs(&pod.name_any(), &LogParams::default()).await?)
     }
 
     /// Whether the Deployment, `ServiceAccount`, `ClusterRole` and its binding exist.
@@ -315,12 +316,14 @@ impl HelmCluster {
         let names = roles.iter().map(ResourceExt::name_any);
         let names = names.chain(bindings.iter().map(ResourceExt::name_any));
         let mut found: Vec<_> = names.filter(|name| name.starts_with(RELEASE)).collect();
-        found.extend(self.named::<Deployment>().await?);
-        found.extend(self.named::<Pod>().await?);
-        found.extend(self.named::<Job>().await?);
-        found.extend(self.named::<Role>().await?);
-        found.extend(self.named::<RoleBinding>().await?);
-        found.extend(self.named::<ServiceAccount>().await?);
+        found.extend(self.named::<Deployment>(RELEASE).await?);
+        found.extend(self.named::<Pod>(RELEASE).await?);
+        found.extend(self.named::<Job>(RELEASE).await?);
+        found.extend(self.named::<ServiceAccount>(RELEASE).await?);
+        for namespace in [RELEASE, SYNCS, COPIES] {
+            found.extend(self.named::<Role>(namespace).await?);
+            found.extend(self.named::<RoleBinding>(namespace).await?);
+        }
         // The policy consent stays with the CustomResourceDefinitions.
         let policies = self.policies().await?.into_iter();
         found.extend(policies.filter(|name| name != names::POLICY_CONSENT));
@@ -350,13 +353,13 @@ impl HelmCluster {
         .await
     }
 
-    /// The names of objects of this kind in the operator's namespace, without `default`.
-    async fn named<K>(&self) -> Result<Vec<String>>
+    /// The names of objects of this kind in a namespace, without `default`.
+    async fn named<K>(&self, namespace: &str) -> Result<Vec<String>>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
         K: Clone + DeserializeOwned + std::fmt::Debug,
     {
-        let api = Api::<K>::namespaced(self.fixture.client(), RELEASE);
+        let api = Api::<K>::namespaced(self.fixture.client(), namespace);
         let named = api.list(&ListParams::default()).await?.items.into_iter();
         Ok(named.map(|it| it.name_any()).filter(|name| name != "default").collect())
     }
@@ -377,10 +380,6 @@ impl HelmCluster {
 
     fn config_maps(&self) -> Api<ConfigMap> {
         Api::namespaced(self.fixture.client(), COPIES)
-    }
-
-    fn pods(&self) -> Api<Pod> {
-        Api::namespaced(self.fixture.client(), RELEASE)
     }
 }
 

@@ -3,6 +3,7 @@
 mod helm_cluster;
 mod removal;
 mod removal_policies;
+mod removal_scope;
 
 use testbed::pod_tests;
 

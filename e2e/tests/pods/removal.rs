@@ -28,6 +28,7 @@ use testbed::wait::until;
 use crate::helm_cluster;
 use crate::helm_cluster::HelmCluster;
 use crate::removal_policies;
+use crate::removal_scope;
 
 /// The name of the hook's account in the lists of permissions.
 const HOOK: &str = "uninstall";
@@ -56,7 +57,11 @@ pub async fn remove_and_reinstall() -> Result<()> {
     kept_copies_outlive_syncs_and_crd(&cluster).await?;
     uninstall_unblocks_syncs_after_deletion_of_the_namespace(&cluster).await?;
     reinstalling_unblocks_syncs_after_deletion_of_the_namespace(&cluster).await?;
-    the_documented_commands_need_no_image(&cluster).await
+    the_documented_commands_need_no_image(&cluster).await?;
+
+    cluster.delete_syncs(1..FEW).await?;
+    cluster.delete_copies().await?;
+    removal_scope::a_limited_release_needs_no_other_permissions(&cluster).await
 }
 
 /// A policy denies the write of one copy to every user. The hook may not read the copy, so that it withholds

@@ -7,4 +7,4 @@ mod cost;
 mod failures;
 mod permissions;
 mod revocation;
-mod support;
+pub mod support;

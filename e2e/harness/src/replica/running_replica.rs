@@ -18,6 +18,7 @@ use testbed::wait::until;
 use crate::replica::operator_binary::operator_binary;
 use crate::replica::pod_identity::Pod;
 use crate::replica::replica_options::Options;
+use crate::scope;
 
 const START: Duration = Duration::from_secs(30);
 /// Longer than the operator's own deadline for its shutdown, which it may use up if its writes hang.
@@ -50,6 +51,7 @@ impl Replica {
             .arguments(["--pod-uid", &pod.uid, "--http-address", "127.0.0.1:0"])
             .arguments(["--log-format", "json", "--kubeconfig"])
             .argument(&pod.kubeconfig)
+            .arguments(scope::arguments())
             .arguments(&options.arguments)
             // The container image sets the same.
             .environment("MIMALLOC_PURGE_DELAY", "0");

@@ -14,6 +14,8 @@ use std::io::BufReader;
 use std::io::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use anyhow::Context;
 use anyhow::Result;
@@ -40,6 +42,7 @@ pub const ACCOUNTS: [(&str, &str); 2] =
 /// Records the used permissions when dropped, after the API servers beside it have ended.
 pub(crate) struct UsedPermissions {
     logs: PathBuf,
+    is_limited: AtomicBool,
 }
 
 /// The relevant part of a line of the audit log.
@@ -72,6 +75,12 @@ pub fn granted<'a>(account: &'a str, rules: &'a [PolicyRule]) -> impl Iterator<I
     })
 }
 
+/// The name of an account that is limited to some namespaces, for what a role of this kind grants it.
+#[must_use]
+pub fn limited(account: &str, role: &str) -> String {
+    format!("{account}, {role}")
+}
+
 /// The right that a request has used, as [`granted`] words it.
 #[must_use]
 pub fn used_by(account: &str, event: &Event) -> String {
@@ -85,7 +94,7 @@ fn right_to(account: &str, verb: &str, of: &ObjectReference) -> String {
 
 fn right(account: &str, verb: &str, resource: &str, group: &str) -> String {
     let dot = if group.is_empty() { "" } else { "." };
-    format!("{account:<10}{verb:<7} {resource}{dot}{group}")
+    format!("{account:<24}{verb:<7} {resource}{dot}{group}")
 }
 
 // === impl Line ===
@@ -107,26 +116,33 @@ impl Line {
 impl UsedPermissions {
     /// Of what the audit logs in the folder `logs` will hold in the end.
     pub(crate) const fn of(logs: PathBuf) -> Self {
-        Self { logs }
+        Self { logs, is_limited: AtomicBool::new(false) }
+    }
+
+    /// The accounts are limited to some namespaces.
+    pub(crate) fn set_limited(&self) {
+        self.is_limited.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for UsedPermissions {
     fn drop(&mut self) {
         if let Some(file) = env::var_os(FILE)
-            && let Err(error) = add(&self.logs, Path::new(&file))
+            && let Err(error) =
+                add(&self.logs, self.is_limited.load(Ordering::Relaxed), Path::new(&file))
         {
             eprintln!("cannot record the used permissions: {error:#}");
         }
     }
 }
 
-fn add(logs: &Path, to: &Path) -> Result<()> {
+fn add(logs: &Path, is_limited: bool, to: &Path) -> Result<()> {
     let mut rights = BTreeSet::new();
     for entry in fs::read_dir(logs)? {
         let path = entry?.path();
         if path.to_string_lossy().ends_with("audit.log") {
-            used(&path, &mut rights).with_context(|| format!("reading {}", path.display()))?;
+            used(&path, is_limited, &mut rights)
+                .with_context(|| format!("reading {}", path.display()))?;
         }
     }
     let text: String = rights.into_iter().map(|right| right + "\n").collect();
@@ -136,7 +152,7 @@ fn add(logs: &Path, to: &Path) -> Result<()> {
     file.write_all(text.as_bytes()).with_context(context)
 }
 
-fn used(log: &Path, rights: &mut BTreeSet<String>) -> Result<()> {
+fn used(log: &Path, is_limited: bool, rights: &mut BTreeSet<String>) -> Result<()> {
     for line in BufReader::new(File::open(log)?).split(b'\n') {
         // The last one may be half written.
         let Ok(line) = serde_json::from_slice::<Line>(&line?) else { continue };
@@ -147,7 +163,12 @@ fn used(log: &Path, rights: &mut BTreeSet<String>) -> Result<()> {
         let account = ACCOUNTS.iter().find(|(user, _)| *user == line.user.username);
         let refused = REFUSED.contains(&line.response_status.code);
         if let (Some((_, account)), false) = (account, refused || line.is_discovery()) {
-            rights.insert(right_to(account, &line.verb, &line.object_ref));
+            let account = match (is_limited, line.object_ref.namespace.is_empty()) {
+                (false, _) => (*account).to_owned(),
+                (true, true) => limited(account, "ClusterRole"),
+                (true, false) => limited(account, "Role"),
+            };
+            rights.insert(right_to(&account, &line.verb, &line.object_ref));
         }
     }
     Ok(())
@@ -159,51 +180,70 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_right_reads_the_same_whether_granted_or_used() {
-        let rule: PolicyRule = serde_json::from_value(json!({
+    /// The lines that the audit log `lines` adds, whose requests are by `account`.
+    fn recorded(is_limited: bool, lines: &[String]) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("1-audit.log"), lines.concat() + "{\"verb\"").unwrap();
+        let file = folder.path().join("rights");
+        add(folder.path(), is_limited, &file).unwrap();
+        fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    fn line(stage: &str, code: u16, verb: &str, namespace: &str) -> String {
+        let line = json!({
+            "stage": stage,
+            "verb": verb,
+            "user": {"username": OPERATOR_USER},
+            "objectRef": {
+                "resource": "configmapsyncs",
+                "subresource": "status",
+                "apiGroup": "apps.nishaf.info",
+                "namespace": namespace,
+            },
+            "responseStatus": {"code": code},
+        });
+        format!("{line}\n")
+    }
+
+    fn rules() -> Vec<PolicyRule> {
+        let rule = json!({
             "apiGroups": ["apps.nishaf.info"],
             "resources": ["configmapsyncs/status"],
             "verbs": ["patch"],
-        }))
-        .unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let line = |stage: &str, code: u16, verb: &str| {
-            json!({
-                "stage": stage,
-                "verb": verb,
-                "user": {"username": OPERATOR_USER},
-                "objectRef": {
-                    "resource": "configmapsyncs",
-                    "subresource": "status",
-                    "apiGroup": "apps.nishaf.info",
-                },
-                "responseStatus": {"code": code},
-            })
-        };
+        });
+        vec![serde_json::from_value(rule).unwrap()]
+    }
+
+    #[test]
+    fn a_right_reads_the_same_whether_granted_or_used() {
         let discovery = |uri: &str| {
-            json!({
+            let line = json!({
                 "stage": "ResponseComplete",
                 "verb": "get",
                 "requestURI": uri,
                 "user": {"username": OPERATOR_USER},
                 "responseStatus": {"code": 200},
-            })
+            });
+            format!("{line}\n")
         };
         let lines = [
             discovery("/apis/apps.nishaf.info/v1"),
             discovery("/apis"),
             discovery("/api?timeout=32s"),
-            line(RECEIVED, 0, "delete"),
-            line("ResponseComplete", 409, "patch"),
-            line("ResponseComplete", 403, "delete"),
+            line(RECEIVED, 0, "delete", "a"),
+            line("ResponseComplete", 409, "patch", "a"),
+            line("ResponseComplete", 403, "delete", "a"),
         ];
-        let text = lines.map(|line| format!("{line}\n")).concat() + "{\"verb\"";
-        fs::write(folder.path().join("1-audit.log"), text).unwrap();
-        let file = folder.path().join("rights");
-        add(folder.path(), &file).unwrap();
-        let used = fs::read_to_string(file).unwrap();
-        let granted: Vec<_> = granted("operator", &[rule]).collect();
-        assert_eq!(used.lines().collect::<Vec<_>>(), granted);
+        let granted: Vec<_> = granted("operator", &rules()).collect();
+        assert_eq!(recorded(false, &lines), granted);
+    }
+
+    #[test]
+    fn limited_rights_are_apart_by_the_kind_of_role() {
+        for (namespace, role) in [("a", "Role"), ("", "ClusterRole")] {
+            let lines = [line("ResponseComplete", 200, "patch", namespace)];
+            let granted: Vec<_> = granted(&limited("operator", role), &rules()).collect();
+            assert_eq!(recorded(true, &lines), granted);
+        }
     }
 }

@@ -32,7 +32,7 @@ pub struct ControlPlane {
     controller_manager: Process,
     api_server: Process,
     etcd: Process,
-    _used_permissions: UsedPermissions,
+    used_permissions: UsedPermissions,
     programs: Programs,
     port: u16,
     authority: Authority,
@@ -85,7 +85,7 @@ impl ControlPlane {
             controller_manager,
             api_server,
             etcd,
-            _used_permissions: UsedPermissions::of(folder.path().to_owned()),
+            used_permissions: UsedPermissions::of(folder.path().to_owned()),
             programs,
             port,
             authority,
@@ -141,6 +141,12 @@ impl ControlPlane {
     #[must_use]
     pub fn audit(&self) -> AuditLog {
         self.audit.clone()
+    }
+
+    /// From the start, the operator's ServiceAccounts have Roles in some namespaces instead of permissions
+    /// in all: what they use is recorded apart, by the kind of the role that grants it.
+    pub fn record_permissions_as_limited(&self) {
+        self.used_permissions.set_limited();
     }
 
     /// The process of etcd, to be frozen or killed.

@@ -13,7 +13,6 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Api;
 use kube::api::PostParams;
-use serde_json::Value;
 use serde_json::json;
 use testbed::accounts::OPERATOR;
 use testbed::accounts::UNINSTALL_USER;
@@ -37,30 +36,52 @@ impl UninstallJob {
     /// Creates the objects that the chart creates for the Job with `uninstall.deleteCopies`. The Job
     /// reaches the API server at `server`.
     pub async fn create(cluster: &OperatorCluster, server: &str) -> Result<Self> {
+        let everywhere = [rules("uninstall/cluster-role-rules.yaml")?, delete_rules()?].concat();
+        Self::create_with(cluster, server, &[(JOB.to_owned(), None, everywhere)]).await
+    }
+
+    /// As [`UninstallJob::create`], with a scope: these namespaces and the operator's own.
+    pub async fn create_limited_to(
+        cluster: &OperatorCluster,
+        server: &str,
+        namespaces: &[&str],
+    ) -> Result<Self> {
+        let cluster_rules = rules("scoped/uninstall-cluster-role-rules.yaml")?;
+        let in_scope = [rules("scoped/uninstall-role-rules.yaml")?, delete_rules()?].concat();
+        let mut roles = vec![(JOB.to_owned(), None, cluster_rules)];
+        for namespace in namespaces.iter().copied().chain([OPERATOR]) {
+            roles.push((format!("{JOB}-scope"), Some(namespace), in_scope.clone()));
+        }
+        Self::create_with(cluster, server, &roles).await
+    }
+
+    /// Each role is a name, a namespace, or none for the whole cluster, and rules.
+    async fn create_with(
+        cluster: &OperatorCluster,
+        server: &str,
+        roles: &[(String, Option<&str>, Vec<PolicyRule>)],
+    ) -> Result<Self> {
         let control_plane = &cluster.control_plane;
-        let (here, version) = (json!(OPERATOR), format!("{RBAC}/v1"));
-        let metadata = |namespace: &Value| json!({"name": JOB, "namespace": namespace});
-        let account =
-            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(&here)});
+        let version = format!("{RBAC}/v1");
+        let account = json!({
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": JOB, "namespace": OPERATOR},
+        });
         control_plane.apply(account).await?;
-        let cluster_rules =
-            [rules("cluster-role-rules.yaml")?, rules("delete-rules.yaml")?].concat();
-        let scopes = [
-            ("ClusterRole", Value::Null, cluster_rules),
-            ("Role", here, rules("role-rules.yaml")?),
-        ];
-        for (kind, namespace, rules) in scopes {
+        let own = (JOB.to_owned(), Some(OPERATOR), rules("uninstall/role-rules.yaml")?);
+        for (name, namespace, rules) in roles.iter().chain([&own]) {
+            let kind = if namespace.is_some() { "Role" } else { "ClusterRole" };
             let subject = json!({"kind": "ServiceAccount", "name": JOB, "namespace": OPERATOR});
-            let role = json!({"apiGroup": RBAC, "kind": kind, "name": JOB});
+            let metadata = json!({"name": name, "namespace": namespace});
+            let role = json!({"apiGroup": RBAC, "kind": kind, "name": name});
             let binding = format!("{kind}Binding");
             control_plane
-                .apply(json!({"apiVersion": version, "kind": kind, "metadata": metadata(&namespace), "rules": rules}))
+                .apply(json!({"apiVersion": version, "kind": kind, "metadata": metadata, "rules": rules}))
                 .await?;
             control_plane
-                .apply(
-                    json!({"apiVersion": version, "kind": binding, "metadata": metadata(&namespace),
-                    "roleRef": role, "subjects": [subject]}),
-                )
+                .apply(json!({"apiVersion": version, "kind": binding, "metadata": metadata,
+                    "roleRef": role, "subjects": [subject]}))
                 .await?;
         }
         for (resource, group, verb) in [
@@ -68,7 +89,8 @@ impl UninstallJob {
             ("pods", "", "list"),
             ("leases", "coordination.k8s.io", "get"),
         ] {
-            let namespace = (resource != "configmaps").then_some(OPERATOR);
+            let in_cluster = resource == "configmaps" && roles.len() == 1;
+            let namespace = (!in_cluster).then_some(OPERATOR);
             let last = Permission { namespace, group, resource, verb };
             // Permissions for named objects are not visible without the name.
             if resource != "leases" {
@@ -98,9 +120,13 @@ impl UninstallJob {
     }
 }
 
+fn delete_rules() -> Result<Vec<PolicyRule>> {
+    rules("uninstall/delete-rules.yaml")
+}
+
 /// The rules of the chart, for a release of the default name.
 fn rules(file: &str) -> Result<Vec<PolicyRule>> {
-    let path = repository::root().join("chart/files/uninstall").join(file);
+    let path = repository::root().join("chart/files").join(file);
     let mut text = fs::read_to_string(path).with_context(|| file.to_owned())?;
     for name in ["fullname", "clusterName"] {
         text = text.replace(&format!("{{{{ include `configmapsync.{name}` . }}}}"), OPERATOR);

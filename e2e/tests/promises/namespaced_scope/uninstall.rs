@@ -1,0 +1,101 @@
+//! `uninstall` of a limited operator, in all of its namespaces or in one that it leaves.
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::ensure;
+use configmapsync::api::DeletionPolicy;
+use configmapsync::names;
+use harness::fixture::Fixture;
+use harness::fixture::SOON;
+use harness::fixture::one_to_one;
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use kube::Api;
+use serde_json::Value;
+use serde_json::json;
+use testbed::accounts::OPERATOR;
+use testbed::accounts::UNINSTALL_USER;
+use testbed::audit::lines;
+
+use crate::namespaced_scope::support::SCOPE;
+use crate::namespaced_scope::support::create_deployment;
+use crate::namespaced_scope::support::findings;
+use crate::namespaced_scope::support::limited_cluster;
+use crate::support::uninstall_job::UninstallJob;
+use crate::support::uninstall_steps::stop_operator;
+use crate::support::uninstall_steps::uninstall;
+
+/// Whether a ConfigMapSync has the operator's finalizer.
+async fn has_finalizer(fixture: &Fixture, namespace: &str, name: &str) -> Result<bool> {
+    let sync = fixture.sync(namespace, name).await?.context("no such ConfigMapSync")?;
+    Ok(sync.metadata.finalizers.iter().flatten().any(|it| it == names::FINALIZER))
+}
+
+#[tokio::test]
+async fn a_namespace_leaves_the_scope_after_uninstall_there() -> Result<()> {
+    let (mut cluster, _) = limited_cluster(1).await?;
+    let fixture = cluster.fixture();
+    let syncs = [("b", "leaving", "b"), ("central", "staying", "a")];
+    for (namespace, name, destination) in syncs {
+        let spec = one_to_one("central", "shared", destination);
+        fixture.create_sync(namespace, name, spec).await?;
+        fixture.wait_reason(namespace, name, "Synced", SOON).await?;
+    }
+    stop_operator(&mut cluster).await?;
+    create_deployment(&cluster, &["--namespaces=central,a"], &json!([])).await?;
+    let left = async || -> Result<Value> {
+        let found = findings(&cluster, "installed").await?.into_iter();
+        let mut found = found.filter(|it| it["subject"] == "ConfigMapSyncs outside the scope");
+        found.next().context("check does not mention the ConfigMapSyncs outside the scope")
+    };
+    let finding = left().await?;
+    let message = finding["message"].as_str().unwrap_or_default();
+    let says = finding["state"] == "wrong" && message.contains("uninstall --namespaces b`");
+    ensure!(says, "{finding}");
+
+    let done = uninstall(&cluster, &["--yes", "--namespaces", "b"]).await?;
+    ensure!(done.code == 0 && done.stdout.contains("1 copies kept"), "{done:?}");
+    ensure!(!has_finalizer(&fixture, "b", "leaving").await?, "b/leaving has the finalizer");
+    ensure!(has_finalizer(&fixture, "central", "staying").await?, "central/staying lost it");
+    for (namespace, is_deletable) in [("a", true), ("b", false)] {
+        let copy = fixture.config_map(namespace, "shared").await?.context("the copy is gone")?;
+        let annotations = copy.metadata.annotations.unwrap_or_default();
+        let found = annotations.contains_key(names::ANNOTATION_DELETION_POLICY);
+        ensure!(found == is_deletable, "{namespace}: {annotations:?}");
+    }
+    ensure!(left().await?["state"] == "ok", "{}", left().await?);
+    let bindings = Api::<ClusterRoleBinding>::all(fixture.client());
+    ensure!(bindings.get_opt(OPERATOR).await?.is_some(), "the ClusterRoleBinding is gone");
+    fixture.delete_sync("b", "leaving").await?;
+    fixture.wait_no_sync("b", "leaving", SOON).await
+}
+
+#[tokio::test]
+async fn the_uninstall_job_needs_permissions_in_the_scope_only() -> Result<()> {
+    let (mut cluster, _) = limited_cluster(1).await?;
+    let fixture = cluster.fixture();
+    let syncs = [("b", "deleted", DeletionPolicy::Delete), ("a", "kept", DeletionPolicy::Retain)];
+    for (namespace, name, deletion_policy) in syncs {
+        let mut spec = one_to_one("central", "shared", namespace);
+        spec.deletion_policy = deletion_policy;
+        fixture.create_sync(namespace, name, spec).await?;
+        fixture.wait_reason(namespace, name, "Synced", SOON).await?;
+    }
+    stop_operator(&mut cluster).await?;
+    let mark = cluster.audit().mark().await?;
+    let server = cluster.control_plane.server();
+    let job = UninstallJob::create_limited_to(&cluster, &server, &SCOPE).await?;
+    let list = format!("--namespaces={},{OPERATOR}", SCOPE.join(","));
+    let done = job.run(&[&list, "--delete-copies"]).await?;
+    ensure!(done.code == 0 && done.stdout.contains("1 deleted, 1 released"), "{done:?}");
+    for (namespace, name, _) in syncs {
+        ensure!(!has_finalizer(&fixture, namespace, name).await?, "{namespace}/{name}: {done:?}");
+    }
+    ensure!(fixture.config_map("b", "shared").await?.is_none(), "the copy is left: {done:?}");
+    let bindings = Api::<ClusterRoleBinding>::all(fixture.client());
+    ensure!(bindings.get_opt(OPERATOR).await?.is_none(), "the ClusterRoleBinding is left");
+    let events = cluster.audit().since(mark).await?;
+    let by_job = events.iter().filter(|it| it.is_final() && it.user.username == UNINSTALL_USER);
+    let denied: Vec<_> = by_job.filter(|it| it.response_status.code == 403).collect();
+    ensure!(denied.is_empty(), "{}", lines(&denied));
+    Ok(())
+}
