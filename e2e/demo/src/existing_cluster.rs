@@ -62,7 +62,7 @@ pub(super) async fn prepare(
     let folder = RunFolder::create()?;
     Ok(Environment {
         client,
-        helm: Helm::new(tools.path("helm")?, file, folder.path()),
+        helm: Helm::new(&tools, helm::Version::V3, file, folder.path())?,
         values: image.map(helm::image_values).unwrap_or_default(),
         kubeconfig: file.to_owned(),
         jaeger: None,

@@ -74,7 +74,7 @@ pub(super) async fn prepare(screen: &Screen, options: &Options) -> Result<Enviro
     values.push(("otlp.endpoint", jaeger.otlp_grpc()));
     Ok(Environment {
         client: cluster.client(),
-        helm: Helm::new(tools.path("helm")?, cluster.kubeconfig(), folder.path()),
+        helm: Helm::new(&tools, helm::Version::V3, cluster.kubeconfig(), folder.path())?,
         values,
         kubeconfig: files.as_ref().map_or(cluster.kubeconfig().to_owned(), UserFiles::kubeconfig),
         jaeger: Some(jaeger),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
+use testbed::helm;
 use testbed::repository;
 use testbed::tools::Set;
 use testbed::tools::Tools;
@@ -46,6 +47,7 @@ pub struct Shell {
     programs: String,
     kubeconfig: PathBuf,
     home: PathBuf,
+    helm: helm::Version,
 }
 
 /// The end of a script.
@@ -58,13 +60,20 @@ pub struct Ended {
 }
 
 impl Shell {
-    /// A shell for the user of `kubeconfig`. Helm and kubectl keep their own files below `home`.
+    /// A shell for the user of `kubeconfig`, with Helm 3. Helm and kubectl keep their own files below
+    /// `home`.
     pub async fn new(kubeconfig: &Path, home: &Path) -> Result<Self> {
-        let tools = Tools::ensure(&[Set::ControlPlane, Set::Helm]).await?;
-        let [kubectl, helm] = [tools.folder("kubectl")?, tools.folder("helm")?];
+        Self::with_helm(helm::Version::V3, kubeconfig, home).await
+    }
+
+    /// As [`Shell::new`], in which `helm` is this version of Helm.
+    pub async fn with_helm(helm: helm::Version, kubeconfig: &Path, home: &Path) -> Result<Self> {
+        let tools = Tools::ensure(&[Set::ControlPlane, helm.set()]).await?;
+        let folders = [tools.folder("kubectl")?, tools.folder(helm.program())?];
         let path = env::var("PATH").unwrap_or_default();
-        let programs = format!("{}:{}:{path}", kubectl.display(), helm.display());
-        Ok(Self { programs, kubeconfig: kubeconfig.to_owned(), home: home.to_owned() })
+        let programs = format!("{}:{}:{path}", folders[0].display(), folders[1].display());
+        let [kubeconfig, home] = [kubeconfig, home].map(Path::to_owned);
+        Ok(Self { programs, kubeconfig, home, helm })
     }
 
     /// Runs a script up to the first command that fails.
@@ -73,7 +82,9 @@ impl Shell {
     /// It does not end in time.
     pub async fn try_run(&self, script: &str) -> Result<Ended> {
         let mut command = Command::new("sh");
-        command.args(["-ec", &format!("exec 2>&1\n{script}")]);
+        let program = self.helm.program();
+        let prelude = format!("exec 2>&1\nhelm() {{ command {program} \"$@\"; }}");
+        command.args(["-ec", &format!("{prelude}\n{script}")]);
         command.env("PATH", &self.programs).env("KUBECONFIG", &self.kubeconfig);
         command.env("HOME", &self.home).stdin(Stdio::null()).kill_on_drop(true);
         command.current_dir(repository::root());

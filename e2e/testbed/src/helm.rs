@@ -10,6 +10,8 @@ use tokio::process::Command;
 use crate::command;
 use crate::image;
 use crate::repository;
+use crate::tools::Set;
+use crate::tools::Tools;
 
 /// The name of the release, and of the namespace it is installed into.
 pub const RELEASE: &str = "configmapsync";
@@ -27,6 +29,15 @@ pub fn image_values(reference: &str) -> Vec<(&'static str, String)> {
     values
 }
 
+/// A major version of Helm.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Version {
+    /// Helm 3, which merges on the client.
+    V3,
+    /// Helm 4, which applies on the server.
+    V4,
+}
+
 /// Helm, for one cluster.
 #[derive(Clone, Debug)]
 pub struct Helm {
@@ -36,12 +47,36 @@ pub struct Helm {
     home: PathBuf,
 }
 
-impl Helm {
-    /// Helm at `program`, for the cluster of `kubeconfig`, with its own files below `home`.
+impl Version {
+    /// Every tested version.
+    pub const ALL: [Self; 2] = [Self::V3, Self::V4];
+
+    /// The tools with its program.
     #[must_use]
-    pub fn new(program: &Path, kubeconfig: &Path, home: &Path) -> Self {
-        let [program, kubeconfig, home] = [program, kubeconfig, home].map(Path::to_owned);
-        Self { program, kubeconfig, home }
+    pub const fn set(self) -> Set {
+        match self {
+            Self::V3 => Set::Helm,
+            Self::V4 => Set::Helm4,
+        }
+    }
+
+    /// The name of its program.
+    #[must_use]
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::V3 => "helm",
+            Self::V4 => "helm4",
+        }
+    }
+}
+
+impl Helm {
+    /// Helm of this version among `tools`, for the cluster of `kubeconfig`, with its own files below
+    /// `home`.
+    pub fn new(tools: &Tools, version: Version, kubeconfig: &Path, home: &Path) -> Result<Self> {
+        let program = tools.path(version.program())?.to_owned();
+        let [kubeconfig, home] = [kubeconfig, home].map(Path::to_owned);
+        Ok(Self { program, kubeconfig, home })
     }
 
     /// Installs the repository's chart, or upgrades it, with these values: `("otlp.endpoint", "")`.

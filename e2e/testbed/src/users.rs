@@ -93,7 +93,7 @@ impl ControlPlane {
         .await
     }
 
-    /// Whether RBAC grants `user` the permission.
+    /// Whether RBAC grants `user` the permission. A ServiceAccount has the groups of all of them.
     pub async fn may(&self, user: &str, permission: Permission<'_>) -> Result<bool> {
         let (resource, subresource) =
             permission.resource.split_once('/').unwrap_or((permission.resource, ""));
@@ -105,8 +105,12 @@ impl ControlPlane {
             subresource: Some(subresource.to_owned()),
             ..ResourceAttributes::default()
         };
+        let groups = user.starts_with("system:serviceaccount:").then(|| {
+            ["system:serviceaccounts", "system:authenticated"].map(str::to_owned).to_vec()
+        });
         let spec = SubjectAccessReviewSpec {
             user: Some(user.to_owned()),
+            groups,
             resource_attributes: Some(attributes),
             ..SubjectAccessReviewSpec::default()
         };

@@ -82,7 +82,7 @@ impl HelmCluster {
         values.push(("replicaCount", "2".to_owned()));
         values.push(("sweepPeriod", "1s".to_owned()));
         values.push(("orphanGrace", "5s".to_owned()));
-        let helm = Helm::new(tools.path("helm")?, cluster.kubeconfig(), folder.path());
+        let helm = Helm::new(&tools, helm::Version::V3, cluster.kubeconfig(), folder.path())?;
         let fixture = Fixture::new(cluster.client());
         fixture.create_namespaces(&[SYNCS, COPIES]).await?;
         fixture.create_config_map(SYNCS, "shared", &[("a", "1")]).await?;

@@ -14,6 +14,7 @@ const HELM: &str = "-X helm.sh/helm/v3/internal/version.version=v3.22.0 \
      -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=35 \
      -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor=1 \
      -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=35";
+const HELM_4: &str = "-X helm.sh/helm/v4/internal/version.version=v4.3.2";
 
 /// Programs that are built and wanted together.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -28,8 +29,10 @@ pub enum Set {
     Containerd,
     /// The network plugins bridge, loopback, host-local and portmap.
     Cni,
-    /// Helm.
+    /// Helm 3.
     Helm,
+    /// Helm 4.
+    Helm4,
     /// Jaeger, all in one.
     Jaeger,
     /// cargo-about, which the build of the image uses. It is a Rust program; all others are Go.
@@ -38,13 +41,14 @@ pub enum Set {
 
 impl Set {
     /// Every set, in the order in which a first build makes most sense.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Etcd,
         Self::ControlPlane,
         Self::Node,
         Self::Containerd,
         Self::Cni,
         Self::Helm,
+        Self::Helm4,
         Self::Jaeger,
         Self::CargoAbout,
     ];
@@ -59,6 +63,7 @@ impl Set {
             Self::Containerd => "containerd",
             Self::Cni => "cni",
             Self::Helm => "helm",
+            Self::Helm4 => "helm4",
             Self::Jaeger => "jaeger",
             Self::CargoAbout => "cargo-about",
         }
@@ -74,6 +79,7 @@ impl Set {
             Self::Containerd => &["containerd", "containerd-shim-runc-v2", "ctr"],
             Self::Cni => &["bridge", "host-local", "loopback", "portmap"],
             Self::Helm => &["helm"],
+            Self::Helm4 => &["helm4"],
             Self::Jaeger => &["jaeger"],
             Self::CargoAbout => &["cargo-about"],
         }
@@ -93,6 +99,7 @@ impl Set {
     pub(super) const fn renamed(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Etcd => Some(("server", "etcd")),
+            Self::Helm4 => Some(("helm", "helm4")),
             Self::Jaeger => Some(("all-in-one", "jaeger")),
             Self::CargoAbout => Some(("bin/cargo-about", "cargo-about")),
             _ => None,
@@ -103,6 +110,7 @@ impl Set {
         let version = match self {
             Self::ControlPlane | Self::Node => KUBERNETES,
             Self::Helm => HELM,
+            Self::Helm4 => HELM_4,
             _ => "",
         };
         format!("-s -w {version}")
