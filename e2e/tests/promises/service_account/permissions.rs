@@ -9,11 +9,13 @@ use harness::fixture::SOON;
 use harness::operator_cluster::OperatorCluster;
 use serde_json::json;
 use testbed::audit::lines;
+use testbed::control_plane::ControlPlane;
 
 use crate::service_account::support::WRITES;
 use crate::service_account::support::by_account;
 use crate::service_account::support::permit;
 use crate::service_account::support::reads;
+use crate::service_account::support::user;
 use crate::support::audit::copy_writes;
 use crate::support::conditions::message;
 use crate::support::conditions::ready;
@@ -66,11 +68,26 @@ async fn each_verb_is_required_and_enough_with_the_others() -> Result<()> {
     Ok(())
 }
 
+/// Binds the account in `tenant` to a Role that does not exist: reviews in `namespace` report that, too.
+async fn bind_missing_role(control_plane: &ControlPlane, namespace: &str) -> Result<()> {
+    let group = "rbac.authorization.k8s.io";
+    control_plane
+        .apply(json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": "missing", "namespace": namespace},
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": "missing"},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": user("tenant")}],
+        }))
+        .await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_denial_says_the_same_whatever_exists() -> Result<()> {
     let cluster = OperatorCluster::start(1).await?;
     let (fixture, control_plane) = (cluster.fixture(), &cluster.control_plane);
-    fixture.create_namespaces(&["tenant", "victim"]).await?;
+    fixture.create_namespaces(&["tenant", "victim", "dangling"]).await?;
     for name in ["present", "refused", "taken"] {
         fixture.create_config_map("victim", name, &[("a", "1")]).await?;
     }
@@ -78,6 +95,7 @@ async fn a_denial_says_the_same_whatever_exists() -> Result<()> {
     fixture.patch_config_map("victim", "refused", &no_copy).await?;
     fixture.create_config_map("tenant", "own", &[("a", "1")]).await?;
     permit(control_plane, "tenant", Some("tenant"), &["get", "create", "update", "delete"]).await?;
+    bind_missing_role(control_plane, "dangling").await?;
     // The operator has read the victim's source for another tenant.
     fixture.create_namespaces(&["other"]).await?;
     let other = harness::fixture::one_to_one("victim", "present", "other");
@@ -95,6 +113,7 @@ async fn a_denial_says_the_same_whatever_exists() -> Result<()> {
         ("absent", "victim", by_account("victim", "absent", "tenant")),
         ("refused", "victim", by_account("victim", "refused", "tenant")),
         ("elsewhere", "nowhere", by_account("nowhere", "elsewhere", "tenant")),
+        ("unresolved", "dangling", by_account("dangling", "unresolved", "tenant")),
         ("taken", "victim", into("victim", "taken")),
         ("free", "victim", into("victim", "free")),
         ("lost", "nowhere", into("nowhere", "lost")),
@@ -110,9 +129,9 @@ async fn a_denial_says_the_same_whatever_exists() -> Result<()> {
         ensure!(ready(&sync).is_some_and(|it| it.status == "False"));
         texts.push(text);
     }
-    ensure!(texts[..4].iter().all(|text| *text == texts[0]), "{texts:#?}");
+    ensure!(texts[..5].iter().all(|text| *text == texts[0]), "{texts:#?}");
     // Relative to its destination, the copy of a named namespace has its own prefix.
-    ensure!(texts[4..].iter().all(|text| *text == texts[4]), "{texts:#?}");
+    ensure!(texts[5..].iter().all(|text| *text == texts[5]), "{texts:#?}");
     let events = cluster.audit().since(mark).await?;
     let sources = reads(&events, "victim", "present");
     ensure!(sources.is_empty(), "{}", lines(&sources));

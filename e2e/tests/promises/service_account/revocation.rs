@@ -26,7 +26,7 @@ const REVOKED: Duration = Duration::from_secs(70);
 async fn no_new_data_is_copied_after_a_revocation() -> Result<()> {
     let cluster = OperatorCluster::start(1).await?;
     let (fixture, control_plane) = (cluster.fixture(), &cluster.control_plane);
-    fixture.create_namespaces(&["central", "tenant", "app"]).await?;
+    fixture.create_namespaces(&["central", "tenant", "app", "reader"]).await?;
     fixture.create_config_map("central", "shared", &[("n", "0")]).await?;
     fixture.create_config_map("central", "still", &[("n", "0")]).await?;
     permit(control_plane, "tenant", Some("central"), &["get"]).await?;
@@ -35,9 +35,14 @@ async fn no_new_data_is_copied_after_a_revocation() -> Result<()> {
         fixture.create_sync("tenant", name, by_account("central", name, "app")).await?;
         fixture.wait_reason("tenant", name, "Synced", SOON).await?;
     }
+    permit(control_plane, "reader", Some("central"), &["get"]).await?;
+    permit(control_plane, "reader", Some("reader"), WRITES).await?;
+    fixture.create_sync("reader", "shared", by_account("central", "shared", "reader")).await?;
+    fixture.wait_reason("reader", "shared", "Synced", SOON).await?;
     let mark = cluster.audit().mark().await?;
     // Another verb remains, so that the Role is known to have changed.
     permit(control_plane, "tenant", Some("app"), &["create"]).await?;
+    permit(control_plane, "reader", Some("central"), &["list"]).await?;
     let (revoked, revoked_at) = (Instant::now(), Timestamp::now());
 
     let mut number = 0;
@@ -52,10 +57,13 @@ async fn no_new_data_is_copied_after_a_revocation() -> Result<()> {
         }
     })
     .await?;
-    fixture.wait_reason("tenant", "shared", "NotPermitted", SOON).await?;
-    let copy = fixture.config_map("app", "shared").await?.context("the copy was deleted")?;
-    let copied = copy.data.unwrap_or_default()["n"].parse::<u32>()?;
-    ensure!(copied < number, "the last edit was copied");
+    for (namespace, destination) in [("tenant", "app"), ("reader", "reader")] {
+        fixture.wait_reason(namespace, "shared", "NotPermitted", SOON).await?;
+        let copy = fixture.config_map(destination, "shared").await?;
+        let copy = copy.with_context(|| format!("the copy in {destination} was deleted"))?;
+        let copied = copy.data.unwrap_or_default()["n"].parse::<u32>()?;
+        ensure!(copied < number, "the last edit was copied to {destination}");
+    }
     let events = cluster.audit().since(mark).await?;
     let limit = revoked_at + REVOKED;
     let late: Vec<_> = copy_writes(&events)

@@ -7,6 +7,7 @@ use harness::fault_proxy::Fault;
 use harness::fault_proxy::Request;
 use harness::fault_proxy::Rule;
 use http::Method;
+use serde_json::Value;
 
 /// The record of a run without faults.
 pub struct Faultless {
@@ -46,9 +47,9 @@ pub enum Case {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestKey {
     method: Method,
-    /// The path, without the prefix of the namespaces.
-    path: String,
-    /// The number of earlier requests with this method and path.
+    /// What it is about, without the prefix of the namespaces.
+    subject: String,
+    /// The number of earlier requests with this method and subject.
     earlier: usize,
 }
 
@@ -74,31 +75,53 @@ impl RequestKey {
     /// The key of the `n`-th request of the run without faults.
     pub fn of(faultless: &Faultless, n: usize) -> Self {
         let request = &faultless.requests[n];
-        let is_like_it = |it: &&Request| it.method == request.method && it.path == request.path;
+        let is_like_it =
+            |it: &&Request| it.method == request.method && subject(it) == subject(request);
         Self {
             method: request.method.clone(),
-            path: request.path.replace(&faultless.prefix, ""),
+            subject: subject(request).replace(&faultless.prefix, ""),
             earlier: faultless.requests[..n].iter().filter(is_like_it).count(),
         }
     }
 
     /// A rule of the fault proxy that injects `fault` at this request, in namespaces with `prefix`.
     pub fn rule(&self, fault: Fault, prefix: &str) -> Rule {
-        let (path, prefix) = (self.path.clone(), prefix.to_owned());
+        let (wanted, prefix) = (self.subject.clone(), prefix.to_owned());
         let is_it =
-            move |it: &Request| is_about(it, &prefix) && it.path.replace(&prefix, "") == path;
+            move |it: &Request| is_about(it, &prefix) && subject(it).replace(&prefix, "") == wanted;
         Rule::new(fault).method(self.method.clone()).when(is_it).nth(self.earlier)
     }
 }
 
-/// Whether the request is in a namespace with `prefix`, and not a watch.
+/// Whether the request is in a namespace with `prefix`, or reviews a permission there, and is no watch.
 pub fn is_about(request: &Request, prefix: &str) -> bool {
-    request.namespace().starts_with(prefix) && !request.is_watch()
+    let namespace = match reviewed(request) {
+        Some(attributes) => attributes["namespace"].as_str().unwrap_or_default().to_owned(),
+        None => request.namespace().to_owned(),
+    };
+    namespace.starts_with(prefix) && !request.is_watch()
+}
+
+/// The path; for a review, with the verb and the namespace that it is about.
+pub fn subject(request: &Request) -> String {
+    let path = &request.path;
+    let Some(attributes) = reviewed(request) else { return path.clone() };
+    let text = |name: &str| attributes[name].as_str().unwrap_or_default().to_owned();
+    format!("{path} ({} in {})", text("verb"), text("namespace"))
+}
+
+/// The permission that a `SubjectAccessReview` is about.
+pub fn reviewed(request: &Request) -> Option<Value> {
+    if request.resource() != "subjectaccessreviews" {
+        return None;
+    }
+    let mut body: Value = serde_json::from_slice(&request.body).ok()?;
+    Some(body["spec"]["resourceAttributes"].take())
 }
 
 impl fmt::Display for RequestKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.method, self.path)?;
+        write!(f, "{} {}", self.method, self.subject)?;
         if self.earlier > 0 {
             write!(f, " (after {} equal ones)", self.earlier)?;
         }

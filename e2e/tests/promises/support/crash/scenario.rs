@@ -7,6 +7,7 @@ use anyhow::Result;
 use configmapsync::api::ConfigMapSync;
 use configmapsync::api::ConfigMapSyncSpec;
 use configmapsync::names;
+use harness::fault_proxy::Request;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
@@ -33,6 +34,10 @@ pub trait Scenario {
     async fn trigger(&self, namespaces: &RunNamespaces) -> Result<()>;
     /// Waits until the operator has reacted as it should.
     async fn end(&self, namespaces: &RunNamespaces) -> Result<()>;
+    /// Whether faults of `request` are of interest. The others are those of another scenario.
+    fn is_tested(&self, _request: &Request) -> bool {
+        true
+    }
 }
 
 /// The namespaces of one run, which no other run uses.

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use configmapsync::api::ConfigMapSyncSpec;
 use configmapsync::api::ConflictPolicy;
+use harness::fault_proxy::Request;
 use harness::fixture::SOON;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::json;
 
+use crate::support::crash::fault_case::reviewed;
 use crate::support::crash::scenario::RunNamespaces;
 use crate::support::crash::scenario::Scenario;
 
@@ -30,6 +33,33 @@ impl Scenario for Create {
 
     async fn end(&self, namespaces: &RunNamespaces) -> Result<()> {
         namespaces.wait_synced().await
+    }
+}
+
+/// A ConfigMapSync with a ServiceAccount is created.
+pub struct CreateByAccount;
+
+impl Scenario for CreateByAccount {
+    fn name(&self) -> &'static str {
+        "create with a ServiceAccount"
+    }
+
+    async fn set_up(&self, namespaces: &RunNamespaces) -> Result<()> {
+        Create.set_up(namespaces).await
+    }
+
+    async fn trigger(&self, namespaces: &RunNamespaces) -> Result<()> {
+        let service_account_name = Some("copier".to_owned());
+        let spec = ConfigMapSyncSpec { service_account_name, ..namespaces.spec() };
+        namespaces.create_sync(spec).await
+    }
+
+    async fn end(&self, namespaces: &RunNamespaces) -> Result<()> {
+        namespaces.wait_synced().await
+    }
+
+    fn is_tested(&self, request: &Request) -> bool {
+        reviewed(request).is_some()
     }
 }
 

@@ -18,9 +18,13 @@ use harness::oracle;
 use harness::oracle::Change;
 use harness::oracle::Kind;
 use harness::oracle::Recorder;
+use serde_json::json;
 use testbed::audit::Event;
 use testbed::audit::Mark;
+use testbed::control_plane::ControlPlane;
+use testbed::users::Permission;
 use testbed::wait::Seen;
+use testbed::wait::until;
 use testbed::wait::until_every;
 
 use crate::support::crash::fault_case::Faultless;
@@ -30,6 +34,7 @@ use crate::support::crash::scenario::RunNamespaces;
 use crate::support::crash::scenario::Scenario;
 use crate::support::crash::state;
 use crate::support::fault_matrix::api_fault::ApiFault;
+use crate::support::fault_matrix::consent;
 use crate::support::fault_matrix::spacing;
 
 /// Pause between two checks of a run. They cost no requests.
@@ -73,6 +78,7 @@ pub struct Run {
 impl Matrix {
     pub async fn start() -> Result<Self> {
         let (cluster, proxy) = OperatorCluster::behind_proxy().await?;
+        permit_accounts(&cluster.control_plane).await?;
         let recorder = Recorder::start(cluster.fixture().client()).await?;
         let mark = cluster.audit().mark().await?;
         Ok(Self { cluster, proxy, recorder, mark, runs: AtomicUsize::new(0) })
@@ -121,7 +127,8 @@ impl Matrix {
         ended.and(silent).map_err(|error| error.context(format!("requests:\n{sent}")))?;
         let faults = run.requests.iter().filter(|it| it.fault.is_some()).count();
         ensure!(faults > 0, "the fault was not injected; requests:\n{sent}");
-        let found = spacing::violations(&run.requests, case.fault);
+        let mut found = spacing::violations(&run.requests, case.fault);
+        found.extend(consent::violations(&run.requests));
         ensure!(found.is_empty(), "{}\nrequests:\n{sent}", found.join("\n"));
         let most = faultless.requests.len() + CAUSED * faults;
         let count = run.requests.len();
@@ -189,10 +196,7 @@ impl Matrix {
     }
 
     fn requests(&self, namespaces: &RunNamespaces, start: usize) -> Vec<Request> {
-        let here = format!("/namespaces/{}", namespaces.prefix);
-        let mut requests = self.proxy.requests_where(start, |it| it.path.contains(&here));
-        requests.retain(|it| is_about(it, &namespaces.prefix));
-        requests
+        self.proxy.requests_where(start, |it| is_about(it, &namespaces.prefix))
     }
 
     fn state(&self, namespaces: &RunNamespaces) -> Result<String> {
@@ -216,6 +220,33 @@ impl Matrix {
         let number = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
         RunNamespaces { fixture: self.cluster.fixture(), prefix: format!("run-{number}-") }
     }
+}
+
+/// Allows every ServiceAccount to read and write ConfigMaps.
+async fn permit_accounts(control_plane: &ControlPlane) -> Result<()> {
+    let version = "rbac.authorization.k8s.io/v1";
+    let group = "rbac.authorization.k8s.io";
+    let metadata = json!({"name": "e2e-accounts"});
+    let verbs = ["get", "create", "update", "delete"];
+    let rules = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": verbs}]);
+    let role = json!({
+        "apiVersion": version, "kind": "ClusterRole", "metadata": metadata, "rules": rules,
+    });
+    control_plane.apply(role).await?;
+    let subject = json!({"apiGroup": group, "kind": "Group", "name": "system:serviceaccounts"});
+    let role = json!({"apiGroup": group, "kind": "ClusterRole", "name": "e2e-accounts"});
+    control_plane
+        .apply(json!({
+            "apiVersion": version, "kind": "ClusterRoleBinding", "metadata": metadata,
+            "roleRef": role, "subjects": [subject],
+        }))
+        .await?;
+    let update = Permission { namespace: None, group: "", resource: "configmaps", verb: "update" };
+    until("every ServiceAccount may write ConfigMaps", SOON, || async {
+        let allowed = control_plane.may("system:serviceaccount:any:copier", update).await?;
+        Ok(Seen::from_bool(allowed, || "not allowed".to_owned()))
+    })
+    .await
 }
 
 fn creates(events: &[Event], prefix: &str) -> usize {

@@ -3,6 +3,7 @@
 use harness::fault_proxy::Request;
 use http::Method;
 
+use crate::support::crash::fault_case::subject;
 use crate::support::fault_matrix::api_fault::ApiFault;
 
 /// Reads of an object between a fault and the next try: one, which shows what the API server has
@@ -43,10 +44,11 @@ fn hot_conflicts(requests: &[Request]) -> Option<String> {
     (tries > MAX_CONFLICTS).then(|| format!("{tries} tries after conflicts"))
 }
 
-/// Whether both requests are about the same object: a copy, a source, a finalizer or a status.
+/// Whether both requests are about the same object: a copy, a source, a finalizer, a status or a
+/// permission.
 fn is_same(one: &Request, other: &Request) -> bool {
     let is_copy = one.resource() == "configmaps" && one.namespace() == other.namespace();
-    one.path == other.path || (is_copy && one.resource() == other.resource())
+    subject(one) == subject(other) || (is_copy && one.resource() == other.resource())
 }
 
 /// Whether `later` is another try of `request`: any write after a write, any read after a read.
