@@ -11,11 +11,13 @@
 //! | [`attempt`] | a single API request, and whether it is allowed |
 //! | [`fault_proxy`] | a proxy in front of the API server that injects faults |
 //! | [`fixture`], [`load`] | the actions of a user in a cluster; a continuous load |
+//! | [`busy_tenant`], [`unauthorized_tenant`] | tenants who write in a loop: what they may, and what they may not |
 //! | [`operator_cluster`] | a cluster with replicas of the operator, the start of most tests |
 //! | [`oracle`] | the guarantees that every run must meet |
 
 pub mod attempt;
 pub mod audit_queries;
+pub mod busy_tenant;
 pub mod cli;
 pub mod documented;
 pub mod fault_proxy;
@@ -27,4 +29,5 @@ pub mod oracle;
 pub mod permissions;
 pub mod replica;
 pub mod scope;
+pub mod unauthorized_tenant;
 pub mod unprotected;

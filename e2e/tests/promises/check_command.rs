@@ -10,6 +10,7 @@ use configmapsync::api::leader::ConfigMapSyncLeader;
 use configmapsync::names;
 use harness::cli::CommandResult;
 use harness::cli::configmapsync;
+use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
@@ -18,6 +19,8 @@ use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::jiff::SignedDuration;
+use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::DeleteParams;
 use kube::api::Patch;
@@ -164,11 +167,24 @@ async fn check_reports_missing_and_weakened_policies() -> Result<()> {
     ensure_wrong(&cluster, subject, "spec.matchConditions").await
 }
 
+/// Waits until a ConfigMapSync that is created now counts as checked.
+async fn wait_enforced_for_certain(fixture: &Fixture) -> Result<()> {
+    let policies = Api::<ValidatingAdmissionPolicy>::all(fixture.client());
+    let created = policies.get(names::POLICY_CONSENT).await?.metadata.creation_timestamp;
+    let created = created.context("no creationTimestamp")?.0;
+    until("the policy is older than 6 seconds", SOON, || async {
+        let age = Timestamp::now().duration_since(created);
+        Ok(Seen::from_bool(age > SignedDuration::from_secs(6), || format!("{age:?}")))
+    })
+    .await
+}
+
 #[tokio::test]
 async fn check_lists_syncs_older_than_the_policy() -> Result<()> {
     let cluster = installed_cluster().await?;
     let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app", "other"]).await?;
+    wait_enforced_for_certain(&fixture).await?;
     for name in ["unchanged", "changed"] {
         fixture.create_sync("central", name, one_to_one("central", name, "app")).await?;
     }

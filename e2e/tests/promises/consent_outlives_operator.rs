@@ -1,9 +1,6 @@
 //! The policy `configmapsync-consent` is installed with the `CustomResourceDefinition`s, and stays with
 //! them: no ConfigMapSync is written unchecked while no operator is installed.
 
-use std::fs;
-use std::path::Path;
-
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
@@ -22,6 +19,7 @@ use testbed::users::Permission;
 
 use crate::support::attempt_table::AttemptTable;
 use crate::support::attempt_table::Expected::RefusedBy;
+use crate::support::charts::earlier_chart;
 
 /// Installs the chart, or upgrades it.
 const HELM: &str = "helm upgrade --install --reset-values configmapsync";
@@ -69,29 +67,6 @@ async fn start() -> Result<(ControlPlane, Shell)> {
     let control_plane = ControlPlane::start().await?;
     let shell = Shell::new(control_plane.kubeconfig(), control_plane.folder()).await?;
     Ok((control_plane, shell))
-}
-
-/// The chart as it was when the policy was an object of the release like any other.
-fn earlier_chart(folder: &Path) -> Result<String> {
-    let chart = folder.join("earlier-chart");
-    let copied = std::process::Command::new("cp")
-        .args(["-r", "chart"])
-        .arg(&chart)
-        .current_dir(testbed::repository::root())
-        .status()?;
-    ensure!(copied.success(), "copying the chart");
-    let file = chart.join("files/policies/consent.yaml");
-    let text = fs::read_to_string(&file)?;
-    let lines =
-        text.lines().filter(|it| !it.contains("resource-policy") && it.trim() != "annotations:");
-    fs::write(&file, lines.collect::<Vec<_>>().join("\n") + "\n")?;
-    // Only in charts that render it elsewhere.
-    let consent = chart.join("templates/consent.yaml");
-    if consent.exists() {
-        let text = "{{- if .Values.policies.consent }}\n{{ .Files.Get \"files/policies/consent.yaml\" }}\n{{- end }}\n";
-        fs::write(consent, text)?;
-    }
-    Ok(chart.display().to_string())
 }
 
 #[tokio::test]

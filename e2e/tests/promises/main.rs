@@ -15,6 +15,7 @@ mod check_command;
 mod collector_down;
 mod competing_syncs;
 mod consent;
+mod consent_gaps;
 mod consent_outlives_operator;
 mod contended;
 mod copies_are_not_sources;

@@ -2,7 +2,7 @@
 
 pub mod attempt_table;
 pub mod audit;
-pub mod busy_tenant;
+pub mod charts;
 pub mod conditions;
 pub mod config_maps;
 pub mod copies;

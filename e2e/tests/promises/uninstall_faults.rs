@@ -8,6 +8,7 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::names;
+use harness::busy_tenant::BusyTenant;
 use harness::cli::CommandResult;
 use harness::documented::Shell;
 use harness::fault_proxy::Fault;
@@ -21,7 +22,6 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::json;
 
-use crate::support::busy_tenant::BusyTenant;
 use crate::support::deny_policy::DenyPolicy;
 use crate::support::uninstall_job::UninstallJob;
 use crate::support::uninstall_steps::OTHER_FINALIZER;

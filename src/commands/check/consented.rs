@@ -1,6 +1,6 @@
 //! Were the permissions of the authors of ConfigMapSyncs checked?
 //!
-//! A sync that was created after the policy was checked at admission. One that is older, and whose
+//! A sync that was created some seconds after the policy was checked at admission. One that is older, and whose
 //! spec no manager has written since, was not. For one that is older and was written since, the
 //! object does not show whether the write changed the spec, which would have been checked, or only
 //! a label: `managedFields` records the time of the last write only. Such syncs are counted, but
@@ -11,6 +11,7 @@ use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::SignedDuration;
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::Client;
@@ -28,6 +29,8 @@ use crate::kubernetes::lists::List;
 use crate::kubernetes::pages::each_object;
 use crate::names;
 
+/// API servers enforce a policy within this time of its creation: they load new ones once a second.
+const ENFORCED_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 /// How many unchecked syncs a message names.
 const MAX_NAMES: usize = 10;
 const SUBJECT: &str = "ConfigMapSyncs";
@@ -97,7 +100,7 @@ async fn find(client: &Client) -> kube::Result<Finding> {
     Ok(summarize(&unchecked, possible, all))
 }
 
-/// The time since which both the policy and its binding exist.
+/// The time since which the policy is enforced for certain; `None` if it or its binding is missing.
 async fn in_force_since(client: &Client) -> kube::Result<Option<Timestamp>> {
     let policies: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
     let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(client.clone());
@@ -106,11 +109,11 @@ async fn in_force_since(client: &Client) -> kube::Result<Option<Timestamp>> {
     let created = |metadata: ObjectMeta| metadata.creation_timestamp.map(|time| time.0);
     let policy = policy.and_then(|it| created(it.metadata));
     let binding = binding.and_then(|it| created(it.metadata));
-    Ok(policy.zip(binding).map(|(policy, binding)| policy.max(binding)))
+    let installed = policy.zip(binding).map(|(policy, binding)| policy.max(binding));
+    Ok(installed.map(|installed| installed.saturating_add(ENFORCED_WITHIN).unwrap_or(installed)))
 }
 
-/// Times have a resolution of one second: in the second of its creation, the policy may not have
-/// been in force yet.
+/// `since`: when the policy was enforced for certain.
 fn author_check(sync: &Metadata<Vec<Writer>>, since: Timestamp) -> AuthorCheck {
     let is_later = |time: Option<Timestamp>| time.is_some_and(|time| time > since);
     if is_later(sync.creation_timestamp.as_ref().map(|time| time.0)) {
@@ -146,10 +149,11 @@ fn summarize(unchecked: &[String], possible: usize, all: usize) -> Finding {
     finding(
         FindingState::Warning,
         format!(
-            "of {all}, {} are older than the policy and unchanged since{named}: the permissions of \
-             their authors were not checked; {possible} are older and were written since: possibly \
-             checked. Review them, and recreate those whose authors must be checked",
+            "of {all}, {} are older than the policy, or less than {} s younger, and unchanged since{named}: \
+             the permissions of their authors may not have been checked; {possible} are older and were \
+             written since: possibly checked. Review them, and recreate those whose authors must be checked",
             unchecked.len(),
+            ENFORCED_WITHIN.as_secs() + 1,
         ),
     )
 }

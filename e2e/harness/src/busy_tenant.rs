@@ -5,9 +5,9 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::fixture::SOON;
 use anyhow::Result;
 use configmapsync::api::ConfigMapSync;
-use harness::fixture::SOON;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::Client;
@@ -77,6 +77,7 @@ impl BusyTenant {
     }
 
     /// How often the tenant has written so far.
+    #[must_use]
     pub fn written(&self) -> u32 {
         self.written.load(Ordering::Relaxed)
     }
