@@ -34,6 +34,8 @@ pub(super) struct Syncs {
 
 /// The longest sync that is kept, as JSON.
 const MAX_SYNC: usize = 4 * 1024;
+/// The longest selector that is kept of a longer sync, as JSON.
+const MAX_SELECTOR: usize = 1024;
 
 #[derive(Debug)]
 struct CachedSync {
@@ -144,7 +146,7 @@ impl Syncs {
         let is_large = json.len() > MAX_SYNC;
         let selection = match selector {
             None => Selection::None,
-            Some(_) if is_large => Selection::Unknown,
+            Some(selector) if is_large && !is_small(&selector) => Selection::Unknown,
             Some(selector) => Selection::Known(Box::new(selector)),
         };
         let kept = if is_large {
@@ -316,6 +318,10 @@ impl References {
         let names = self.names().cloned().collect();
         Dropped { names, selection: matches!(self.target, Some(Names::Selected(_))) }
     }
+}
+
+fn is_small(selector: &Selector) -> bool {
+    serde_json::to_vec(selector).is_ok_and(|json| json.len() <= MAX_SELECTOR)
 }
 
 fn add_to<Of: Hash + Eq>(table: &mut HashMap<Of, Few<Key>>, of: Of, name: &Key) {

@@ -69,8 +69,13 @@ fn a_selecting_sync_refers_to_copies_it_selects() {
 fn a_large_sync_is_known_by_what_it_refers_to() {
     let mut syncs = Syncs::default();
     let mut large = selecting("1");
-    let keys = (0..512).map(|key| format!("key-{key}"));
-    large.spec.as_mut().unwrap().keys = Some(keys.collect());
+    let keys = || (0..512).map(|key| format!("key-{key}"));
+    large.spec.as_mut().unwrap().keys = Some(keys().collect());
+    syncs.apply(&large);
+    assert_eq!(syncs.selecting(|_| true).collect::<Vec<_>>(), [name()], "its selector is small");
+    let labels = keys().map(|key| (key, String::new()));
+    large.spec.as_mut().unwrap().destination_namespace_selector =
+        Some(LabelSelector { match_labels: Some(labels.collect()), ..LabelSelector::default() });
     syncs.apply(&large);
     assert!(matches!(syncs.get(&name()), Some(KnownSync::Large { uid }) if uid == "1"));
     assert!(syncs.is_source_of(&NamespacedName::new("central", "a"), &name()));
