@@ -56,13 +56,10 @@ pub struct MetadataOnly<Managed = Skipped> {
     pub metadata: Metadata<Managed>,
 }
 
-/// An object with [`Metadata`].
-pub trait HasMetadata: DeserializeOwned {
-    /// What is kept of `managedFields`.
-    type Managed;
-
-    /// Its metadata.
-    fn metadata(&self) -> &Metadata<Self::Managed>;
+/// An object with a resourceVersion.
+pub trait Versioned: DeserializeOwned {
+    /// `metadata.resourceVersion`
+    fn resource_version(&self) -> Option<&String>;
 }
 
 // === impl Metadata ===
@@ -103,11 +100,9 @@ impl<'de> Deserialize<'de> for Skipped {
 
 // === impl MetadataOnly ===
 
-impl<Managed: Default + DeserializeOwned> HasMetadata for MetadataOnly<Managed> {
-    type Managed = Managed;
-
-    fn metadata(&self) -> &Metadata<Managed> {
-        &self.metadata
+impl<Managed: Default + DeserializeOwned> Versioned for MetadataOnly<Managed> {
+    fn resource_version(&self) -> Option<&String> {
+        self.metadata.resource_version.as_ref()
     }
 }
 

@@ -9,9 +9,8 @@ use serde::Deserializer;
 
 use crate::api::ConfigMapSyncSpec;
 use crate::api::ConfigMapSyncStatus;
-use crate::api::metadata::HasMetadata;
 use crate::api::metadata::Metadata;
-use crate::api::metadata::Skipped;
+use crate::api::metadata::Versioned;
 use crate::api::namespaced_name::NamespacedName;
 
 /// A `ConfigMapSync` whose spec may be invalid.
@@ -39,11 +38,9 @@ impl StoredConfigMapSync {
     }
 }
 
-impl HasMetadata for StoredConfigMapSync {
-    type Managed = Skipped;
-
-    fn metadata(&self) -> &Metadata {
-        &self.metadata
+impl Versioned for StoredConfigMapSync {
+    fn resource_version(&self) -> Option<&String> {
+        self.metadata.resource_version.as_ref()
     }
 }
 

@@ -1,14 +1,20 @@
 //! Namespaces.
 
-use std::collections::BTreeMap;
+mod matches;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 
-use crate::api::metadata::Metadata;
 use kube::core::Selector;
+use kube::core::SelectorExt as _;
 
 use crate::api::namespace_patterns::NamespacePatterns;
-use crate::decide::destinations::selects;
+use crate::cache::namespaces::matches::Matches;
+use crate::cache::stored_namespace::NamespaceLabels;
+use crate::cache::stored_namespace::NamespaceMetadata;
+use crate::decide::destinations::is_selectable;
 use crate::decide::observed::NamespaceState;
 use crate::decide::opt_out::OptOut;
 use crate::names;
@@ -23,7 +29,7 @@ pub struct NamespaceFacts {
     /// Its annotation `no-copies`.
     pub no_copies: OptOut,
     /// `metadata.labels`
-    pub labels: BTreeMap<String, String>,
+    pub labels: NamespaceLabels,
 }
 
 /// A namespace was created, changed or deleted.
@@ -37,6 +43,16 @@ pub struct NamespaceChange {
     pub after: Option<NamespaceFacts>,
 }
 
+/// The namespaces that a selector selects, as far as the cache knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selected {
+    /// Their names.
+    pub names: BTreeSet<String>,
+    /// Those that it may select: whether their labels match is not known, because they are too large to
+    /// be kept.
+    pub undecided: BTreeSet<String>,
+}
+
 #[derive(Debug)]
 pub(super) struct Namespaces {
     protected: NamespacePatterns,
@@ -44,22 +60,27 @@ pub(super) struct Namespaces {
     list: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct CachedNamespace {
     facts: NamespaceFacts,
+    /// Which selectors match labels that are not kept.
+    matches: Matches,
     list: u64,
 }
 
 // === impl NamespaceChange ===
 
 impl NamespaceChange {
-    /// Whether only labels have changed.
+    /// Whether only labels have changed, and both the old and the new ones are kept.
     #[must_use]
     pub fn is_of_labels_only(&self) -> bool {
         let without_labels =
             |facts: &NamespaceFacts| (facts.uid.clone(), facts.terminating, facts.no_copies);
         match (&self.before, &self.after) {
-            (Some(before), Some(after)) => without_labels(before) == without_labels(after),
+            (Some(before), Some(after)) => {
+                let are_kept = before.labels.are_kept() && after.labels.are_kept();
+                are_kept && without_labels(before) == without_labels(after)
+            }
             _ => false,
         }
     }
@@ -87,7 +108,7 @@ impl Namespaces {
         unlisted.iter().filter_map(|name| self.remove(name)).collect()
     }
 
-    pub(super) fn apply(&mut self, metadata: &Metadata) -> Option<NamespaceChange> {
+    pub(super) fn apply(&mut self, metadata: &NamespaceMetadata) -> Option<NamespaceChange> {
         let name = metadata.name.clone()?;
         let annotations = metadata.annotations.as_ref();
         let no_copies = annotations.and_then(|all| all.get(names::ANNOTATION_NO_COPIES));
@@ -97,8 +118,16 @@ impl Namespaces {
             no_copies: OptOut::of(no_copies.map(String::as_str)),
             labels: metadata.labels.clone().unwrap_or_default(),
         };
-        let cached = CachedNamespace { facts: facts.clone(), list: self.list };
-        let before = self.by_name.insert(name.clone(), cached).map(|before| before.facts);
+        let (before, matches) = match self.by_name.remove(&name) {
+            Some(CachedNamespace { facts: before, matches, .. }) => {
+                let matches =
+                    if before.labels == facts.labels { matches } else { Matches::default() };
+                (Some(before), matches)
+            }
+            None => (None, Matches::default()),
+        };
+        let cached = CachedNamespace { facts: facts.clone(), matches, list: self.list };
+        self.by_name.insert(name.clone(), cached);
         let after = Some(facts);
         (before != after).then_some(NamespaceChange { name, before, after })
     }
@@ -117,25 +146,63 @@ impl Namespaces {
         self.by_name.get(name)?.facts.uid.clone()
     }
 
-    /// Whether `selector` selects the namespace `name` if it has these `facts`.
+    /// Whether `selector` selects the namespace `name` if it has these `facts`; `None` if that is not
+    /// known.
     pub(super) fn is_selected(
         &self,
         selector: &Selector,
         name: &str,
         facts: Option<&NamespaceFacts>,
-    ) -> bool {
-        facts
-            .is_some_and(|facts| selects(selector, self.state_of(name, Some(facts)), &facts.labels))
+    ) -> Option<bool> {
+        let Some(facts) = facts.filter(|facts| is_selectable(self.state_of(name, Some(facts))))
+        else {
+            return Some(false);
+        };
+        match &facts.labels {
+            NamespaceLabels::Whole(labels) => Some(selector.matches(labels)),
+            NamespaceLabels::Large(_) if selector.selects_all() => Some(true),
+            NamespaceLabels::Large(_) => {
+                let cached = self.by_name.get(name).filter(|it| it.facts.labels == facts.labels);
+                cached.and_then(|cached| cached.matches.get(selector))
+            }
+        }
     }
 
-    /// Whether `selector` selects the namespace `name`.
-    pub(super) fn is_selected_now(&self, selector: &Selector, name: &str) -> bool {
+    /// Whether `selector` selects the namespace `name`; `None` if that is not known.
+    pub(super) fn is_selected_now(&self, selector: &Selector, name: &str) -> Option<bool> {
         self.is_selected(selector, name, self.by_name.get(name).map(|cached| &cached.facts))
     }
 
-    pub(super) fn matching(&self, selector: &Selector) -> BTreeSet<String> {
-        let names = self.by_name.keys().filter(|name| self.is_selected_now(selector, name));
-        names.cloned().collect()
+    pub(super) fn select(&self, selector: &Selector) -> Selected {
+        let mut selected = Selected::default();
+        for name in self.by_name.keys() {
+            let names = match self.is_selected_now(selector, name) {
+                Some(true) => &mut selected.names,
+                None => &mut selected.undecided,
+                Some(false) => continue,
+            };
+            names.insert(name.clone());
+        }
+        selected
+    }
+
+    /// Records whether `selector` matches these `labels` of the namespace `name`, if they are those that
+    /// the cache knows.
+    pub(super) fn record_match(
+        &mut self,
+        selector: &Selector,
+        name: &str,
+        uid: Option<&str>,
+        labels: &NamespaceLabels,
+        is_match: bool,
+    ) {
+        let cached = self.by_name.get_mut(name);
+        let is_known = |it: &&mut CachedNamespace| {
+            it.facts.uid.as_deref() == uid && it.facts.labels == *labels
+        };
+        if let Some(cached) = cached.filter(is_known) {
+            cached.matches.insert(selector, is_match);
+        }
     }
 
     fn state_of(&self, name: &str, facts: Option<&NamespaceFacts>) -> NamespaceState {
@@ -149,70 +216,5 @@ impl Namespaces {
                 OptOut::Unclear => NamespaceState::Unclear,
             },
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn named(name: &str, uid: &str) -> Metadata {
-        Metadata { name: Some(name.into()), uid: Some(uid.into()), ..Metadata::default() }
-    }
-
-    #[test]
-    fn a_namespace_changes_once_and_when_recreated() {
-        let mut namespaces = Namespaces::new(NamespacePatterns::default());
-        assert!(namespaces.apply(&named("app", "1")).is_some());
-        assert!(namespaces.apply(&named("app", "1")).is_none());
-        assert!(namespaces.apply(&named("app", "2")).is_some(), "re-created under the same name");
-    }
-
-    #[test]
-    fn a_changed_label_is_a_change_of_labels_only() {
-        let mut namespaces = Namespaces::new(NamespacePatterns::default());
-        assert!(!namespaces.apply(&named("app", "1")).unwrap().is_of_labels_only());
-        let labels = Some(BTreeMap::from([("team".to_owned(), "a".to_owned())]));
-        let change = namespaces.apply(&Metadata { labels, ..named("app", "1") }).unwrap();
-        assert!(change.is_of_labels_only());
-        assert!(!namespaces.remove("app").unwrap().is_of_labels_only());
-    }
-
-    #[test]
-    fn a_changed_refusal_is_more_than_a_change_of_labels() {
-        let mut namespaces = Namespaces::new(NamespacePatterns::default());
-        namespaces.apply(&named("app", "1"));
-        for (value, expected) in [
-            ("TRUE", NamespaceState::Refused),
-            ("yes", NamespaceState::Unclear),
-            ("false", NamespaceState::Active),
-        ] {
-            let annotations = [(names::ANNOTATION_NO_COPIES.to_owned(), value.to_owned())];
-            let annotations = Some(BTreeMap::from(annotations));
-            let change = namespaces.apply(&Metadata { annotations, ..named("app", "1") }).unwrap();
-            assert!(!change.is_of_labels_only());
-            assert_eq!(namespaces.state("app"), expected);
-        }
-        assert!(namespaces.apply(&named("app", "1")).is_none(), "absent means allowed");
-    }
-
-    #[test]
-    fn a_list_removes_namespaces_that_it_lacks() {
-        let mut namespaces = Namespaces::new(NamespacePatterns::default());
-        namespaces.apply(&named("app", "1"));
-        namespaces.begin_list();
-        let gone: Vec<_> = namespaces.end_list().into_iter().map(|change| change.name).collect();
-        assert_eq!(gone, ["app"]);
-        assert_eq!(namespaces.state("app"), NamespaceState::Missing);
-    }
-
-    #[test]
-    fn a_protected_namespace_stays_protected() {
-        let mut namespaces = Namespaces::new("kube-system,openshift-*".parse().unwrap());
-        for name in ["kube-system", "openshift-config"] {
-            namespaces.apply(&named(name, "1"));
-            assert_eq!(namespaces.state(name), NamespaceState::Protected);
-        }
-        assert!(namespaces.matching(&Selector::default()).is_empty());
     }
 }

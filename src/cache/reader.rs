@@ -9,6 +9,7 @@
 //! read again once there is room for it; until then, it is neither received nor kept. A content that is
 //! only compared is not kept at all.
 
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::sync::Weak;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Client;
+use kube::core::Selector;
 use parking_lot::Mutex;
 use tokio::sync::AcquireError;
 use tokio::sync::Semaphore;
@@ -27,6 +29,7 @@ use crate::access::rule;
 use crate::api::ConfigMapSync;
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::config_maps::CachedConfigMap;
+use crate::cache::large_namespaces::LargeNamespaces;
 use crate::cache::store::Cache;
 use crate::cache::store::PendingRead;
 use crate::cache::syncs::KnownSync;
@@ -109,6 +112,7 @@ pub struct Reader {
     permits: Semaphore,
     contents: MemoryBudget,
     syncs: MemoryBudget,
+    large_namespaces: LargeNamespaces,
     /// The sources whose content was large when it was last read.
     known_large: Mutex<HashSet<NamespacedName>>,
 }
@@ -122,7 +126,8 @@ impl Reader {
         let permits = Semaphore::new(CONCURRENT_READS);
         let (contents, syncs) = (MemoryBudget::new(CONTENTS_KIB), MemoryBudget::new(SYNCS_KIB));
         let (shared, known_large) = (Mutex::default(), Mutex::default());
-        Self { client, cache, shared, permits, contents, syncs, known_large }
+        let large_namespaces = LargeNamespaces::new(client.clone(), Arc::clone(&cache));
+        Self { client, cache, shared, permits, contents, syncs, large_namespaces, known_large }
     }
 
     /// The sync `name`, and memory that is reserved until its reconcile ends: one that is too large for
@@ -152,6 +157,16 @@ impl Reader {
         let sync = read.and_then(|read| ObservedSync::of(&read));
         let sync = sync.filter(|sync| sync.version.uid == known);
         Ok(sync.map(|sync| (sync, Some(reserved))))
+    }
+
+    /// The namespaces that `selector` selects. Those with labels that are not kept are read, once per
+    /// selector and change of the labels.
+    ///
+    /// # Errors
+    /// The API server rejects a read, does not respond, or does not find the namespace: it is not known
+    /// which namespaces are selected.
+    pub async fn select(&self, selector: &Selector) -> Result<BTreeSet<String>, ApiFailure> {
+        self.large_namespaces.select(selector).await
     }
 
     /// Reads the `ConfigMap` at `at` into the cache, with the digest of its content.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use crate::api::metadata::Metadata;
 use crate::decide::drift::ConfigMapMetadata;
 use kube::core::Selector;
 use parking_lot::Mutex;
@@ -17,7 +16,10 @@ use crate::cache::entry::Entry;
 use crate::cache::namespaces::NamespaceChange;
 use crate::cache::namespaces::NamespaceFacts;
 use crate::cache::namespaces::Namespaces;
+use crate::cache::namespaces::Selected;
 use crate::cache::reads_in_flight::ReadStart;
+use crate::cache::stored_namespace::NamespaceLabels;
+use crate::cache::stored_namespace::NamespaceMetadata;
 use crate::cache::syncs::Dropped;
 use crate::cache::syncs::KnownSync;
 use crate::cache::syncs::Syncs;
@@ -161,7 +163,7 @@ impl Cache {
     }
 
     /// Records a namespace. Returns the change, if it is one.
-    pub fn apply_namespace(&self, metadata: &Metadata) -> Option<NamespaceChange> {
+    pub fn apply_namespace(&self, metadata: &NamespaceMetadata) -> Option<NamespaceChange> {
         self.inner.lock().namespaces.apply(metadata)
     }
 
@@ -179,11 +181,30 @@ impl Cache {
 
     /// The namespaces that `selector` selects.
     #[must_use]
-    pub fn namespaces_matching(&self, selector: &Selector) -> BTreeSet<String> {
-        self.inner.lock().namespaces.matching(selector)
+    pub fn select(&self, selector: &Selector) -> Selected {
+        self.inner.lock().namespaces.select(selector)
     }
 
-    /// The syncs whose known selector would select the namespace `name` if it had these facts.
+    /// Whether `selector` selects the namespace `name`; `None` if that is not known.
+    #[must_use]
+    pub fn is_selected(&self, selector: &Selector, name: &str) -> Option<bool> {
+        self.inner.lock().namespaces.is_selected_now(selector, name)
+    }
+
+    /// Records whether `selector` matches these `labels` of the namespace `name`, from a live read.
+    pub fn record_match(
+        &self,
+        selector: &Selector,
+        name: &str,
+        uid: Option<&str>,
+        labels: &NamespaceLabels,
+        is_match: bool,
+    ) {
+        self.inner.lock().namespaces.record_match(selector, name, uid, labels, is_match);
+    }
+
+    /// The syncs whose known selector would, or might, select the namespace `name` if it had these
+    /// facts.
     #[must_use]
     pub fn syncs_selecting(
         &self,
@@ -191,7 +212,8 @@ impl Cache {
         facts: Option<&NamespaceFacts>,
     ) -> BTreeSet<NamespacedName> {
         let inner = self.inner.lock();
-        let selects = |selector: &_| inner.namespaces.is_selected(selector, name, facts);
+        let selects =
+            |selector: &_| inner.namespaces.is_selected(selector, name, facts) != Some(false);
         inner.syncs.selecting(selects).collect()
     }
 
@@ -258,12 +280,14 @@ impl Cache {
         self.inner.lock().syncs.with_uid(uid)
     }
 
-    /// The syncs that refer to `at` as source or as destination, and those that may because their selector
-    /// is too large to be kept.
+    /// The syncs that refer to `at` as source or as destination, and those that may because their selector,
+    /// or the labels of the namespace, are too large to be kept.
     #[must_use]
     pub fn syncs_referring_to(&self, at: &NamespacedName) -> BTreeSet<NamespacedName> {
         let inner = self.inner.lock();
-        let selects = |selector: &_| inner.namespaces.is_selected_now(selector, &at.namespace);
+        let namespace = &at.namespace;
+        let selects =
+            |selector: &_| inner.namespaces.is_selected_now(selector, namespace) != Some(false);
         inner.syncs.referring_to(at, selects)
     }
 

@@ -97,6 +97,7 @@ fn failed_read(observed: &Observed) -> Option<&Failure> {
     };
     let held =
         observed.destinations.values().filter_map(|destination| destination.pending_retry.as_ref());
-    let mut failures = source.into_iter().chain(held.map(|held| &held.failure));
+    let unread = observed.selected.as_ref().err().into_iter().chain(source);
+    let mut failures = unread.chain(held.map(|held| &held.failure));
     failures.find(|failure| failure.reason != Reason::NotPermitted)
 }

@@ -3,8 +3,10 @@
 mod roles;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::args::Rights;
+use crate::cache::Reader;
 use crate::commands::connection::connect;
 use crate::commands::error::Error;
 use crate::commands::exit::Exit;
@@ -43,7 +45,8 @@ pub async fn rights(flags: &Rights) -> Result<Exit, Error> {
     let destinations = match &target {
         Target::Single(at) => Destinations::Each(BTreeSet::from([at.clone()])),
         Target::Selected { selector, .. } if flags.each_namespace => {
-            let selected = snapshot.cache.namespaces_matching(selector);
+            let reader = Reader::new(client.clone(), Arc::clone(&snapshot.cache));
+            let selected = reader.select(selector).await?;
             Destinations::Each(target.destinations(&selected, &source))
         }
         Target::Selected { name, .. } => Destinations::All(name.clone()),

@@ -18,8 +18,11 @@ use crate::api::scope::Scope;
 use crate::cache::Cache;
 use crate::cache::KnownSync;
 use crate::cache::Origin;
+use crate::cache::Reader;
+use crate::cache::StoredNamespace;
 use crate::commands::error::Error;
 use crate::commands::error::InputError;
+use crate::decide::destinations::selector;
 use crate::decide::drift::ManagedFields;
 use crate::decide::observed::ObservedSync;
 use crate::decide::scope::limited_to;
@@ -139,9 +142,27 @@ impl Snapshot {
         }
     }
 
+    /// Reads the namespaces with large labels as far as they decide whether a sync adopts an orphan.
+    ///
+    /// # Errors
+    /// The API server rejects a read, or does not respond.
+    pub async fn read_adopters(&self, client: &Client) -> Result<(), ApiFailure> {
+        let reader = Reader::new(client.clone(), Arc::clone(&self.cache));
+        for (at, entry) in self.cache.orphans() {
+            let sync = entry.markers.and_then(|markers| markers.sync?.parse().ok());
+            if let Some(KnownSync::Whole(sync)) = sync.and_then(|name| self.cache.sync(&name))
+                && let Some(selector) = selector(&sync.spec)
+                && self.cache.is_selected(&selector, &at.namespace).is_none()
+            {
+                reader.select(&selector).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn read_namespaces(&self, client: &Client) -> Result<(), Error> {
         let list = List::metadata::<Namespace>(None);
-        list_all(client, "list Namespaces", &list, |namespace: MetadataOnly| {
+        list_all(client, "list Namespaces", &list, |namespace: StoredNamespace| {
             if namespace.metadata.name.as_ref().is_some_and(|name| self.scope.contains(name)) {
                 self.cache.apply_namespace(&namespace.metadata);
             }

@@ -78,6 +78,7 @@ pub async fn sweep(flags: &Sweep) -> Result<Exit, Error> {
 async fn plan_steps(client: &Client) -> Result<(Snapshot, Steps), Error> {
     ensure_established(client).await?;
     let snapshot = read_copies(client).await?;
+    snapshot.read_adopters(client).await?;
     let cache: &Cache = &snapshot.cache;
     let orphans = |owners: &Owners| ObservedOrphans {
         candidates: candidates(cache, owners),

@@ -17,20 +17,17 @@ pub use view::View;
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::CachedConfigMap;
-use crate::controller::observe::source::distrusted;
 use crate::controller::observe::source::known_source;
 use crate::controller::observe::source::read_source;
+use crate::decide::Failure;
 use crate::decide::Observed;
 use crate::decide::consent::is_reported;
 use crate::decide::desired::destinations;
-use crate::decide::destinations::Target;
-use crate::decide::observed::Attempted;
-use crate::decide::observed::CopyContent;
+use crate::decide::destinations::selector;
 use crate::decide::observed::DestinationObject;
 use crate::decide::observed::ObservedDestination;
 use crate::decide::observed::ObservedSource;
 use crate::decide::observed::ObservedSync;
-use crate::decide::observed::PendingRetry;
 use crate::decide::required_reads;
 use crate::decide::verb::Verb;
 use crate::reviews::Consents;
@@ -53,8 +50,9 @@ pub struct Observation {
 /// read even if nothing indicates a change.
 pub async fn observe(view: View<'_>, sync: &ObservedSync, verify: bool) -> Observation {
     let consents = Consents::of(view.reviewer.account_of(sync));
-    let mut observed = known(view, sync, verify, &consents);
     let mut reads = Reads { consents, ..Reads::default() };
+    let selected = selected(view, sync, &mut reads).await;
+    let mut observed = known(view, sync, selected, verify, &reads.consents);
     for _ in 0..MAX_TURNS {
         let required = required_reads(&observed);
         if required.is_empty() {
@@ -81,16 +79,40 @@ pub async fn observe(view: View<'_>, sync: &ObservedSync, verify: bool) -> Obser
     Observation { observed, reads }
 }
 
-/// What the cache knows.
-fn known(view: View<'_>, sync: &ObservedSync, verify: bool, consents: &Consents) -> Observed {
-    let cache = view.cache;
+/// The namespaces that the selector selects. The cache does not decide that for those with large
+/// labels: they are read, unless that must wait, or no copy is desired in them.
+async fn selected(
+    view: View<'_>,
+    sync: &ObservedSync,
+    reads: &mut Reads,
+) -> Result<BTreeSet<String>, Failure> {
     // By the spec of this reconcile: the cache may have a newer one by now.
-    let selected = match sync.spec.as_ref().map(Target::of) {
-        Ok(Ok(Target::Selected { selector, .. })) => cache.namespaces_matching(&selector),
-        _ => BTreeSet::new(),
-    };
+    let Some(selector) = selector(&sync.spec) else { return Ok(BTreeSet::new()) };
+    let known = view.cache.select(&selector);
+    if known.undecided.is_empty() || sync.deleting {
+        return Ok(known.names);
+    }
+    if let Some(failure) = view.held_back.namespaces() {
+        return Err(failure);
+    }
+    let selected = view.reader.select(&selector).await;
+    let failed = selected.as_ref().err();
+    reads.failed_namespaces = failed.map(|error| FailedAttempt::now(error.clone(), None));
+    selected.map_err(|error| error.failure)
+}
+
+/// What the cache knows, beside the `selected` namespaces.
+fn known(
+    view: View<'_>,
+    sync: &ObservedSync,
+    selected: Result<BTreeSet<String>, Failure>,
+    verify: bool,
+    consents: &Consents,
+) -> Observed {
+    let cache = view.cache;
     let mut names = cache.copies_of(&sync.version.uid);
-    names.extend(destinations(&sync.spec, &selected).unwrap_or_default());
+    let desired = selected.as_ref().ok().and_then(|it| destinations(&sync.spec, it).ok());
+    names.extend(desired.unwrap_or_default());
     let mut destinations: BTreeMap<_, _> =
         names.into_iter().map(|at| (at.clone(), destination(view, consents, &at))).collect();
     let mut source = match &sync.spec {
@@ -98,8 +120,8 @@ fn known(view: View<'_>, sync: &ObservedSync, verify: bool, consents: &Consents)
         Err(_) => ObservedSource::Unknown,
     };
     if verify {
-        source = distrusted(source);
-        distrust(&mut destinations);
+        source = source.distrusted();
+        destinations.values_mut().for_each(ObservedDestination::distrust);
     }
     if !consents.cover_source() && !is_reported(sync, &source) {
         // What the cache knows is not for this ServiceAccount, unless it may read the source.
@@ -112,15 +134,6 @@ fn known(view: View<'_>, sync: &ObservedSync, verify: bool, consents: &Consents)
         destinations,
         writes_in_flight: view.held_back.has_writes_in_flight(),
         finalizer_failure: view.held_back.finalizer(),
-    }
-}
-
-/// Treats the content of every copy as unread.
-fn distrust(destinations: &mut BTreeMap<NamespacedName, ObservedDestination>) {
-    for destination in destinations.values_mut() {
-        if let DestinationObject::Existing(existing) = &mut destination.object {
-            existing.content = CopyContent::Suspect;
-        }
     }
 }
 
@@ -148,11 +161,8 @@ async fn read_copy(
     let mut destination = destination(view, consents, &at);
     let namespace_uid = view.cache.namespace(&at.namespace).1;
     let failed = error.map(|error| FailedAttempt::now(error, namespace_uid));
-    if let Some(FailedAttempt { failure, .. }) = &failed
-        && !view.held_back.is_in_flight(&at)
-    {
-        let failure = failure.failure.clone();
-        destination.pending_retry = Some(PendingRetry { failure, attempted: Attempted::default() });
+    if let Some(failed) = failed.as_ref().filter(|_| !view.held_back.is_in_flight(&at)) {
+        destination.pending_retry = Some(failed.pending());
     }
     (at, destination, failed)
 }
@@ -171,8 +181,7 @@ async fn ask_writes(
     }
     for (at, failed) in &failed {
         if let Some(destination) = observed.destinations.get_mut(at) {
-            let (failure, attempted) = (failed.failure.failure.clone(), failed.attempted.clone());
-            destination.pending_retry = Some(PendingRetry { failure, attempted });
+            destination.pending_retry = Some(failed.pending());
         }
     }
     reads.failed_copies.extend(failed);

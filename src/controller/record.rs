@@ -82,7 +82,7 @@ pub fn record(
 
 /// Records the results of reads.
 pub fn record_reads(state: &State, sync_uid: &str, reads: Reads) {
-    let Reads { source, excerpt, failed_copies, consents: _ } = reads;
+    let Reads { failed_namespaces, source, excerpt, failed_copies, consents: _ } = reads;
     state.update(sync_uid, |sync| {
         if let Some(excerpt) = excerpt {
             sync.excerpt = Some(Box::new(excerpt));
@@ -93,6 +93,9 @@ pub fn record_reads(state: &State, sync_uid: &str, reads: Reads) {
             Some((name, Ok(()))) => retries.succeeded(&Subject::Source(name)),
             Some((name, Err(failed))) => retries.failed(Subject::Source(name), failed),
             None => {}
+        }
+        if let Some(failed) = failed_namespaces {
+            retries.failed(Subject::Namespaces, failed);
         }
         for (at, failed) in failed_copies {
             retries.failed(Subject::Destination(at), failed);

@@ -15,14 +15,15 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 use crate::access::rule;
 use crate::api::ConfigMapSync;
 use crate::api::StoredConfigMapSync;
-use crate::api::metadata::HasMetadata;
 use crate::api::metadata::MetadataOnly;
+use crate::api::metadata::Versioned;
 use crate::api::namespaced_name::NamespacedName;
 use crate::api::scope::Scope;
 use crate::cache::Cache;
 use crate::cache::ConfigMapChange;
 use crate::cache::NamespaceChange;
 use crate::cache::Origin;
+use crate::cache::StoredNamespace;
 use crate::controller::queue::Queue;
 use crate::controller::queue::Trigger;
 use crate::controller::startup::Part;
@@ -134,7 +135,7 @@ async fn config_maps(watcher: &Watcher, clients: Clients, stream: &Stream) -> In
 async fn namespaces(watcher: &Watcher, clients: Clients, stream: &Stream) -> Infallible {
     let source = Source::metadata::<Namespace>(clients, None);
     let Watcher { cache, queue, scope, .. } = watcher;
-    let handle = |change: Change<MetadataOnly>| {
+    let handle = |change: Change<StoredNamespace>| {
         let changes: Vec<NamespaceChange> = match change {
             Change::ListBegun => {
                 cache.begin_namespace_list();
@@ -161,7 +162,7 @@ async fn namespaces(watcher: &Watcher, clients: Clients, stream: &Stream) -> Inf
 
 impl Watcher {
     /// Passes every change to `handle`, and updates health, metrics and startup.
-    async fn follow<K: HasMetadata>(
+    async fn follow<K: Versioned>(
         &self,
         stream: &Stream,
         source: &Source,

@@ -73,10 +73,14 @@ pub fn desired(observed: &Observed) -> Desired {
             "spec.suspend is true: copies are neither written nor deleted; set it to false to resume",
         ));
     }
+    let selected = match &observed.selected {
+        Ok(selected) => selected,
+        Err(failure) => return Desired::Hold(failure.clone()),
+    };
     let source = source_name(spec);
     match usable_content(&observed.source, &source) {
         Ok((excerpt, content)) => Desired::Copies(DesiredCopies {
-            destinations: target.destinations(&observed.selected, &source),
+            destinations: target.destinations(selected, &source),
             target,
             source,
             excerpt,

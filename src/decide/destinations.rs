@@ -1,10 +1,8 @@
 //! The destinations of a spec: one namespace, or every namespace whose labels match a selector.
 
-use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use kube::core::Selector;
-use kube::core::SelectorExt as _;
 
 use crate::api::ConfigMapSyncSpec;
 use crate::api::namespaced_name::NamespacedName;
@@ -73,14 +71,19 @@ impl Target {
     }
 }
 
-/// Whether `selector` selects a namespace in this state and with these labels. Terminating and
-/// protected namespaces are never selected, nor those that forbid copies. One whose annotation is
-/// unclear stays selected, so that its copy is kept.
+/// The selector of `spec`, if it is valid and has one.
 #[must_use]
-pub fn selects(
-    selector: &Selector,
-    state: NamespaceState,
-    labels: &BTreeMap<String, String>,
-) -> bool {
-    matches!(state, NamespaceState::Active | NamespaceState::Unclear) && selector.matches(labels)
+pub fn selector(spec: &Result<ConfigMapSyncSpec, String>) -> Option<Selector> {
+    match spec.as_ref().map(Target::of) {
+        Ok(Ok(Target::Selected { selector, .. })) => Some(selector),
+        _ => None,
+    }
+}
+
+/// Whether a selector can select a namespace in this state. Terminating and protected namespaces are
+/// never selected, nor those that forbid copies. One whose annotation is unclear stays selected, so
+/// that its copy is kept.
+#[must_use]
+pub const fn is_selectable(state: NamespaceState) -> bool {
+    matches!(state, NamespaceState::Active | NamespaceState::Unclear)
 }

@@ -35,8 +35,8 @@ pub struct Observed {
     pub sync: ObservedSync,
     /// Its source.
     pub source: ObservedSource,
-    /// The namespaces that its selector matches; empty without a selector.
-    pub selected: BTreeSet<String>,
+    /// The namespaces that its selector selects, none without a selector; or why they are not known.
+    pub selected: Result<BTreeSet<String>, Failure>,
     /// Every destination of the spec, and every `ConfigMap` whose markers carry the uid of this
     /// `ConfigMapSync`.
     pub destinations: BTreeMap<NamespacedName, ObservedDestination>,
@@ -245,6 +245,12 @@ impl Version {
         }
     }
 
+    /// As the version of a source.
+    #[must_use]
+    pub fn of_source(self) -> SourceVersion {
+        SourceVersion { uid: self.uid, resource_version: self.resource_version }
+    }
+
     /// The resourceVersion as a number, by which versions of one kind are ordered (Kubernetes
     /// 1.35, "resource versions"); `None` if the API server does not use numbers.
     #[must_use]
@@ -301,6 +307,13 @@ impl NamespaceState {
 // === impl ObservedDestination ===
 
 impl ObservedDestination {
+    /// Treats the content of the `ConfigMap` as unread.
+    pub fn distrust(&mut self) {
+        if let DestinationObject::Existing(existing) = &mut self.object {
+            existing.content = CopyContent::Suspect;
+        }
+    }
+
     /// [`ExistingConfigMap::metadata_bytes`]; 0 if there is no `ConfigMap`.
     #[must_use]
     pub fn metadata_bytes(&self) -> u32 {
@@ -314,6 +327,17 @@ impl ObservedDestination {
 // === impl ObservedSource ===
 
 impl ObservedSource {
+    /// The source, of which nothing but its version is known.
+    #[must_use]
+    pub fn distrusted(self) -> Self {
+        match self {
+            Self::Existing(source) => {
+                Self::Existing(ExistingSource { content: SourceContent::Unread, ..source })
+            }
+            _ => Self::Unknown,
+        }
+    }
+
     /// The content, if it was read.
     #[must_use]
     pub fn into_content(self) -> Option<Arc<Content>> {

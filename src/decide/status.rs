@@ -222,9 +222,12 @@ fn copies(
     match desired {
         Desired::Hold(_) if summary.reason == Reason::Suspended => observed.sync.status.copies,
         Desired::Hold(_) => {
-            let requested = destinations(&observed.sync.spec, &observed.selected)
-                .map_or(0, |destinations| destinations.len());
-            Some(CopyCount { desired: count(requested), ready: 0, failed: count(requested) })
+            let requested = match &observed.selected {
+                Ok(selected) => destinations(&observed.sync.spec, selected)
+                    .map_or(0, |destinations| count(destinations.len())),
+                Err(_) => observed.sync.status.copies.map_or(0, |copies| copies.desired),
+            };
+            Some(CopyCount { desired: requested, ready: 0, failed: requested })
         }
         Desired::Nothing(_) => {
             Some(CopyCount { desired: 0, ready: 0, failed: count(settled.failed()) })

@@ -35,7 +35,7 @@ pub use requests::Source;
 pub use ticks::TICK;
 pub use ticks::ticking;
 
-use crate::api::metadata::HasMetadata;
+use crate::api::metadata::Versioned;
 use crate::kubernetes::watches::lines::Lines;
 use crate::kubernetes::watches::position::Next;
 use crate::kubernetes::watches::position::Position;
@@ -71,10 +71,7 @@ pub enum Event<K> {
 }
 
 /// Watches `source`, and passes each event to `handle`.
-pub async fn watch<K: HasMetadata>(
-    source: &Source,
-    mut handle: impl FnMut(Event<K>),
-) -> Infallible {
+pub async fn watch<K: Versioned>(source: &Source, mut handle: impl FnMut(Event<K>)) -> Infallible {
     let mut position = Position::default();
     loop {
         let attempt = match position.next().clone() {
@@ -92,7 +89,7 @@ pub async fn watch<K: HasMetadata>(
 
 /// Requests a page of the list, whose objects are delivered while it arrives: again, if it fails
 /// before its end. Returns the delay until the next request.
-async fn list<K: HasMetadata>(
+async fn list<K: Versioned>(
     source: &Source,
     position: &mut Position,
     page: Option<String>,
@@ -118,7 +115,7 @@ async fn list<K: HasMetadata>(
 
 /// Follows the changes after `version` until the response ends. Returns the delay until the next
 /// request.
-async fn follow<K: HasMetadata>(
+async fn follow<K: Versioned>(
     source: &Source,
     position: &mut Position,
     version: &str,
@@ -143,11 +140,11 @@ async fn follow<K: HasMetadata>(
         };
         let event = match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                position.follow(object.metadata().resource_version.clone())?;
+                position.follow(object.resource_version().cloned())?;
                 Event::Change(Change::Applied(object))
             }
             WatchEvent::Deleted(object) => {
-                position.follow(object.metadata().resource_version.clone())?;
+                position.follow(object.resource_version().cloned())?;
                 Event::Change(Change::Deleted(object))
             }
             WatchEvent::Bookmark(bookmark) => {

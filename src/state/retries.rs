@@ -38,6 +38,8 @@ const NAMESPACE_LAG: Duration = Duration::from_secs(30);
 pub enum Subject {
     /// A read of this source.
     Source(NamespacedName),
+    /// Reads of namespaces that the selector may select.
+    Namespaces,
     /// A patch of the finalizer of the sync.
     Finalizer,
     /// A patch of the status of the sync.
@@ -283,6 +285,11 @@ impl<'a> HeldBack<'a> {
             &self.waiting(&Subject::Source(name.clone()))?.held;
         let applies = failure.reason != Reason::NotPermitted || attempted.generation == generation;
         applies.then(|| failure.clone())
+    }
+
+    /// Why reads of namespaces that the selector may select must wait.
+    pub fn namespaces(&self) -> Option<Failure> {
+        self.waiting(&Subject::Namespaces).map(|it| it.held.failure.clone())
     }
 
     /// Why a patch of the finalizer must wait: the last one failed, or another client keeps removing

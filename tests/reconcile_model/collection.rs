@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use std::time::Instant;
 
-use configmapsync::api::metadata::Metadata;
 use configmapsync::api::namespaced_name::NamespacedName;
 use configmapsync::cache::Cache;
 use configmapsync::cache::CachedConfigMap;
+use configmapsync::cache::NamespaceMetadata;
 use configmapsync::cache::Origin;
 use configmapsync::decide::drift::FieldOwnership;
 use configmapsync::decide::orphans::CollectionMode;
@@ -128,8 +128,8 @@ impl CollectionInput {
         for number in 0..count {
             let at = NamespacedName::new(format!("other-{number}"), SOURCE_NAME);
             let namespace = Some(at.namespace.clone());
-            let namespace =
-                Metadata { name: namespace.clone(), uid: namespace, ..Metadata::default() };
+            let (name, uid) = (namespace.clone(), namespace);
+            let namespace = NamespaceMetadata { name, uid, ..NamespaceMetadata::default() };
             cache.apply_namespace(&namespace);
             let mut orphan = Object::of_user(user_content());
             let markers = [

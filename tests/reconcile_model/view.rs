@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use configmapsync::api::ConfigMapSyncStatus;
 use configmapsync::api::SourceVersion;
-use configmapsync::api::metadata::Metadata;
 use configmapsync::api::namespace_patterns::NamespacePatterns;
 use configmapsync::api::namespaced_name::NamespacedName;
 use configmapsync::cache::Cache;
 use configmapsync::cache::CachedConfigMap;
+use configmapsync::cache::NamespaceLabels;
+use configmapsync::cache::NamespaceMetadata;
 use configmapsync::cache::Origin;
 use configmapsync::decide::Failure;
 use configmapsync::decide::Observed;
@@ -134,16 +135,16 @@ impl View {
     }
 }
 
-fn namespace_metadata(name: &str, namespace: StoredNamespace) -> Option<Metadata> {
+fn namespace_metadata(name: &str, namespace: StoredNamespace) -> Option<NamespaceMetadata> {
     let label = || (SELECTED_LABEL.0.to_owned(), SELECTED_LABEL.1.to_owned());
     let labels = BTreeMap::from_iter(namespace.is_labelled.then(label));
     let deleted = || Time(Timestamp::UNIX_EPOCH);
-    let metadata = Metadata {
+    let metadata = NamespaceMetadata {
         name: Some(name.to_owned()),
         uid: Some(name.to_owned()),
-        labels: Some(labels),
+        labels: Some(NamespaceLabels::of(&labels)),
         deletion_timestamp: (namespace.phase == Phase::Terminating).then(deleted),
-        ..Metadata::default()
+        ..NamespaceMetadata::default()
     };
     (namespace.phase != Phase::Missing).then_some(metadata)
 }
@@ -156,7 +157,7 @@ impl PassInput {
         let sync = self.view.syncs[self.sync]?.observed(self.sync);
         let cache = self.view.cache(store);
         let selected = match sync.spec.as_ref().map(Target::of) {
-            Ok(Ok(Target::Selected { selector, .. })) => cache.namespaces_matching(&selector),
+            Ok(Ok(Target::Selected { selector, .. })) => cache.select(&selector).names,
             _ => BTreeSet::new(),
         };
         let mut names = cache.copies_of(&sync.version.uid);
@@ -164,7 +165,7 @@ impl PassInput {
         let destinations = names.into_iter().map(|at| (at.clone(), self.destination(&cache, &at)));
         Some(Observed {
             source: self.source(&sync),
-            selected,
+            selected: Ok(selected),
             destinations: destinations.collect(),
             writes_in_flight: self.in_flight.contains(&true),
             finalizer_failure: None,

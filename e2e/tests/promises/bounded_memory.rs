@@ -1,5 +1,5 @@
-//! Memory does not depend on the size of objects: a tenant who creates ConfigMaps of the largest size,
-//! with as many keys as fit, cannot exhaust the memory of the operator, nor that of its commands.
+//! Memory does not depend on the size of objects: a tenant who creates ConfigMaps, ConfigMapSyncs or
+//! namespaces of the largest size, with as many keys or labels as fit, cannot exhaust the memory of the operator, nor that of its commands.
 //!
 //! Memory is the peak of the resident set, beside that of the same process without these objects.
 //! `E2E_FULL=1` creates 300 ConfigMaps instead of 12.
@@ -7,6 +7,7 @@
 mod commands;
 mod copies;
 mod growth;
+mod namespaces;
 mod objects;
 mod syncs;
 

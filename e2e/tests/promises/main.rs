@@ -42,6 +42,7 @@ mod immutable_copies;
 mod incomplete_lists;
 mod keys;
 mod kubectl;
+mod large_namespaces;
 mod leadership;
 mod leadership_faults;
 mod long_texts;

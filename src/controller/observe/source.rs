@@ -17,7 +17,6 @@ use crate::decide::observed::ExistingSource;
 use crate::decide::observed::ObservedSource;
 use crate::decide::observed::ObservedSync;
 use crate::decide::observed::SourceContent;
-use crate::decide::observed::Version;
 use crate::state::excerpts::KeptExcerpt;
 use crate::state::retries::FailedAttempt;
 
@@ -35,19 +34,9 @@ pub fn known_source(
         CachedConfigMap::Present(entry) => {
             let known = known_excerpt(view, sync, spec, &entry);
             let seen = known.map_or(SourceContent::Unread, SourceContent::Known);
-            let version = source_version(entry.version.clone());
+            let version = entry.version.clone().of_source();
             ObservedSource::Existing(source(cache, &name, &entry, version, seen))
         }
-    }
-}
-
-/// A source of which nothing but its version is known.
-pub fn distrusted(source: ObservedSource) -> ObservedSource {
-    match source {
-        ObservedSource::Existing(source) => {
-            ObservedSource::Existing(ExistingSource { content: SourceContent::Unread, ..source })
-        }
-        _ => ObservedSource::Unknown,
     }
 }
 
@@ -73,7 +62,7 @@ pub async fn read_source(
             return ObservedSource::Unreadable(failure);
         }
         let known = known_source(view, sync, spec);
-        return if verify { distrusted(known) } else { known };
+        return if verify { known.distrusted() } else { known };
     }
     let read =
         if verify { view.reader.read(&name).await } else { view.reader.read_shared(&name).await };
@@ -84,7 +73,7 @@ pub async fn read_source(
                 return ObservedSource::Missing { confirmed: false };
             };
             // The version that was read: the cache may know a later one by now.
-            let version = source_version(version);
+            let version = version.of_source();
             let (known, part) = excerpt(&content, &digest, spec);
             if spec.keys.is_some() {
                 let (source, excerpt) = (version.clone(), known.clone());
@@ -121,10 +110,6 @@ fn source(
     ExistingSource { version, no_copy: entry.no_copy, is_copy, content }
 }
 
-fn source_version(Version { uid, resource_version }: Version) -> SourceVersion {
-    SourceVersion { uid, resource_version }
-}
-
 /// The excerpt of this version of the source, from an earlier read by this process or by the one
 /// that wrote the status.
 fn known_excerpt(
@@ -136,7 +121,7 @@ fn known_excerpt(
     if let Some(known) = entry.read.as_ref().and_then(|read| Excerpt::of_all_keys(read, spec)) {
         return Some(known);
     }
-    let version = source_version(entry.version.clone());
+    let version = entry.version.clone().of_source();
     if let Some(kept) = view.excerpt.and_then(|kept| kept.of(&version, sync.generation)) {
         return Some(kept.clone());
     }

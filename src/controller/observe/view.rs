@@ -28,6 +28,8 @@ pub struct View<'a> {
 /// The results of the reads of an observation.
 #[derive(Debug, Default)]
 pub struct Reads {
+    /// The failed read of a namespace that the selector may select.
+    pub failed_namespaces: Option<FailedAttempt>,
     /// The read of the source of this name; `None` if it was not read.
     pub source: Option<(NamespacedName, Result<(), FailedAttempt>)>,
     /// The excerpt to keep, if there is a new one.

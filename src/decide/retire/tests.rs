@@ -153,7 +153,7 @@ fn planned(
             trace_parent: None,
         },
         source: ObservedSource::Missing { confirmed: true },
-        selected: BTreeSet::new(),
+        selected: Ok(BTreeSet::new()),
         destinations: BTreeMap::from([(copy(), destination)]),
         writes_in_flight: false,
         finalizer_failure: None,

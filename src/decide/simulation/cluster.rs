@@ -295,7 +295,7 @@ impl SimulatedCluster {
                 trace_parent: None,
             },
             source: self.source(),
-            selected,
+            selected: Ok(selected),
             destinations,
             writes_in_flight: false,
             finalizer_failure: None,

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::decide::observed::Attempted;
+use crate::decide::observed::PendingRetry;
 use crate::kubernetes::error::ApiFailure;
 
 /// A failed read or write.
@@ -32,5 +33,11 @@ impl FailedAttempt {
     ) -> Self {
         let attempted = Attempted { generation, is_review: true, ..Attempted::default() };
         Self { attempted, ..Self::now(failure, namespace_uid) }
+    }
+
+    /// Why the next attempt must wait.
+    #[must_use]
+    pub fn pending(&self) -> PendingRetry {
+        PendingRetry { failure: self.failure.failure.clone(), attempted: self.attempted.clone() }
     }
 }

@@ -89,10 +89,10 @@ fn one_destination_does_not_hold_another() {
 }
 
 #[test]
-fn source_finalizer_and_status_wait_separately() {
+fn source_namespaces_finalizer_and_status_wait_separately() {
     let sources = [NamespacedName::new("central", "a"), NamespacedName::new("central", "b")];
-    let subjects = [Subject::Source(sources[0].clone()), Subject::Finalizer, Subject::Status];
-    for subject in subjects {
+    let source = Subject::Source(sources[0].clone());
+    for subject in [source, Subject::Namespaces, Subject::Finalizer, Subject::Status] {
         let (mut retries, now) = (Retries::default(), Instant::now());
         retries.failed(subject.clone(), attempt(Reason::ApiError, now));
         let held = retries.held_back(now);
@@ -101,6 +101,7 @@ fn source_finalizer_and_status_wait_separately() {
             subject == Subject::Source(at_source())
         );
         assert_eq!(held.source(&sources[1], None), None, "another source does not wait");
+        assert_eq!(held.namespaces().is_some(), subject == Subject::Namespaces);
         assert_eq!(held.finalizer().is_some(), subject == Subject::Finalizer);
         assert_eq!(held.status(), subject == Subject::Status);
         assert_eq!(held.destination(&at(), Some("n")), None);

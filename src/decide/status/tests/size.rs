@@ -39,7 +39,7 @@ fn observed() -> Observed {
     Observed {
         sync,
         source: ObservedSource::Missing { confirmed: true },
-        selected: BTreeSet::new(),
+        selected: Ok(BTreeSet::new()),
         destinations: BTreeMap::new(),
         writes_in_flight: false,
         finalizer_failure: None,
