@@ -37,6 +37,7 @@ pub mod excerpt;
 mod failure;
 mod managed_fields;
 pub mod markers;
+mod metadata_size;
 pub mod observed;
 pub mod opt_out;
 pub mod orphans;

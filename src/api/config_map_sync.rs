@@ -233,18 +233,20 @@ pub enum ConflictPolicy {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct DestinationMetadata {
-    /// Labels to set on every copy, at most 64. Defaults to none. Keys with the prefix
-    /// `apps.nishaf.info/` and the key `app.kubernetes.io/managed-by` are rejected.
+    /// Labels to set on every copy, at most 64, with values of at most 63 characters. Defaults to
+    /// none. Keys with the prefix `apps.nishaf.info/` and the key `app.kubernetes.io/managed-by` are
+    /// rejected.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = text(63)))]
     #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('apps.nishaf.info/') && key != 'app.kubernetes.io/managed-by')")
         .message("labels with the prefix apps.nishaf.info/ and app.kubernetes.io/managed-by are reserved for the operator: remove them"))]
     pub labels: BTreeMap<String, String>,
 
-    /// Annotations to set on every copy, at most 64. Defaults to none. Keys with the prefix
-    /// `apps.nishaf.info/` and the key `app.kubernetes.io/managed-by` are rejected.
+    /// Annotations to set on every copy, at most 64, with values of at most 4,096 characters. Labels
+    /// and annotations together have at most 128 KiB of keys and values. Defaults to none. Keys with
+    /// the prefix `apps.nishaf.info/` and the key `app.kubernetes.io/managed-by` are rejected.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = text(4_096)))]
     #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('apps.nishaf.info/') && key != 'app.kubernetes.io/managed-by')")
         .message("annotations with the prefix apps.nishaf.info/ and app.kubernetes.io/managed-by are reserved for the operator: remove them"))]
     pub annotations: BTreeMap<String, String>,
@@ -356,6 +358,11 @@ fn condition_list(generator: &mut schemars::SchemaGenerator) -> schemars::Schema
         "x-kubernetes-list-type": "map",
         "x-kubernetes-list-map-keys": ["type"],
     })
+}
+
+/// The schema of a text of at most `length` characters.
+fn text(length: u32) -> serde_json::Value {
+    serde_json::json!({"type": "string", "maxLength": length})
 }
 
 fn key_set(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

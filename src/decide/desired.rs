@@ -14,6 +14,7 @@ use crate::decide::Failure;
 use crate::decide::Observed;
 use crate::decide::destinations::Target;
 use crate::decide::excerpt::Excerpt;
+use crate::decide::metadata_size::check_size;
 use crate::decide::observed::ExistingSource;
 use crate::decide::observed::ObservedSource;
 use crate::decide::observed::SourceContent;
@@ -63,7 +64,8 @@ pub fn desired(observed: &Observed) -> Desired {
     if sync.deleting {
         return Desired::Nothing(None);
     }
-    let (spec, target) = match valid(&sync.spec) {
+    let valid = valid(&sync.spec);
+    let (spec, target) = match valid.and_then(|valid| check_size(sync).map(|()| valid)) {
         Ok(valid) => valid,
         Err(failure) => return Desired::Hold(failure),
     };

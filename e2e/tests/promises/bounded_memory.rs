@@ -4,6 +4,7 @@
 //! Memory is the peak of the resident set, beside that of the same process without these objects.
 //! `E2E_FULL=1` creates 300 ConfigMaps instead of 12.
 
+mod annotations;
 mod commands;
 mod copies;
 mod growth;

@@ -156,6 +156,10 @@ fn metadata() -> Vec<Case> {
             (0..65).map(|number| (format!("key-{number}"), json!("value"))).collect();
         let words = [&*path, "must have at most 64 items"];
         cases.push(Case::new(&format!("too many {map}"), with(many.into()), &words));
+        let longest = if map == "labels" { 63 } else { 4_096 };
+        let long = with(json!({"note": "a".repeat(longest + 1)}));
+        let words = [&*path, &*format!("may not be more than {longest} bytes")];
+        cases.push(Case::new(&format!("long {map}"), long, &words));
     }
     cases
 }

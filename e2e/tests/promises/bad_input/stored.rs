@@ -5,6 +5,7 @@ use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConfigMapSync;
 use harness::audit_queries::writes_by_operator;
+use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
@@ -167,6 +168,53 @@ async fn delete_and_wait(client: &Client, name: &str) -> Result<()> {
         Ok(Seen::from_bool(found.is_none(), || format!("{found:?}")))
     })
     .await
+}
+
+/// Waits until the annotation `note` of the copy in `app` has this value.
+async fn wait_note(fixture: &Fixture, note: &str) -> Result<()> {
+    let what = format!("its annotation note has {} bytes", note.len());
+    fixture
+        .wait_config_map("app", "shared", &what, SOON, |copy| {
+            let annotations = copy.metadata.annotations.as_ref();
+            annotations.and_then(|all| all.get("note")).is_some_and(|it| it == note)
+        })
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn annotations_too_long_since_an_upgrade_keep_working() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
+    fixture.create_namespaces(&["central", "app"]).await?;
+    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
+    set_validation(&cluster, false).await?;
+    let note = "\u{e9}".repeat(5_000);
+    let with_note = |note: &str| json!({"destinationMetadata": {"annotations": {"note": note}}});
+    store(&fixture.client(), "sync", &merged(minimal_spec(), &with_note(&note))).await?;
+    wait_note(&fixture, &note).await?;
+    fixture.wait_reason("central", "sync", "Synced", SOON).await?;
+    set_validation(&cluster, true).await?;
+
+    // Status and other fields can be changed, and the copy follows its source.
+    fixture.patch_config_map("central", "shared", &json!({"data": {"a": "2"}})).await?;
+    fixture.wait_data("app", "shared", &[("a", "2")], SOON).await?;
+    for suspend in [true, false] {
+        fixture.patch_sync("central", "sync", &json!({"spec": {"suspend": suspend}})).await?;
+        let reason = if suspend { "Suspended" } else { "Synced" };
+        fixture.wait_reason("central", "sync", reason, SOON).await?;
+    }
+    wait_note(&fixture, &note).await?;
+    let longer = json!({"spec": with_note(&"x".repeat(5_001))});
+    let refused = fixture.patch_sync("central", "sync", &longer).await.err();
+    let refused = refused.map(|error| format!("{error:?}")).unwrap_or_default();
+    ensure!(refused.contains("may not be more than 4096 bytes"), "{refused:?}");
+    let shorter = "x".repeat(4_096);
+    fixture.patch_sync("central", "sync", &json!({"spec": with_note(&shorter)})).await?;
+    wait_note(&fixture, &shorter).await?;
+    fixture.delete_sync("central", "sync").await?;
+    fixture.wait_no_sync("central", "sync", SOON).await?;
+    fixture.wait_no_config_map("app", "shared", SOON).await
 }
 
 #[tokio::test]
