@@ -138,7 +138,9 @@ async fn wait_settled(control_plane: &ControlPlane) -> Result<()> {
 pub async fn wait_bounds(control_plane: &ControlPlane) -> Result<()> {
     let unmarked = json!({"metadata": {"generateName": "e2e-bounds-"}}).to_string();
     until("the API server enforces the policy bounds", Duration::from_secs(30), || async {
-        let request = Request::post("/api/v1/namespaces/default/configmaps?dryRun=All")
+        let namespace = scope::trial_namespace();
+        let path = format!("/api/v1/namespaces/{namespace}/configmaps?dryRun=All");
+        let request = Request::post(path)
             .header("Content-Type", "application/json")
             .header("Impersonate-User", OPERATOR_USER)
             .body(unmarked.clone().into_bytes())?;

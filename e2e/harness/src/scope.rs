@@ -24,6 +24,12 @@ pub fn is_prepared(namespace: &str) -> bool {
     is_limited() && NAMESPACES.contains(&namespace)
 }
 
+/// A namespace in which the operator may create a `ConfigMap`.
+#[must_use]
+pub fn trial_namespace() -> &'static str {
+    if is_limited() { "app" } else { "default" }
+}
+
 /// The arguments that limit an operator.
 #[must_use]
 pub fn arguments() -> Vec<String> {
