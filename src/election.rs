@@ -101,8 +101,8 @@ impl Election {
     async fn campaign(&self, released: &Notify) -> Lead {
         let mut known_holder = None;
         loop {
-            let started = boot_time();
-            match self.lease.acquire_or_renew().await {
+            let (started, outcome) = self.attempt().await;
+            match outcome {
                 LeaseOutcome::Ours => {
                     self.lease.set_leading();
                     tracing::info!(holder = %self.settings.holder, "leading");
@@ -119,6 +119,21 @@ impl Election {
             // Ends early if the Lease is released.
             let _ = timeout(self.settings.retry_period, released.notified()).await;
         }
+    }
+
+    /// Tries to acquire the Lease once, and returns when the try began. If neither the Lease nor the
+    /// leader record has ever existed, nobody has led here: there is no leader to wait for.
+    async fn attempt(&self) -> (Duration, LeaseOutcome) {
+        let started = boot_time();
+        let outcome = self.lease.acquire_or_renew().await;
+        let is_missing =
+            matches!(outcome, LeaseOutcome::HeldBy(_)) && self.lease.has_never_existed();
+        if !is_missing || !self.record.is_missing().await {
+            return (started, outcome);
+        }
+        self.lease.set_first_candidate();
+        let started = boot_time();
+        (started, self.lease.acquire_or_renew().await)
     }
 
     /// Publishes the leader record, which must precede the first write of a term. May take

@@ -56,12 +56,18 @@ impl LeaderRecord {
         Self { object, retry_period: settings.retry_period, health, metrics }
     }
 
+    /// Whether the API server responds that the record does not exist, and that it knows the kind.
+    pub async fn is_missing(&self) -> bool {
+        self.object.read().await == Found::Missing
+    }
+
     /// Makes the record name this process, and returns the term. Retries until it succeeds, and
     /// renews `lease` once per attempt. Returns `None`, with a warning, where this cluster has no
     /// leader records: the leader then continues without the fence.
     ///
     /// # Errors
-    /// Leadership is lost.
+    /// Leadership is lost. A process that created the Lease because there was no record has lost it if
+    /// there is one now: another process leads, and its Lease was deleted.
     pub async fn publish(&self, lease: &Lease, lead: &Lead) -> Result<Option<i64>, Lost> {
         loop {
             let before = match self.object.read().await {
@@ -69,6 +75,9 @@ impl LeaderRecord {
                 Found::Unusable(why) => {
                     self.report_unusable(&why);
                     return Ok(None);
+                }
+                Found::Other(other) if lease.is_first() => {
+                    return Err(Lost::RecordNames(other.holder));
                 }
                 Found::Other(other) => Some(Some(other)),
                 Found::Missing => Some(None),

@@ -129,6 +129,24 @@ impl Lease {
         self.guard.set_leading();
     }
 
+    /// The next attempt is that of a candidate that has found no leader record: see
+    /// [`LeaseGuard::set_first_candidate`].
+    pub fn set_first_candidate(&self) {
+        self.guard.set_first_candidate();
+    }
+
+    /// Whether the Lease has been missing in every response so far.
+    #[must_use]
+    pub fn has_never_existed(&self) -> bool {
+        self.guard.has_never_existed()
+    }
+
+    /// Whether this process may have created the Lease without waiting for the lease duration.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.guard.is_first()
+    }
+
     /// Whether the previous leader released the Lease, after which it does not write.
     #[must_use]
     pub fn was_released(&self) -> bool {

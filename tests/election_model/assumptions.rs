@@ -3,6 +3,8 @@
 use crate::checker::counterexample;
 use crate::checker::with;
 use crate::config::Config;
+use crate::config::Creates;
+use crate::config::Fence;
 use crate::config::Start;
 use crate::model::ONE_WRITER;
 
@@ -133,6 +135,35 @@ fn a_write_of_an_ended_process_interleaves_terms() {
             "A's write is stored",
             "B's write is admitted by an API server that does not have the record of A yet",
             "B's write is stored, after a write of a later term",
+        ]
+    );
+}
+
+/// Without the fence only the Lease and the leader record show that a replica has led.
+#[test]
+fn without_the_fence_deleting_lease_and_record_adds_a_writer() {
+    let config = with_fault(Config::without_fence(2), |config| {
+        config.fence = Fence::Ignored;
+        config.creates = Creates::FirstImmediately;
+        config.environment.deletes = true;
+        config.environment.record_deletions = 1;
+    });
+    assert_eq!(
+        counterexample("both deleted", config, &[ONE_WRITER]),
+        [
+            "a user deletes the Lease",
+            "a user deletes the leader record",
+            "A sends a write",
+            "A's write is admitted",
+            "B finds no leader record",
+            "B finds no Lease and requests to create it",
+            "B's request to create the Lease arrives; B leads",
+            "B requests to publish its record",
+            "B's record is published",
+            "B sends a write",
+            "B's write is admitted",
+            "B's write is stored",
+            "A's write is stored, after a write of a later term",
         ]
     );
 }

@@ -52,6 +52,9 @@ pub struct Config {
 pub enum Creates {
     /// After it has been missing for a lease duration.
     AfterDuration,
+    /// Immediately by a candidate that has found no leader record just before. Otherwise after it has
+    /// been missing for a lease duration.
+    FirstImmediately,
     /// Immediately, as the crate does.
     Immediately,
     /// Never.
@@ -63,6 +66,8 @@ pub enum Creates {
 pub enum Fence {
     /// Nothing. There are no leader records; a term begins when a process acquires the Lease.
     Absent,
+    /// Nothing, as without the policy. There are leader records.
+    Ignored,
     /// That the leader record names the writer. For less than a tick after a publication, some API
     /// server still has the previous record.
     Lags,
@@ -106,6 +111,8 @@ pub struct Environment {
     pub races: Races,
     /// Whether a user deletes the Lease.
     pub deletes: bool,
+    /// How often a user deletes the leader record.
+    pub record_deletions: u8,
     /// Whether a user empties the Lease.
     pub empties: bool,
     /// The initial state.
@@ -158,7 +165,7 @@ impl Config {
             lease: 3,
             deadline: Some(1),
             has_guard: true,
-            creates: Creates::AfterDuration,
+            creates: Creates::FirstImmediately,
             checks_holder: true,
             has_gate: true,
             limits_writes: true,
@@ -176,6 +183,7 @@ impl Config {
                 outlives_process: false,
                 races: Races::ALL,
                 deletes: false,
+                record_deletions: 0,
                 empties: false,
                 start: Start::NoLeader,
             },
@@ -187,6 +195,7 @@ impl Config {
     pub const fn without_fence(replicas: usize) -> Self {
         let mut config = Self::operator(replicas);
         config.fence = Fence::Absent;
+        config.creates = Creates::AfterDuration;
         config.settles = Settles::Never;
         config.environment.delays_writes = false;
         config.environment.stalls = true;

@@ -6,6 +6,8 @@ use crate::checker::assert_holds;
 use crate::checker::is_full;
 use crate::checker::with;
 use crate::config::Config;
+use crate::config::Creates;
+use crate::config::Fence;
 use crate::config::Races;
 use crate::config::Settles;
 
@@ -33,6 +35,22 @@ fn users_that_change_the_lease_cause_no_second_writer() {
     assert_holds("operator, Lease changed by users", &with(Config::operator(2), changed));
 }
 
+/// Neither object shows any more that a replica leads. Until the record is published again, there is
+/// no fence.
+#[test]
+fn users_that_delete_lease_and_record_cause_no_second_writer() {
+    let deleted = |config: &mut Config| {
+        config.environment.delays_writes = false;
+        config.environment.races.creations = false;
+        config.environment.deletes = true;
+        config.environment.record_deletions = 1;
+        if !is_full() {
+            config.environment.late_lease_requests = false;
+        }
+    };
+    assert_holds("operator, Lease and record deleted", &with(Config::operator(2), deleted));
+}
+
 #[test]
 fn without_the_fence_one_writer_if_writes_are_prompt() {
     assert_holds("without the fence", &Config::without_fence(2));
@@ -48,6 +66,18 @@ fn without_the_fence_a_deleted_lease_keeps_one_writer() {
         config.environment.races.creations = false;
     };
     assert_holds("without the fence, Lease deleted", &with(Config::without_fence(2), deleted));
+}
+
+/// The leader record shows that a replica has led, although the API server does not compare it.
+#[test]
+fn without_the_fence_the_record_protects_a_deleted_lease() {
+    let deleted = |config: &mut Config| {
+        config.fence = Fence::Ignored;
+        config.creates = Creates::FirstImmediately;
+        config.environment.deletes = true;
+        config.environment.races.creations = false;
+    };
+    assert_holds("records without the fence", &with(Config::without_fence(2), deleted));
 }
 
 /// The crate has no other counterexamples than those in `crate_alone`.

@@ -1,5 +1,7 @@
 //! Steps that concern the Lease.
 
+use std::mem::take;
+
 use crate::config::Creates;
 use crate::config::Settles;
 use crate::config::UNLIMITED;
@@ -19,6 +21,16 @@ use crate::state::State;
 use crate::state::Violation;
 
 impl ElectionModel {
+    /// A candidate reads the leader record: without one, it may create the Lease if its next read finds
+    /// none. The operator also demands that it has never found a Lease.
+    pub(crate) fn read_record(&self, state: &mut State, pod: Pod) -> bool {
+        let replica = &mut state.replicas[pod];
+        let is_read = self.config.creates == Creates::FirstImmediately && self.has_records();
+        replica.found_no_record =
+            is_read && !replica.role.leads() && replica.call.is_none() && state.recorded.is_none();
+        true
+    }
+
     /// A process reads the Lease, and sends the request that the crate sends for it.
     ///
     /// A slow response to the read needs no step of its own: acting later on an earlier read is
@@ -37,6 +49,15 @@ impl ElectionModel {
             *observation = Observation::Unchanged(0);
         }
         let matters = self.config.settles == Settles::UnlessReleased;
+        let found_no_record = take(&mut replica.found_no_record);
+        if !replica.role.leads() {
+            // A request to create the Lease may have succeeded without a response.
+            replica.is_first = match view {
+                LeaseView::Missing => replica.is_first || found_no_record,
+                LeaseView::Ours | LeaseView::Held => replica.is_first,
+                LeaseView::Free => false,
+            };
+        }
         replica.call = view.operation(matters && found == Found::Released).map(request);
         if replica.call.is_none() && replica.role.leads() {
             state.restart(pod);
@@ -48,6 +69,9 @@ impl ElectionModel {
         match (found, self.config.creates) {
             (Found::Missing, Creates::Immediately) => return LeaseView::Missing,
             (Found::Missing, Creates::Never) => return LeaseView::Held,
+            (Found::Missing, Creates::FirstImmediately) if state.replicas[pod].found_no_record => {
+                return LeaseView::Missing;
+            }
             _ => {}
         }
         if self.config.has_guard {
@@ -86,12 +110,16 @@ impl ElectionModel {
         true
     }
 
-    /// A leader that stops waits for its writes, reads the Lease, requests to release it, and ends.
+    /// A leader that stops waits for its writes, reads the Lease, requests to release it, and ends. It
+    /// does not release it before its record is published.
     pub(crate) fn release(&self, state: &mut State, pod: Pod) -> bool {
         let replica = &mut state.replicas[pod];
         let has_lease = replica.role.leads() && Found::by(pod, state.lease) == Found::Ours;
         let writes = matches!(replica.role, Role::Leader { phase: Phase::Writing, .. });
-        let is_busy = replica.call.is_some()
+        let is_published =
+            matches!(replica.role, Role::Leader { phase: Phase::Settling | Phase::Writing, .. });
+        let is_busy = !is_published
+            || replica.call.is_some()
             || (self.config.drains && !replica.is_drained())
             || (self.config.settles_before_release && !writes);
         if !has_lease || is_busy {
@@ -116,7 +144,7 @@ impl ElectionModel {
             (Operation::Create, Some(_)) | (_, None) => return false,
         };
         state.lease = Some(changed);
-        if !self.has_fence()
+        if !self.has_records()
             && matches!(request.operation, Operation::Create | Operation::Acquire { .. })
         {
             self.begin_term(state, pod);
@@ -176,7 +204,7 @@ impl ElectionModel {
             role @ Role::Standby { .. } => {
                 let was_released = request.operation == Operation::Acquire { was_released: true };
                 let won = Phase::Elected { was_released };
-                let phase = if self.has_fence() { won } else { self.first_phase(was_released) };
+                let phase = if self.has_records() { won } else { self.first_phase(was_released) };
                 *role = Role::Leader { left, phase };
             }
         }

@@ -50,6 +50,8 @@ pub struct ElectionModel {
 pub enum Step {
     /// Time passes.
     Tick,
+    /// A candidate reads the leader record.
+    ReadRecord(Pod),
     /// A process reads the Lease, and sends the request that the crate sends for it.
     ReadLease(Pod),
     /// A request for the Lease arrives, and its sender receives the response.
@@ -76,6 +78,8 @@ pub enum Step {
     Restart(Pod),
     /// A user deletes the Lease.
     DeleteLease,
+    /// A user deletes the leader record.
+    DeleteRecord,
     /// A user empties the Lease.
     EmptyLease,
 }
@@ -100,9 +104,14 @@ impl ElectionModel {
         0..self.config.replicas
     }
 
-    /// Whether there is a fence, and so a leader record.
-    pub fn has_fence(&self) -> bool {
+    /// Whether there are leader records.
+    pub fn has_records(&self) -> bool {
         self.config.fence != Fence::Absent
+    }
+
+    /// Whether the API server compares the writer with the leader record.
+    pub fn has_fence(&self) -> bool {
+        self.has_records() && self.config.fence != Fence::Ignored
     }
 
     pub(crate) const fn guard(&self) -> &Guard {
@@ -118,6 +127,7 @@ impl ElectionModel {
         let mut next = *state;
         let happens = match step {
             Step::Tick => self.tick(&mut next),
+            Step::ReadRecord(pod) => self.read_record(&mut next, pod),
             Step::ReadLease(pod) => self.read_lease(&mut next, pod),
             Step::Respond(pod) => self.respond(&mut next, pod),
             Step::TimeOut(pod) => {
@@ -125,7 +135,7 @@ impl ElectionModel {
                 true
             }
             Step::ArriveLate(pod) => self.arrive_late(&mut next, pod),
-            Step::Publish(pod) => Self::publish(&mut next, pod),
+            Step::Publish(pod) => self.publish(&mut next, pod),
             Step::StoreRecord(pod) => self.store_record(&mut next, pod),
             Step::TimeOutPublication(pod) => {
                 next.replicas[pod].time_out_publication();
@@ -140,6 +150,7 @@ impl ElectionModel {
                 true
             }
             Step::DeleteLease => self.config.environment.deletes && self.tamper(&mut next, None),
+            Step::DeleteRecord => self.delete_record(&mut next),
             Step::EmptyLease => {
                 let (holder, is_released) = (Holder::None, false);
                 let empty = Lease { holder, is_released, age: 0, ahead: 0 };
@@ -255,16 +266,17 @@ impl Model for ElectionModel {
                     _ => Role::Standby { observation: Observation::Unchanged(0) },
                 };
             }
-            state.recorded = self.has_fence().then_some(0);
+            state.recorded = self.has_records().then_some(0);
             state.terms.begin(0);
         }
         vec![state]
     }
 
     fn actions(&self, _state: &State, steps: &mut Vec<Step>) {
-        steps.extend([Step::Tick, Step::DeleteLease, Step::EmptyLease]);
+        steps.extend([Step::Tick, Step::DeleteLease, Step::DeleteRecord, Step::EmptyLease]);
         for pod in self.pods() {
             steps.extend([
+                Step::ReadRecord(pod),
                 Step::ReadLease(pod),
                 Step::Respond(pod),
                 Step::TimeOut(pod),

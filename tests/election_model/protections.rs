@@ -196,6 +196,8 @@ fn a_leader_must_settle_after_a_release_too() {
             "A's write is admitted",
             "B finds the expired Lease of an ended process and requests to acquire it",
             "B's request to acquire the Lease arrives; B leads",
+            "B requests to publish its record",
+            "B's record is published",
             "B stops: it requests to release the Lease and restarts",
             "B's late request to release the Lease arrives",
             "B finds a Lease without holder and requests to acquire it",

@@ -4,8 +4,8 @@
 //! cycles, and it has no *possibly, from every state*. So from each reachable state the model is
 //! continued without further faults, and must reach a write within a bound; for the checker this is
 //! an invariant. It is stronger than *possibly*: any single replica succeeds alone, within a lease
-//! duration and two ticks. It is weaker than *always*: it follows only the paths on which each
-//! replica acts as soon as it can.
+//! duration and two ticks, or two durations where a user deletes the Lease. It is weaker than
+//! *always*: it follows only the paths on which each replica acts as soon as it can.
 
 use crate::config::Fence;
 use crate::config::Ticks;
@@ -26,9 +26,11 @@ pub fn can_recover(model: &ElectionModel, state: &State) -> bool {
         .all(|state| groups.iter().all(|group| reaches_a_write(model, state, group)))
 }
 
-/// A Lease that expires, one tick more, and one to settle.
+/// A Lease that expires, one tick more, and one to settle. Where a user deletes the Lease, a process that
+/// created it at once may find that another one has led; its own Lease expires, too.
 fn bound(model: &ElectionModel) -> Ticks {
-    model.config.lease + 2
+    let leases = if model.config.environment.deletes { 2 } else { 1 };
+    leases * model.config.lease + 2
 }
 
 fn reaches_a_write(model: &ElectionModel, mut state: State, group: &[Pod]) -> bool {

@@ -20,6 +20,8 @@ pub struct State {
     pub replicas: [Replica; MAX_REPLICAS],
     /// The pod in the leader record.
     pub recorded: Option<Pod>,
+    /// How often a user has deleted the leader record.
+    pub record_deletions: u8,
     /// The previous records that some API server still has.
     pub outdated: OutdatedRecords,
     /// Which pods have led, and which of their terms are over.
@@ -67,6 +69,11 @@ pub enum Holder {
 pub struct Replica {
     /// What the process does.
     pub role: Role,
+    /// Whether the process found no leader record before its next read of the Lease.
+    pub found_no_record: bool,
+    /// Whether the process created the Lease, or requests to, because it found no leader record. It
+    /// ends if it finds one before it has published its own.
+    pub is_first: bool,
     /// The request for the Lease that the process waits for.
     pub call: Option<Request>,
     /// A request for the Lease that no process waits for.
@@ -154,6 +161,8 @@ pub enum Operation {
 /// A publication of the leader record in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Publication {
+    /// Whether it creates the record. Otherwise it replaces the record that its sender read.
+    pub creates: bool,
     /// Whether its sender waits for the response.
     pub is_awaited: bool,
     /// Whether the record has changed since its sender read it.
@@ -254,6 +263,8 @@ impl Replica {
         self.time_out_call();
         self.time_out_publication();
         self.role = Role::default();
+        self.found_no_record = false;
+        self.is_first = false;
         if let Some(request) = &mut self.late {
             request.is_orphan = true;
         }

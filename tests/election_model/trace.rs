@@ -20,10 +20,17 @@ pub fn describe(model: &ElectionModel, path: &[(State, Option<Step>)]) -> Vec<St
 fn line(model: &ElectionModel, before: &State, step: Step, after: &State) -> String {
     match step {
         Step::Tick => tick(model, before, after),
+        Step::ReadRecord(pod) if after.replicas[pod].found_no_record => {
+            format!("{} finds no leader record", name(pod))
+        }
+        Step::ReadRecord(pod) => format!("{} finds a leader record", name(pod)),
         Step::ReadLease(pod) => read_lease(before, pod, after),
         Step::Respond(pod) => arrival(before, pod, before.replicas[pod].call, "", after),
         Step::ArriveLate(pod) => arrival(before, pod, before.replicas[pod].late, "late ", after),
         Step::TimeOut(pod) => format!("{}'s request for the Lease times out", name(pod)),
+        Step::Publish(pod) if !after.replicas[pod].role.leads() => {
+            format!("{} finds that it no longer leads", name(pod))
+        }
         Step::Publish(pod) => format!("{} requests to publish its record", name(pod)),
         Step::StoreRecord(pod) => format!("{}'s record is published", name(pod)),
         Step::TimeOutPublication(pod) => format!("{}'s publication times out", name(pod)),
@@ -45,6 +52,7 @@ fn line(model: &ElectionModel, before: &State, step: Step, after: &State) -> Str
         }
         Step::Restart(pod) => format!("{} restarts", name(pod)),
         Step::DeleteLease => "a user deletes the Lease".to_owned(),
+        Step::DeleteRecord => "a user deletes the leader record".to_owned(),
         Step::EmptyLease => "a user empties the Lease".to_owned(),
     }
 }

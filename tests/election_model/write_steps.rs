@@ -2,6 +2,7 @@
 
 use crate::config::Ticks;
 use crate::config::UNLIMITED;
+use crate::guard::Found;
 use crate::model::ElectionModel;
 use crate::model::RECORD_NEVER_REGRESSES;
 use crate::state::Phase;
@@ -15,18 +16,38 @@ use crate::state::Write;
 impl ElectionModel {
     /// A leader reads the leader record, verifies that it still leads, and requests to replace the
     /// record.
-    pub(crate) fn publish(state: &mut State, pod: Pod) -> bool {
+    /// If the record of a writing leader is deleted, it requests to create it again.
+    pub(crate) fn publish(&self, state: &mut State, pod: Pod) -> bool {
+        let creates = state.recorded.is_none();
+        let holds_lease = Found::by(pod, state.lease) == Found::Ours;
         let replica = &mut state.replicas[pod];
+        if replica.role.leads() && (!holds_lease || (replica.is_first && !creates)) {
+            state.restart(pod);
+            return true;
+        }
         let Role::Leader { phase, .. } = &mut replica.role else { return false };
-        let Phase::Elected { was_released } = *phase else { return false };
-        *phase = Phase::Publishing { was_released };
-        replica.publication = Some(Publication { is_awaited: true, is_outdated: false });
+        let is_awaited = match *phase {
+            Phase::Elected { was_released } => {
+                *phase = Phase::Publishing { was_released };
+                true
+            }
+            Phase::Writing if creates && self.has_records() => false,
+            _ => return false,
+        };
+        replica.publication = Some(Publication { creates, is_awaited, is_outdated: false });
         true
     }
 
     pub(crate) fn store_record(&self, state: &mut State, pod: Pod) -> bool {
         let replica = &mut state.replicas[pod];
-        let Some(publication) = replica.publication.take() else { return false };
+        let Some(publication) = replica.publication else { return false };
+        if self.config.compares_records && publication.creates && state.recorded.is_some() {
+            replica.time_out_publication();
+            replica.publication = None;
+            return true;
+        }
+        replica.publication = None;
+        replica.is_first = false;
         if let Role::Leader { phase, .. } = &mut replica.role
             && let Phase::Publishing { was_released } = *phase
             && publication.is_awaited
@@ -43,14 +64,28 @@ impl ElectionModel {
         true
     }
 
+    pub(crate) fn delete_record(&self, state: &mut State) -> bool {
+        let may_delete = state.record_deletions < self.config.environment.record_deletions;
+        if !may_delete || state.recorded.is_none() {
+            return false;
+        }
+        state.record_deletions += 1;
+        state.outdated.add(state.recorded);
+        state.recorded = None;
+        self.record_changed(state);
+        true
+    }
+
     /// The record has changed: a replacement that was decided on the previous one is refused, or
-    /// unaware of the change.
+    /// unaware of the change. A creation has no precondition: it is refused while the record exists,
+    /// but takes effect if a user deletes it.
     fn record_changed(&self, state: &mut State) {
+        let may_be_created = state.recorded.is_none()
+            || state.record_deletions < self.config.environment.record_deletions;
         for replica in &mut state.replicas {
-            if let Some(publication) = &mut replica.publication {
-                publication.is_outdated = true;
-            }
-            if self.config.compares_records {
+            let Some(publication) = &mut replica.publication else { continue };
+            publication.is_outdated = true;
+            if self.config.compares_records && !(publication.creates && may_be_created) {
                 replica.time_out_publication();
                 replica.publication = None;
             }

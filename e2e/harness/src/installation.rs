@@ -43,7 +43,7 @@ const LEADER_CRD: &str = "crds/configmapsyncleaders.yaml";
 /// and its policies enforced.
 ///
 /// Also creates a released Lease, as a leader leaves it after SIGTERM: if the Lease never existed,
-/// the first leader waits for a lease duration before it takes over.
+/// the first leader waits for a second before its first write.
 pub async fn install(control_plane: &ControlPlane) -> Result<()> {
     install_all_but_policies(control_plane).await?;
     install_policies(control_plane).await?;

@@ -2,6 +2,7 @@
 //! it writes, and hands over when it is stopped.
 
 mod fence_refusal;
+mod first_leader;
 mod hand_over;
 mod leader_record;
 mod lease_permission;

@@ -68,6 +68,9 @@ struct State {
     permit: Permit,
     /// Whether the Lease had been released when it was last presented as free.
     was_released: bool,
+    /// Whether this process was permitted to create the Lease as the first candidate, and has not
+    /// acquired an existing one since.
+    is_first: bool,
 }
 
 /// The write that may follow a GET.
@@ -110,6 +113,7 @@ impl LeaseGuard {
             observation: None,
             permit: Permit::None,
             was_released: false,
+            is_first: false,
         };
         Self { name: name.into(), ours, call_timeout, clock, state: Arc::new(Mutex::new(state)) }
     }
@@ -125,6 +129,27 @@ impl LeaseGuard {
     /// From now on this process leads: it is never again shown a Lease that it could acquire.
     pub fn set_leading(&self) {
         self.state.lock().role = Role::Leader;
+    }
+
+    /// The next GET is that of a candidate that has found no leader record: if the Lease is missing,
+    /// and has been in every response so far, it may be created at once.
+    pub fn set_first_candidate(&self) {
+        let mut state = self.state.lock();
+        if state.role == Role::Candidate {
+            state.role = Role::FirstCandidate;
+        }
+    }
+
+    /// Whether the Lease has been missing in every response so far.
+    #[must_use]
+    pub fn has_never_existed(&self) -> bool {
+        self.state.lock().observation.as_ref().is_some_and(Observation::has_never_existed)
+    }
+
+    /// Whether this process may have created the Lease without waiting for the lease duration.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.state.lock().is_first
     }
 
     /// Whether the previous leader had released the Lease when it was last presented as free.
@@ -165,6 +190,10 @@ impl LeaseGuard {
         let was_released = record.as_ref().is_some_and(Record::is_released);
         let observation = Observation::after(state.observation.take(), record, (self.clock)());
         let view = observation.view(sent, self.ours, state.role);
+        if state.role == Role::FirstCandidate {
+            state.role = Role::Candidate;
+            state.is_first |= view == LeaseView::Missing;
+        }
         state.permit = match &view {
             LeaseView::Missing => Permit::Create,
             LeaseView::Lease { .. } => {
@@ -173,6 +202,9 @@ impl LeaseGuard {
         };
         if matches!(view, LeaseView::Missing | LeaseView::Lease { is_free: true, .. }) {
             state.was_released = was_released;
+        }
+        if matches!(view, LeaseView::Lease { is_free: true, .. }) {
+            state.is_first = false;
         }
         state.observation = Some(observation);
         view

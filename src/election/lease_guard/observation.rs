@@ -21,6 +21,8 @@ pub struct Observation {
     since: Duration,
     /// The duration that the Lease declares, or declared before it was deleted.
     declared_seconds: Option<i64>,
+    /// Whether any response so far contained the Lease.
+    has_existed: bool,
 }
 
 /// What this process wants the Lease for.
@@ -28,6 +30,8 @@ pub struct Observation {
 pub enum Role {
     /// To acquire it once it is free.
     Candidate,
+    /// The same, after it found no leader record: a Lease that has never existed may be created.
+    FirstCandidate,
     /// To renew it.
     Leader,
 }
@@ -60,14 +64,21 @@ impl Observation {
             (None, Some(before)) => before.declared_seconds,
             (None, None) => None,
         };
+        let has_existed = record.is_some() || before.as_ref().is_some_and(|it| it.has_existed);
         let since = before.filter(|before| before.record == record).map_or(now, |it| it.since);
-        Self { record, since, declared_seconds }
+        Self { record, since, declared_seconds, has_existed }
     }
 
     /// The record; `None` if the Lease is missing.
     #[must_use]
     pub const fn record(&self) -> Option<&Record> {
         self.record.as_ref()
+    }
+
+    /// Whether no response so far contained the Lease.
+    #[must_use]
+    pub const fn has_never_existed(&self) -> bool {
+        !self.has_existed
     }
 
     /// How long the Lease is valid after its last change: the declared duration, at most
@@ -84,9 +95,11 @@ impl Observation {
     #[must_use]
     pub fn view(&self, now: Duration, ours: Duration, role: Role) -> LeaseView {
         let is_expired = now.saturating_sub(self.since) >= self.time_to_live(ours);
-        let may_acquire = role == Role::Candidate;
+        let may_acquire = role != Role::Leader;
         let Some(record) = &self.record else {
-            return if is_expired && may_acquire { LeaseView::Missing } else { held(MISSING, 0) };
+            let is_first = role == Role::FirstCandidate && !self.has_existed;
+            let may_create = may_acquire && (is_expired || is_first);
+            return if may_create { LeaseView::Missing } else { held(MISSING, 0) };
         };
         let transitions = countable(record.transitions);
         match record.holder.as_deref().unwrap_or_default() {

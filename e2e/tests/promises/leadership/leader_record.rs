@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use configmapsync::api::ConfigMapSyncLeader;
 use harness::audit_queries::requests_by_operator;
 use harness::fault_proxy::Fault;
 use harness::fault_proxy::FaultProxy;
@@ -33,6 +32,7 @@ use testbed::wait::Seen;
 use testbed::wait::until;
 
 use crate::leadership::support::edit_and_wait;
+use crate::leadership::support::leaders;
 use crate::leadership::support::short_lease;
 use crate::leadership::terms::ensure_only_recorded_leaders_wrote;
 use crate::leadership::terms::leader_records;
@@ -41,10 +41,6 @@ use crate::support::audit::copy_writes;
 /// The leader reads its record every half minute.
 const RECORD_READ: Duration = Duration::from_secs(45);
 const KIND: &str = "configmapsyncleaders.apps.nishaf.info";
-
-fn leaders(cluster: &OperatorCluster) -> Api<ConfigMapSyncLeader> {
-    Api::namespaced(cluster.fixture().client(), OPERATOR)
-}
 
 /// Stops the leader, and waits until another one has written.
 async fn replace_leader(cluster: &mut OperatorCluster, value: &str) -> Result<()> {
@@ -123,7 +119,7 @@ async fn without_the_kind_copies_are_written_and_it_is_logged() -> Result<()> {
     let kinds: Api<CustomResourceDefinition> = Api::all(cluster.fixture().client());
     kinds.delete(KIND, &DeleteParams::default()).await?;
     until("the CustomResourceDefinition is deleted", SOON, || async {
-        let is_served = leaders(&cluster).get_opt(OPERATOR).await.is_ok();
+        let is_served = leaders(&cluster.fixture()).get_opt(OPERATOR).await.is_ok();
         let defined = kinds.get_opt(KIND).await?.is_some();
         Ok(Seen::from_bool(!defined, || format!("still defined, served: {is_served}")))
     })
@@ -139,7 +135,7 @@ async fn without_the_kind_copies_are_written_and_it_is_logged() -> Result<()> {
     let file = manifest("crds/configmapsyncleaders.yaml");
     cluster.control_plane.apply_file(&file).await?;
     until("the leader record is published", RECORD_READ, || async {
-        let found = leaders(&cluster).get_opt(OPERATOR).await.ok().flatten();
+        let found = leaders(&cluster.fixture()).get_opt(OPERATOR).await.ok().flatten();
         Ok(Seen::from_option(found, || "no leader record".to_owned()))
     })
     .await?;
@@ -196,9 +192,9 @@ async fn a_new_leader_is_not_ready_before_its_lists() -> Result<()> {
 async fn a_leader_replaced_in_the_record_exits() -> Result<()> {
     let mut cluster = OperatorCluster::start_with(1, short_lease()).await?;
     cluster.fixture().create_synced_copy(&[("a", "1")]).await?;
-    let before = leaders(&cluster).get(OPERATOR).await?.spec.term;
+    let before = leaders(&cluster.fixture()).get(OPERATOR).await?.spec.term;
     let patch = Patch::Merge(json!({"spec": {"podUID": "another", "holder": "another"}}));
-    leaders(&cluster).patch(OPERATOR, &PatchParams::default(), &patch).await?;
+    leaders(&cluster.fixture()).patch(OPERATOR, &PatchParams::default(), &patch).await?;
     let replica = cluster.replica()?;
     let status = replica.process().wait_exit(RECORD_READ).await?;
     ensure!(status.code() == Some(1), "the replaced leader exited with {status}");
@@ -206,7 +202,7 @@ async fn a_leader_replaced_in_the_record_exits() -> Result<()> {
     ensure!(log.contains("the leader record (ConfigMapSyncLeader) names another"), "{log}");
     replica.restart()?;
     edit_and_wait(&cluster.fixture(), "2", SOON).await?;
-    let after = leaders(&cluster).get(OPERATOR).await?.spec;
+    let after = leaders(&cluster.fixture()).get(OPERATOR).await?.spec;
     ensure!(after.term == before + 1, "term {} follows {before}", after.term);
     ensure!(after.pod_uid == cluster.replicas[0].pod().uid);
     Ok(())

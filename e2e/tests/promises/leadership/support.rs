@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use configmapsync::api::ConfigMapSyncLeader;
 use harness::fixture::Fixture;
 use harness::replica::Options;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -26,6 +27,11 @@ pub fn short_lease() -> Options {
 
 /// The Leases in the namespace of the operator.
 pub fn leases(fixture: &Fixture) -> Api<Lease> {
+    Api::namespaced(fixture.client(), OPERATOR)
+}
+
+/// The leader records in the namespace of the operator.
+pub fn leaders(fixture: &Fixture) -> Api<ConfigMapSyncLeader> {
     Api::namespaced(fixture.client(), OPERATOR)
 }
 

@@ -191,19 +191,3 @@ async fn the_declared_lease_duration_is_awaited_up_to_a_minute() -> Result<()> {
     ensure!(waited >= Duration::from_secs(capped), "it waited only {waited:?}");
     Ok(())
 }
-
-#[tokio::test]
-async fn a_missing_lease_is_created_after_its_duration() -> Result<()> {
-    let mut cluster = OperatorCluster::start_with(0, short_lease()).await?;
-    delete(&cluster).await?;
-    let mark = cluster.audit().mark().await?;
-    cluster.add_replicas(1).await?;
-    cluster.wait_leader().await?;
-    let events = cluster.audit().since(mark).await?;
-    let mut of_leases = events.iter().filter(|it| it.resource() == "leases" && it.is_final());
-    let first = of_leases.next().context("no request for the Lease")?;
-    let created = of_leases.find(|it| it.verb == "create").context("the Lease was not created")?;
-    let waited = created.stage_timestamp.0.duration_since(first.stage_timestamp.0);
-    ensure!(waited.unsigned_abs() >= LEASE_DURATION, "the Lease was created after {waited:?}");
-    Ok(())
-}

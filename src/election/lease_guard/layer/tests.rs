@@ -147,6 +147,33 @@ async fn a_missing_lease_is_created_after_its_duration() {
 }
 
 #[tokio::test]
+async fn the_first_candidate_creates_the_lease_at_once() {
+    let server = Server::default();
+    let a = server.candidate("a");
+    assert_eq!(a.acquire_or_renew().await, None);
+    assert!(a.guard.has_never_existed() && !a.guard.is_first());
+    a.guard.set_first_candidate();
+    assert_eq!(a.acquire_or_renew().await.as_deref(), Some("a"));
+    assert!(a.guard.is_first());
+}
+
+#[tokio::test]
+async fn a_first_candidate_is_one_for_a_single_read() {
+    let server = Server::default();
+    let (a, b) = (server.candidate("a"), server.candidate("b"));
+    a.guard.set_first_candidate();
+    server.put(&json!({"holderIdentity": "b"}));
+    assert_eq!(a.acquire_or_renew().await, None, "held");
+    assert!(!a.guard.is_first() && !a.guard.has_never_existed());
+    *server.lease.lock() = None;
+    a.guard.set_first_candidate();
+    assert_eq!(a.acquire_or_renew().await, None, "it has existed");
+    b.guard.set_leading();
+    b.guard.set_first_candidate();
+    assert_eq!(b.acquire_or_renew().await, None, "a leader is no candidate");
+}
+
+#[tokio::test]
 async fn a_lease_is_acquired_after_its_duration_without_renewal() {
     let server = Server::default();
     server.put(&json!({"holderIdentity": "gone", "renewTime": "1999-01-01T00:00:00.000000Z"}));

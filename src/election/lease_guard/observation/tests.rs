@@ -118,6 +118,18 @@ fn a_deleted_lease_is_held_for_its_declared_duration() {
     assert_eq!(view(41), LeaseView::Missing);
 }
 
+#[test]
+fn the_first_candidate_creates_a_lease_that_never_existed() {
+    let missing = Observation::after(None, None, NOW);
+    assert_eq!(missing.view(NOW, OURS, Role::FirstCandidate), LeaseView::Missing);
+    let existing = Observation::after(None, Some(record()), NOW);
+    assert_eq!(existing.view(NOW, OURS, Role::FirstCandidate), lease("other", false, 3));
+    let deleted = Observation::after(Some(existing), None, NOW);
+    assert_eq!(deleted.view(NOW, OURS, Role::FirstCandidate), lease(MISSING, false, 0));
+    let still_missing = Observation::after(Some(deleted), None, NOW);
+    assert!(!still_missing.has_never_existed());
+}
+
 /// What a candidate is shown of `second` when `OURS` has passed since `first`, but less since
 /// `second`.
 fn view_of_second(first: Option<Record>, second: Option<Record>) -> LeaseView {
