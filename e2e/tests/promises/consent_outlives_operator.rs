@@ -3,18 +3,21 @@
 
 use anyhow::Context;
 use anyhow::Result;
+use anyhow::bail;
 use anyhow::ensure;
 use configmapsync::names::POLICY_CONSENT;
 use harness::attempt::Attempt;
 use harness::attempt::syncs;
 use harness::cli::configmapsync;
 use harness::documented::Shell;
+use harness::documented::blocks;
 use harness::fixture::Fixture;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use kube::Api;
 use serde_json::json;
 use testbed::control_plane::ControlPlane;
+use testbed::helm::Version;
 use testbed::users::Permission;
 
 use crate::support::attempt_table::AttemptTable;
@@ -178,4 +181,56 @@ async fn chart_and_manifests_share_the_consent_policy() -> Result<()> {
     shell.run(&format!("{other} --take-ownership")).await?;
     shell.run(other).await?;
     Consent::ensure_same(&control_plane, &first).await
+}
+
+#[tokio::test]
+async fn a_rollback_over_the_kept_policy_changes_nothing() -> Result<()> {
+    for version in Version::ALL {
+        let (control_plane, _) = start().await?;
+        let files = (control_plane.kubeconfig(), control_plane.folder());
+        let shell = Shell::with_helm(version, files.0, files.1).await?;
+        let chart = format!("{HELM} chart {NAMESPACE}");
+        shell.run(&chart).await?;
+        let first = Consent::read(&control_plane).await?;
+        shell.run(&format!("{chart} --set crds.install=false")).await?;
+        let rollback = "helm rollback configmapsync --namespace configmapsync";
+        let ended = shell.try_run(rollback).await?;
+        let is_expected = match version {
+            Version::V3 => ended.output.contains("metadata.resourceVersion: Invalid value"),
+            Version::V4 => ended.is_success,
+        };
+        ensure!(is_expected, "{version:?}: {ended:?}");
+        Consent::ensure_same(&control_plane, &first).await?;
+        shell.run(&chart).await?;
+        Consent::ensure_same(&control_plane, &first).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_upgrade_while_the_policy_only_warns() -> Result<()> {
+    for version in Version::ALL {
+        let (control_plane, _) = start().await?;
+        let files = (control_plane.kubeconfig(), control_plane.folder());
+        let shell = Shell::with_helm(version, files.0, files.1).await?;
+        let chart = format!("{HELM} chart {NAMESPACE}");
+        shell.run(&chart).await?;
+        let patches = blocks("security.md", "### How do I get past a policy in an emergency?")?;
+        let [warn, deny] = patches.as_slice() else { bail!("{patches:?}") };
+        shell.run(warn).await?;
+        let ended = shell.try_run(&chart).await?;
+        let actions = "kubectl get validatingadmissionpolicybinding configmapsync-consent \
+                       --output jsonpath={.spec.validationActions}";
+        let now = shell.run(actions).await?;
+        let is_expected = match version {
+            Version::V3 => ended.is_success && now.contains("Deny"),
+            Version::V4 => ended.output.contains("must not contain both Deny and Warn"),
+        };
+        ensure!(is_expected, "{version:?}: {now}, {ended:?}");
+        for script in [deny, &chart] {
+            shell.run(script).await?;
+        }
+        ensure!(shell.run(actions).await?.contains("Deny"), "{version:?}: it is not enforced");
+    }
+    Ok(())
 }
