@@ -10,6 +10,7 @@ use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConfigMapSync;
 use configmapsync::names;
+use harness::documented::Shell;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
@@ -33,15 +34,15 @@ use kube::ResourceExt;
 use kube::api::DeleteParams;
 use kube::api::ListParams;
 use kube::api::LogParams;
-use kube::api::Patch;
-use kube::api::PatchParams;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use testbed::audit::AuditLog;
 use testbed::cluster::Cluster;
+use testbed::control_plane::ControlPlane;
 use testbed::helm;
 use testbed::helm::Helm;
 use testbed::helm::RELEASE;
+use testbed::helm::Version;
 use testbed::image;
 use testbed::run_folder::RunFolder;
 use testbed::tools::Set;
@@ -55,17 +56,17 @@ pub const SYNCS: &str = "central";
 pub const COPIES: &str = "app";
 /// How long an installation, a start or a deletion may take on a machine under load.
 const TIMEOUT: Duration = Duration::from_mins(2);
-/// The name of the admission policy that denies a copy, and of its binding.
-const DENY_POLICY: &str = "e2e-deny";
 
 /// The cluster and the Helm release in it.
 pub struct HelmCluster {
     /// Installs, upgrades, rolls back and uninstalls the release.
     pub helm: Helm,
+    version: Version,
+    tools: Tools,
     cluster: Cluster,
     fixture: Fixture,
     values: Vec<(&'static str, String)>,
-    _folder: RunFolder,
+    folder: RunFolder,
 }
 
 impl HelmCluster {
@@ -82,11 +83,25 @@ impl HelmCluster {
         values.push(("replicaCount", "2".to_owned()));
         values.push(("sweepPeriod", "1s".to_owned()));
         values.push(("orphanGrace", "5s".to_owned()));
-        let helm = Helm::new(&tools, helm::Version::V3, cluster.kubeconfig(), folder.path())?;
+        let version = Version::V3;
+        let helm = Helm::new(&tools, version, cluster.kubeconfig(), folder.path())?;
         let fixture = Fixture::new(cluster.client());
         fixture.create_namespaces(&[SYNCS, COPIES]).await?;
         fixture.create_config_map(SYNCS, "shared", &[("a", "1")]).await?;
-        Ok(Self { helm, cluster, fixture, values, _folder: folder })
+        Ok(Self { helm, version, tools, cluster, fixture, values, folder })
+    }
+
+    /// Uses this version of Helm from now on.
+    pub fn use_helm(&mut self, version: Version) -> Result<()> {
+        let (kubeconfig, home) = (self.cluster.kubeconfig(), self.folder.path());
+        self.helm = Helm::new(&self.tools, version, kubeconfig, home)?;
+        self.version = version;
+        Ok(())
+    }
+
+    /// A shell of the cluster administrator.
+    pub async fn shell(&self) -> Result<Shell> {
+        Shell::with_helm(self.version, self.kubeconfig(), self.folder.path()).await
     }
 
     /// Installs or upgrades the chart with these additional values, in a namespace with the Pod
@@ -225,47 +240,6 @@ impl HelmCluster {
         self.fixture.wait_no_namespace(RELEASE, TIMEOUT).await
     }
 
-    /// Denies updates of one copy to every user. Returns when the policy is enforced.
-    pub async fn deny_updates(&self, copy: &str) -> Result<()> {
-        let version = "admissionregistration.k8s.io/v1";
-        let metadata = json!({"name": DENY_POLICY});
-        let rule = json!({
-            "apiGroups": [""],
-            "apiVersions": ["v1"],
-            "operations": ["UPDATE"],
-            "resources": ["configmaps"],
-            "resourceNames": [copy],
-        });
-        let kind = "ValidatingAdmissionPolicy";
-        let policy = json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": {
-            "matchConstraints": {"resourceRules": [rule]},
-            "validations": [{"expression": "false", "message": "refused by a policy"}],
-        }});
-        self.cluster.control_plane().apply(policy).await?;
-        let kind = "ValidatingAdmissionPolicyBinding";
-        let spec = json!({"policyName": DENY_POLICY, "validationActions": ["Deny"]});
-        let binding =
-            json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec});
-        self.cluster.control_plane().apply(binding).await?;
-        let dry_run = PatchParams { dry_run: true, ..PatchParams::default() };
-        let patch = Patch::Merge(json!({"metadata": {"labels": {"probe": "1"}}}));
-        until(format!("updates of {copy} are refused"), SOON, || async {
-            let response = self.config_maps().patch(copy, &dry_run, &patch).await;
-            Ok(Seen::from_bool(response.is_err(), || "admitted".to_owned()))
-        })
-        .await
-    }
-
-    /// Removes the policy, without waiting until the API server no longer enforces it.
-    pub async fn remove_deny_policy(&self) -> Result<()> {
-        let client = self.fixture.client();
-        let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(client.clone());
-        bindings.delete(DENY_POLICY, &DeleteParams::default()).await?;
-        let policies = Api::<ValidatingAdmissionPolicy>::all(client);
-        policies.delete(DENY_POLICY, &DeleteParams::default()).await?;
-        Ok(())
-    }
-
     /// The log of the failed pod of the hook.
     pub async fn log_of_failed_hook(&self) -> Result<String> {
         let api = Api::<Pod>::namespaced(self.fixture.client(), RELEASE);
@@ -369,6 +343,11 @@ impl HelmCluster {
         self.cluster.control_plane().audit()
     }
 
+    /// The control plane of the cluster.
+    pub const fn control_plane(&self) -> &ControlPlane {
+        self.cluster.control_plane()
+    }
+
     /// The kubeconfig of the cluster administrator.
     pub fn kubeconfig(&self) -> &Path {
         self.cluster.kubeconfig()
@@ -378,7 +357,8 @@ impl HelmCluster {
         Api::namespaced(self.fixture.client(), SYNCS)
     }
 
-    fn config_maps(&self) -> Api<ConfigMap> {
+    /// The ConfigMaps in the namespace of the copies.
+    pub fn config_maps(&self) -> Api<ConfigMap> {
         Api::namespaced(self.fixture.client(), COPIES)
     }
 }

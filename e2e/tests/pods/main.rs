@@ -1,9 +1,11 @@
 //! Guarantees that need real pods: installation, removal and reinstallation with Helm.
 
+mod deny_policy;
 mod helm_cluster;
 mod removal;
 mod removal_policies;
 mod removal_scope;
+mod uninstall_faults;
 
 use testbed::pod_tests;
 

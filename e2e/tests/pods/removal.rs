@@ -12,8 +12,7 @@ use configmapsync::uninstall::access_to_delete;
 use harness::audit_queries::succeeded_after_retries;
 use harness::audit_queries::writes_by_operator;
 use harness::cli::configmapsync;
-use harness::documented::Shell;
-use harness::documented::blocks;
+use harness::unauthorized_tenant::UnauthorizedTenant;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use testbed::accounts::UNINSTALL_USER;
 use testbed::audit::Event;
@@ -29,6 +28,7 @@ use crate::helm_cluster;
 use crate::helm_cluster::HelmCluster;
 use crate::removal_policies;
 use crate::removal_scope;
+use crate::uninstall_faults;
 
 /// The name of the hook's account in the lists of permissions.
 const HOOK: &str = "uninstall";
@@ -43,8 +43,10 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// All steps on one cluster, since its start takes longer than any of them.
 pub async fn remove_and_reinstall() -> Result<()> {
-    let cluster = HelmCluster::start().await?;
+    let mut cluster = HelmCluster::start().await?;
     cluster.install(&[]).await?;
+    let tenant = UnauthorizedTenant::start(cluster.control_plane()).await?;
+    tenant.wait_enforced().await?;
     cluster.create_syncs(SYNCS).await?;
     cluster.wait_synced(SYNCS).await?;
 
@@ -57,11 +59,13 @@ pub async fn remove_and_reinstall() -> Result<()> {
     kept_copies_outlive_syncs_and_crd(&cluster).await?;
     uninstall_unblocks_syncs_after_deletion_of_the_namespace(&cluster).await?;
     reinstalling_unblocks_syncs_after_deletion_of_the_namespace(&cluster).await?;
-    the_documented_commands_need_no_image(&cluster).await?;
+    uninstall_faults::each_helm_survives_each_fault(&mut cluster, FEW).await?;
 
     cluster.delete_syncs(1..FEW).await?;
     cluster.delete_copies().await?;
-    removal_scope::a_limited_release_needs_no_other_permissions(&cluster).await
+    removal_scope::a_limited_release_needs_no_other_permissions(&cluster).await?;
+    println!("{:?}", tenant.finish().await?);
+    Ok(())
 }
 
 /// A policy denies the write of one copy to every user. The hook may not read the copy, so that it withholds
@@ -189,7 +193,7 @@ async fn uninstall_unblocks_syncs_after_deletion_of_the_namespace(
     cluster.wait_gone(0, UNBLOCKED).await?;
     ensure!(cluster.held_syncs().await? == 0, "{done:?}");
     let bindings = "kubectl get clusterrolebindings --output name";
-    let bindings = shell(cluster).await?.run(bindings).await?;
+    let bindings = cluster.shell().await?.run(bindings).await?;
     ensure!(!bindings.contains("/configmapsync"), "permissions are left: {bindings}");
     ensure!(cluster.data().await? == before, "data has changed");
     cluster.delete_syncs(1..FEW).await?;
@@ -204,31 +208,6 @@ async fn reinstalling_unblocks_syncs_after_deletion_of_the_namespace(
     cluster.install(&[]).await?;
     cluster.wait_gone(0, UNBLOCKED).await?;
     cluster.wait_synced(FEW - 1).await
-}
-
-/// A shell of the cluster administrator.
-async fn shell(cluster: &HelmCluster) -> Result<Shell> {
-    let folder = cluster.kubeconfig().parent().context("the kubeconfig is in no folder")?;
-    Shell::new(cluster.kubeconfig(), folder).await
-}
-
-/// The image of the hook cannot be pulled.
-async fn the_documented_commands_need_no_image(cluster: &HelmCluster) -> Result<()> {
-    let before = cluster.data().await?;
-    let missing =
-        [("image.repository", "registry.test/missing"), ("uninstall.timeoutSeconds", "1")];
-    cluster.upgrade(&missing).await?;
-    let refused = cluster.helm.uninstall().await.err().context("the hook did not fail")?;
-    ensure!(format!("{refused:#}").contains("DeadlineExceeded"), "{refused:#}");
-    let shell = shell(cluster).await?;
-    for block in blocks("install.md", "### Uninstall without the Job")? {
-        shell.run(&block).await?;
-    }
-    let copies = cluster.copies().await?;
-    ensure!(!copies.values().any(helm_cluster::is_deletable), "{copies:?}");
-    ensure!(cluster.held_syncs().await? == 0, "a ConfigMapSync still has the finalizer");
-    ensure!(cluster.data().await? == before, "data has changed");
-    cluster.ensure_nothing_remains().await
 }
 
 fn by_hook(events: &[Event]) -> impl Iterator<Item = &Event> {
