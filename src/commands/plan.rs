@@ -5,6 +5,7 @@
 mod forecast;
 mod format_plan;
 pub(super) mod input;
+mod permissions;
 mod planned_sync;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::commands::plan::format_plan::json;
 use crate::commands::plan::format_plan::text;
 use crate::commands::plan::input::PlanInput;
 use crate::commands::plan::input::read_input;
+use crate::commands::plan::permissions::show_denials;
 use crate::commands::plan::planned_sync::PlannedSync;
 use crate::commands::snapshot::Snapshot;
 use crate::commands::snapshot::read_everything;
@@ -79,10 +81,14 @@ async fn plan_one(
     let reader = Reader::new(client.clone(), Arc::clone(&snapshot.cache));
     let view = View::new(&snapshot.cache, &reader, reviewer);
     let observed = observe(view, &sync, false).await.observed;
+    let failed =
+        |failure: &Failure| Error::Plan { sync: name.clone(), why: failure.message.clone() };
     if let Some(failure) = failed_read(&observed) {
-        return Err(Error::Plan { sync: name, why: failure.message.clone() });
+        return Err(failed(failure));
     }
-    let forecast = forecast(&observed, lacks_finalizer);
+    let mut forecast = forecast(&observed, lacks_finalizer);
+    let denied = show_denials(reviewer, &snapshot.cache, &sync, &mut forecast).await;
+    denied.map_err(|failure| failed(&failure))?;
     Ok(PlannedSync { sync: name, exists, forecast })
 }
 

@@ -62,7 +62,7 @@ pub fn verbs_needed(action: Option<&Action>, is_ours: bool) -> &'static [Verb] {
 }
 
 /// Whether the status already reports everything that `source` shows, so that it reveals nothing to
-/// a ServiceAccount that may no longer read the source.
+/// a ServiceAccount that may no longer read the source: not even that an earlier content is back.
 #[must_use]
 pub fn is_reported(sync: &ObservedSync, source: &ObservedSource) -> bool {
     let ObservedSource::Existing(ExistingSource {
@@ -77,15 +77,17 @@ pub fn is_reported(sync: &ObservedSync, source: &ObservedSource) -> bool {
     let status = &sync.status;
     // The hash alone may be that of another source, reported under an earlier spec.
     status.observed_generation == sync.generation
-        && status.source.as_ref().is_some_and(|reported| reported.uid == version.uid)
+        && status.source.as_ref() == Some(version)
         && status.content_hash.as_deref() == Some(excerpt.hash.to_string().as_str())
 }
 
 /// The failure of a `ConfigMapSync` whose `account` may not do `verbs` on the `ConfigMap` at `at`. It
-/// is the same whether the `ConfigMap` exists or not.
+/// is the same whether the `ConfigMap` exists or not. `is_default`: the account is that of the flag
+/// `--default-service-account`.
 #[must_use]
 pub fn not_permitted(
     account: &NamespacedName,
+    is_default: bool,
     verbs: &BTreeSet<Verb>,
     at: &NamespacedName,
     sync: &NamespacedName,
@@ -97,9 +99,14 @@ pub fn not_permitted(
         None => String::new(),
     };
     let NamespacedName { namespace, name } = at;
+    let flag = if is_default {
+        format!(" --default-service-account {}", account.name)
+    } else {
+        String::new()
+    };
     let message = format!(
         "ServiceAccount {account} is not allowed to {verbs} ConfigMap {name} in namespace \
-         {namespace}: apply the Roles and RoleBindings that `configmapsync rights {sync}` prints"
+         {namespace}: apply the Roles and RoleBindings that `configmapsync rights {sync}{flag}` prints"
     );
     Failure::new(Reason::NotPermitted, message)
 }
@@ -149,8 +156,10 @@ mod tests {
         sync.status.observed_generation = sync.generation;
         sync.status.content_hash = Some("v1:a".to_owned());
         assert!(!is_reported(&sync, &source), "the hash of an earlier source");
-        let reported = SourceVersion { uid: "u".to_owned(), resource_version: "1".to_owned() };
-        sync.status.source = Some(reported);
+        let earlier = SourceVersion { uid: "u".to_owned(), resource_version: "1".to_owned() };
+        sync.status.source = Some(earlier);
+        assert!(!is_reported(&sync, &source), "that the same content is back is not reported");
+        sync.status.source = Some(existing.version.clone());
         assert!(is_reported(&sync, &source));
         let is_shown = |existing| is_reported(&sync, &ObservedSource::Existing(existing));
         for no_copy in [OptOut::Forbidden, OptOut::Unclear] {
@@ -173,7 +182,7 @@ mod tests {
         let names = ["team/copier", "central/shared", "team/sync"].map(|it| it.parse().unwrap());
         let [account, at, sync] = &names;
         let denied = |verbs: &[Verb]| {
-            not_permitted(account, &verbs.iter().copied().collect(), at, sync).message
+            not_permitted(account, false, &verbs.iter().copied().collect(), at, sync).message
         };
         assert_eq!(
             denied(&[Verb::Delete, Verb::Create, Verb::Update]),
@@ -182,5 +191,8 @@ mod tests {
              rights team/sync` prints"
         );
         assert!(denied(&[Verb::Get]).contains("not allowed to get ConfigMap shared in namespace"));
+        let by_default = not_permitted(account, true, &[Verb::Get].into(), at, sync).message;
+        let command = "`configmapsync rights team/sync --default-service-account copier`";
+        assert!(by_default.contains(command), "{by_default}");
     }
 }

@@ -103,7 +103,8 @@ impl Reviewer {
                 return Ok(asked);
             }
         }
-        let failure = not_permitted(account, &missing, at, sync);
+        let is_default = self.tenancy.default_service_account.as_ref() == Some(&account.name);
+        let failure = not_permitted(account, is_default, &missing, at, sync);
         Err(ApiFailure { failure, backoff_cap: CAP_REFUSED, retry_after: None })
     }
 

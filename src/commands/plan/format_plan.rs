@@ -6,6 +6,7 @@ use serde_json::Value;
 use serde_json::json as object;
 use strum::VariantNames as _;
 
+use crate::commands::plan::forecast::Forecast;
 use crate::commands::plan::forecast::ForecastStep;
 use crate::commands::plan::planned_sync::PlannedSync;
 use crate::commands::table::printable;
@@ -83,6 +84,7 @@ fn why(step: &ForecastStep) -> String {
 fn summary(planned: &[PlannedSync]) -> String {
     let counts = counts(planned);
     let count = |verb| counts.get(verb).copied().unwrap_or_default();
+    let blocked = count("leave") + planned.iter().filter(|it| is_blocked_without_steps(it)).count();
     format!(
         "Plan for {} ConfigMapSyncs: {} to create, {} to update, {} to replace, {} to delete, \
          {} to release; {} blocked, {} in sync.\n",
@@ -92,9 +94,15 @@ fn summary(planned: &[PlannedSync]) -> String {
         count("replace"),
         count("delete"),
         count("release"),
-        count("leave"),
+        blocked,
         count("keep"),
     )
+}
+
+/// Whether nothing can be planned, for example because the source may not be read.
+fn is_blocked_without_steps(planned: &PlannedSync) -> bool {
+    let Forecast { steps, report, .. } = &planned.forecast;
+    steps.is_empty() && report.reason == Reason::NotPermitted
 }
 
 fn counts(planned: &[PlannedSync]) -> BTreeMap<&'static str, usize> {

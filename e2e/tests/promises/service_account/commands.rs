@@ -10,7 +10,9 @@ use harness::operator_cluster::OperatorCluster;
 use serde_json::Value;
 
 use crate::service_account::support::ACCOUNT;
+use crate::service_account::support::WRITES;
 use crate::service_account::support::by_account;
+use crate::service_account::support::permit;
 use crate::support::copies::to_selected;
 use crate::support::copies::with_labels;
 
@@ -86,5 +88,32 @@ async fn a_plan_shows_what_is_not_permitted() -> Result<()> {
     ensure!(locked.code == 2 && locked.stdout.contains(words), "{locked:?}");
     ensure!(locked.stdout.contains("trusted/shared"), "{locked:?}");
     ensure!(!locked.stdout.contains("tenant/shared"), "{locked:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_plan_shows_copies_that_would_not_be_updated() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let fixture = cluster.fixture();
+    fixture.create_namespaces(&["central", "tenant"]).await?;
+    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
+    fixture.create_sync("tenant", "sync", one_to_one("central", "shared", "tenant")).await?;
+    fixture.wait_reason("tenant", "sync", "Synced", SOON).await?;
+    let kubeconfig = cluster.control_plane.kubeconfig();
+    let locked = ["plan", "--default-service-account", ACCOUNT];
+    let unreadable = configmapsync(kubeconfig, &locked).await?;
+    let words = "NotPermitted: ServiceAccount tenant/copier is not allowed to get ConfigMap shared \
+                 in namespace central";
+    ensure!(unreadable.code == 0 && unreadable.stdout.contains(words), "{unreadable:?}");
+    ensure!(unreadable.stdout.contains("1 blocked, 0 in sync"), "{unreadable:?}");
+    permit(&cluster.control_plane, "tenant", Some("central"), &["get"]).await?;
+    let unwritable = configmapsync(kubeconfig, &locked).await?;
+    let words = "not allowed to update and delete ConfigMap shared in namespace tenant";
+    ensure!(unwritable.stdout.contains(words), "{unwritable:?}");
+    let command = "`configmapsync rights tenant/sync --default-service-account copier`";
+    ensure!(unwritable.stdout.contains(command), "{unwritable:?}");
+    permit(&cluster.control_plane, "tenant", Some("tenant"), WRITES).await?;
+    let permitted = configmapsync(kubeconfig, &locked).await?;
+    ensure!(permitted.stdout.contains("0 blocked, 1 in sync"), "{permitted:?}");
     Ok(())
 }

@@ -6,7 +6,9 @@ use std::time::Instant;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
+use configmapsync::api::ConfigMapSync;
 use harness::fixture::SOON;
+use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
@@ -109,5 +111,52 @@ async fn clean_up_needs_no_permission() -> Result<()> {
     let released = fixture.config_map("app", "released").await?.context("app/released is gone")?;
     let labels = released.metadata.labels.unwrap_or_default();
     ensure!(!labels.contains_key(configmapsync::names::LABEL_SYNC_UID), "{labels:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_content_that_returns_is_not_reported() -> Result<()> {
+    let cluster = OperatorCluster::start(1).await?;
+    let (fixture, control_plane) = (cluster.fixture(), &cluster.control_plane);
+    fixture.create_namespaces(&["central", "tenant", "owner"]).await?;
+    fixture.create_config_map("central", "shared", &[("n", "0")]).await?;
+    permit(control_plane, "tenant", Some("central"), &["get"]).await?;
+    permit(control_plane, "tenant", Some("tenant"), WRITES).await?;
+    fixture.create_sync("tenant", "sync", by_account("central", "shared", "tenant")).await?;
+    fixture.create_sync("owner", "sync", one_to_one("central", "shared", "owner")).await?;
+    for namespace in ["tenant", "owner"] {
+        fixture.wait_reason(namespace, "sync", "Synced", SOON).await?;
+    }
+    permit(control_plane, "tenant", Some("central"), &["list"]).await?;
+    let edit = async |value: &str| -> Result<()> {
+        let edit = json!({"data": {"n": value}});
+        fixture.patch_config_map("central", "shared", &edit).await?;
+        fixture.wait_data("owner", "shared", &[("n", value)], SOON).await?;
+        Ok(())
+    };
+    let revoked = Instant::now();
+    let mut number = 0;
+    until("a permission from before the revocation is outdated", REVOKED * 2, || {
+        number += 1;
+        let value = number.to_string();
+        let edit = &edit;
+        async move {
+            edit(&value).await?;
+            let elapsed = revoked.elapsed();
+            Ok(Seen::from_bool(elapsed > REVOKED, || format!("{elapsed:?}")))
+        }
+    })
+    .await?;
+    fixture.wait_reason("tenant", "sync", "NotPermitted", SOON).await?;
+    let source = |sync: Option<ConfigMapSync>| sync?.status?.source;
+    let reported = source(fixture.sync("tenant", "sync").await?);
+    let copied = fixture.config_map("tenant", "shared").await?.and_then(|it| it.data);
+    let copied = copied.context("the copy is gone")?["n"].clone();
+    edit(&copied).await?;
+    fixture.wait_reason("owner", "sync", "Synced", SOON).await?;
+    edit("last").await?;
+    fixture.wait_reason("tenant", "sync", "NotPermitted", SOON).await?;
+    let now = source(fixture.sync("tenant", "sync").await?);
+    ensure!(now == reported, "reported {reported:?}, then {now:?}");
     Ok(())
 }
