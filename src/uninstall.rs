@@ -7,7 +7,7 @@
 //! stop:  scale the Deployment to 0 -> wait until no pod is left -> wait until the Lease is free
 //! undo:  keep or delete copies -> list again, until none is left
 //!        -> remove finalizers -> list again, until none is left
-//!        -> delete the ClusterRoleBindings, or list what is left
+//!        -> delete the bindings of the operator, or list what is left
 //! ```
 //!
 //! # Guarantees
@@ -58,6 +58,8 @@ use crate::kubernetes::error::ApiFailure;
 use crate::kubernetes::error::has_code;
 use crate::uninstall::bindings::binding_names;
 use crate::uninstall::bindings::delete_binding;
+use crate::uninstall::bindings::delete_role_binding;
+use crate::uninstall::bindings::role_bindings;
 use crate::uninstall::copy_writes::CopyWriter;
 use crate::uninstall::finalizers::FinalizerWriter;
 use crate::uninstall::left::Refusals;
@@ -119,8 +121,8 @@ pub async fn count(
 }
 
 /// Cleans up copies in `scope`, then removes finalizers, each in a limited number of passes. If nothing is
-/// left, and the namespace of the operator is in `scope`, deletes the `ClusterRoleBindings` of the
-/// installation with this Deployment.
+/// left, and the namespace of the operator is in `scope`, deletes the `RoleBindings` in `scope` and the
+/// `ClusterRoleBindings` of the installation with this Deployment.
 ///
 /// No replica may be the leader meanwhile: see [`stop()`].
 ///
@@ -145,14 +147,33 @@ pub async fn undo(
     };
     let mut left = if is_done { Left::default() } else { run.left(&copies, &syncs).await? };
     if left.is_empty() && scope.contains(&deployment.namespace) {
-        for name in binding_names(deployment) {
-            match delete_binding(client, &name, &deployment.namespace).await {
-                Ok(is_deleted) => run.counts.bindings_deleted += usize::from(is_deleted),
-                Err(failed) => left.add_binding(&name, failed.failure.message),
-            }
-        }
+        run.counts.bindings_deleted = delete_bindings(client, deployment, scope, &mut left).await?;
     }
     Ok(Undone { counts: run.counts, left, is_timed_out })
+}
+
+/// Deletes the bindings, and adds those that it cannot delete to `left`. Returns how many it deleted.
+async fn delete_bindings(
+    client: &Client,
+    deployment: &NamespacedName,
+    scope: &Scope,
+    left: &mut Left,
+) -> Result<usize, Error> {
+    let mut count = 0;
+    for binding in role_bindings(client, deployment, scope).await? {
+        match delete_role_binding(client, &binding).await {
+            Ok(is_deleted) => count += usize::from(is_deleted),
+            Err(failed) => left.add_role_binding(&binding.at, failed.failure.message),
+        }
+    }
+    // Last: the permissions of this process may be among them.
+    for name in binding_names(deployment) {
+        match delete_binding(client, &name, &deployment.namespace).await {
+            Ok(is_deleted) => count += usize::from(is_deleted),
+            Err(failed) => left.add_binding(&name, failed.failure.message),
+        }
+    }
+    Ok(count)
 }
 
 async fn copy_writer<'a>(

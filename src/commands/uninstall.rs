@@ -82,7 +82,7 @@ fn intent(
          Of the copies, {kept} are kept without the marker that requests their deletion, \
          {deleted} are deleted, {released} are released.\n\
          Our finalizer is removed from {finalizers_removed} ConfigMapSyncs, which are kept.\n\
-         The ClusterRoleBindings of the operator are {bindings}.\n"
+         The bindings of the operator are {bindings}.\n"
     )
 }
 
@@ -93,7 +93,7 @@ fn summary(counts: Counts) -> String {
     let Counts { kept, deleted, released, finalizers_removed, bindings_deleted } = counts;
     format!(
         "Done: {kept} copies kept, {deleted} deleted, {released} released; our finalizer removed \
-         from {finalizers_removed} ConfigMapSyncs; {bindings_deleted} ClusterRoleBindings deleted.\n"
+         from {finalizers_removed} ConfigMapSyncs; {bindings_deleted} bindings deleted.\n"
     )
 }
 

@@ -23,7 +23,7 @@ pub struct Left {
     pub copies: usize,
     /// The number of syncs.
     pub syncs: usize,
-    /// The number of `ClusterRoleBindings`.
+    /// The number of `ClusterRoleBindings` and `RoleBindings`.
     pub bindings: usize,
 }
 
@@ -63,7 +63,7 @@ impl Left {
         let counts = [
             (self.copies, "ConfigMaps"),
             (self.syncs, "ConfigMapSyncs"),
-            (self.bindings, "ClusterRoleBindings"),
+            (self.bindings, "bindings"),
         ];
         let some = counts.iter().filter(|(count, _)| *count > 0);
         some.map(|(count, kind)| format!("{count} {kind}")).collect::<Vec<_>>().join(" and ")
@@ -93,6 +93,16 @@ impl Left {
             object: format!("ClusterRoleBinding {name}"),
             why,
             command: format!("kubectl delete clusterrolebinding {name}"),
+        });
+    }
+
+    pub(super) fn add_role_binding(&mut self, at: &NamespacedName, why: String) {
+        let NamespacedName { namespace, name } = at;
+        self.bindings += 1;
+        self.list(|| LeftObject {
+            object: format!("RoleBinding {at}"),
+            why,
+            command: format!("kubectl --namespace {namespace} delete rolebinding {name}"),
         });
     }
 
@@ -186,6 +196,6 @@ mod tests {
             left.add_binding(&number.to_string(), String::new());
         }
         assert_eq!((left.first.len(), left.objects()), (MAX_LISTED, 30));
-        assert_eq!(left.summary(), "30 ClusterRoleBindings");
+        assert_eq!(left.summary(), "30 bindings");
     }
 }

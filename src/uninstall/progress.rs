@@ -16,7 +16,7 @@ pub struct Counts {
     pub released: usize,
     /// Syncs that lose our finalizer.
     pub finalizers_removed: usize,
-    /// `ClusterRoleBindings` that are deleted.
+    /// `ClusterRoleBindings` and `RoleBindings` that are deleted.
     pub bindings_deleted: usize,
 }
 

@@ -259,6 +259,34 @@ async fn check_warns_about_permissions_of_nobody() -> Result<()> {
 }
 
 #[tokio::test]
+async fn check_warns_about_a_scope_of_nobody() -> Result<()> {
+    let cluster = installed_cluster().await?;
+    // The binding of a limited installation, in a namespace of its scope.
+    let name = "configmapsync-scope";
+    let role = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name});
+    let subject = json!({"kind": "ServiceAccount", "name": "configmapsync", "namespace": "former"});
+    let labels = json!({"app.kubernetes.io/name": "configmapsync"});
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": name, "namespace": "default", "labels": labels},
+        "roleRef": role,
+        "subjects": [subject],
+    });
+    cluster.control_plane.apply(binding).await?;
+    let (ended, found) = check(&cluster).await?;
+    let subject = "RoleBinding default/configmapsync-scope";
+    let (state, message) = found.get(subject).with_context(|| format!("{found:#?}"))?;
+    let command = "kubectl --namespace default delete rolebinding configmapsync-scope";
+    ensure!(ended.code == 0 && state == "warning" && message.contains(command), "{message}");
+    ensure_warned(&cluster, "All checks passed, 1 with a warning.").await?;
+    cluster.fixture().create_namespaces(&["former"]).await?;
+    let (ended, found) = check(&cluster).await?;
+    ensure!(ended.code == 0 && found.values().all(|(state, _)| state == "ok"), "{found:#?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn check_reports_forbidden_reads_as_unknown() -> Result<()> {
     let cluster = installed_cluster().await?;
     let control_plane = &cluster.control_plane;

@@ -1,16 +1,20 @@
-//! Does each `ClusterRoleBinding` of the operator have a namespace that exists?
+//! Does each binding of the operator have a namespace that exists?
 //!
-//! A `ClusterRoleBinding` outlives the namespace of its ServiceAccount. Any user who creates a
-//! namespace of that name later gets its permissions.
+//! A `ClusterRoleBinding` outlives the namespace of its ServiceAccount, and so do the `RoleBindings` that
+//! a limited installation has in other namespaces. Any user who creates a namespace of that name later
+//! gets its permissions.
 
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use k8s_openapi::api::rbac::v1::Subject;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
 use kube::Client;
 
+use crate::api::dns_names::is_dns_subdomain;
 use crate::commands::check::finding::Finding;
 use crate::commands::check::finding::FindingState;
 use crate::commands::check::finding::Question;
@@ -18,10 +22,12 @@ use crate::kubernetes::lists::List;
 use crate::kubernetes::pages::each_object;
 use crate::names;
 
-const SUBJECT: &str = "ClusterRoleBindings";
+const SUBJECT: &str = "ClusterRoleBindings and RoleBindings";
 
 /// A binding of the operator or of its uninstall Job.
 struct OurBinding {
+    /// The namespace of a `RoleBinding`.
+    within: Option<String>,
     name: String,
     /// The namespaces of its ServiceAccounts.
     namespaces: Vec<String>,
@@ -57,6 +63,8 @@ async fn our_bindings(client: &Client) -> kube::Result<Vec<OurBinding>> {
     let mut bindings = Vec::new();
     let list = List::objects::<ClusterRoleBinding>(None);
     each_object(client, &list, |binding| bindings.extend(our_binding(binding))).await?;
+    let list = List::objects::<RoleBinding>(None).labelled(names::LABEL_NAME);
+    each_object(client, &list, |binding| bindings.extend(our_role_binding(binding))).await?;
     Ok(bindings)
 }
 
@@ -64,30 +72,61 @@ fn our_binding(binding: ClusterRoleBinding) -> Option<OurBinding> {
     if !is_ours(&binding.metadata) {
         return None;
     }
-    let accounts = binding.subjects.unwrap_or_default().into_iter();
+    let namespaces = namespaces_of(binding.subjects);
+    Some(OurBinding { within: None, name: binding.metadata.name?, namespaces })
+}
+
+/// By the label that the chart sets. The users of a namespace create `RoleBindings` there, too: the name
+/// becomes a part of a command, so it must be one that needs no quotes in a shell.
+fn our_role_binding(binding: RoleBinding) -> Option<OurBinding> {
+    let RoleBinding { metadata, role_ref, subjects } = binding;
+    let name = metadata.name.clone()?;
+    let is_as_in_chart = role_ref.kind == "Role" && role_ref.name == name;
+    if !has_our_label(&metadata) || !is_as_in_chart || !is_dns_subdomain(&name) {
+        return None;
+    }
+    Some(OurBinding { within: metadata.namespace, name, namespaces: namespaces_of(subjects) })
+}
+
+fn namespaces_of(subjects: Option<Vec<Subject>>) -> Vec<String> {
+    let accounts = subjects.unwrap_or_default().into_iter();
     let accounts = accounts.filter(|subject| subject.kind == "ServiceAccount");
-    let namespaces = accounts.filter_map(|subject| subject.namespace).collect();
-    Some(OurBinding { name: binding.metadata.name?, namespaces })
+    accounts.filter_map(|subject| subject.namespace).collect()
 }
 
 /// By its name in the manifests, or by the label that the chart sets under any name.
 fn is_ours(metadata: &ObjectMeta) -> bool {
+    has_our_label(metadata) || metadata.name.as_deref().is_some_and(is_application)
+}
+
+fn has_our_label(metadata: &ObjectMeta) -> bool {
     let label = metadata.labels.as_ref().and_then(|labels| labels.get(names::LABEL_NAME));
-    let is_application = |name: &String| {
-        let operator = name.strip_suffix("-uninstall").unwrap_or(name);
-        operator == names::APPLICATION
-    };
-    label.is_some_and(is_application) || metadata.name.as_ref().is_some_and(is_application)
+    label.is_some_and(|label| is_application(label))
+}
+
+fn is_application(name: &str) -> bool {
+    name.strip_suffix("-uninstall").unwrap_or(name) == names::APPLICATION
 }
 
 fn warning(binding: &OurBinding, missing: &BTreeSet<String>) -> Option<Finding> {
-    let OurBinding { name, namespaces } = binding;
+    let OurBinding { within, name, namespaces } = binding;
     let namespace = namespaces.iter().find(|namespace| missing.contains(*namespace))?;
+    let (subject, permissions, command) = match within {
+        None => (
+            format!("ClusterRoleBinding {name}"),
+            "the operator's permissions".to_owned(),
+            format!("kubectl delete clusterrolebinding {name}"),
+        ),
+        Some(within) => (
+            format!("RoleBinding {within}/{name}"),
+            format!("the operator's permissions in namespace {within}"),
+            format!("kubectl --namespace {within} delete rolebinding {name}"),
+        ),
+    };
     let message = format!(
         "binds a ServiceAccount of namespace {namespace}, which does not exist: any user who \
-         creates that namespace gets the operator's permissions: run `kubectl delete clusterrolebinding {name}`"
+         creates that namespace gets {permissions}: run `{command}`"
     );
-    let subject = format!("ClusterRoleBinding {name}");
     Some(Finding::new(Question::Permitted, &subject, FindingState::Warning, message))
 }
 
@@ -116,6 +155,30 @@ mod tests {
             ("configmapsync-admin", "other", false),
         ] {
             assert_eq!(our_binding(binding(name, label)).is_some(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn role_bindings_are_recognized_by_their_label() {
+        let binding = |name: &str, role: &str, label: &str| -> RoleBinding {
+            serde_json::from_value(json!({
+                "metadata": {"name": name, "namespace": "a", "labels": {names::LABEL_NAME: label}},
+                "roleRef": {"apiGroup": "", "kind": "Role", "name": role},
+                "subjects": [{"kind": "ServiceAccount", "name": "a", "namespace": "gone"}],
+            }))
+            .unwrap()
+        };
+        let scope = "x-configmapsync-scope";
+        for (name, role, label, expected) in [
+            (scope, scope, "configmapsync", true),
+            (scope, scope, "configmapsync-uninstall", true),
+            (scope, scope, "other", false),
+            ("configmapsync", "configmapsync", "other", false),
+            (scope, "other", "configmapsync", false),
+            ("a; reboot", "a; reboot", "configmapsync", false),
+        ] {
+            let found = our_role_binding(binding(name, role, label));
+            assert_eq!(found.is_some(), expected, "{name} {role} {label}");
         }
     }
 
