@@ -67,7 +67,7 @@ pub enum Command {
     /// Installed: both kinds, the Deployment with all replicas ready, and a leader record that
     /// names the holder of the Lease. Enforced: the four admission policies, as this binary
     /// generates them. Permitted: each permission of the operator's ServiceAccount, and no
-    /// cluster-wide binding of a namespace that does not exist. Consented: which ConfigMapSyncs are
+    /// binding of a namespace that does not exist. Consented: which ConfigMapSyncs are
     /// older than the policy that checks their authors' permissions. Uses the permissions of the
     /// caller, and writes nothing. Exit code: 0 everything is in order, apart from warnings; 1
     /// something is wrong, or could not be read, or, with --strict, there is a warning; 2 wrong
@@ -78,7 +78,7 @@ pub enum Command {
     /// Scales the operator's Deployment to 0 and waits until its pods have ended; removes the
     /// annotation apps.nishaf.info/deletion-policy from all copies, so that no later installation
     /// collects them; then removes the operator's finalizer from every ConfigMapSync, and deletes
-    /// the operator's cluster-wide role bindings. Copies and ConfigMapSyncs stay, and a later installation
+    /// the operator's role bindings. Copies and ConfigMapSyncs stay, and a later installation
     /// continues with them. Each object is tried a limited number of times; what is left is listed
     /// with the kubectl command that finishes it. Can be repeated after a failure. Uses the
     /// permissions of the caller. Exit code: 0 done, or nothing to do; 1 something failed or is

@@ -46,8 +46,11 @@ pub const LABEL_NAME: &str = "app.kubernetes.io/name";
 /// Recommended Kubernetes label: the tool that manages an object. Set when a copy is created, for
 /// information only.
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Recommended Kubernetes label: the application that an object is a part of. Set by `rights`, so that
+/// the Roles and bindings can be found.
+pub const LABEL_PART_OF: &str = "app.kubernetes.io/part-of";
 
-/// Value of [`LABEL_NAME`] on the operator's pods.
+/// Value of [`LABEL_NAME`] on the operator's pods, and of [`LABEL_PART_OF`].
 pub const APPLICATION: &str = "configmapsync";
 /// Value of [`LABEL_MANAGED_BY`] on copies.
 pub const MANAGED_BY: &str = "configmapsync";

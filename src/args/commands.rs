@@ -150,12 +150,21 @@ pub struct Rights {
     #[arg(value_name = "NAMESPACE/NAME")]
     pub sync: NamespacedName,
 
+    /// Namespaces that are never destinations, so that no Role is printed for them: names, or globs
+    /// such as openshift-*, separated by commas. Use the list of the operator, and its own namespace.
+    #[arg(
+        long,
+        env = "CONFIGMAPSYNC_PROTECTED_NAMESPACES",
+        default_value = "kube-system,kube-public,kube-node-lease,configmapsync"
+    )]
+    pub protected_namespaces: Vec<NamespacePatterns>,
+
     /// As the operator's.
     #[command(flatten)]
     pub boundaries: Boundaries,
 
     /// With a selector, print a Role for each namespace that it selects now, instead of one
-    /// ClusterRole for all namespaces.
+    /// ClusterRole for all namespaces. Implied by --namespaces.
     #[arg(long)]
     pub each_namespace: bool,
 }

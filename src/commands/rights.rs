@@ -1,10 +1,18 @@
 //! `configmapsync rights`: the Roles and RoleBindings that the ServiceAccount of a sync needs.
 
 mod roles;
+mod warnings;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::Api;
+use kube::Client;
+
+use crate::api::namespace_patterns::NamespacePatterns;
+use crate::api::namespaced_name::NamespacedName;
+use crate::api::scope::Scope;
 use crate::args::Rights;
 use crate::cache::Reader;
 use crate::commands::connection::connect;
@@ -13,14 +21,18 @@ use crate::commands::exit::Exit;
 use crate::commands::rights::roles::Destinations;
 use crate::commands::rights::roles::RightsOf;
 use crate::commands::rights::roles::yaml;
+use crate::commands::rights::warnings::warnings;
 use crate::commands::snapshot::read_syncs_and_namespaces;
+use crate::commands::table::printable;
 use crate::commands::terminal::print;
 use crate::decide::desired::source_name;
 use crate::decide::destinations::Target;
 use crate::decide::observed::ObservedSync;
 use crate::decide::scope::limited_to;
+use crate::kubernetes::error::ApiFailure;
+use crate::kubernetes::error::has_code;
 
-/// Prints the Roles and RoleBindings as YAML.
+/// Prints the Roles and RoleBindings as YAML, and warnings to standard error.
 ///
 /// # Errors
 /// The sync does not exist, is outside the scope, is invalid or has no ServiceAccount; or a read fails.
@@ -42,15 +54,43 @@ pub async fn rights(flags: &Rights) -> Result<Exit, Error> {
         )
     })?;
     let source = source_name(spec);
-    let destinations = match &target {
-        Target::Single(at) => Destinations::Each(BTreeSet::from([at.clone()])),
-        Target::Selected { selector, .. } if flags.each_namespace => {
+    // A limited operator never asks for all namespaces.
+    let is_each = flags.each_namespace || snapshot.scope != Scope::Cluster;
+    let (destinations, excluded) = match &target {
+        Target::Selected { name, .. } if !is_each => (Destinations::All(name.clone()), Vec::new()),
+        Target::Selected { selector, .. } => {
             let reader = Reader::new(client.clone(), Arc::clone(&snapshot.cache));
             let selected = reader.select(selector).await?;
-            Destinations::Each(target.destinations(&selected, &source))
+            writable(flags, target.destinations(&selected, &source))
         }
-        Target::Selected { name, .. } => Destinations::All(name.clone()),
+        Target::Single(at) => writable(flags, BTreeSet::from([at.clone()])),
     };
-    print(&yaml(&RightsOf { sync: name.clone(), account, source, destinations })?)?;
+    let is_account_missing = is_missing(&client, &account).await?;
+    let rights = RightsOf { sync: name.clone(), account, source, destinations };
+    for warning in warnings(&rights, &excluded, is_account_missing) {
+        eprintln!("configmapsync: {}", printable(&warning));
+    }
+    print(&yaml(&rights)?)?;
     Ok(Exit::Success)
+}
+
+/// The destinations that are not protected; and those that are.
+fn writable(
+    flags: &Rights,
+    destinations: BTreeSet<NamespacedName>,
+) -> (Destinations, Vec<NamespacedName>) {
+    let protected: NamespacePatterns = flags.protected_namespaces.iter().cloned().collect();
+    let (excluded, written): (BTreeSet<_>, BTreeSet<_>) =
+        destinations.into_iter().partition(|at| protected.contains(&at.namespace));
+    (Destinations::Each(written), excluded.into_iter().collect())
+}
+
+/// Whether the ServiceAccount does not exist; `false` if the caller may not know.
+async fn is_missing(client: &Client, account: &NamespacedName) -> Result<bool, ApiFailure> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), &account.namespace);
+    match accounts.get_metadata_opt(&account.name).await {
+        Ok(found) => Ok(found.is_none()),
+        Err(error) if has_code(&error, 403) => Ok(false),
+        Err(error) => Err(ApiFailure::of(&format!("read ServiceAccount {account}"), &error)),
+    }
 }

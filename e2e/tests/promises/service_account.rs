@@ -7,4 +7,5 @@ mod cost;
 mod failures;
 mod permissions;
 mod revocation;
+mod rights;
 pub mod support;

@@ -1,5 +1,6 @@
 //! Roles and their bindings for a ServiceAccount.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::rbac::v1::ClusterRole;
@@ -15,6 +16,7 @@ use serde::Serialize;
 use crate::api::namespaced_name::NamespacedName;
 use crate::commands::error::Error;
 use crate::decide::verb::Verb;
+use crate::names;
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
@@ -85,7 +87,9 @@ impl RightsOf {
 
     fn metadata(&self, purpose: &str, namespace: Option<&str>) -> ObjectMeta {
         let NamespacedName { namespace: of, name } = &self.sync;
+        let part_of = (names::LABEL_PART_OF.to_owned(), names::APPLICATION.to_owned());
         ObjectMeta {
+            labels: Some(BTreeMap::from([part_of])),
             name: Some(format!("configmapsync:{of}:{name}:{purpose}")),
             namespace: namespace.map(str::to_owned),
             ..ObjectMeta::default()
