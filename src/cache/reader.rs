@@ -30,6 +30,8 @@ use crate::api::ConfigMapSync;
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::config_maps::CachedConfigMap;
 use crate::cache::large_namespaces::LargeNamespaces;
+use crate::cache::large_syncs::LargeSyncReservation;
+use crate::cache::large_syncs::LargeSyncs;
 use crate::cache::store::Cache;
 use crate::cache::store::PendingRead;
 use crate::cache::syncs::KnownSync;
@@ -95,9 +97,6 @@ const SMALL_CONTENT: usize = 128 * 1024;
 const FIRST_RESERVATION: usize = 4 * 1024 * 1024;
 /// The memory of all contents that are kept, without the small ones.
 const CONTENTS_KIB: u32 = 8 * 1024;
-/// What a reconcile of a large sync takes besides contents, and all of them together.
-const LARGE_SYNC: usize = 4 * 1024 * 1024;
-const SYNCS_KIB: u32 = 8 * 1024;
 /// How many sources are remembered as large.
 const MAX_KNOWN_LARGE: usize = 1_000;
 
@@ -111,7 +110,7 @@ pub struct Reader {
     shared: Mutex<HashMap<NamespacedName, Slot>>,
     permits: Semaphore,
     contents: MemoryBudget,
-    syncs: MemoryBudget,
+    large_syncs: LargeSyncs,
     large_namespaces: LargeNamespaces,
     /// The sources whose content was large when it was last read.
     known_large: Mutex<HashSet<NamespacedName>>,
@@ -124,10 +123,19 @@ impl Reader {
     #[must_use]
     pub fn new(client: Client, cache: Arc<Cache>) -> Self {
         let permits = Semaphore::new(CONCURRENT_READS);
-        let (contents, syncs) = (MemoryBudget::new(CONTENTS_KIB), MemoryBudget::new(SYNCS_KIB));
+        let (contents, large_syncs) = (MemoryBudget::new(CONTENTS_KIB), LargeSyncs::default());
         let (shared, known_large) = (Mutex::default(), Mutex::default());
         let large_namespaces = LargeNamespaces::new(client.clone(), Arc::clone(&cache));
-        Self { client, cache, shared, permits, contents, syncs, large_namespaces, known_large }
+        Self {
+            client,
+            cache,
+            shared,
+            permits,
+            contents,
+            large_syncs,
+            large_namespaces,
+            known_large,
+        }
     }
 
     /// The sync `name`, and memory that is reserved until its reconcile ends: one that is too large for
@@ -138,7 +146,7 @@ impl Reader {
     pub async fn sync(
         &self,
         name: &NamespacedName,
-    ) -> Result<Option<(ObservedSync, Option<Reservation>)>, ApiFailure> {
+    ) -> Result<Option<(ObservedSync, Option<LargeSyncReservation>)>, ApiFailure> {
         let known = match self.cache.sync(name) {
             None => return Ok(None),
             Some(KnownSync::Whole(sync)) => return Ok(Some((*sync, None))),
@@ -148,7 +156,8 @@ impl Reader {
             |why: String| ApiFailure::transient(format!("cannot read ConfigMapSync {name}: {why}"));
         let span =
             || tracing::info_span!("wait for memory for a large ConfigMapSync", sync = %name);
-        let reserved = spans::waiting(span, ticking(self.syncs.reserve(LARGE_SYNC), || ())).await;
+        let reserve = self.large_syncs.reserve(&name.namespace);
+        let reserved = spans::waiting(span, ticking(reserve, || ())).await;
         let reserved = reserved.map_err(|error| failed(error.to_string()))?;
         let _permit = self.permit().await;
         let read = reads::sync(&self.client, name).await;

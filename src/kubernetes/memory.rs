@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// How long to wait for memory: longer than the writes that hold it take.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 const KIB: usize = 1024;
 
 /// A fixed amount of memory. Clones share it.
@@ -28,7 +28,7 @@ pub struct Reservation {
 
 /// The memory was not available in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too many large ConfigMaps are being copied at the same time; will retry")]
+#[error("too many large objects are in use at the same time; will retry")]
 pub struct OutOfMemory;
 
 // === impl MemoryBudget ===
