@@ -12,10 +12,11 @@ use strum::VariantArray as _;
 /// The column whose cells quote parts of messages.
 const COLUMN: &str = "| message contains |";
 /// Messages of Kubernetes and of kubectl.
-const OF_KUBERNETES: [&str; 5] = [
+const OF_KUBERNETES: [&str; 6] = [
     "admission webhook",
     "cannot create resource \"configmaps\"",
     "exceeded quota",
+    "may not be more than 4096 bytes",
     "no matches for kind \"ConfigMapSync\"",
     "ValidatingAdmissionPolicy",
 ];
