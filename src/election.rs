@@ -122,7 +122,7 @@ impl Election {
     }
 
     /// Tries to acquire the Lease once, and returns when the try began. If neither the Lease nor the
-    /// leader record has ever existed, nobody has led here: there is no leader to wait for.
+    /// leader record has ever existed, there is no leader to wait for.
     async fn attempt(&self) -> (Duration, LeaseOutcome) {
         let started = boot_time();
         let outcome = self.lease.acquire_or_renew().await;

@@ -114,7 +114,7 @@ mod tests {
             tracing::info_span!(RECONCILE_SPAN).in_scope(|| {
                 tracing::error_span!(target: "hyper", "request").in_scope(|| ());
                 tracing::error!(target: "hyper", "failed");
-                tracing::error!("an event of ours");
+                tracing::error!("an event of the operator");
             });
         });
         assert_eq!(passed, [RECONCILE_SPAN]);

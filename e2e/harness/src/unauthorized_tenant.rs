@@ -1,4 +1,4 @@
-//! A tenant who keeps trying to read and write the namespace of somebody else by means of ConfigMapSyncs.
+//! A tenant who keeps trying to read and write the namespace of another tenant with ConfigMapSyncs.
 //!
 //! The tenant may do everything in its own namespace and nothing in any other. Its attempts run in the
 //! background while a test installs, upgrades or removes the operator; every one of them is recorded.

@@ -1,5 +1,5 @@
 //! At no moment of an upgrade, an uninstallation or a later installation can a tenant write a
-//! ConfigMapSync that reads or writes the namespace of somebody else.
+//! ConfigMapSync that reads or writes the namespace of another tenant.
 //!
 //! The tenant tries 20 times a second during each procedure, and once more, with every kind of attempt,
 //! after each of its steps.

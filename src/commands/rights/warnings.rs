@@ -30,7 +30,7 @@ pub fn warnings(
     }
     if is_account_missing {
         warnings.push(format!(
-            "ServiceAccount {account} does not exist: whoever creates it gets these permissions"
+            "ServiceAccount {account} does not exist: anyone who creates it gets these permissions"
         ));
     }
     warnings

@@ -108,7 +108,7 @@ async fn rights_warn_of_a_missing_service_account() -> Result<()> {
     let (missing, _) = rights(control_plane.kubeconfig(), &arguments).await?;
     ensure!(missing.stderr.contains(warning), "{missing:?}");
 
-    // Whoever may not read it is not told.
+    // Without permission to read it, there is no warning.
     let certificate = control_plane.authority().issue_client("reader", "reader", &[])?;
     let reader = control_plane.folder().join("reader.kubeconfig");
     fs::write(&reader, control_plane.kubeconfig_for(&Credential::Certificate(certificate))?)?;
