@@ -44,6 +44,7 @@ async fn installed_cluster() -> Result<OperatorCluster> {
     start_deployment(&cluster, OPERATOR, 1).await?;
     set_ready_replicas(&cluster, 1).await?;
     publish_leader_record(&cluster).await?;
+    wait_enforced_for_certain(&cluster.fixture()).await?;
     Ok(cluster)
 }
 
@@ -184,7 +185,6 @@ async fn check_lists_syncs_older_than_the_policy() -> Result<()> {
     let cluster = installed_cluster().await?;
     let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app", "other"]).await?;
-    wait_enforced_for_certain(&fixture).await?;
     for name in ["unchanged", "changed"] {
         fixture.create_sync("central", name, one_to_one("central", name, "app")).await?;
     }
