@@ -14,29 +14,23 @@ mod syncs;
 
 use anyhow::Context;
 use anyhow::Result;
-use harness::fault_proxy::CannedResponse;
-use harness::fault_proxy::Fault;
-use harness::fault_proxy::Request;
-use harness::fault_proxy::Rule;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
 use serde_json::json;
-use testbed::wait::Seen;
-use testbed::wait::until;
 
 use crate::bounded_memory::commands::peak_of_command;
 use crate::bounded_memory::growth::Growth;
 use crate::bounded_memory::growth::ensure_bounded;
 use crate::bounded_memory::growth::listed;
+use crate::bounded_memory::growth::relist;
 use crate::bounded_memory::growth::start_again;
 use crate::bounded_memory::objects::create_large_config_maps;
 use crate::support::process::peak_kib;
 use crate::support::process::reset_peak;
 use crate::support::process::resident_kib;
 use crate::support::scale::quick_or_full;
-use crate::watch_recovers::lists_and_watches;
 
 /// Changes the source, and waits until its copy follows: by then, the watch has delivered everything
 /// that was created before.
@@ -65,20 +59,7 @@ async fn large_config_maps_take_little_memory_of_the_leader() -> Result<()> {
     let by_watch = peak_kib(process)?;
 
     reset_peak(process)?;
-    let count = proxy.count();
-    let expired = Fault::Respond(CannedResponse::failure(410));
-    proxy.add(Rule::new(expired).resource("configmaps").when(Request::is_watch));
-    proxy.cut_watches("configmaps");
-    until("ConfigMaps were listed again", listed(), || async {
-        let (lists, watches) = lists_and_watches(&proxy, count, "configmaps");
-        if watches > 0 {
-            proxy.clear();
-        }
-        Ok(Seen::from_bool(lists > 0 && watches > 1, || {
-            format!("{lists} lists, {watches} watches")
-        }))
-    })
-    .await?;
+    relist(&proxy, "configmaps").await?;
     wait_for_the_watch(&fixture, "3").await?;
     let by_list = peak_kib(process)?;
 

@@ -183,14 +183,20 @@ async fn chart_and_manifests_share_the_consent_policy() -> Result<()> {
     Consent::ensure_same(&control_plane, &first).await
 }
 
+/// A cluster with the chart installed by this version of Helm, and the command that installs it.
+async fn installed(version: Version) -> Result<(ControlPlane, Shell, String)> {
+    let (control_plane, _) = start().await?;
+    let files = (control_plane.kubeconfig(), control_plane.folder());
+    let shell = Shell::with_helm(version, files.0, files.1).await?;
+    let chart = format!("{HELM} chart {NAMESPACE}");
+    shell.run(&chart).await?;
+    Ok((control_plane, shell, chart))
+}
+
 #[tokio::test]
 async fn a_rollback_over_the_kept_policy_changes_nothing() -> Result<()> {
     for version in Version::ALL {
-        let (control_plane, _) = start().await?;
-        let files = (control_plane.kubeconfig(), control_plane.folder());
-        let shell = Shell::with_helm(version, files.0, files.1).await?;
-        let chart = format!("{HELM} chart {NAMESPACE}");
-        shell.run(&chart).await?;
+        let (control_plane, shell, chart) = installed(version).await?;
         let first = Consent::read(&control_plane).await?;
         shell.run(&format!("{chart} --set crds.install=false")).await?;
         let rollback = "helm rollback configmapsync --namespace configmapsync";
@@ -210,11 +216,7 @@ async fn a_rollback_over_the_kept_policy_changes_nothing() -> Result<()> {
 #[tokio::test]
 async fn an_upgrade_while_the_policy_only_warns() -> Result<()> {
     for version in Version::ALL {
-        let (control_plane, _) = start().await?;
-        let files = (control_plane.kubeconfig(), control_plane.folder());
-        let shell = Shell::with_helm(version, files.0, files.1).await?;
-        let chart = format!("{HELM} chart {NAMESPACE}");
-        shell.run(&chart).await?;
+        let (_control_plane, shell, chart) = installed(version).await?;
         let patches = blocks("security.md", "### How do I get past a policy in an emergency?")?;
         let [warn, deny] = patches.as_slice() else { bail!("{patches:?}") };
         shell.run(warn).await?;

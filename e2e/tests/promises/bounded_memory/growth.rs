@@ -4,12 +4,18 @@ use std::time::Duration;
 
 use anyhow::Result;
 use anyhow::ensure;
+use harness::fault_proxy::CannedResponse;
+use harness::fault_proxy::Fault;
+use harness::fault_proxy::FaultProxy;
+use harness::fault_proxy::Request;
+use harness::fault_proxy::Rule;
 use harness::replica::Replica;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
 use crate::support::process::peak_kib;
 use crate::support::scale::quick_or_full;
+use crate::watch_recovers::lists_and_watches;
 
 /// How much more memory the objects may take, in KiB.
 const BOUND: u64 = 32 * 1024;
@@ -50,4 +56,22 @@ pub async fn start_again(replica: &mut Replica) -> Result<u64> {
     })
     .await?;
     peak_kib(replica.process())
+}
+
+/// Ends the watch of `resource` with a 410, and waits until the operator has listed and watches again.
+pub async fn relist(proxy: &FaultProxy, resource: &str) -> Result<()> {
+    let first = proxy.count();
+    let expired = Fault::Respond(CannedResponse::failure(410));
+    proxy.add(Rule::new(expired).resource(resource).when(Request::is_watch));
+    proxy.cut_watches(resource);
+    until(format!("{resource} were listed again"), listed(), || async {
+        let (lists, watches) = lists_and_watches(proxy, first, resource);
+        if watches > 0 {
+            proxy.clear();
+        }
+        Ok(Seen::from_bool(lists > 0 && watches > 1, || {
+            format!("{lists} lists, {watches} watches")
+        }))
+    })
+    .await
 }

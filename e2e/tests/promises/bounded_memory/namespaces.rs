@@ -6,21 +6,16 @@ use configmapsync::api::ConfigMapSyncSpec;
 use futures::StreamExt as _;
 use futures::TryStreamExt as _;
 use futures::stream;
-use harness::fault_proxy::CannedResponse;
-use harness::fault_proxy::Fault;
-use harness::fault_proxy::Request;
-use harness::fault_proxy::Rule;
 use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::operator_cluster::OperatorCluster;
 use serde_json::json;
-use testbed::wait::Seen;
-use testbed::wait::until;
 
 use crate::bounded_memory::commands::peak_of_command;
 use crate::bounded_memory::growth::Growth;
 use crate::bounded_memory::growth::ensure_bounded;
 use crate::bounded_memory::growth::listed;
+use crate::bounded_memory::growth::relist;
 use crate::bounded_memory::growth::start_again;
 use crate::support::copies::to_selected;
 use crate::support::copies::wait_copies_in;
@@ -29,7 +24,6 @@ use crate::support::process::peak_kib;
 use crate::support::process::reset_peak;
 use crate::support::process::resident_kib;
 use crate::support::scale::quick_or_full;
-use crate::watch_recovers::lists_and_watches;
 
 /// So many of the longest labels, and their `managedFields`, fill the largest object that etcd accepts.
 const LABELS: usize = 2_000;
@@ -98,20 +92,7 @@ async fn large_namespaces_take_little_memory_of_the_leader() -> Result<()> {
     let by_watch = peak_kib(process)?;
 
     reset_peak(process)?;
-    let first = proxy.count();
-    let expired = Fault::Respond(CannedResponse::failure(410));
-    proxy.add(Rule::new(expired).resource("namespaces").when(Request::is_watch));
-    proxy.cut_watches("namespaces");
-    until("namespaces were listed again", listed(), || async {
-        let (lists, watches) = lists_and_watches(&proxy, first, "namespaces");
-        if watches > 0 {
-            proxy.clear();
-        }
-        Ok(Seen::from_bool(lists > 0 && watches > 1, || {
-            format!("{lists} lists, {watches} watches")
-        }))
-    })
-    .await?;
+    relist(&proxy, "namespaces").await?;
     wait_copied(&fixture, count, "3").await?;
     let by_list = peak_kib(process)?;
 
