@@ -67,6 +67,8 @@ struct Responses {
     counts: BTreeMap<String, usize>,
     /// The refusals to read, without the name of the source.
     refusals: BTreeSet<String>,
+    /// The goals of attempts that the policy refused in the background.
+    refused_in_background: BTreeSet<&'static str>,
 }
 
 // === impl UnauthorizedTenant ===
@@ -141,12 +143,19 @@ impl UnauthorizedTenant {
         Ok(responses)
     }
 
-    /// Stops the attempts. Fails if one was admitted since the policy was enforced for the first time,
-    /// if something of the victim was read or written, or if a refusal shows whether a source exists.
+    /// Waits until the policy refused every kind of attempt in the background too, and stops the
+    /// attempts. Fails if one was admitted since the policy was enforced for the first time, if
+    /// something of the victim was read or written, or if a refusal shows whether a source exists.
     /// Returns the number of responses of each kind.
     pub async fn finish(mut self) -> Result<BTreeMap<String, usize>> {
+        until("each attempt in the background is refused", SOON, || async {
+            let responses = self.responses.lock();
+            let all = responses.refused_in_background.len() == attempts().len();
+            Ok(Seen::from_bool(all, || format!("{responses:?}")))
+        })
+        .await?;
         self.attempts.shutdown().await;
-        let Responses { is_enforced, before, admitted, counts, refusals } =
+        let Responses { is_enforced, before, admitted, counts, refusals, .. } =
             std::mem::take(&mut *self.responses.lock());
         ensure!(is_enforced, "no attempt was refused by the policy: {counts:?}");
         ensure!(admitted.is_empty(), "admitted: {admitted:?}, others: {counts:?}");
@@ -183,6 +192,13 @@ impl UnauthorizedTenant {
 // === impl Responses ===
 
 impl Responses {
+    fn record_in_background(&mut self, goal: &'static str, response: &AttemptResult) {
+        self.record(goal, response);
+        if response.is_refused_by(POLICY_CONSENT) {
+            self.refused_in_background.insert(goal);
+        }
+    }
+
     fn record(&mut self, goal: &str, response: &AttemptResult) {
         if response.is_refused_by(POLICY_CONSENT) {
             self.is_enforced = true;
@@ -215,7 +231,7 @@ async fn attempt_forever(tenant: Client, responses: Arc<Mutex<Responses>>) {
         for (goal, attempt) in attempts() {
             ticks.tick().await;
             match attempt.send_as(&tenant).await {
-                Ok(response) => responses.lock().record(goal, &response),
+                Ok(response) => responses.lock().record_in_background(goal, &response),
                 Err(_) => {
                     *responses.lock().counts.entry("no response".to_owned()).or_default() += 1;
                 }

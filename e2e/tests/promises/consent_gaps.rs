@@ -50,7 +50,6 @@ impl Procedure {
     async fn finish(self) -> Result<()> {
         let counts = self.tenant.finish().await?;
         println!("{counts:?}");
-        ensure!(counts["refused by the policy"] > 100, "few attempts were made: {counts:?}");
         Ok(())
     }
 
