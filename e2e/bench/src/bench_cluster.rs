@@ -43,6 +43,8 @@ pub const CHURN: u32 = 100;
 pub const PREPARING: usize = 64;
 /// The namespace of all sources and `ConfigMapSync`s.
 pub const CENTRAL: &str = "central";
+/// What etcd may store, in bytes. Its default of 2 GiB does not suffice for all versions of 100,000 copies.
+pub const ETCD_QUOTA: u64 = 8 << 30;
 /// The deadline for every step; all usually take far less.
 pub const LONG: Duration = Duration::from_mins(10);
 
@@ -77,7 +79,8 @@ impl BenchCluster {
         let work = async {
             let folder = RunFolder::create()?;
             let authority = Authority::create(folder.path().join("certificates"))?;
-            let settings = Settings { recorded, ..Settings::default() };
+            let etcd_arguments = vec![format!("--quota-backend-bytes={ETCD_QUOTA}")];
+            let settings = Settings { recorded, etcd_arguments, ..Settings::default() };
             let plane = ControlPlane::start_with(&tools, folder, authority, settings).await?;
             installation::install(&plane).await?;
             Fixture::new(plane.client()).create_namespaces(&[CENTRAL]).await?;
@@ -163,7 +166,7 @@ impl BenchCluster {
     }
 
     /// Waits until every namespace contains the `ConfigMap` that Kubernetes publishes.
-    async fn wait_published(&self) -> Result<()> {
+    pub async fn wait_published(&self) -> Result<()> {
         let client = self.control_plane.client();
         let namespaces = Api::<Namespace>::all(client.clone());
         let maps = Api::<ConfigMap>::all(client);
@@ -195,14 +198,25 @@ impl BenchCluster {
     /// Starts the operator again, and waits until it leads.
     pub async fn start_operator_only(&mut self) -> Result<()> {
         self.stop_operator().await?;
+        let operator = self.launch_operator().await?;
+        operator.wait_leading().await?;
+        self.operator = Some(operator);
+        Ok(())
+    }
+
+    /// Starts another process of the operator, a standby while the present one leads.
+    pub async fn launch_operator(&mut self) -> Result<Operator> {
         // A new pod each time: the token of a pod expires.
         let name = format!("operator-{}", self.operators);
         self.operators += 1;
         let binary = self.binary.clone();
         let collector = self.jaeger.as_ref().map(Jaeger::otlp_grpc);
-        let operator = Operator::start(&self.control_plane, &name, binary, collector).await?;
-        self.operator = Some(operator);
-        Ok(())
+        Operator::launch(&self.control_plane, &name, binary, collector).await
+    }
+
+    /// Makes `operator` the running operator. Returns the previous one.
+    pub fn replace_operator(&mut self, operator: Operator) -> Option<Operator> {
+        self.operator.replace(operator)
     }
 
     /// Stops the operator if it is running.

@@ -13,10 +13,15 @@
 //! | `raw_writer`, `write_requests`, `raw_write_rate` | the raw writer, its requests and its rate |
 //! | `sources` | creating sources and `ConfigMapSync`s |
 //! | `observation`, `request_counts`, `process_usage`, `measurement` | what is measured over a period |
+//! | `scale_sizes` | the sizes of the part `scale` |
 //! | `results`, `text_report`, `json_report` | the results and their bounds, and how they are shown |
+//! | `figures`, `chart`, `machine` | the results as pictures |
 
 mod bench_cluster;
+mod chart;
+mod figures;
 mod json_report;
+mod machine;
 mod measured_operator;
 mod measurement;
 mod observation;
@@ -28,6 +33,7 @@ mod raw_write_rate;
 mod raw_writer;
 mod request_counts;
 mod results;
+mod scale_sizes;
 mod sources;
 mod text_report;
 mod write_requests;
@@ -75,6 +81,8 @@ async fn run(options: &Options) -> Result<bool> {
             continue;
         }
         let mut cluster = BenchCluster::start(&screen, options, &binary, recorded).await?;
+        let version = cluster.control_plane.client().apiserver_version().await?;
+        results.machine = machine::description(&version.git_version);
         for part in parts {
             parts::measure(part, &mut cluster, &mut results).await?;
         }
@@ -83,16 +91,20 @@ async fn run(options: &Options) -> Result<bool> {
     text_report::print(&results);
     let file = json_report::write(options, &results)?;
     Screen::line(&format!("{}, in {}", file.display(), shown(start.elapsed())));
+    if let Some(folder) = &options.plots {
+        for file in figures::write(folder, &results.points, &results.machine)? {
+            Screen::line(&file.display().to_string());
+        }
+    }
     Ok(results.is_kept())
 }
 
 /// Adds the notes that explain the tables.
 fn notes(results: &mut Results) {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    results.note(format!(
-        "{cores} cores, shared by the API server, etcd, the controllers, the operator and the bench: \
-         only ratios within one run are meaningful."
-    ));
+    results.note(
+        "The API server, etcd, the controllers, the operator and the bench share all cores: only ratios \
+         within one run are meaningful.",
+    );
     results.note(
         "raw: the rate of the raw writer with as many requests in flight as the operator (32), in \
          the same repetition, on the same namespaces, without a running operator.",

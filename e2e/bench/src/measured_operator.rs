@@ -21,6 +21,8 @@ use crate::process_usage::Usage;
 const PROFILE: &str = "measure";
 const SOON: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(100);
+/// The precision of the time until it is ready.
+const READY_PAUSE: Duration = Duration::from_millis(10);
 
 /// The path of the operator's binary: the one from the command line, or built from this checkout.
 pub async fn binary(screen: &Screen, options: &Options) -> Result<PathBuf> {
@@ -45,9 +47,8 @@ pub struct Operator {
 // === impl Operator ===
 
 impl Operator {
-    /// Starts it in a new pod, and waits until it leads. It sends its traces to `collector`, if there is
-    /// one.
-    pub async fn start(
+    /// Starts it in a new pod. It sends its traces to `collector`, if there is one.
+    pub async fn launch(
         control_plane: &ControlPlane,
         name: &str,
         binary: PathBuf,
@@ -59,13 +60,30 @@ impl Operator {
         let options = replica::Options { binary, environment, ..replica::Options::default() };
         let replica = Replica::start(control_plane, name, &options).await?;
         let url = replica.url().await?;
-        let operator = Self { replica, url };
+        Ok(Self { replica, url })
+    }
+
+    /// Waits until it leads.
+    pub async fn wait_leading(&self) -> Result<()> {
         until_every(PAUSE, "the operator leads", SOON, || async {
-            let leads = operator.metric("leader_election_master_status").await?;
+            let leads = self.metric("leader_election_master_status").await?;
             Ok(Seen::from_bool(leads > 0.0, || "it does not lead".to_owned()))
         })
-        .await?;
-        Ok(operator)
+        .await
+    }
+
+    /// Waits until `/readyz` responds with 200: that of a leader once all its lists are complete.
+    pub async fn wait_ready(&self, deadline: Duration) -> Result<()> {
+        until_every(READY_PAUSE, "the operator is ready", deadline, || async {
+            let is_ready = self.replica.is_ready().await?;
+            Ok(Seen::from_bool(is_ready, || "it is not ready".to_owned()))
+        })
+        .await
+    }
+
+    /// The uid of its pod.
+    pub fn pod_uid(&self) -> &str {
+        &self.replica.pod().uid
     }
 
     /// Sends SIGTERM, and waits until it has exited.

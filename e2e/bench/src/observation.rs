@@ -44,15 +44,32 @@ impl BenchCluster {
     /// Starts the operator again, waits until its metric `series` is at least `count` and it is idle, and
     /// returns the observation since its start.
     pub async fn restart_until(&mut self, series: &str, count: u32) -> Result<Observation> {
+        let work = async |cluster: &Self, start: Instant| {
+            let operator = cluster.operator()?;
+            operator.wait_leading().await?;
+            operator.wait_metric(series, count.into(), LONG).await?;
+            Ok((count, start.elapsed()))
+        };
+        let (took, observation) = self.observe_restart(work).await?;
+        Ok(Observation { took: Some(took), ..observation })
+    }
+
+    /// Starts the operator again, runs `work`, which gets the time of the start, and waits until the
+    /// operator is idle. Returns the observation since its start.
+    pub async fn observe_restart<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&Self, Instant) -> Result<T>,
+    ) -> Result<(T, Observation)> {
         self.stop_operator().await?;
         let mark = self.audit().mark().await?;
         let start = Instant::now();
-        self.start_operator_only().await?;
-        self.operator()?.wait_metric(series, count.into(), LONG).await?;
-        let took = Some((count, start.elapsed()));
+        let operator = self.launch_operator().await?;
+        self.replace_operator(operator);
+        let done = work(self, start).await?;
         self.wait_idle().await?;
         let (before, after) = (Usage::default(), self.operator()?.usage()?);
-        Ok(Observation { events: self.audit().since(mark).await?, before, after, took })
+        let events = self.audit().since(mark).await?;
+        Ok((done, Observation { events, before, after, took: None }))
     }
 }
 
@@ -82,6 +99,12 @@ impl Observation {
             Some((count, wall)) => measured.took(count, wall),
             None => measured,
         }
+    }
+
+    /// The time at which the API server received the operator's first request with this verb.
+    pub fn first_request_time(&self, verb: &str) -> Option<Timestamp> {
+        let requests = self.requests_by_operator().filter(|event| event.verb == verb);
+        requests.map(|event| event.request_received_timestamp.0).min()
     }
 
     /// The time of the response to the operator's last request with this verb and resource.

@@ -8,6 +8,7 @@ use k8s_openapi::jiff::SignedDuration;
 use testbed::control_plane::Recorded;
 
 use crate::part::Part;
+use crate::scale_sizes::ScaleSizes;
 
 /// Measures the operator against a real API server, started for the run and removed afterwards.
 #[derive(Clone, Debug, Parser)]
@@ -31,6 +32,12 @@ pub struct Options {
     /// Write the results as JSON to this file. Default: a new file below target/bench.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Draw the measured values that there is a figure for, as SVG files in this folder.
+    #[arg(long, value_name = "DIR")]
+    pub plots: Option<PathBuf>,
+    /// Sizes of the part scale.
+    #[command(flatten)]
+    pub sizes: ScaleSizes,
     /// Trace each reconcile, and start Jaeger to receive the traces.
     #[arg(long)]
     pub traces: bool,
@@ -53,13 +60,16 @@ impl Options {
     /// Whether the sizes are those that the bounds apply to.
     #[must_use]
     pub fn is_full_scale(&self) -> bool {
-        self.scale >= 1.0
+        self.scale >= 1.0 && self.sizes.are_default()
     }
 
     /// The selected parts that need an audit log of this level.
     #[must_use]
     pub(crate) fn parts_on(&self, recorded: Recorded) -> Vec<Part> {
-        let is_selected = |part: &Part| self.only.is_empty() || self.only.contains(part);
+        let is_selected = |part: &Part| match self.only.as_slice() {
+            [] => part.is_default(),
+            only => only.contains(part),
+        };
         let parts = Part::ALL.into_iter().filter(is_selected);
         parts.filter(|part| part.recorded() == recorded).collect()
     }
@@ -96,6 +106,8 @@ mod tests {
         let words = ["bench", "--only", "limit,memory", "--scale", "0.1"];
         let options = Options::try_parse_from(words).unwrap();
         assert_eq!(options.parts_on(Recorded::Counted), [Part::Memory]);
+        let all = Options::try_parse_from(["bench"]).unwrap();
+        assert!(!all.parts_on(Recorded::Counted).contains(&Part::Scale), "it takes too long");
         assert_eq!(options.scaled(1_000), 100);
         assert_eq!(options.scaled(1), 4);
         assert!(!options.is_full_scale());

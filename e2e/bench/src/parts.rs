@@ -9,6 +9,7 @@ mod memory_use;
 mod namespace_changes;
 mod raw_writes;
 mod refusing_namespace;
+mod scale;
 mod steady_edits;
 
 use anyhow::Context;
@@ -30,6 +31,7 @@ pub async fn measure(part: Part, cluster: &mut BenchCluster, results: &mut Resul
         Part::Fence => fence_cost::measure(cluster, results).await,
         Part::Failover => failover_time::measure(cluster, results).await,
         Part::Memory => memory_use::measure(cluster, results).await,
+        Part::Scale => Box::pin(scale::measure(cluster, results)).await,
     };
     result.with_context(|| format!("measuring {part:?}"))
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::figures::Point;
 use crate::measurement::Measurement;
 use crate::measurement::median;
 use crate::options::Options;
@@ -18,6 +19,8 @@ pub struct Results {
     pub judged: bool,
     /// How often measurements that are compared with the raw writer are repeated.
     pub rounds: u8,
+    /// The machine and the versions.
+    pub machine: String,
     /// The duration of the run, in seconds.
     pub seconds: f64,
     /// The rates of the raw writer.
@@ -26,6 +29,8 @@ pub struct Results {
     pub rows: Vec<Row>,
     /// The bounds, and the measured values.
     pub bounds: Vec<Bound>,
+    /// The points of the figures.
+    pub points: Vec<Point>,
     /// Explanations for the reader.
     pub notes: Vec<String>,
 }
@@ -52,6 +57,8 @@ pub struct Bound {
     pub limit: f64,
     /// Whether the bound is met.
     pub kept: bool,
+    /// Whether it applies to any size.
+    pub at_any_size: bool,
 }
 
 /// How a value must compare with a limit.
@@ -77,10 +84,12 @@ impl Results {
             scale: options.scale,
             judged: options.is_full_scale(),
             rounds: options.rounds,
+            machine: String::new(),
             seconds: 0.0,
             raw_write_rates: Vec::new(),
             rows: Vec::new(),
             bounds: Vec::new(),
+            points: Vec::new(),
             notes: Vec::new(),
         }
     }
@@ -105,7 +114,27 @@ impl Results {
     ) {
         let value = value.unwrap_or(f64::NAN);
         let kept = relation.holds(value, limit);
-        self.bounds.push(Bound { what: what.into(), value, relation, limit, kept });
+        let at_any_size = false;
+        self.bounds.push(Bound { what: what.into(), value, relation, limit, kept, at_any_size });
+    }
+
+    /// Checks a count against a bound that holds for any size, too.
+    pub fn bound_at_any_size(
+        &mut self,
+        what: impl Into<String>,
+        count: u32,
+        relation: Relation,
+        limit: u32,
+    ) {
+        self.bound(what, Some(count.into()), relation, limit.into());
+        if let Some(bound) = self.bounds.last_mut() {
+            bound.at_any_size = true;
+        }
+    }
+
+    /// Adds points to a figure.
+    pub fn points(&mut self, points: impl IntoIterator<Item = Point>) {
+        self.points.extend(points);
     }
 
     /// Adds an explanation for the reader.
@@ -120,7 +149,12 @@ impl Results {
 
     /// Whether every bound is met, or bounds are not checked.
     pub fn is_kept(&self) -> bool {
-        !self.judged || self.bounds.iter().all(|bound| bound.kept)
+        self.bounds.iter().all(|bound| bound.kept || !self.is_checked(bound))
+    }
+
+    /// Whether this run must meet `bound`.
+    pub const fn is_checked(&self, bound: &Bound) -> bool {
+        self.judged || bound.at_any_size
     }
 }
 
@@ -173,6 +207,14 @@ mod tests {
         assert!(results("1", Some(0.7)).is_kept());
         assert!(!results("1", Some(0.69)).is_kept());
         assert!(results("0.5", Some(0.1)).is_kept());
+    }
+
+    #[test]
+    fn a_bound_for_any_size_fails_at_any_scale() {
+        let mut results = results("0.5", None);
+        assert!(results.is_kept());
+        results.bound_at_any_size("writes", 1, Relation::AtMost, 0);
+        assert!(!results.is_kept());
     }
 
     #[test]

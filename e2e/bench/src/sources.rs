@@ -20,6 +20,7 @@ use crate::bench_cluster::CENTRAL;
 use crate::bench_cluster::LONG;
 use crate::bench_cluster::PREPARING;
 use crate::raw_writer::in_flight;
+use crate::write_requests::Data;
 use crate::write_requests::four_kibibytes;
 
 /// Pause between two reads of a `ConfigMapSync`: long enough not to slow down the operator.
@@ -28,8 +29,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 impl BenchCluster {
     /// Creates the source `central/NAME`, of 4 KiB.
     pub async fn create_source(&self, name: &str) -> Result<()> {
+        self.create_source_with(name, four_kibibytes(0)).await
+    }
+
+    /// Creates the source `central/NAME` with this `data`.
+    pub async fn create_source_with(&self, name: &str, data: Data) -> Result<()> {
         let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
-        let data = Some(four_kibibytes(0));
+        let data = Some(data);
         let source = ConfigMap { metadata, data, ..ConfigMap::default() };
         let api = Api::<ConfigMap>::namespaced(self.control_plane.client(), CENTRAL);
         let created = api.create(&PostParams::default(), &source).await;

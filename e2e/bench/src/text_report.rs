@@ -32,17 +32,18 @@ pub fn print(results: &Results) {
     if !results.bounds.is_empty() {
         Screen::title("Bounds");
         for bound in &results.bounds {
-            println!("{}", verdict(bound, results.judged));
+            println!("{}", verdict(bound, results.is_checked(bound)));
         }
     }
     if !results.judged {
         println!();
-        Screen::line(&format!(
-            "Bounds are not checked: they apply to full size, and all sizes were multiplied by {}.",
-            results.scale
-        ));
+        Screen::line(
+            "Most bounds are not checked: they apply to the default sizes, which were changed by \
+             arguments.",
+        );
     }
     println!();
+    Screen::line(&style(&results.machine).dim().to_string());
     for note in &results.notes {
         Screen::line(&style(note).dim().to_string());
     }

@@ -37,6 +37,11 @@ const ACCEPT_METADATA: header::HeaderValue = header::HeaderValue::from_static(
 /// A uid of the usual length that belongs to no `ConfigMapSync`.
 const UNUSED_UID: &str = "00000000-0000-0000-0000-000000000000";
 
+/// One key with 1 KiB. `edit` is part of the value.
+pub fn one_kibibyte(edit: u32) -> Data {
+    Data::from([("key".to_owned(), format!("{edit:x<1024}"))])
+}
+
 /// Eight keys with 4 KiB in total. `edit` is part of the first value, so that an edit changes one key.
 pub fn four_kibibytes(edit: u32) -> Data {
     let value = |key: u32| {

@@ -118,6 +118,7 @@ fn settings(sandbox: &Sandbox, authority: &Authority) -> Result<Settings> {
             format!("--kubelet-client-key={}", kubelet.key.display()),
             "--kubelet-preferred-address-types=InternalIP".to_owned(),
         ],
+        etcd_arguments: Vec::new(),
         controllers: "*".to_owned(),
         controller_manager_arguments: Vec::new(),
         recorded: Recorded::default(),

@@ -18,6 +18,8 @@ use harness::replica::Options;
 use testbed::terminal::Done;
 
 use crate::bench_cluster::BenchCluster;
+use crate::figures::Figure;
+use crate::figures::distribution;
 use crate::measurement::Measurement;
 use crate::measurement::quantile;
 use crate::results::Relation;
@@ -53,7 +55,9 @@ pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -
             };
             let (handovers, violations) = cluster.screen.clone().step(&what, work).await?;
             report(results, &what, &handovers, violations);
-            let p99 = quantile(gaps(&handovers), 0.99);
+            let gaps: Vec<_> = gaps(&handovers).collect();
+            results.points(distribution(Figure::Failover, &what, &gaps));
+            let p99 = quantile(gaps, 0.99);
             match end {
                 End::Terminated => results.bound(seconds(&what), p99, Relation::AtMost, 2.5),
                 End::Killed if lease == 15 => {

@@ -84,7 +84,8 @@ impl Programs {
             .argument("--listen-peer-urls=http://127.0.0.1:0")
             .argument(format!("--initial-advertise-peer-urls={peer}"))
             .argument(format!("--initial-cluster=etcd={peer}"))
-            .argument("--log-level=warn"))
+            .argument("--log-level=warn")
+            .arguments(&self.settings.etcd_arguments))
     }
 
     /// The API server with this number. The first is 0; the others share its configuration files, but

@@ -38,6 +38,8 @@ pub struct Settings {
     /// address and the names of the Service `kubernetes`. If pods use that Service, add the first
     /// address of `service_range`.
     pub server_names: Vec<String>,
+    /// Additional arguments of etcd, such as `--quota-backend-bytes=...`.
+    pub etcd_arguments: Vec<String>,
     /// Additional arguments of kube-apiserver, such as `--kubelet-client-certificate=...`.
     pub api_server_arguments: Vec<String>,
     /// The value of `--controllers` of kube-controller-manager; `*`: all that are enabled by default.
@@ -56,6 +58,7 @@ impl Default for Settings {
             port: None,
             service_range: "10.96.0.0/16".to_owned(),
             server_names: Vec::new(),
+            etcd_arguments: Vec::new(),
             api_server_arguments: Vec::new(),
             controllers: CONTROLLERS.to_owned(),
             controller_manager_arguments: Vec::new(),
