@@ -3,14 +3,18 @@
 use std::fmt;
 
 use k8s_openapi::jiff::Timestamp;
+use opentelemetry::trace::SpanContext;
 use opentelemetry::trace::TraceContextExt as _;
 use serde_json::Map;
 use serde_json::Value;
 use tracing::Event;
 use tracing::Subscriber;
+use tracing::dispatcher;
 use tracing::field::Field;
 use tracing::field::Visit;
+use tracing::span::Id;
 use tracing::span::Record;
+use tracing_opentelemetry::get_otel_context;
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::FormatEvent;
@@ -67,14 +71,22 @@ where
                 line.put(SYNC, sync.fields.as_str());
             }
         }
-        let current = opentelemetry::Context::current();
-        let span = current.span().span_context().clone();
-        if span.is_valid() && span.is_sampled() {
+        let exported =
+            context.event_scope().into_iter().flatten().find_map(|span| exported(&span.id()));
+        if let Some(span) = exported.filter(SpanContext::is_sampled) {
             line.put("trace_id", span.trace_id().to_string());
             line.put("span_id", span.span_id().to_string());
         }
         writeln!(writer, "{}", Value::Object(line.0))
     }
+}
+
+/// The ids of a span in its trace; `None` if the span is not exported. The subscriber must be that of the
+/// process.
+fn exported(span: &Id) -> Option<SpanContext> {
+    let context = dispatcher::get_default(|subscriber| get_otel_context(span, subscriber))?;
+    let span = context.span().span_context().clone();
+    span.is_valid().then_some(span)
 }
 
 // === impl SyncField ===
