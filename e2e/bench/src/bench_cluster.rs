@@ -21,12 +21,12 @@ use testbed::audit::AuditLog;
 use testbed::certificates::Authority;
 use testbed::control_plane::ControlPlane;
 
+use crate::collector::Collector;
 use crate::measured_operator::Operator;
 use crate::options::Options;
 use crate::raw_writer::in_flight;
 pub use testbed::control_plane::Recorded;
 use testbed::control_plane::Settings;
-use testbed::jaeger::Jaeger;
 use testbed::run_folder::RunFolder;
 use testbed::terminal::Done;
 use testbed::terminal::Screen;
@@ -53,7 +53,7 @@ pub struct BenchCluster {
     /// Dropped before the control plane.
     operator: Option<Operator>,
     /// Receives the traces of the operator.
-    jaeger: Option<Jaeger>,
+    collector: Option<Collector>,
     /// The control plane.
     pub control_plane: ControlPlane,
     /// The progress on the terminal.
@@ -87,10 +87,13 @@ impl BenchCluster {
             Ok(Done::new(plane, format!("audit log: {recorded:?}")))
         };
         let control_plane = screen.step("API server started", work).await?;
-        let jaeger = if options.traces { Some(Jaeger::start_local().await?) } else { None };
+        let collector = match options.traces {
+            Some(traces) => Some(Collector::start(traces).await?),
+            None => None,
+        };
         Ok(Self {
             operator: None,
-            jaeger,
+            collector,
             control_plane,
             screen: screen.clone(),
             options: options.clone(),
@@ -210,7 +213,7 @@ impl BenchCluster {
         let name = format!("operator-{}", self.operators);
         self.operators += 1;
         let binary = self.binary.clone();
-        let collector = self.jaeger.as_ref().map(Jaeger::otlp_grpc);
+        let collector = self.collector.as_ref().map(Collector::otlp_grpc);
         Operator::launch(&self.control_plane, &name, binary, collector).await
     }
 

@@ -19,6 +19,7 @@
 
 mod bench_cluster;
 mod chart;
+mod collector;
 mod figures;
 mod json_report;
 mod machine;

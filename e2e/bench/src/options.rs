@@ -7,6 +7,7 @@ use clap::Parser;
 use k8s_openapi::jiff::SignedDuration;
 use testbed::control_plane::Recorded;
 
+use crate::collector::Traces;
 use crate::part::Part;
 use crate::scale_sizes::ScaleSizes;
 
@@ -38,9 +39,9 @@ pub struct Options {
     /// Sizes of the part scale.
     #[command(flatten)]
     pub sizes: ScaleSizes,
-    /// Trace each reconcile, and start Jaeger to receive the traces.
-    #[arg(long)]
-    pub traces: bool,
+    /// Trace each reconcile, and start this collector to receive the traces.
+    #[arg(long, value_enum, value_name = "COLLECTOR")]
+    pub traces: Option<Traces>,
     /// The operator's binary. Default: build this checkout.
     #[arg(long, value_name = "FILE")]
     pub operator: Option<PathBuf>,
