@@ -28,6 +28,7 @@ use crate::decide::Action;
 use crate::election;
 use crate::election::Election;
 use crate::election::fence_probe::FenceProbe;
+use crate::election::termination_message;
 use crate::election::write_gate::WriteGate;
 use crate::health;
 use crate::health::Health;
@@ -70,6 +71,7 @@ async fn operate(flags: Run) -> Result<(), Error> {
     tokio::spawn(probe.run(is_leading));
 
     let settings = settings::election(&flags);
+    termination_message::write(&settings.holder);
     let holder = settings.holder.to_string();
     let (for_election, for_metrics) = (Arc::clone(&health), Arc::clone(&metrics));
     let election = Arc::new(Election::new(clients.election, settings, for_election, for_metrics));

@@ -52,6 +52,8 @@ pub const LABEL_PART_OF: &str = "app.kubernetes.io/part-of";
 
 /// Value of [`LABEL_NAME`] on the operator's pods, and of [`LABEL_PART_OF`].
 pub const APPLICATION: &str = "configmapsync";
+/// Name of the operator's container in its pod.
+pub const CONTAINER: &str = "operator";
 /// Value of [`LABEL_MANAGED_BY`] on copies.
 pub const MANAGED_BY: &str = "configmapsync";
 /// Field manager of every write.

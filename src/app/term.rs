@@ -129,7 +129,9 @@ impl Term {
             }
             drained = tokio::time::timeout(DRAIN_TIMEOUT, &mut controller) => {
                 let may_write = drained.is_err() || self.gate.has_unanswered_writes();
-                Ok(may_write.then_some("a write without response may still take effect"))
+                let of_crashed = "a write of the crashed leader may still take effect";
+                let of_crashed = lead.late_writes().map(|_| of_crashed);
+                Ok(may_write.then_some("a write without response may still take effect").or(of_crashed))
             }
         }
     }

@@ -111,6 +111,9 @@ pub async fn run(collector: Collector) {
 impl Collector {
     /// Collects once. Returns the delay until the next collection.
     async fn collect(&self, term: &mut Term) -> Duration {
+        if let Some(pause) = self.lead.late_writes() {
+            return pause;
+        }
         let now = Instant::now();
         let orphans = self.gather(term, &Owners::default(), now);
         self.forget_all_but(term, &orphans.candidates);

@@ -123,7 +123,7 @@ impl Reconciler {
         // Before anything is read: a later request must lead to another reconcile.
         let waiting = self.queue.pop(name);
         let (sync, _memory) = known_sync(&self.reader, &self.queue, name).await?;
-        let uid = sync.version.uid.clone();
+        let (uid, deleting) = (sync.version.uid.clone(), sync.deleting);
         let running = self.metrics.reconciles.started(waiting.since.elapsed());
         let began = running.began();
         if let Some(at) = waiting.source_changed {
@@ -135,7 +135,8 @@ impl Reconciler {
         let failed = |error| root.span.in_scope(|| self.failed(&uid, began, &error));
         let ended = ended.unwrap_or_else(failed);
         running.finished(ended.result, root.end(&self.state, &uid, written, ended));
-        ended.requeue_after
+        let late_writes = self.lead.late_writes().filter(|_| deleting);
+        [ended.requeue_after, late_writes].into_iter().flatten().min()
     }
 
     /// Logs why the reconcile as a whole failed.
@@ -238,8 +239,7 @@ impl Reconciler {
     fn take_verification(&self, sync: &ObservedSync) -> bool {
         let uid = &sync.version.uid;
         let is_suspect = reports(&sync.status, Reason::Contended);
-        let now = Instant::now();
-        let is_due = self.state.take_verification(uid, is_suspect, rand::random(), now);
+        let is_due = self.state.take_verification(uid, is_suspect, rand::random(), Instant::now());
         if is_due {
             self.state.update_retries(uid, Retries::verifying);
         }
@@ -269,7 +269,9 @@ impl Reconciler {
             View { held_back: retries.held_back(began), excerpt: excerpt.as_deref(), ..view };
         let span = tracing::info_span!(telemetry::OBSERVE_SPAN, verify);
         let observing = observe(view, sync, verify).instrument(span);
-        let Observation { observed, reads } = self.writer.reads.unless_cancelled(observing).await?;
+        let observing = self.writer.reads.unless_cancelled(observing);
+        let Observation { mut observed, reads } = observing.await?;
+        observed.writes_in_flight |= sync.deleting && self.lead.late_writes().is_some();
         let span = tracing::info_span!(telemetry::PLAN_SPAN);
         let plan = span.in_scope(|| plan(&observed, &desired(&observed)));
         Ok((observed, plan, reads))
@@ -297,8 +299,7 @@ impl Reconciler {
     }
 
     fn wrote_sync(&self, uid: &str, resource_version: &str) {
-        let now = Instant::now();
-        self.state.update(uid, |state| state.own_writes.wrote(resource_version, now));
+        self.state.update(uid, |state| state.own_writes.wrote(resource_version, Instant::now()));
     }
 
     /// Reports Progressing before the first of many writes. A failure does not delay the writes.

@@ -41,7 +41,7 @@ pub struct Observed {
     /// `ConfigMapSync`.
     pub destinations: BTreeMap<NamespacedName, ObservedDestination>,
     /// A write for this `ConfigMapSync` was sent and has not been answered, so that it may still
-    /// take effect.
+    /// take effect. A crashed leader may have sent it.
     pub writes_in_flight: bool,
     /// The failure of the previous patch of the finalizer, while its backoff lasts.
     pub finalizer_failure: Option<Failure>,

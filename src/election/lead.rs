@@ -18,6 +18,8 @@ use crate::kubernetes::error::NotLeading;
 pub struct Lead {
     /// Boot time in nanoseconds.
     deadline: Arc<AtomicU64>,
+    /// Boot time until which writes of the previous leader may take effect.
+    late_writes: Duration,
     /// Set if it ended for another reason than its deadline.
     lost: Arc<OnceLock<Lost>>,
 }
@@ -27,7 +29,19 @@ pub struct Lead {
 impl Lead {
     pub(super) fn until(deadline: Duration) -> Self {
         let deadline = AtomicU64::new(nanoseconds(deadline));
-        Self { deadline: Arc::new(deadline), lost: Arc::default() }
+        Self { deadline: Arc::new(deadline), late_writes: Duration::ZERO, lost: Arc::default() }
+    }
+
+    /// The same, after a leader whose writes may take effect until `time`.
+    pub(super) fn with_late_writes_until(self, time: Duration) -> Self {
+        Self { late_writes: time, ..self }
+    }
+
+    /// How long a write of a crashed leader may still take effect: until then, no finalizer is removed
+    /// and no orphan is collected. `None` if it no longer may.
+    #[must_use]
+    pub fn late_writes(&self) -> Option<Duration> {
+        self.late_writes.checked_sub(boot_time()).filter(|remaining| !remaining.is_zero())
     }
 
     /// Extends the deadline. Has no effect if the present deadline has passed or is later.
@@ -113,6 +127,15 @@ mod tests {
         lead.end();
         lead.extend(boot_time() + HOUR);
         assert_eq!(lead.remaining(), Err(NotLeading));
+    }
+
+    #[test]
+    fn late_writes_end_with_their_time() {
+        let lead = Lead::until(boot_time() + HOUR);
+        assert_eq!(lead.late_writes(), None);
+        let lead = lead.with_late_writes_until(boot_time() + HOUR);
+        assert!(lead.clone().late_writes().unwrap() > HOUR / 2);
+        assert_eq!(lead.with_late_writes_until(boot_time()).late_writes(), None);
     }
 
     #[test]

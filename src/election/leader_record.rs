@@ -61,6 +61,12 @@ impl LeaderRecord {
         self.object.read().await == Found::Missing
     }
 
+    /// Whether the record names `holder`, another process: it published the record. False also if the
+    /// record cannot be read.
+    pub async fn names(&self, holder: &str) -> bool {
+        matches!(self.object.read().await, Found::Other(other) if other.holder == holder)
+    }
+
     /// Makes the record name this process, and returns the term. Retries until it succeeds, and
     /// renews `lease` once per attempt. Returns `None`, with a warning, where this cluster has no
     /// leader records: the leader then continues without the fence.

@@ -135,6 +135,18 @@ impl Lease {
         self.guard.set_first_candidate();
     }
 
+    /// There is proof that the process `holder` has ended: see [`LeaseGuard::set_holder_ended`].
+    pub fn set_holder_ended(&self, holder: &str) {
+        self.guard.set_holder_ended(holder);
+    }
+
+    /// Whether the Lease was acquired because its holder has ended: see
+    /// [`LeaseGuard::has_holder_ended`].
+    #[must_use]
+    pub fn has_holder_ended(&self) -> bool {
+        self.guard.has_holder_ended()
+    }
+
     /// Whether the Lease has been missing in every response so far.
     #[must_use]
     pub fn has_never_existed(&self) -> bool {

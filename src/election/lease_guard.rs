@@ -7,9 +7,11 @@
 //!
 //! Guarantees:
 //! * A Lease whose record changes at least once per [`Observation::time_to_live`] is never
-//!   presented as free.
+//!   presented as free, unless its holder has ended.
 //! * A Lease whose record does not change is presented as free at the latest after
 //!   [`MAX_DECLARED`], or after our own lease duration if that is longer.
+//! * A Lease whose holder has ended, by proof, is presented as free once, and only if its
+//!   resourceVersion is the one that the proof was sought for.
 //! * A leader is never presented a Lease that it could acquire: it renews its own, or has lost it.
 
 mod json;

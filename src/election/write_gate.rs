@@ -31,7 +31,7 @@ use crate::kubernetes::error::NotLeading;
 use crate::kubernetes::layers::request_timeout::limit;
 
 /// The longest time that the API server may work on a write.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(8);
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A layer that admits writes from [`WriteGate::open`] until the `Lead` ends. Clones share one
 /// state.

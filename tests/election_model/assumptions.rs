@@ -1,15 +1,21 @@
-//! The assumptions of the protections against two writers: for each, a counterexample without it.
+//! The assumptions of the protections against two writers: for each, a counterexample without it. Leases
+//! are acquired after their duration only: see `crashes`.
 
 use crate::checker::counterexample;
 use crate::checker::with;
 use crate::config::Config;
 use crate::config::Creates;
 use crate::config::Fence;
+use crate::config::Proof;
 use crate::config::Start;
 use crate::model::ONE_WRITER;
 
 fn with_fault(config: Config, change: impl FnOnce(&mut Config)) -> Config {
-    with(with(config, |config| config.environment.start = Start::Leader), change)
+    let config = with(config, |config| {
+        config.environment.start = Start::Leader;
+        config.proof = Proof::Nothing;
+    });
+    with(config, change)
 }
 
 /// Two clocks may differ by at most the lease duration minus the renew deadline.

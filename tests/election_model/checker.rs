@@ -9,6 +9,7 @@ use stateright::Model as _;
 
 use crate::config::Config;
 use crate::model::ElectionModel;
+use crate::model::NO_LATE_CREATE;
 use crate::model::ONE_WRITER;
 use crate::model::RECOVERS;
 use crate::model::TERMS_CHANGE;
@@ -38,14 +39,30 @@ pub fn with(mut config: Config, change: impl FnOnce(&mut Config)) -> Config {
 pub fn assert_holds(what: &str, config: &Config) {
     const PROMPT: &[&str] = &[ONE_WRITER, RECOVERS, TERMS_CHANGE];
     const DELAYED: &[&str] = &[ONE_WRITER, RECOVERS, TERMS_CHANGE, WRITES_ARE_LATE];
-    let start = Instant::now();
     let properties = if config.environment.delays_writes { DELAYED } else { PROMPT };
+    assert_properties(what, config, properties, &[&[ONE_WRITER], &[RECOVERS]]);
+}
+
+/// Asserts that in every reachable state, no copy was created after its finalizer was removed, and a
+/// replica can lead again.
+pub fn assert_no_late_create(what: &str, config: &Config) {
+    let properties = &[NO_LATE_CREATE, RECOVERS, TERMS_CHANGE];
+    assert_properties(what, config, properties, &[&[NO_LATE_CREATE], &[RECOVERS]]);
+}
+
+fn assert_properties(
+    what: &str,
+    config: &Config,
+    properties: &'static [&'static str],
+    invariants: &[PropertyName],
+) {
+    let start = Instant::now();
     let model = ElectionModel::new(config.clone(), properties).with_symmetry();
     let checker = model.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let (count, steps) = (checker.unique_state_count(), checker.state_count());
     eprintln!("{what}: {count} states, {steps} steps, {:.1} s", start.elapsed().as_secs_f32());
-    let invariants: [PropertyName; 2] = [&[ONE_WRITER], &[RECOVERS]];
-    let violated = invariants.into_iter().find(|property| checker.discovery(property[0]).is_some());
+    let mut invariants = invariants.iter().copied();
+    let violated = invariants.find(|property| checker.discovery(property[0]).is_some());
     if let Some(property) = violated {
         let lines = counterexample(what, config.clone(), property);
         panic!("{what}: violated: {}:\n{}", property[0], lines.join("\n"));

@@ -27,6 +27,16 @@ pub struct Config {
     pub has_guard: bool,
     /// When a missing Lease is created.
     pub creates: Creates,
+    /// What counts as proof that the holder of a Lease has ended, so that it is acquired at once.
+    pub proof: Proof,
+    /// Whether such a holder must also have published the leader record.
+    pub proves_record: bool,
+    /// Whether a proof is valid only while the Lease does not change.
+    pub binds_proof: bool,
+    /// After a proof, how long a new leader removes no finalizer.
+    pub keeps_finalizers: Ticks,
+    /// Whether a leader releases the Lease only after that time.
+    pub keeps_lease: bool,
     /// Whether a process leads only if the response names it as the holder.
     pub checks_holder: bool,
     /// Whether the lead is checked as each write is sent, and not only earlier.
@@ -59,6 +69,22 @@ pub enum Creates {
     Immediately,
     /// Never.
     Never,
+}
+
+/// What counts as proof that the holder of a Lease has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Nothing: a Lease is acquired after its duration.
+    Nothing,
+    /// The message of a terminated container is the holder identity, written by the first process of the
+    /// container.
+    Message,
+    /// A container of the pod has terminated, whatever its message: in this or an earlier pod of this
+    /// name, an earlier process of the container, or another container.
+    AnyTermination,
+    /// The message of a terminated container is the holder identity, written by any process that runs
+    /// in it. Where a pod shares its process namespace, such a process outlives the container.
+    MessageOfAnyProcess,
 }
 
 /// What the API server verifies before it admits a write.
@@ -166,6 +192,11 @@ impl Config {
             deadline: Some(1),
             has_guard: true,
             creates: Creates::FirstImmediately,
+            proof: Proof::Message,
+            proves_record: true,
+            binds_proof: true,
+            keeps_finalizers: 2,
+            keeps_lease: true,
             checks_holder: true,
             has_gate: true,
             limits_writes: true,
@@ -190,12 +221,23 @@ impl Config {
         }
     }
 
+    /// The operator where a write arrives at once or never, even if its process has ended, but the API
+    /// server may take any time to store it, as with a slow webhook.
+    pub const fn slow_webhooks(replicas: usize) -> Self {
+        let mut config = Self::operator(replicas);
+        config.environment.delays_writes = false;
+        config.environment.stalls = true;
+        config.environment.outlives_process = true;
+        config
+    }
+
     /// The operator in a cluster without the fence, where a write arrives at once or never, but the
-    /// API server may take any time to store it.
+    /// API server may take any time to store it. A Lease is acquired after its duration only.
     pub const fn without_fence(replicas: usize) -> Self {
         let mut config = Self::operator(replicas);
         config.fence = Fence::Absent;
         config.creates = Creates::AfterDuration;
+        config.proof = Proof::Nothing;
         config.settles = Settles::Never;
         config.environment.delays_writes = false;
         config.environment.stalls = true;

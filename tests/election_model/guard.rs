@@ -48,7 +48,7 @@ pub enum Found {
 
 /// The view of the guard for every input.
 #[derive(Clone, Debug)]
-pub struct Guard(HashMap<(bool, Observation, Found), LeaseView>);
+pub struct Guard(HashMap<(lease_guard::Role, Observation, Found), LeaseView>);
 
 const OURS: &str = "ours";
 const OTHER: &str = "other";
@@ -110,12 +110,14 @@ impl Guard {
             ages.chain([Observation::Nothing, Observation::Previous]).collect();
         let found = [Found::Missing, Found::Released, Found::Emptied, Found::Ours, Found::Other];
         let mut table = HashMap::new();
-        for leads in [false, true] {
+        let roles =
+            [lease_guard::Role::Candidate, lease_guard::Role::Successor, lease_guard::Role::Leader];
+        for role in roles {
             for observation in &observations {
                 for found in found {
                     table.insert(
-                        (leads, *observation, found),
-                        view(config, leads, *observation, found),
+                        (role, *observation, found),
+                        view(config, role, *observation, found),
                     );
                 }
             }
@@ -123,13 +125,23 @@ impl Guard {
         Self(table)
     }
 
-    /// The view of what was `found`, for a leader or for a standby with this observation.
-    pub fn view(&self, leads: bool, observation: Observation, found: Found) -> LeaseView {
-        self.0[&(leads, observation, found)]
+    /// The view of what was `found`, for a process with this role and observation.
+    pub fn view(
+        &self,
+        role: lease_guard::Role,
+        observation: Observation,
+        found: Found,
+    ) -> LeaseView {
+        self.0[&(role, observation, found)]
     }
 }
 
-fn view(config: &Config, leads: bool, observation: Observation, found: Found) -> LeaseView {
+fn view(
+    config: &Config,
+    role: lease_guard::Role,
+    observation: Observation,
+    found: Found,
+) -> LeaseView {
     let later = Duration::from_hours(1);
     let record = found.record(config, "now");
     // The same duration on a fast clock.
@@ -147,7 +159,6 @@ fn view(config: &Config, leads: bool, observation: Observation, found: Found) ->
     };
     let observation = lease_guard::Observation::after(before, record, now);
     let ours = Duration::from_secs(config.lease.into());
-    let role = if leads { lease_guard::Role::Leader } else { lease_guard::Role::Candidate };
     match observation.view(now, ours, role) {
         lease_guard::LeaseView::Missing => LeaseView::Missing,
         lease_guard::LeaseView::Lease { holder, .. } if holder == OURS => LeaseView::Ours,

@@ -2,6 +2,8 @@
 
 use std::mem::take;
 
+use configmapsync::election::lease_guard;
+
 use crate::config::Creates;
 use crate::config::Settles;
 use crate::config::UNLIMITED;
@@ -9,6 +11,7 @@ use crate::guard::Found;
 use crate::guard::LeaseView;
 use crate::model::ElectionModel;
 use crate::model::LEADER_HOLDS_LEASE;
+use crate::model::NO_LATE_CREATE;
 use crate::state::Holder;
 use crate::state::Lease;
 use crate::state::Observation;
@@ -41,6 +44,10 @@ impl ElectionModel {
         let replica = &mut state.replicas[pod];
         if replica.call.is_some() {
             return false;
+        }
+        let has_proof = take(&mut replica.has_proof);
+        if matches!(view, LeaseView::Free | LeaseView::Missing) && self.checks(NO_LATE_CREATE) {
+            replica.used_proof = has_proof;
         }
         if let Role::Standby {
             observation: observation @ (Observation::Nothing | Observation::Previous),
@@ -75,11 +82,15 @@ impl ElectionModel {
             _ => {}
         }
         if self.config.has_guard {
-            let (leads, observation) = match state.replicas[pod].role {
-                Role::Leader { .. } => (true, Observation::Nothing),
-                Role::Standby { observation } => (false, observation),
+            let has_proof = state.replicas[pod].has_proof;
+            let (role, observation) = match state.replicas[pod].role {
+                Role::Leader { .. } => (lease_guard::Role::Leader, Observation::Nothing),
+                Role::Standby { observation } if has_proof => {
+                    (lease_guard::Role::Successor, observation)
+                }
+                Role::Standby { observation } => (lease_guard::Role::Candidate, observation),
             };
-            return self.guard().view(leads, observation, found);
+            return self.guard().view(role, observation, found);
         }
         match (found, state.lease) {
             (Found::Missing, _) | (_, None) => LeaseView::Missing,
@@ -116,9 +127,12 @@ impl ElectionModel {
         let replica = &mut state.replicas[pod];
         let has_lease = replica.role.leads() && Found::by(pod, state.lease) == Found::Ours;
         let writes = matches!(replica.role, Role::Leader { phase: Phase::Writing, .. });
+        let keeps_lease = self.config.keeps_lease
+            && matches!(replica.role, Role::Leader { keeps_finalizers: 1.., .. });
         let is_published =
             matches!(replica.role, Role::Leader { phase: Phase::Settling | Phase::Writing, .. });
         let is_busy = !is_published
+            || keeps_lease
             || replica.call.is_some()
             || (self.config.drains && !replica.is_drained())
             || (self.config.settles_before_release && !writes);
@@ -134,16 +148,21 @@ impl ElectionModel {
     fn apply(&self, state: &mut State, pod: Pod, request: Request) -> bool {
         let holder = if request.is_orphan { Holder::Ended } else { Holder::Process(pod) };
         let ahead = self.config.environment.wall_clocks[pod];
-        let new = Lease { holder, is_released: false, age: 0, ahead };
+        let new = Lease { holder, is_released: false, is_recorded: false, age: 0, ahead };
         let changed = match (request.operation, state.lease) {
             (Operation::Create, None) | (Operation::Acquire { .. }, Some(_)) => new,
-            (Operation::Renew, Some(lease)) => Lease { holder: lease.holder, ..new },
+            (Operation::Renew, Some(Lease { holder, is_recorded, .. })) => {
+                Lease { holder, is_recorded, ..new }
+            }
             (Operation::Release, Some(_)) => {
                 Lease { holder: Holder::None, is_released: true, ..new }
             }
             (Operation::Create, Some(_)) | (_, None) => return false,
         };
         state.lease = Some(changed);
+        if request.operation != Operation::Renew {
+            state.holder_changed();
+        }
         if !self.has_records()
             && matches!(request.operation, Operation::Create | Operation::Acquire { .. })
         {
@@ -157,6 +176,7 @@ impl ElectionModel {
     pub(crate) fn lease_changed(&self, state: &mut State) {
         let exists = state.lease.is_some();
         for replica in &mut state.replicas {
+            replica.has_proof &= !self.config.binds_proof;
             if let Role::Standby { observation: observation @ Observation::Unchanged(_) } =
                 &mut replica.role
             {
@@ -198,6 +218,8 @@ impl ElectionModel {
         if !is_ours && self.checks(LEADER_HOLDS_LEASE) {
             state.violation = Some(Violation::LedWithoutLease);
         }
+        let keeps_finalizers =
+            if state.replicas[pod].used_proof { self.config.keeps_finalizers } else { 0 };
         match &mut state.replicas[pod].role {
             Role::Leader { left: before, .. } => *before = left.max(*before),
             Role::Standby { .. } if left == 0 => state.restart(pod),
@@ -205,7 +227,7 @@ impl ElectionModel {
                 let was_released = request.operation == Operation::Acquire { was_released: true };
                 let won = Phase::Elected { was_released };
                 let phase = if self.has_records() { won } else { self.first_phase(was_released) };
-                *role = Role::Leader { left, phase };
+                *role = Role::Leader { left, phase, keeps_finalizers };
             }
         }
     }

@@ -13,6 +13,8 @@
 //!   transit.
 //! * Each protection is necessary: without it, the shortest counterexample is asserted
 //!   (`crate_alone`, `protections`).
+//! * A Lease whose holder has provably ended, and had published the leader record, is acquired at once. The proof must be as strict as it is,
+//!   and finalizers must be kept for as long as late writes may take effect (`crashes`).
 //! * Each assumption is necessary, too, and has its counterexample (`assumptions`).
 //!
 //! # Bounds
@@ -34,6 +36,8 @@
 mod assumptions;
 mod checker;
 mod config;
+mod crash_steps;
+mod crashes;
 mod crate_alone;
 mod crate_conformance;
 mod guard;

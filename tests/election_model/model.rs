@@ -5,6 +5,7 @@ use stateright::Property;
 
 use crate::config::Config;
 use crate::config::Fence;
+use crate::config::Proof;
 use crate::config::Start;
 use crate::config::Ticks;
 use crate::config::UNLIMITED;
@@ -30,6 +31,8 @@ pub const RECOVERS: &str = "a replica can lead again";
 pub const LEADER_HOLDS_LEASE: &str = "a leader holds the Lease";
 /// The leader record is only replaced by a newer leader.
 pub const RECORD_NEVER_REGRESSES: &str = "the leader record never names an earlier leader again";
+/// No write creates a copy of a `ConfigMapSync` whose finalizer was removed after the write was sent.
+pub const NO_LATE_CREATE: &str = "no copy is created after the finalizer was removed";
 /// The exploration reaches a write of one term after those of another.
 pub const TERMS_CHANGE: &str = "writes of one term follow those of another";
 /// The exploration reaches a write in flight while the next leader's record is published.
@@ -52,6 +55,8 @@ pub enum Step {
     Tick,
     /// A candidate reads the leader record.
     ReadRecord(Pod),
+    /// A candidate reads the pod of the holder of the Lease, and finds that the holder has ended.
+    ReadPod(Pod),
     /// A process reads the Lease, and sends the request that the crate sends for it.
     ReadLease(Pod),
     /// A request for the Lease arrives, and its sender receives the response.
@@ -72,6 +77,8 @@ pub enum Step {
     AdmitWrite(Pod),
     /// A write is stored.
     StoreWrite(Pod),
+    /// A leader removes a finalizer.
+    RemoveFinalizer(Pod),
     /// A leader releases the Lease and ends, and another process starts.
     Release(Pod),
     /// A process ends, and another starts.
@@ -128,6 +135,7 @@ impl ElectionModel {
         let happens = match step {
             Step::Tick => self.tick(&mut next),
             Step::ReadRecord(pod) => self.read_record(&mut next, pod),
+            Step::ReadPod(pod) => self.read_pod(&mut next, pod),
             Step::ReadLease(pod) => self.read_lease(&mut next, pod),
             Step::Respond(pod) => self.respond(&mut next, pod),
             Step::TimeOut(pod) => {
@@ -143,7 +151,8 @@ impl ElectionModel {
             }
             Step::SendWrite(pod) => self.send_write(&mut next, pod),
             Step::AdmitWrite(pod) => self.admit_write(&mut next, pod),
-            Step::StoreWrite(pod) => Self::store_write(&mut next, pod),
+            Step::StoreWrite(pod) => self.store_write(&mut next, pod),
+            Step::RemoveFinalizer(pod) => self.remove_finalizer(&mut next, pod),
             Step::Release(pod) => self.release(&mut next, pod),
             Step::Restart(pod) => {
                 next.restart(pod);
@@ -153,7 +162,7 @@ impl ElectionModel {
             Step::DeleteRecord => self.delete_record(&mut next),
             Step::EmptyLease => {
                 let (holder, is_released) = (Holder::None, false);
-                let empty = Lease { holder, is_released, age: 0, ahead: 0 };
+                let empty = Lease { holder, is_released, is_recorded: false, age: 0, ahead: 0 };
                 self.config.environment.empties && self.tamper(&mut next, Some(empty))
             }
         };
@@ -163,12 +172,18 @@ impl ElectionModel {
                     replica.late.filter(|request| request.operation == Operation::Release);
             }
         }
+        if self.config.proof != Proof::AnyTermination {
+            for replica in &mut next.replicas {
+                replica.has_restarted = false;
+            }
+        }
         (happens && next != *state).then_some(next)
     }
 
     fn tamper(&self, state: &mut State, lease: Option<Lease>) -> bool {
         let existed = state.lease.is_some();
         state.lease = lease;
+        state.holder_changed();
         self.lease_changed(state);
         existed
     }
@@ -199,8 +214,9 @@ impl ElectionModel {
                 }
                 Role::Standby { .. } => {}
                 Role::Leader { left: 1, .. } => state.restart(pod),
-                Role::Leader { left, phase } => {
+                Role::Leader { left, phase, keeps_finalizers } => {
                     *left -= Ticks::from(*left != UNLIMITED);
+                    *keeps_finalizers = keeps_finalizers.saturating_sub(1);
                     if *phase == Phase::Settling {
                         *phase = Phase::Writing;
                     }
@@ -259,10 +275,14 @@ impl Model for ElectionModel {
         let mut state = State::default();
         if self.config.environment.start == Start::Leader {
             let (holder, ahead) = (Holder::Process(0), self.config.environment.wall_clocks[0]);
-            state.lease = Some(Lease { holder, is_released: false, age: 0, ahead });
+            let is_recorded = self.has_records();
+            state.lease = Some(Lease { holder, is_released: false, is_recorded, age: 0, ahead });
             for pod in self.pods() {
                 state.replicas[pod].role = match pod {
-                    0 => Role::Leader { left: self.config.leads_for(), phase: Phase::Writing },
+                    0 => {
+                        let (left, phase) = (self.config.leads_for(), Phase::Writing);
+                        Role::Leader { left, phase, keeps_finalizers: 0 }
+                    }
                     _ => Role::Standby { observation: Observation::Unchanged(0) },
                 };
             }
@@ -277,6 +297,7 @@ impl Model for ElectionModel {
         for pod in self.pods() {
             steps.extend([
                 Step::ReadRecord(pod),
+                Step::ReadPod(pod),
                 Step::ReadLease(pod),
                 Step::Respond(pod),
                 Step::TimeOut(pod),
@@ -287,6 +308,7 @@ impl Model for ElectionModel {
                 Step::SendWrite(pod),
                 Step::AdmitWrite(pod),
                 Step::StoreWrite(pod),
+                Step::RemoveFinalizer(pod),
                 Step::Release(pod),
                 Step::Restart(pod),
             ]);
@@ -306,6 +328,9 @@ impl Model for ElectionModel {
             }),
             Property::always(RECORD_NEVER_REGRESSES, |_, state: &State| {
                 state.violation != Some(Violation::RecordRegressed)
+            }),
+            Property::always(NO_LATE_CREATE, |_, state: &State| {
+                state.violation != Some(Violation::CreatedAfterRemoval)
             }),
             Property::sometimes(TERMS_CHANGE, |_, state: &State| state.terms.any_is_over()),
             Property::sometimes(WRITES_ARE_LATE, |model: &Self, state: &State| {

@@ -37,6 +37,8 @@ pub enum Violation {
     LedWithoutLease,
     /// The leader record names an earlier leader again.
     RecordRegressed,
+    /// A copy was created after its finalizer was removed.
+    CreatedAfterRemoval,
 }
 
 /// The Lease, as stored.
@@ -46,6 +48,8 @@ pub struct Lease {
     pub holder: Holder,
     /// Whether its holder released it.
     pub is_released: bool,
+    /// Whether the leader record names its holder: not only the pod, but the process.
+    pub is_recorded: bool,
     /// Time since its renewal. With the guard it is never used, and stays 0.
     pub age: Ticks,
     /// How far the wall clock was ahead that its times are from.
@@ -65,6 +69,7 @@ pub enum Holder {
 
 /// A replica: its process, and what its pod has in flight, at most one of each kind. An older one
 /// is lost when a newer one is sent.
+#[expect(clippy::struct_excessive_bools, reason = "each is set independently")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Replica {
     /// What the process does.
@@ -74,6 +79,12 @@ pub struct Replica {
     /// Whether the process created the Lease, or requests to, because it found no leader record. It
     /// ends if it finds one before it has published its own.
     pub is_first: bool,
+    /// Whether the process has proof that the holder of the Lease has ended, for its next read.
+    pub has_proof: bool,
+    /// Whether a proof was why the process last found the Lease free.
+    pub used_proof: bool,
+    /// Whether an earlier process of the pod has ended.
+    pub has_restarted: bool,
     /// The request for the Lease that the process waits for.
     pub call: Option<Request>,
     /// A request for the Lease that no process waits for.
@@ -98,6 +109,8 @@ pub enum Role {
         left: Ticks,
         /// Its progress.
         phase: Phase,
+        /// Time until it may remove a finalizer.
+        keeps_finalizers: Ticks,
     },
 }
 
@@ -159,6 +172,7 @@ pub enum Operation {
 }
 
 /// A publication of the leader record in flight.
+#[expect(clippy::struct_excessive_bools, reason = "each is set independently")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Publication {
     /// Whether it creates the record. Otherwise it replaces the record that its sender read.
@@ -167,6 +181,8 @@ pub struct Publication {
     pub is_awaited: bool,
     /// Whether the record has changed since its sender read it.
     pub is_outdated: bool,
+    /// Whether its sender is the holder of the Lease.
+    pub is_by_holder: bool,
 }
 
 /// A write in flight.
@@ -178,6 +194,8 @@ pub struct Write {
     pub time: Ticks,
     /// Whether the process that sent it has ended.
     pub is_orphan: bool,
+    /// Whether a finalizer has been removed since it was sent.
+    pub is_before_removal: bool,
 }
 
 /// The set of records before the present one that some API server still has.
@@ -234,9 +252,9 @@ impl Role {
 // === impl Replica ===
 
 impl Replica {
-    /// Whether nothing but requests for the Lease is in flight.
-    pub const fn is_drained(&self) -> bool {
-        self.write.is_none() && self.publication.is_none()
+    /// Whether nothing of this process but requests for the Lease is in flight.
+    pub fn is_drained(&self) -> bool {
+        self.write.is_none_or(|write| write.is_orphan) && self.publication.is_none()
     }
 
     /// The process stops waiting for its request for the Lease.
@@ -263,8 +281,11 @@ impl Replica {
         self.time_out_call();
         self.time_out_publication();
         self.role = Role::default();
+        self.has_restarted = true;
         self.found_no_record = false;
         self.is_first = false;
+        self.has_proof = false;
+        self.used_proof = false;
         if let Some(request) = &mut self.late {
             request.is_orphan = true;
         }
@@ -284,6 +305,13 @@ impl State {
             && lease.holder == Holder::Process(pod)
         {
             lease.holder = Holder::Ended;
+        }
+    }
+
+    /// The Lease has another holder than before, or none.
+    pub fn holder_changed(&mut self) {
+        for publication in self.replicas.iter_mut().filter_map(|it| it.publication.as_mut()) {
+            publication.is_by_holder = false;
         }
     }
 

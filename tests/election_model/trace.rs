@@ -7,6 +7,7 @@ use crate::state::Operation;
 use crate::state::Pod;
 use crate::state::Request;
 use crate::state::State;
+use crate::state::Violation;
 
 /// The path as text, one line per step.
 pub fn describe(model: &ElectionModel, path: &[(State, Option<Step>)]) -> Vec<String> {
@@ -24,6 +25,10 @@ fn line(model: &ElectionModel, before: &State, step: Step, after: &State) -> Str
             format!("{} finds no leader record", name(pod))
         }
         Step::ReadRecord(pod) => format!("{} finds a leader record", name(pod)),
+        Step::ReadPod(pod) if after.replicas[pod].call.is_some() => {
+            format!("{}, and requests to acquire it", read_pod(before, pod))
+        }
+        Step::ReadPod(pod) => read_pod(before, pod),
         Step::ReadLease(pod) => read_lease(before, pod, after),
         Step::Respond(pod) => arrival(before, pod, before.replicas[pod].call, "", after),
         Step::ArriveLate(pod) => arrival(before, pod, before.replicas[pod].late, "late ", after),
@@ -43,10 +48,14 @@ fn line(model: &ElectionModel, before: &State, step: Step, after: &State) -> Str
             ),
             None => format!("{}'s write is admitted", name(pod)),
         },
+        Step::StoreWrite(pod) if after.violation == Some(Violation::CreatedAfterRemoval) => {
+            format!("{}'s write is stored, after the finalizer was removed", name(pod))
+        }
         Step::StoreWrite(pod) if after.terms.are_interleaved() => {
             format!("{}'s write is stored, after a write of a later term", name(pod))
         }
         Step::StoreWrite(pod) => format!("{}'s write is stored", name(pod)),
+        Step::RemoveFinalizer(pod) => format!("{} removes a finalizer", name(pod)),
         Step::Release(pod) => {
             format!("{} stops: it requests to release the Lease and restarts", name(pod))
         }
@@ -80,11 +89,25 @@ fn describe_lease(state: &State, reader: Pod, is_expired: bool) -> String {
     }
 }
 
+fn read_pod(before: &State, pod: Pod) -> String {
+    let reader = name(pod);
+    match before.lease.map(|lease| lease.holder) {
+        Some(Holder::Process(holder)) => {
+            format!(
+                "{reader} concludes that the holder of the Lease has ended, but {} runs",
+                name(holder)
+            )
+        }
+        _ => format!("{reader} finds that the holder of the Lease has ended"),
+    }
+}
+
 fn read_lease(before: &State, pod: Pod, after: &State) -> String {
     let call = after.replicas[pod].call;
-    // A Lease with a holder is acquired only after it has expired.
-    let is_acquired = call.is_some_and(|it| matches!(it.operation, Operation::Acquire { .. }));
-    let (reader, lease) = (name(pod), describe_lease(before, pod, is_acquired));
+    // A Lease with a holder is acquired only after it has expired, or with proof.
+    let is_expired = call.is_some_and(|it| matches!(it.operation, Operation::Acquire { .. }))
+        && !before.replicas[pod].has_proof;
+    let (reader, lease) = (name(pod), describe_lease(before, pod, is_expired));
     match call {
         Some(request) => {
             format!("{reader} finds {lease} and requests to {} it", verb(request.operation))

@@ -4,6 +4,7 @@ use crate::config::Ticks;
 use crate::config::UNLIMITED;
 use crate::guard::Found;
 use crate::model::ElectionModel;
+use crate::model::NO_LATE_CREATE;
 use crate::model::RECORD_NEVER_REGRESSES;
 use crate::state::Phase;
 use crate::state::Pod;
@@ -34,7 +35,8 @@ impl ElectionModel {
             Phase::Writing if creates && self.has_records() => false,
             _ => return false,
         };
-        replica.publication = Some(Publication { creates, is_awaited, is_outdated: false });
+        let (is_outdated, is_by_holder) = (false, holds_lease);
+        replica.publication = Some(Publication { creates, is_awaited, is_outdated, is_by_holder });
         true
     }
 
@@ -59,6 +61,9 @@ impl ElectionModel {
         }
         state.outdated.add(state.recorded);
         state.recorded = Some(pod);
+        if let Some(lease) = &mut state.lease {
+            lease.is_recorded = publication.is_by_holder;
+        }
         self.begin_term(state, pod);
         self.record_changed(state);
         true
@@ -72,6 +77,9 @@ impl ElectionModel {
         state.record_deletions += 1;
         state.outdated.add(state.recorded);
         state.recorded = None;
+        if let Some(lease) = &mut state.lease {
+            lease.is_recorded = false;
+        }
         self.record_changed(state);
         true
     }
@@ -101,9 +109,10 @@ impl ElectionModel {
 
     pub(crate) fn send_write(&self, state: &mut State, pod: Pod) -> bool {
         let replica = &mut state.replicas[pod];
-        let Role::Leader { left, phase: Phase::Writing } = replica.role else { return false };
+        let Role::Leader { left, phase: Phase::Writing, .. } = replica.role else { return false };
         let time = self.time_to_store(left);
-        replica.write = Some(Write { is_admitted: false, time, is_orphan: false });
+        let (is_admitted, is_orphan, is_before_removal) = (false, false, false);
+        replica.write = Some(Write { is_admitted, time, is_orphan, is_before_removal });
         true
     }
 
@@ -122,11 +131,16 @@ impl ElectionModel {
         !self.has_fence() || is_newest || state.outdated.admit(pod)
     }
 
-    pub(crate) fn store_write(state: &mut State, pod: Pod) -> bool {
-        let Some(Write { is_admitted: true, .. }) = state.replicas[pod].write.take() else {
+    pub(crate) fn store_write(&self, state: &mut State, pod: Pod) -> bool {
+        let Some(Write { is_admitted: true, is_before_removal, .. }) =
+            state.replicas[pod].write.take()
+        else {
             return false;
         };
         state.terms.write(pod);
+        if is_before_removal && self.checks(NO_LATE_CREATE) {
+            state.violation = Some(Violation::CreatedAfterRemoval);
+        }
         true
     }
 }

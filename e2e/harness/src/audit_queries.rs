@@ -27,11 +27,11 @@ pub fn requests_by_operator(events: &[Event]) -> impl Iterator<Item = &Event> {
     events.iter().filter(|event| event.is_final() && event.user.username == OPERATOR_USER)
 }
 
-/// Whether a request belongs to leader election: the Lease, the leader record, or a dry run, by which
-/// the operator probes the fence.
+/// Whether a request belongs to leader election: the Lease, the pod of its holder, the leader record, or
+/// a dry run, by which the operator probes the fence.
 #[must_use]
 pub fn is_about_leadership(event: &Event) -> bool {
-    event.is_dry_run() || ["leases", "configmapsyncleaders"].contains(&event.resource())
+    event.is_dry_run() || ["leases", "pods", "configmapsyncleaders"].contains(&event.resource())
 }
 
 /// The successful ones of `requests`. Fails if any other has an HTTP status other than `status`.

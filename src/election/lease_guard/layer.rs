@@ -68,6 +68,12 @@ struct State {
     permit: Permit,
     /// Whether the Lease had been released when it was last presented as free.
     was_released: bool,
+    /// The holder and resourceVersion of the last response, if it contained the Lease.
+    last_read: Option<(String, String)>,
+    /// The same, of a Lease whose holder has ended: for the next GET.
+    ended: Option<(String, String)>,
+    /// Whether proof that its holder has ended was why the Lease was last presented as free.
+    has_holder_ended: bool,
     /// Whether this process was permitted to create the Lease as the first candidate, and has not
     /// acquired an existing one since.
     is_first: bool,
@@ -113,6 +119,9 @@ impl LeaseGuard {
             observation: None,
             permit: Permit::None,
             was_released: false,
+            last_read: None,
+            ended: None,
+            has_holder_ended: false,
             is_first: false,
         };
         Self { name: name.into(), ours, call_timeout, clock, state: Arc::new(Mutex::new(state)) }
@@ -138,6 +147,20 @@ impl LeaseGuard {
         if state.role == Role::Candidate {
             state.role = Role::FirstCandidate;
         }
+    }
+
+    /// There is proof that the process has ended that holds the Lease as `holder`: if the next GET finds
+    /// that the Lease has not changed since the last one, it may be acquired at once.
+    pub fn set_holder_ended(&self, holder: &str) {
+        let mut state = self.state.lock();
+        state.ended = state.last_read.clone().filter(|(read, _)| read == holder);
+    }
+
+    /// Whether proof that its holder has ended was why the Lease was last presented as free: writes of
+    /// that process may still take effect.
+    #[must_use]
+    pub fn has_holder_ended(&self) -> bool {
+        self.state.lock().has_holder_ended
     }
 
     /// Whether the Lease has been missing in every response so far.
@@ -188,8 +211,15 @@ impl LeaseGuard {
         let mut state = self.state.lock();
         let record = lease.map(Record::from_json);
         let was_released = record.as_ref().is_some_and(Record::is_released);
+        let holder = record.as_ref().and_then(|record| record.holder.clone());
+        state.last_read = holder.zip(lease.and_then(json::resource_version));
+        let has_ended = state.ended.take().is_some_and(|it| state.last_read.as_ref() == Some(&it));
+        let role = match state.role {
+            Role::Candidate if has_ended => Role::Successor,
+            role => role,
+        };
         let observation = Observation::after(state.observation.take(), record, (self.clock)());
-        let view = observation.view(sent, self.ours, state.role);
+        let view = observation.view(sent, self.ours, role);
         if state.role == Role::FirstCandidate {
             state.role = Role::Candidate;
             state.is_first |= view == LeaseView::Missing;
@@ -202,6 +232,7 @@ impl LeaseGuard {
         };
         if matches!(view, LeaseView::Missing | LeaseView::Lease { is_free: true, .. }) {
             state.was_released = was_released;
+            state.has_holder_ended = role == Role::Successor;
         }
         if matches!(view, LeaseView::Lease { is_free: true, .. }) {
             state.is_first = false;

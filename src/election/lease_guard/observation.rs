@@ -32,6 +32,8 @@ pub enum Role {
     Candidate,
     /// The same, after it found no leader record: a Lease that has never existed may be created.
     FirstCandidate,
+    /// The same, after it found proof that the process that holds this very record has ended.
+    Successor,
     /// To renew it.
     Leader,
 }
@@ -109,7 +111,7 @@ impl Observation {
             "" => held(NONE, transitions),
             holder => LeaseView::Lease {
                 holder: holder.to_owned(),
-                is_free: is_expired && may_acquire,
+                is_free: may_acquire && (is_expired || role == Role::Successor),
                 transitions,
             },
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use anyhow::Result;
+use configmapsync::names;
 use k8s_openapi::api::authentication::v1::BoundObjectReference;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::authentication::v1::TokenRequestSpec;
@@ -78,7 +79,7 @@ async fn create(client: Client, name: &str) -> Result<String> {
         "runAsNonRoot": true,
         "seccompProfile": {"type": "RuntimeDefault"},
     });
-    let container = json!({"name": OPERATOR, "image": OPERATOR, "securityContext": restricted});
+    let container = json!({"name": names::CONTAINER, "image": OPERATOR, "securityContext": restricted});
     let pod: PodObject = serde_json::from_value(json!({
         "metadata": {"name": name, "labels": {"app.kubernetes.io/name": OPERATOR}},
         "spec": {

@@ -187,6 +187,43 @@ async fn a_lease_is_acquired_after_its_duration_without_renewal() {
 }
 
 #[tokio::test]
+async fn a_lease_of_an_ended_process_is_acquired_at_once() {
+    let server = Server::default();
+    server.put(&json!({"holderIdentity": "crashed"}));
+    let (a, b) = (server.candidate("a"), server.candidate("b"));
+    for candidate in [&a, &b] {
+        assert_eq!(candidate.acquire_or_renew().await, None);
+        candidate.guard.set_holder_ended("crashed");
+    }
+    assert_eq!(a.acquire_or_renew().await.as_deref(), Some("a"));
+    assert!(a.guard.has_holder_ended() && !a.guard.was_released());
+    assert_eq!(b.acquire_or_renew().await, None, "the proof was for the Lease of another");
+    a.lock.step_down().await.unwrap();
+    assert_eq!(b.acquire_or_renew().await.as_deref(), Some("b"));
+    assert!(!b.guard.has_holder_ended());
+}
+
+#[tokio::test]
+async fn a_proof_is_for_one_holder_one_version_and_one_read() {
+    let server = Server::default();
+    let held = json!({"holderIdentity": "crashed"});
+    server.put(&held);
+    let a = server.candidate("a");
+    a.guard.set_holder_ended("crashed");
+    assert_eq!(a.acquire_or_renew().await, None, "the Lease was not read before");
+    a.guard.set_holder_ended("another");
+    assert_eq!(a.acquire_or_renew().await, None, "another holder");
+    a.guard.set_holder_ended("crashed");
+    server.put(&held);
+    assert_eq!(a.acquire_or_renew().await, None, "another resourceVersion");
+    assert_eq!(a.acquire_or_renew().await, None, "the proof was used");
+    a.guard.set_leading();
+    a.guard.set_holder_ended("crashed");
+    assert_eq!(a.acquire_or_renew().await, None, "a leader is no candidate");
+    assert_eq!(server.spec(), held);
+}
+
+#[tokio::test]
 async fn every_stored_lease_can_be_acquired_in_the_end() {
     let far = "9999-12-31T23:59:59.999999Z";
     for spec in [
