@@ -79,7 +79,8 @@ async fn create(client: Client, name: &str) -> Result<String> {
         "runAsNonRoot": true,
         "seccompProfile": {"type": "RuntimeDefault"},
     });
-    let container = json!({"name": names::CONTAINER, "image": OPERATOR, "securityContext": restricted});
+    let container =
+        json!({"name": names::CONTAINER, "image": OPERATOR, "securityContext": restricted});
     let pod: PodObject = serde_json::from_value(json!({
         "metadata": {"name": name, "labels": {"app.kubernetes.io/name": OPERATOR}},
         "spec": {
