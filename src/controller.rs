@@ -50,6 +50,7 @@ use crate::decide::consent::Tenancy;
 use crate::election::Lead;
 use crate::election::LeaderRecord;
 use crate::health::Health;
+use crate::kubernetes::bodies;
 use crate::kubernetes::cancellation::Cancellation;
 use crate::kubernetes::clients::Clients;
 use crate::kubernetes::events;
@@ -61,9 +62,6 @@ use crate::orphans;
 use crate::orphans::DeletedSyncs;
 use crate::reviews::Reviewer;
 use crate::state::State;
-
-/// The memory of the bodies of writes in flight, without the small ones.
-const WRITE_BODIES_KIB: u32 = 4 * 1024;
 
 /// How the controller works.
 #[derive(Clone, Debug)]
@@ -173,7 +171,7 @@ fn parts(
         reader: Arc::clone(&reader),
         leader_record,
         permits: Permits::new(settings.max_concurrent_writes),
-        bodies: MemoryBudget::new(WRITE_BODIES_KIB),
+        bodies: MemoryBudget::new(bodies::TOTAL_KIB),
         reads: Cancellation::default(),
         metrics: Arc::clone(&metrics),
     });

@@ -49,6 +49,7 @@ pub mod reads;
 pub mod reason;
 pub mod retire;
 pub mod scope;
+pub mod shares;
 pub mod slots;
 pub mod stamp;
 pub mod stamped;

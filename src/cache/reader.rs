@@ -5,7 +5,8 @@
 //! read, and later callers share its content as long as a caller keeps it. The reader itself keeps no
 //! content. A caller that waits for its turn is polled regularly, which shows that it makes progress.
 //!
-//! The contents that callers keep have a fixed amount of memory. A source whose content is not small is
+//! The contents that callers keep have a fixed amount of memory, shared among the namespaces of sources,
+//! and so have large syncs. A source whose content is not small is
 //! read again once there is room for it; until then, it is neither received nor kept. A content that is
 //! only compared is not kept at all.
 
@@ -30,8 +31,6 @@ use crate::api::ConfigMapSync;
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::config_maps::CachedConfigMap;
 use crate::cache::large_namespaces::LargeNamespaces;
-use crate::cache::large_syncs::LargeSyncReservation;
-use crate::cache::large_syncs::LargeSyncs;
 use crate::cache::store::Cache;
 use crate::cache::store::PendingRead;
 use crate::cache::syncs::KnownSync;
@@ -94,9 +93,13 @@ enum Fetched {
 /// The memory of a content that needs no reservation.
 const SMALL_CONTENT: usize = 128 * 1024;
 /// What is reserved for a large content while its size is unknown: more than almost any takes.
-const FIRST_RESERVATION: usize = 4 * 1024 * 1024;
+const FIRST_RESERVATION: usize = 2 * 1024 * 1024;
 /// The memory of all contents that are kept, without the small ones.
-const CONTENTS_KIB: u32 = 8 * 1024;
+const CONTENTS_KIB: u32 = 12 * 1024;
+/// The memory of the reconciles of all large syncs, without contents.
+const LARGE_SYNCS_KIB: u32 = 12 * 1024;
+/// What such a reconcile takes for each byte of its sync: many writes in flight can each repeat parts of it.
+const SYNC_FACTOR: usize = 32;
 /// How many sources are remembered as large.
 const MAX_KNOWN_LARGE: usize = 1_000;
 
@@ -110,7 +113,7 @@ pub struct Reader {
     shared: Mutex<HashMap<NamespacedName, Slot>>,
     permits: Semaphore,
     contents: MemoryBudget,
-    large_syncs: LargeSyncs,
+    large_syncs: MemoryBudget,
     large_namespaces: LargeNamespaces,
     /// The sources whose content was large when it was last read.
     known_large: Mutex<HashSet<NamespacedName>>,
@@ -123,7 +126,8 @@ impl Reader {
     #[must_use]
     pub fn new(client: Client, cache: Arc<Cache>) -> Self {
         let permits = Semaphore::new(CONCURRENT_READS);
-        let (contents, large_syncs) = (MemoryBudget::new(CONTENTS_KIB), LargeSyncs::default());
+        let contents = MemoryBudget::new(CONTENTS_KIB);
+        let large_syncs = MemoryBudget::new(LARGE_SYNCS_KIB);
         let (shared, known_large) = (Mutex::default(), Mutex::default());
         let large_namespaces = LargeNamespaces::new(client.clone(), Arc::clone(&cache));
         Self {
@@ -146,26 +150,44 @@ impl Reader {
     pub async fn sync(
         &self,
         name: &NamespacedName,
-    ) -> Result<Option<(ObservedSync, Option<LargeSyncReservation>)>, ApiFailure> {
-        let known = match self.cache.sync(name) {
+    ) -> Result<Option<(ObservedSync, Option<Reservation>)>, ApiFailure> {
+        let (uid, mut bytes) = match self.cache.sync(name) {
             None => return Ok(None),
             Some(KnownSync::Whole(sync)) => return Ok(Some((*sync, None))),
-            Some(KnownSync::Large { uid }) => uid,
+            Some(KnownSync::Large { uid, bytes }) => (uid, bytes),
         };
-        let failed =
-            |why: String| ApiFailure::transient(format!("cannot read ConfigMapSync {name}: {why}"));
+        loop {
+            let reserved = self.reserve_for_sync(name, bytes * SYNC_FACTOR).await?;
+            let sync = self.read_sync(name).await?.filter(|sync| sync.version.uid == uid);
+            let Some(sync) = sync else { return Ok(None) };
+            // It may have grown since the cache observed it.
+            bytes = serde_json::to_vec(&sync).map_or(0, |json| json.len());
+            if reserved.covers(bytes * SYNC_FACTOR) {
+                return Ok(Some((sync, Some(reserved))));
+            }
+        }
+    }
+
+    async fn reserve_for_sync(
+        &self,
+        name: &NamespacedName,
+        bytes: usize,
+    ) -> Result<Reservation, ApiFailure> {
         let span =
             || tracing::info_span!("wait for memory for a large ConfigMapSync", sync = %name);
-        let reserve = self.large_syncs.reserve(&name.namespace);
+        let reserve = self.large_syncs.reserve(&name.namespace, bytes);
         let reserved = spans::waiting(span, ticking(reserve, || ())).await;
-        let reserved = reserved.map_err(|error| failed(error.to_string()))?;
+        reserved.map_err(|error| {
+            ApiFailure::transient(format!("cannot read ConfigMapSync {name}: {error}"))
+        })
+    }
+
+    async fn read_sync(&self, name: &NamespacedName) -> Result<Option<ObservedSync>, ApiFailure> {
         let _permit = self.permit().await;
         let read = reads::sync(&self.client, name).await;
         let read = unless_missing::<ConfigMapSync, _>(&name.name, read)
             .map_err(|error| ApiFailure::of(&format!("read ConfigMapSync {name}"), &error))?;
-        let sync = read.and_then(|read| ObservedSync::of(&read));
-        let sync = sync.filter(|sync| sync.version.uid == known);
-        Ok(sync.map(|sync| (sync, Some(reserved))))
+        Ok(read.and_then(|read| ObservedSync::of(&read)))
     }
 
     /// The namespaces that `selector` selects. Those with labels that are not kept are read, once per
@@ -218,7 +240,8 @@ impl Reader {
     /// Waits for memory, while no memory and no permit is held for this read.
     async fn reserve(&self, at: &NamespacedName, bytes: usize) -> Result<Reservation, ApiFailure> {
         let span = || tracing::info_span!("wait for memory for a large source", config_map = %at);
-        let reserved = spans::waiting(span, ticking(self.contents.reserve(bytes), || ())).await;
+        let reserve = self.contents.reserve(&at.namespace, bytes);
+        let reserved = spans::waiting(span, ticking(reserve, || ())).await;
         reserved
             .map_err(|error| ApiFailure::transient(format!("cannot read ConfigMap {at}: {error}")))
     }

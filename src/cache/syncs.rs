@@ -51,8 +51,8 @@ struct CachedSync {
 enum Kept {
     /// All of it, as JSON: label selectors cannot be deserialized from a binary format.
     Whole(Box<[u8]>),
-    /// Of a large one, what it refers to. It is read again when it is reconciled.
-    References(Box<References>),
+    /// Of a large one, its length as JSON and what it refers to. It is read again when it is reconciled.
+    References(Box<(usize, References)>),
 }
 
 /// Which namespaces a sync selects.
@@ -75,6 +75,8 @@ pub enum KnownSync {
     Large {
         /// `metadata.uid`
         uid: String,
+        /// Its length as JSON.
+        bytes: usize,
     },
 }
 
@@ -143,14 +145,15 @@ impl Syncs {
             }
             None => {}
         }
-        let is_large = json.len() > MAX_SYNC;
+        let bytes = json.len();
+        let is_large = bytes > MAX_SYNC;
         let selection = match selector {
             None => Selection::None,
             Some(selector) if is_large && !is_small(&selector) => Selection::Unknown,
             Some(selector) => Selection::Known(Box::new(selector)),
         };
         let kept = if is_large {
-            Kept::References(Box::new(references))
+            Kept::References(Box::new((bytes, references)))
         } else {
             Kept::Whole(json.into())
         };
@@ -169,9 +172,11 @@ impl Syncs {
 
     pub(super) fn get(&self, name: &NamespacedName) -> Option<KnownSync> {
         let cached = self.by_name.get(&Key::from(name))?;
-        Some(match cached.unpack() {
-            Some(sync) => KnownSync::Whole(Box::new(sync)),
-            None => KnownSync::Large { uid: cached.uid.to_string() },
+        Some(match &cached.kept {
+            Kept::Whole(json) => KnownSync::Whole(Box::new(serde_json::from_slice(json).ok()?)),
+            Kept::References(kept) => {
+                KnownSync::Large { uid: cached.uid.to_string(), bytes: kept.0 }
+            }
         })
     }
 
@@ -271,21 +276,13 @@ impl Syncs {
 // === impl CachedSync ===
 
 impl CachedSync {
-    /// The sync; `None` if it is large.
-    fn unpack(&self) -> Option<ObservedSync> {
-        match &self.kept {
-            Kept::Whole(json) => serde_json::from_slice(json).ok(),
-            Kept::References(_) => None,
-        }
-    }
-
     fn references(&self) -> References {
         match &self.kept {
             Kept::Whole(json) => {
                 let sync = serde_json::from_slice(json).ok();
                 sync.map(|sync| References::of(&sync).0).unwrap_or_default()
             }
-            Kept::References(references) => (**references).clone(),
+            Kept::References(kept) => kept.1.clone(),
         }
     }
 }

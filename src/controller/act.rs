@@ -67,7 +67,6 @@ pub async fn act(
     let (results, late) = match finalizer {
         SyncPatch::Unchanged | SyncPatch::Patched { .. } => {
             let steps = plan.steps.iter().filter(|(_, action)| action.is_write());
-            let uid = &sync.version.uid;
             let write = |at: &NamespacedName, action: &Action| {
                 let purpose = purpose(sync, plan, action, history.last_wanted.as_ref());
                 let attempt = history.retries.failures_at(at) + 1;
@@ -76,7 +75,7 @@ pub async fn act(
                 let (at, action) = (at.clone(), action.clone());
                 Write { sync, at, action, purpose, attempt, latest_start }
             };
-            send_all(writer, lead, uid, steps, write).await?
+            send_all(writer, lead, sync, steps, write).await?
         }
         SyncPatch::Conflict | SyncPatch::Failed(_) => (BTreeMap::new(), Late::default()),
     };

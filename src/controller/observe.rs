@@ -59,11 +59,13 @@ pub async fn observe(view: View<'_>, sync: &ObservedSync, verify: bool) -> Obser
             break;
         }
         if required.source
+            && required.consents.is_empty()
             && let Ok(spec) = &sync.spec
         {
             observed.source = read_source(view, sync, spec, verify, &mut reads).await;
         }
         if !required.consents.is_empty() {
+            observed.source.drop_large_content();
             ask_writes(view, &mut observed, required.consents, &mut reads).await;
         }
         let consents = &reads.consents;

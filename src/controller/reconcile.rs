@@ -196,7 +196,7 @@ impl Reconciler {
                     return Err(Error::PatchFinalizer { sync: sync.name, failure });
                 }
             }
-            contents.extend(observed.source.into_content());
+            contents.extend(observed.source.into_small_content());
         }
         let (observed, plan, reads) = self.observe_and_plan(&sync, false, began).await?;
         let ended = self.finish(&observed, plan, reads, began).await?;

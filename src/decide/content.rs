@@ -34,7 +34,7 @@ pub struct Content {
 /// Memory that is reserved as long as a clone of this exists. It is not part of what is compared.
 #[derive(Clone, Default)]
 pub struct Memory {
-    _reserved: Option<Arc<dyn Any + Send + Sync>>,
+    reserved: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// What an entry of a map takes in memory besides the bytes of its key and value.
@@ -161,7 +161,13 @@ impl Memory {
     /// Reserved until `reserved` is dropped, with the last clone of this.
     #[must_use]
     pub fn reserved(reserved: impl Any + Send + Sync) -> Self {
-        Self { _reserved: Some(Arc::new(reserved)) }
+        Self { reserved: Some(Arc::new(reserved)) }
+    }
+
+    /// Whether some is reserved: the content is large.
+    #[must_use]
+    pub const fn is_reserved(&self) -> bool {
+        self.reserved.is_some()
     }
 }
 

@@ -338,14 +338,25 @@ impl ObservedSource {
         }
     }
 
-    /// The content, if it was read.
+    /// The content, if it was read and is not large.
     #[must_use]
-    pub fn into_content(self) -> Option<Arc<Content>> {
+    pub fn into_small_content(self) -> Option<Arc<Content>> {
         match self {
             Self::Existing(ExistingSource { content: SourceContent::Read(_, content), .. }) => {
-                Some(content)
+                Some(content).filter(|content| !content.memory.is_reserved())
             }
             _ => None,
+        }
+    }
+
+    /// Gives back the memory of a large content, for example while permissions are asked for, which can
+    /// take long. What is known of it remains; to write copies, it is read again.
+    pub fn drop_large_content(&mut self) {
+        if let Self::Existing(ExistingSource { content, .. }) = self
+            && let SourceContent::Read(excerpt, read) = &*content
+            && read.memory.is_reserved()
+        {
+            *content = SourceContent::Known(excerpt.clone());
         }
     }
 }

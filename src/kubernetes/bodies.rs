@@ -11,6 +11,11 @@ use serde::ser::SerializeSeq as _;
 
 use crate::decide::Content;
 
+/// The longest body that needs no reservation of memory.
+pub const SMALL: usize = 64 * 1024;
+/// The memory of all other bodies in flight.
+pub const TOTAL_KIB: u32 = 8 * 1024;
+
 /// What JSON adds to a key and its value, and what else a body contains, roughly.
 const ENTRY_BYTES: usize = 8;
 const OTHER_BYTES: usize = 4 * 1024;

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use futures::future::join_all;
 use kube::Client;
-use tokio::sync::Semaphore;
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::api::scope::Scope;
@@ -21,13 +20,15 @@ use crate::kubernetes::access_review::User;
 use crate::kubernetes::access_review::is_allowed;
 use crate::kubernetes::access_review::is_allowed_in;
 use crate::kubernetes::error::ApiFailure;
+use crate::kubernetes::permits::Permits;
 use crate::kubernetes::watches::ticking;
 use crate::reviews::answers::Answer;
 use crate::reviews::answers::Answers;
 use crate::reviews::answers::Question;
 use crate::telemetry::spans;
 
-/// The maximum number of concurrent reviews. Each needs a connection.
+/// The maximum number of concurrent reviews, shared among the namespaces of ServiceAccounts. Each needs a
+/// connection.
 const CONCURRENT_REVIEWS: usize = 32;
 
 /// Asks what ServiceAccounts are allowed to do, and keeps the answers for a short time.
@@ -37,7 +38,7 @@ pub struct Reviewer {
     /// Reviews are created in the namespace asked about, never in the whole cluster.
     is_local: bool,
     answers: Answers,
-    permits: Semaphore,
+    permits: Permits,
 }
 
 /// What a `ConfigMapSync` wants to do with one `ConfigMap`.
@@ -66,7 +67,7 @@ impl Reviewer {
     /// these only.
     #[must_use]
     pub fn new(client: Client, tenancy: Tenancy, scope: &Scope) -> Self {
-        let permits = Semaphore::new(CONCURRENT_REVIEWS);
+        let permits = Permits::new(CONCURRENT_REVIEWS);
         let is_local = *scope != Scope::Cluster;
         Self { client, tenancy, is_local, answers: Answers::default(), permits }
     }
@@ -140,8 +141,9 @@ impl Reviewer {
 
     async fn send(&self, question: Question) -> Result<bool, ApiFailure> {
         let span = || tracing::info_span!("wait for a review permit");
-        // The semaphore is never closed, so a permit is always granted.
-        let _permit = spans::waiting(span, ticking(self.permits.acquire(), || ())).await;
+        let acquired = self.permits.acquire_in(&question.account.namespace);
+        // The permits are never closed, so one is always granted.
+        let _permit = spans::waiting(span, ticking(acquired, || ())).await;
         let Question { account, verb, namespace, name, .. } = question;
         let user = User::service_account(&account.namespace, &account.name);
         let permission = Permission {

@@ -9,7 +9,7 @@ mod commands;
 mod copies;
 mod growth;
 mod namespaces;
-mod objects;
+pub mod objects;
 mod syncs;
 
 use anyhow::Context;

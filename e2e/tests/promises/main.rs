@@ -46,6 +46,7 @@ mod large_namespaces;
 mod leadership;
 mod leadership_faults;
 mod long_texts;
+mod loud_tenant;
 mod many_syncs;
 mod marks;
 mod metadata_hygiene;

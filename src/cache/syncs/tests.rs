@@ -77,7 +77,9 @@ fn a_large_sync_is_known_by_what_it_refers_to() {
     large.spec.as_mut().unwrap().destination_namespace_selector =
         Some(LabelSelector { match_labels: Some(labels.collect()), ..LabelSelector::default() });
     syncs.apply(&large);
-    assert!(matches!(syncs.get(&name()), Some(KnownSync::Large { uid }) if uid == "1"));
+    assert!(
+        matches!(syncs.get(&name()), Some(KnownSync::Large { uid, bytes }) if uid == "1" && bytes > MAX_SYNC)
+    );
     assert!(syncs.is_source_of(&NamespacedName::new("central", "a"), &name()));
     let copy = NamespacedName::new("anywhere", "copy");
     assert_eq!(syncs.referring_to(&copy, |_| false), BTreeSet::from([name()]), "it may");

@@ -20,6 +20,7 @@ use crate::controller::act::write::Answered;
 use crate::controller::act::write::Write;
 use crate::controller::act::writer::Writer;
 use crate::decide::Action;
+use crate::decide::observed::ObservedSync;
 use crate::election::Lead;
 use crate::kubernetes::error::NotLeading;
 use crate::kubernetes::memory::Reservation;
@@ -60,10 +61,11 @@ type Answer = Option<Result<Answered, NotLeading>>;
 pub async fn send_all<'a>(
     writer: &Arc<Writer>,
     lead: &Lead,
-    sync_uid: &str,
+    sync: &ObservedSync,
     planned: impl Iterator<Item = (&'a NamespacedName, &'a Action)>,
     write: impl Fn(&NamespacedName, &Action) -> Write,
 ) -> Result<(BTreeMap<NamespacedName, DestinationOutcome>, Late), NotLeading> {
+    let (namespace, sync_uid) = (&sync.name.namespace, &sync.version.uid);
     let mut results = BTreeMap::new();
     let mut late = Late::default();
     let mut pending = BTreeMap::<&str, Vec<_>>::new();
@@ -73,7 +75,7 @@ pub async fn send_all<'a>(
         pending.entry(&at.namespace).or_default().push((at, action));
     }
     while !pending.is_empty() {
-        let reserved = writer.memory_for(content.map(AsRef::as_ref));
+        let reserved = writer.memory_for(namespace, content.map(AsRef::as_ref));
         let span = || tracing::info_span!("wait for memory for a large write");
         let Ok(memory) = spans::waiting(span, reserved).await else { break };
         let namespaces = pending.keys().copied();

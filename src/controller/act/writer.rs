@@ -47,8 +47,6 @@ use crate::telemetry::spans;
 use crate::telemetry::spans::SpanReference;
 use crate::telemetry::spans::fail;
 
-/// A body that needs no reservation of memory.
-const SMALL_BODY: usize = 64 * 1024;
 /// How long an API server may take to receive a leader record.
 const MAX_RECORD_LAG: Duration = Duration::from_secs(5);
 const FENCE_RETRY_PERIOD: Duration = Duration::from_millis(250);
@@ -72,19 +70,20 @@ type Sent = Result<Option<String>, CallError>;
 // === impl Writer ===
 
 impl Writer {
-    /// Memory for the body of one of the writes of `content`; `None` if it is small.
+    /// Memory for the body of a write of `content` for a sync in `namespace`; `None` if it is small.
     ///
     /// Reserved before the permit of the write: a write that waits for memory must not hold one, or it
     /// would hold up those that need no memory.
     pub async fn memory_for(
         &self,
+        namespace: &str,
         content: Option<&Content>,
     ) -> Result<Option<Reservation>, OutOfMemory> {
         let bytes = content.map_or(0, bodies::estimated_size);
-        if bytes <= SMALL_BODY {
+        if bytes <= bodies::SMALL {
             return Ok(None);
         }
-        self.bodies.reserve(bytes).await.map(Some)
+        self.bodies.reserve(namespace, bytes).await.map(Some)
     }
 
     /// Sends one write, for which the caller holds a permit. After a conflict, reads the copy into

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::api::namespaced_name::NamespacedName;
-use crate::cache::LargeSyncReservation;
 use crate::cache::Reader;
 use crate::controller::queue::Queue;
 use crate::decide::observed::ObservedSync;
+use crate::kubernetes::memory::Reservation;
 
 /// The delay of the next reconcile after a failed read.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -17,7 +17,7 @@ pub async fn known_sync(
     reader: &Reader,
     queue: &Queue,
     name: &NamespacedName,
-) -> Option<(ObservedSync, Option<LargeSyncReservation>)> {
+) -> Option<(ObservedSync, Option<Reservation>)> {
     match reader.sync(name).await {
         Ok(known) => known,
         Err(failure) => {
