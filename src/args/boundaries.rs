@@ -24,12 +24,13 @@ pub struct Boundaries {
     pub default_service_account: Option<String>,
 
     /// Namespaces whose ConfigMapSyncs need no ServiceAccount in spite of
-    /// --default-service-account: names, or globs such as platform-*, separated by commas.
+    /// --default-service-account, which is required with it: names, or globs such as platform-*,
+    /// separated by commas.
     #[arg(
         long,
         env = "CONFIGMAPSYNC_TRUSTED_NAMESPACES",
         value_name = "NAMES",
-        default_value = ""
+        requires = "default_service_account"
     )]
     pub trusted_namespaces: Vec<NamespacePatterns>,
 

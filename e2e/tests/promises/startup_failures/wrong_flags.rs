@@ -36,6 +36,7 @@ async fn a_wrong_flag_is_named_with_exit_code_2() -> Result<()> {
         (vec!["--resync-period", "0s"], vec!["--resync-period", "must be longer than zero"]),
         (vec!["--max-concurrent-writes", "0"], vec!["--max-concurrent-writes", "0"]),
         (vec!["--http-address", "here"], vec!["--http-address", "here"]),
+        (vec!["--trusted-namespaces", "platform"], vec!["--default-service-account"]),
         (vec!["--log-format", "xml"], vec!["--log-format", "xml", "json"]),
         (
             vec!["--leader-election-lease-duration", "5s"],
