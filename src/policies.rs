@@ -29,6 +29,7 @@ mod marks;
 mod policy;
 
 pub use bounds::bounds;
+pub use bounds::protected_namespaces;
 pub use consent::consent;
 pub use fence::fence;
 pub use marks::marks;

@@ -57,6 +57,14 @@ fn is_in(list: &str) -> String {
     )
 }
 
+/// The list of protected namespaces in a policy that has the form of [`bounds`].
+#[must_use]
+pub fn protected_namespaces(spec: &ValidatingAdmissionPolicySpec) -> Option<&str> {
+    let mut expressions = spec.validations.iter().flatten().map(|it| it.expression.as_str());
+    let list = expressions.find_map(|it| it.strip_prefix("!('"))?;
+    list.split_once('\'').map(|(list, _)| list)
+}
+
 /// Whether `object` has the uid label. It is null: the new object on DELETE, the old one on CREATE.
 fn has_label(object: &str) -> String {
     let label = names::LABEL_SYNC_UID;
@@ -71,5 +79,15 @@ mod tests {
     fn the_operators_namespace_is_protected_by_default() {
         let protected = Operator::default().protected_namespaces;
         assert_eq!(protected, "kube-system,kube-public,kube-node-lease,configmapsync");
+    }
+
+    #[test]
+    fn the_list_of_protected_namespaces_is_found_in_the_policy() {
+        let list = "kube-system,openshift-*";
+        let operator = Operator { protected_namespaces: list.to_owned(), ..Operator::default() };
+        let spec = bounds(&operator).policy.spec.unwrap();
+        assert_eq!(protected_namespaces(&spec), Some(list));
+        let other = ValidatingAdmissionPolicySpec::default();
+        assert_eq!(protected_namespaces(&other), None);
     }
 }

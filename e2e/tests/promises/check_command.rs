@@ -161,10 +161,22 @@ async fn check_reports_missing_and_weakened_policies() -> Result<()> {
     recreated.metadata.uid = None;
     bindings.create(&PostParams::default(), &recreated).await?;
 
+    let bounds = policies.get(names::POLICY_BOUNDS).await?;
+    let mut protected = bounds.spec.clone().and_then(|it| it.validations).unwrap_or_default();
+    for validation in &mut protected {
+        validation.expression = validation.expression.replace("kube-public", "team-a");
+    }
+    let patch = Patch::Merge(json!({"spec": {"validations": protected}}));
+    policies.patch(names::POLICY_BOUNDS, &parameters, &patch).await?;
+    let subject = "ValidatingAdmissionPolicy configmapsync-bounds";
+    ensure_wrong(&cluster, subject, "namespaces kube-system,team-a,").await?;
+    let ended = configmapsync(cluster.control_plane.kubeconfig(), &["check"]).await?;
+    let last = ended.stdout.lines().last().unwrap_or_default();
+    ensure!(last.ends_with("checks, 1 is wrong."), "{last}");
+
     let never = json!([{"name": "never", "expression": "false"}]);
     let patch = Patch::Merge(json!({"spec": {"matchConditions": never}}));
     policies.patch(names::POLICY_BOUNDS, &parameters, &patch).await?;
-    let subject = "ValidatingAdmissionPolicy configmapsync-bounds";
     ensure_wrong(&cluster, subject, "spec.matchConditions").await
 }
 

@@ -22,12 +22,22 @@ pub fn text(findings: &[Finding]) -> String {
     let summary = match (wrong, unknown, count(FindingState::Warning)) {
         (0, 0, 0) => "All checks passed.".to_owned(),
         (0, 0, warnings) => format!("All checks passed, {warnings} with a warning."),
-        (wrong, unknown, warnings) => format!(
-            "Of {} checks, {wrong} are wrong, {unknown} unknown, {warnings} with a warning.",
-            findings.len()
-        ),
+        (wrong, unknown, warnings) => failed(findings.len(), wrong, unknown, warnings),
     };
     format!("{}{summary}\n", table(["CHECK", "SUBJECT", "STATE", "MESSAGE"], &rows))
+}
+
+fn failed(checks: usize, wrong: usize, unknown: usize, warnings: usize) -> String {
+    let counts = [(wrong, "wrong"), (unknown, "unknown"), (warnings, "with a warning")];
+    let mut counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    let first = counts.next().map(|(count, what)| {
+        let verb = if count == 1 { "is" } else { "are" };
+        format!("{count} {verb} {what}")
+    });
+    let others = counts.map(|(count, what)| format!("{count} {what}"));
+    let listed: Vec<_> = first.into_iter().chain(others).collect();
+    let checks = if checks == 1 { "1 check".to_owned() } else { format!("{checks} checks") };
+    format!("Of {checks}, {}.", listed.join(", "))
 }
 
 /// The findings as JSON, and their number by state.
@@ -70,10 +80,15 @@ mod tests {
         let warned = text(&[finding(FindingState::Ok), finding(FindingState::Warning)]);
         assert!(warned.ends_with("All checks passed, 1 with a warning.\n"), "{warned}");
         let unknown = text(&[finding(FindingState::Ok), finding(FindingState::Unknown)]);
-        assert!(
-            unknown.ends_with("Of 2 checks, 0 are wrong, 1 unknown, 0 with a warning.\n"),
-            "{unknown}"
-        );
+        assert!(unknown.ends_with("Of 2 checks, 1 is unknown.\n"), "{unknown}");
+    }
+
+    #[test]
+    fn one_and_many_are_counted_in_proper_english() {
+        assert_eq!(failed(25, 1, 0, 0), "Of 25 checks, 1 is wrong.");
+        assert_eq!(failed(25, 2, 1, 3), "Of 25 checks, 2 are wrong, 1 unknown, 3 with a warning.");
+        assert_eq!(failed(25, 0, 1, 1), "Of 25 checks, 1 is unknown, 1 with a warning.");
+        assert_eq!(failed(1, 1, 0, 0), "Of 1 check, 1 is wrong.");
     }
 
     #[test]
