@@ -3,6 +3,7 @@
 mod boundaries;
 mod commands;
 mod duration;
+mod installation;
 mod run;
 mod service_account;
 
@@ -19,6 +20,7 @@ pub use commands::Plan;
 pub use commands::Rights;
 pub use commands::Sweep;
 pub use commands::Uninstall;
+pub use installation::Installation;
 pub use run::LeaderElection;
 pub use run::Run;
 

@@ -8,8 +8,7 @@ use crate::api::scope::namespace_name;
 use crate::args::service_account::service_account;
 use crate::decide::consent::Tenancy;
 
-/// Where the operator works, and whose permissions count. Other subcommands than `run` need the values
-/// of the operator.
+/// Where the operator works, and whose permissions count.
 #[derive(Clone, Debug, Args)]
 pub struct Boundaries {
     /// Name of the ServiceAccount whose permissions are checked for every ConfigMapSync that names

@@ -6,11 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use clap::ValueEnum;
 
-use crate::api::namespace_patterns::NamespacePatterns;
 use crate::api::namespaced_name::NamespacedName;
 use crate::api::scope::namespace_name;
-use crate::args::boundaries::Boundaries;
 use crate::args::duration::duration;
+use crate::args::installation::Installation;
 use crate::names;
 
 /// The cluster that a subcommand connects to.
@@ -125,18 +124,9 @@ pub struct Plan {
     #[arg(long, short, value_enum, default_value = "text")]
     pub output: Output,
 
-    /// Namespaces that are never destinations: names, or globs such as openshift-*, separated by
-    /// commas. Use the list of the operator, and its own namespace.
-    #[arg(
-        long,
-        env = "CONFIGMAPSYNC_PROTECTED_NAMESPACES",
-        default_value = "kube-system,kube-public,kube-node-lease,configmapsync"
-    )]
-    pub protected_namespaces: Vec<NamespacePatterns>,
-
-    /// As the operator's.
+    /// The operator whose plan it is.
     #[command(flatten)]
-    pub boundaries: Boundaries,
+    pub installation: Installation,
 }
 
 /// Flags of `rights`.
@@ -150,21 +140,13 @@ pub struct Rights {
     #[arg(value_name = "NAMESPACE/NAME")]
     pub sync: NamespacedName,
 
-    /// Namespaces that are never destinations, so that no Role is printed for them: names, or globs
-    /// such as openshift-*, separated by commas. Use the list of the operator, and its own namespace.
-    #[arg(
-        long,
-        env = "CONFIGMAPSYNC_PROTECTED_NAMESPACES",
-        default_value = "kube-system,kube-public,kube-node-lease,configmapsync"
-    )]
-    pub protected_namespaces: Vec<NamespacePatterns>,
-
-    /// As the operator's.
+    /// The operator that asks for the permissions. No Role is printed for namespaces that are never
+    /// destinations.
     #[command(flatten)]
-    pub boundaries: Boundaries,
+    pub installation: Installation,
 
     /// With a selector, print a Role for each namespace that it selects now, instead of one
-    /// ClusterRole for all namespaces. Implied by --namespaces.
+    /// ClusterRole for all namespaces. Implied if the operator is limited to some namespaces.
     #[arg(long)]
     pub each_namespace: bool,
 }

@@ -13,7 +13,7 @@ mod installed;
 mod outside;
 mod permitted;
 mod scope;
-mod setting;
+mod tenancy;
 
 use k8s_openapi::api::apps::v1::Deployment;
 
@@ -29,11 +29,12 @@ use crate::commands::check::installed::installed;
 use crate::commands::check::outside::outside;
 use crate::commands::check::permitted::permitted;
 use crate::commands::check::scope::scope;
-use crate::commands::check::setting::Setting;
-use crate::commands::check::setting::setting;
+use crate::commands::check::tenancy::tenancy;
 use crate::commands::connection::connect;
 use crate::commands::error::Error;
 use crate::commands::exit::Exit;
+use crate::commands::setting::Setting;
+use crate::commands::setting::setting;
 use crate::commands::terminal::print;
 use crate::names;
 use crate::policies::Operator;
@@ -48,6 +49,7 @@ pub async fn check(flags: &Check) -> Result<Exit, Error> {
     let (deployment, mut findings) = installed(&client, flags).await;
     let (scope, finding) = scope(deployment.as_ref().map(Option::as_ref), &flags.namespace);
     findings.extend(finding);
+    findings.extend(deployment.as_ref().ok().and_then(Option::as_ref).map(tenancy));
     let operator = operator(flags, deployment.ok().flatten().as_ref());
     findings.extend(enforced(&client, &operator).await);
     findings.extend(permitted(&client, &operator, &scope).await);

@@ -18,6 +18,8 @@ use crate::cache::Reader;
 use crate::commands::connection::connect;
 use crate::commands::error::Error;
 use crate::commands::exit::Exit;
+use crate::commands::operator_settings::OperatorSettings;
+use crate::commands::operator_settings::operator_settings;
 use crate::commands::plan::forecast::forecast;
 use crate::commands::plan::format_plan::json;
 use crate::commands::plan::format_plan::text;
@@ -45,9 +47,9 @@ use crate::reviews::Reviewer;
 /// The input is invalid, or a read fails.
 pub async fn plan(flags: &Plan) -> Result<Exit, Error> {
     let (client, namespace) = connect(&flags.cluster).await?;
-    let protected = flags.protected_namespaces.iter().cloned().collect();
-    let scope = flags.boundaries.scope();
-    let reviewer = Reviewer::new(client.clone(), flags.boundaries.tenancy(), &scope);
+    let OperatorSettings { protected, tenancy, scope } =
+        operator_settings(&client, &flags.installation).await;
+    let reviewer = Reviewer::new(client.clone(), tenancy, &scope);
     let snapshot = read_everything(&client, protected, scope).await?;
     let mut planned = Vec::new();
     for input in read_input(flags, &snapshot, &namespace)? {

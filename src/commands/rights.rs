@@ -18,6 +18,8 @@ use crate::cache::Reader;
 use crate::commands::connection::connect;
 use crate::commands::error::Error;
 use crate::commands::exit::Exit;
+use crate::commands::operator_settings::OperatorSettings;
+use crate::commands::operator_settings::operator_settings;
 use crate::commands::rights::roles::Destinations;
 use crate::commands::rights::roles::RightsOf;
 use crate::commands::rights::roles::yaml;
@@ -38,7 +40,9 @@ use crate::kubernetes::error::has_code;
 /// The sync does not exist, is outside the scope, is invalid or has no ServiceAccount; or a read fails.
 pub async fn rights(flags: &Rights) -> Result<Exit, Error> {
     let (client, _) = connect(&flags.cluster).await?;
-    let snapshot = read_syncs_and_namespaces(&client, flags.boundaries.scope()).await?;
+    let OperatorSettings { protected, tenancy, scope } =
+        operator_settings(&client, &flags.installation).await;
+    let snapshot = read_syncs_and_namespaces(&client, scope).await?;
     let name = &flags.sync;
     snapshot.ensure_in_scope(name)?;
     let stored = snapshot.sync(&client, name).await?;
@@ -48,7 +52,7 @@ pub async fn rights(flags: &Rights) -> Result<Exit, Error> {
     let sync = limited_to(&snapshot.scope, sync);
     let spec = sync.spec.as_ref().map_err(|why| failed(why))?;
     let target = Target::of(spec).map_err(|why| failed(&why))?;
-    let account = flags.boundaries.tenancy().account_of(&sync).ok_or_else(|| {
+    let account = tenancy.account_of(&sync).ok_or_else(|| {
         failed(
             "it has no spec.serviceAccountName: set --default-service-account as in the operator",
         )
@@ -61,9 +65,9 @@ pub async fn rights(flags: &Rights) -> Result<Exit, Error> {
         Target::Selected { selector, .. } => {
             let reader = Reader::new(client.clone(), Arc::clone(&snapshot.cache));
             let selected = reader.select(selector).await?;
-            writable(flags, target.destinations(&selected, &source))
+            writable(&protected, target.destinations(&selected, &source))
         }
-        Target::Single(at) => writable(flags, BTreeSet::from([at.clone()])),
+        Target::Single(at) => writable(&protected, BTreeSet::from([at.clone()])),
     };
     let is_account_missing = is_missing(&client, &account).await?;
     let rights = RightsOf { sync: name.clone(), account, source, destinations };
@@ -76,10 +80,9 @@ pub async fn rights(flags: &Rights) -> Result<Exit, Error> {
 
 /// The destinations that are not protected; and those that are.
 fn writable(
-    flags: &Rights,
+    protected: &NamespacePatterns,
     destinations: BTreeSet<NamespacedName>,
 ) -> (Destinations, Vec<NamespacedName>) {
-    let protected: NamespacePatterns = flags.protected_namespaces.iter().cloned().collect();
     let (excluded, written): (BTreeSet<_>, BTreeSet<_>) =
         destinations.into_iter().partition(|at| protected.contains(&at.namespace));
     (Destinations::Each(written), excluded.into_iter().collect())

@@ -6,7 +6,7 @@
 
 mod commands;
 mod consent;
-mod support;
+pub mod support;
 mod uninstall;
 
 use std::time::Duration;

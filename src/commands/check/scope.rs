@@ -6,8 +6,9 @@ use crate::api::scope::Scope;
 use crate::commands::check::finding::Finding;
 use crate::commands::check::finding::FindingState;
 use crate::commands::check::finding::Question;
-use crate::commands::check::setting::Setting;
-use crate::commands::check::setting::setting;
+use crate::commands::operator_settings::scope_of;
+use crate::commands::setting::Setting;
+use crate::commands::setting::setting;
 
 const SUBJECT: &str = "the scope of the operator";
 /// What the other checks assume if the scope is unknown.
@@ -32,14 +33,13 @@ pub fn scope(
             return (Scope::Cluster, Some(Finding::unknown(Question::Installed, SUBJECT, error)));
         }
     };
-    let namespaces: Vec<_> = match setting(deployment, "namespaces") {
-        Setting::Default => Vec::new(),
-        Setting::Given(list) => list.split(',').map(str::to_owned).collect(),
+    let scope = match setting(deployment, "namespaces") {
+        Setting::Default => Scope::Cluster,
+        Setting::Given(list) => scope_of(&list, own),
         Setting::Unknown(variable) => {
             return unknown(&format!("the Deployment takes {variable} from another object"));
         }
     };
-    let scope = Scope::of(&namespaces, own);
     let names: Vec<_> = scope.parts().into_iter().flatten().collect();
     let limited = (!names.is_empty()).then(|| finding(FindingState::Ok, names.join(", ")));
     (scope, limited)

@@ -8,7 +8,9 @@ use harness::fixture::SOON;
 use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
 use serde_json::Value;
+use serde_json::json;
 
+use crate::namespaced_scope::support::create_deployment;
 use crate::service_account::support::ACCOUNT;
 use crate::service_account::support::WRITES;
 use crate::service_account::support::by_account;
@@ -88,6 +90,40 @@ async fn a_plan_shows_what_is_not_permitted() -> Result<()> {
     ensure!(locked.code == 2 && locked.stdout.contains(words), "{locked:?}");
     ensure!(locked.stdout.contains("trusted/shared"), "{locked:?}");
     ensure!(!locked.stdout.contains("tenant/shared"), "{locked:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn commands_decide_as_the_deployment_says() -> Result<()> {
+    let cluster = OperatorCluster::start(0).await?;
+    let fixture = cluster.fixture();
+    fixture.create_namespaces(&["central", "tenant", "trusted", "infra"]).await?;
+    fixture.create_config_map("central", "shared", &[("a", "1")]).await?;
+    for namespace in ["tenant", "trusted"] {
+        fixture.create_sync(namespace, "sync", one_to_one("central", "shared", namespace)).await?;
+    }
+    fixture.create_sync("trusted", "infra", one_to_one("central", "shared", "infra")).await?;
+    let kubeconfig = cluster.control_plane.kubeconfig();
+    let absent = configmapsync(kubeconfig, &["plan"]).await?;
+    ensure!(absent.stderr.contains("there is no Deployment"), "{absent:?}");
+    ensure!(!absent.stdout.contains("NotPermitted"), "{absent:?}");
+
+    let (account, trusted) = ("--default-service-account=copier", "--trusted-namespaces=trust*");
+    let flags = [account, trusted, "--protected-namespaces=infra"];
+    create_deployment(&cluster, &flags, &json!([])).await?;
+    let plan = configmapsync(kubeconfig, &["plan"]).await?;
+    let words = "as Deployment configmapsync/configmapsync: --protected-namespaces=infra";
+    ensure!(plan.stderr.contains(words) && plan.stderr.contains(account), "{plan:?}");
+    let words = ["NotPermitted: ServiceAccount tenant/copier", "DestinationProtected"];
+    ensure!(words.iter().all(|word| plan.stdout.contains(word)), "{plan:?}");
+    let explicit = ["plan", "--default-service-account=other", "--protected-namespaces=none"];
+    let explicit = configmapsync(kubeconfig, &explicit).await?;
+    ensure!(explicit.stdout.contains("ServiceAccount trusted/other"), "{explicit:?}");
+    ensure!(!explicit.stdout.contains("DestinationProtected"), "{explicit:?}");
+    let rights = configmapsync(kubeconfig, &["rights", "tenant/sync"]).await?;
+    ensure!(rights.code == 0 && rights.stdout.contains("name: copier"), "{rights:?}");
+    let check = configmapsync(kubeconfig, &["check"]).await?;
+    ensure!(check.stdout.contains("ServiceAccount copier counts, except in trust*"), "{check:?}");
     Ok(())
 }
 
