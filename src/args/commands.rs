@@ -85,8 +85,9 @@ pub struct Uninstall {
     pub deployment: String,
 
     /// Namespaces in which to undo what the operator has done, separated by commas: those that it is
-    /// limited to and its own, or some that it leaves before it is limited to the others. Without any:
-    /// all namespaces.
+    /// limited to and its own, or some that it leaves before it is limited to the others. One that does
+    /// not exist, or that is not one of these and has nothing to undo, is refused before anything is
+    /// changed. Without any: all namespaces.
     #[arg(long, value_delimiter = ',', value_parser = namespace_name)]
     pub namespaces: Vec<String>,
 

@@ -76,6 +76,20 @@ pub enum InputError {
     /// The sync does not exist.
     #[error("ConfigMapSync {0} does not exist: plan a file with --filename, or name another")]
     NoSuchSync(NamespacedName),
+    /// The namespace does not exist.
+    #[error("namespace {0} does not exist: correct --namespaces. Nothing was changed")]
+    NoSuchNamespace(String),
+    /// The operator has nothing to do with the namespace.
+    #[error(
+        "the operator is limited to the namespaces {scope}, and there is nothing to undo in \
+         {namespace}: correct --namespaces. Nothing was changed"
+    )]
+    NothingToUndo {
+        /// The namespace.
+        namespace: String,
+        /// The namespaces of the operator.
+        scope: String,
+    },
     /// The operator does not see the sync.
     #[error(
         "the operator does not see ConfigMapSync {0}: it does not work in that namespace, unless \

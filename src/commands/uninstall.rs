@@ -1,5 +1,7 @@
 //! `configmapsync uninstall`: stops the operator, and removes what it leaves in the cluster.
 
+mod named;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 use std::time::Instant;
@@ -15,6 +17,7 @@ use crate::commands::exit::Exit;
 use crate::commands::table::printable;
 use crate::commands::terminal::exit_unless_confirmed;
 use crate::commands::terminal::print;
+use crate::commands::uninstall::named::ensure_meant;
 use crate::decide::uninstall::CopyHandling;
 use crate::uninstall::Counts;
 use crate::uninstall::DeploymentScale;
@@ -29,13 +32,16 @@ use crate::uninstall::undo;
 /// Asks for confirmation, stops the operator, and undoes what it has done.
 ///
 /// # Errors
-/// A call fails, something is left, or the timeout has passed. The message says how to continue, and
-/// how to revert.
+/// A namespace that is named cannot be meant, a call fails, something is left, or the timeout has passed.
+/// The message says how to continue, and how to revert.
 pub async fn uninstall(flags: &Uninstall) -> Result<Exit, Error> {
     let (client, _) = connect(&flags.cluster).await?;
     let deployment = NamespacedName::new(&flags.namespace, &flags.deployment);
     let handling = if flags.delete_copies { CopyHandling::Delete } else { CopyHandling::Keep };
     let scale = read_scale(&client, &deployment).await?;
+    if let Some(found) = scale.deployment.as_ref().filter(|_| scale.replicas > 0) {
+        ensure_meant(&client, &flags.namespaces, found, &flags.namespace, handling).await?;
+    }
     let scope = Scope::only(&flags.namespaces);
     let counts = count(&client, &scope, handling).await?;
     let is_done = scale.replicas == 0 && counts.writes() == 0;

@@ -44,6 +44,8 @@ const RENEWALS: u32 = 2;
 pub struct DeploymentScale {
     /// Desired number of replicas; 0 without a Deployment.
     pub replicas: i32,
+    /// The Deployment, if it exists.
+    pub deployment: Option<Deployment>,
     /// Selector of its pods.
     selector: Selector,
 }
@@ -62,7 +64,7 @@ pub async fn read_scale(
     let attempt = format!("read Deployment {deployment}");
     let found = unless_missing::<Deployment, _>(name, api.get(name).await);
     let found = found.map_err(|error| ApiFailure::of(&attempt, &error))?;
-    let spec = found.and_then(|deployment| deployment.spec);
+    let spec = found.clone().and_then(|deployment| deployment.spec);
     let replicas = spec.as_ref().map_or(0, |spec| spec.replicas.unwrap_or(1));
     let default = || LabelSelector {
         match_labels: Some([(names::LABEL_NAME.into(), names::APPLICATION.into())].into()),
@@ -71,7 +73,7 @@ pub async fn read_scale(
     let selector = spec.map_or_else(default, |spec| spec.selector);
     // The API server rejects a Deployment with an invalid selector.
     let selector = Selector::try_from(selector).unwrap_or_default();
-    Ok(DeploymentScale { replicas, selector })
+    Ok(DeploymentScale { replicas, deployment: found, selector })
 }
 
 /// Scales the Deployment to 0, and waits until no pod is left and the Lease is free.

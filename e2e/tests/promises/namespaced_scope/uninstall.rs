@@ -9,11 +9,14 @@ use harness::fixture::Fixture;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
 use harness::operator_cluster::OperatorCluster;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::Api;
 use kube::ResourceExt as _;
 use kube::api::ListParams;
+use kube::api::Patch;
+use kube::api::PatchParams;
 use serde_json::Value;
 use serde_json::json;
 use testbed::accounts::OPERATOR;
@@ -25,6 +28,8 @@ use crate::namespaced_scope::support::create_deployment;
 use crate::namespaced_scope::support::findings;
 use crate::namespaced_scope::support::limited_cluster;
 use crate::support::uninstall_job::UninstallJob;
+use crate::support::uninstall_steps::replicas;
+use crate::support::uninstall_steps::start_deployment;
 use crate::support::uninstall_steps::stop_operator;
 use crate::support::uninstall_steps::uninstall;
 
@@ -103,6 +108,34 @@ async fn the_uninstall_job_needs_permissions_in_the_scope_only() -> Result<()> {
     // Helm deletes these bindings after the Job, which is not permitted to.
     let denied: Vec<_> = denied.filter(|it| it.resource() != "rolebindings").collect();
     ensure!(denied.is_empty(), "{}", lines(&denied));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_misspelled_namespace_stops_no_operator() -> Result<()> {
+    let cluster = OperatorCluster::start(0).await?;
+    let fixture = cluster.fixture();
+    fixture.create_namespaces(&["central", "other"]).await?;
+    start_deployment(&cluster, OPERATOR, 2).await?;
+    let refused = uninstall(&cluster, &["--yes", "--namespaces", "central,centrall"]).await?;
+    let says = refused.stderr.contains("namespace centrall does not exist");
+    ensure!(refused.code == 1 && says, "{refused:?}");
+    ensure!(replicas(&fixture, OPERATOR).await? == 2, "{refused:?}");
+
+    let list = json!({"name": "CONFIGMAPSYNC_NAMESPACES", "value": "central,deleted"});
+    let container = json!({"name": OPERATOR, "env": [list]});
+    let patch = json!({"spec": {"template": {"spec": {"containers": [container]}}}});
+    let deployments = Api::<Deployment>::namespaced(fixture.client(), OPERATOR);
+    let patch = Patch::Strategic(patch);
+    deployments.patch(OPERATOR, &PatchParams::default(), &patch).await?;
+    let outside = uninstall(&cluster, &["--yes", "--namespaces", "central,other"]).await?;
+    let says = outside.stderr.contains("nothing to undo in other");
+    ensure!(outside.code == 1 && says, "{outside:?}");
+    ensure!(replicas(&fixture, OPERATOR).await? == 2, "{outside:?}");
+    // A namespace of the scope may be gone.
+    let inside = uninstall(&cluster, &["--yes", "--namespaces", "central,deleted"]).await?;
+    ensure!(inside.code == 0, "{inside:?}");
+    ensure!(replicas(&fixture, OPERATOR).await? == 0, "{inside:?}");
     Ok(())
 }
 
