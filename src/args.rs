@@ -59,7 +59,8 @@ pub enum Command {
     Plan(Plan),
     /// Print the Roles and RoleBindings that the ServiceAccount of a ConfigMapSync needs.
     ///
-    /// As YAML, for `kubectl apply`: to get the source, and to create, update and delete the copies.
+    /// For one ConfigMapSync, or for a file as if it were applied. As YAML, for `kubectl apply`: to get
+    /// the source, and to create, update and delete the copies.
     /// Uses the permissions of the caller, who must be allowed to list ConfigMapSyncs and
     /// Namespaces. Exit code: 0 done; 1 the ConfigMapSync does not exist or has no ServiceAccount,
     /// or something failed; 2 wrong usage.

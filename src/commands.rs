@@ -6,6 +6,7 @@ mod check;
 mod connection;
 mod error;
 mod exit;
+mod input;
 mod operator_settings;
 mod plan;
 mod rights;

@@ -138,8 +138,16 @@ pub struct Rights {
     pub cluster: Cluster,
 
     /// The ConfigMapSync.
-    #[arg(value_name = "NAMESPACE/NAME")]
-    pub sync: NamespacedName,
+    #[arg(
+        value_name = "NAMESPACE/NAME",
+        conflicts_with = "filename",
+        required_unless_present = "filename"
+    )]
+    pub sync: Option<NamespacedName>,
+
+    /// File with manifests of ConfigMapSyncs, whether or not they exist. "-" reads standard input.
+    #[arg(long, short, value_name = "FILE")]
+    pub filename: Option<PathBuf>,
 
     /// The operator that asks for the permissions. No Role is printed for namespaces that are never
     /// destinations.

@@ -66,7 +66,7 @@ pub enum Error {
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
     /// The file cannot be read, or contains no valid `ConfigMapSync`.
-    #[error("cannot plan {path}: {why}")]
+    #[error("cannot use {path}: {why}")]
     File {
         /// Path of the file.
         path: String,
@@ -74,7 +74,7 @@ pub enum InputError {
         why: String,
     },
     /// The sync does not exist.
-    #[error("ConfigMapSync {0} does not exist: plan a file with --filename, or name another")]
+    #[error("ConfigMapSync {0} does not exist: name a file with --filename, or another")]
     NoSuchSync(NamespacedName),
     /// The namespace does not exist.
     #[error("namespace {0} does not exist: correct --namespaces. Nothing was changed")]

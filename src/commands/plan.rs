@@ -4,7 +4,6 @@
 
 mod forecast;
 mod format_plan;
-pub(super) mod input;
 mod permissions;
 mod planned_sync;
 
@@ -18,13 +17,13 @@ use crate::cache::Reader;
 use crate::commands::connection::connect;
 use crate::commands::error::Error;
 use crate::commands::exit::Exit;
+use crate::commands::input::SyncInput;
+use crate::commands::input::read_input;
 use crate::commands::operator_settings::OperatorSettings;
 use crate::commands::operator_settings::operator_settings;
 use crate::commands::plan::forecast::forecast;
 use crate::commands::plan::format_plan::json;
 use crate::commands::plan::format_plan::text;
-use crate::commands::plan::input::PlanInput;
-use crate::commands::plan::input::read_input;
 use crate::commands::plan::permissions::show_denials;
 use crate::commands::plan::planned_sync::PlannedSync;
 use crate::commands::snapshot::Snapshot;
@@ -52,7 +51,8 @@ pub async fn plan(flags: &Plan) -> Result<Exit, Error> {
     let reviewer = Reviewer::new(client.clone(), tenancy, &scope);
     let snapshot = read_everything(&client, protected, scope).await?;
     let mut planned = Vec::new();
-    for input in read_input(flags, &snapshot, &namespace)? {
+    let (file, named) = (flags.filename.as_deref(), flags.sync.as_ref());
+    for input in read_input(file, named, &snapshot, &namespace)? {
         planned.push(plan_one(&client, &reviewer, &snapshot, &input).await?);
     }
     print(&match flags.output {
@@ -67,7 +67,7 @@ async fn plan_one(
     client: &Client,
     reviewer: &Reviewer,
     snapshot: &Snapshot,
-    input: &PlanInput,
+    input: &SyncInput,
 ) -> Result<PlannedSync, Error> {
     let name = input.name.clone();
     let incomplete = || Error::Plan { sync: name.clone(), why: "it has no uid".to_owned() };

@@ -18,12 +18,15 @@ use crate::cache::Reader;
 use crate::commands::connection::connect;
 use crate::commands::error::Error;
 use crate::commands::exit::Exit;
+use crate::commands::input::SyncInput;
+use crate::commands::input::read_input;
 use crate::commands::operator_settings::OperatorSettings;
 use crate::commands::operator_settings::operator_settings;
 use crate::commands::rights::roles::Destinations;
 use crate::commands::rights::roles::RightsOf;
 use crate::commands::rights::roles::yaml;
 use crate::commands::rights::warnings::warnings;
+use crate::commands::snapshot::Snapshot;
 use crate::commands::snapshot::read_syncs_and_namespaces;
 use crate::commands::table::printable;
 use crate::commands::terminal::print;
@@ -39,43 +42,57 @@ use crate::kubernetes::error::has_code;
 /// # Errors
 /// The sync does not exist, is outside the scope, is invalid or has no ServiceAccount; or a read fails.
 pub async fn rights(flags: &Rights) -> Result<Exit, Error> {
-    let (client, _) = connect(&flags.cluster).await?;
-    let OperatorSettings { protected, tenancy, scope } =
-        operator_settings(&client, &flags.installation).await;
-    let snapshot = read_syncs_and_namespaces(&client, scope).await?;
-    let name = &flags.sync;
-    snapshot.ensure_in_scope(name)?;
-    let stored = snapshot.sync(&client, name).await?;
+    let (client, namespace) = connect(&flags.cluster).await?;
+    let settings = operator_settings(&client, &flags.installation).await;
+    let snapshot = read_syncs_and_namespaces(&client, settings.scope.clone()).await?;
+    let (file, named) = (flags.filename.as_deref(), flags.sync.as_ref());
+    let mut printed = Vec::new();
+    for input in read_input(file, named, &snapshot, &namespace)? {
+        let (rights, excluded) =
+            rights_of(&client, &snapshot, &settings, &input, flags.each_namespace).await?;
+        let is_account_missing = is_missing(&client, &rights.account).await?;
+        for warning in warnings(&rights, &excluded, is_account_missing) {
+            eprintln!("configmapsync: {}", printable(&warning));
+        }
+        printed.push(yaml(&rights)?);
+    }
+    print(&printed.join("---\n"))?;
+    Ok(Exit::Success)
+}
+
+/// The permissions that a sync needs, and the destinations in which copies are never written.
+async fn rights_of(
+    client: &Client,
+    snapshot: &Snapshot,
+    settings: &OperatorSettings,
+    input: &SyncInput,
+    each_namespace: bool,
+) -> Result<(RightsOf, Vec<NamespacedName>), Error> {
+    let name = &input.name;
     let failed = |why: &str| Error::Rights { sync: name.clone(), why: why.to_owned() };
-    let sync =
-        stored.as_ref().and_then(ObservedSync::of).ok_or_else(|| failed("it does not exist"))?;
+    let (stored, _) = input.stored(client, snapshot).await?;
+    let sync = ObservedSync::of(&stored).ok_or_else(|| failed("it has no uid"))?;
     let sync = limited_to(&snapshot.scope, sync);
     let spec = sync.spec.as_ref().map_err(|why| failed(why))?;
     let target = Target::of(spec).map_err(|why| failed(&why))?;
-    let account = tenancy.account_of(&sync).ok_or_else(|| {
+    let account = settings.tenancy.account_of(&sync).ok_or_else(|| {
         failed(
             "it has no spec.serviceAccountName: set --default-service-account as in the operator",
         )
     })?;
-    let source = source_name(spec);
+    let (source, protected) = (source_name(spec), &settings.protected);
     // A limited operator never asks for all namespaces.
-    let is_each = flags.each_namespace || snapshot.scope != Scope::Cluster;
+    let is_each = each_namespace || snapshot.scope != Scope::Cluster;
     let (destinations, excluded) = match &target {
         Target::Selected { name, .. } if !is_each => (Destinations::All(name.clone()), Vec::new()),
         Target::Selected { selector, .. } => {
             let reader = Reader::new(client.clone(), Arc::clone(&snapshot.cache));
             let selected = reader.select(selector).await?;
-            writable(&protected, target.destinations(&selected, &source))
+            writable(protected, target.destinations(&selected, &source))
         }
-        Target::Single(at) => writable(&protected, BTreeSet::from([at.clone()])),
+        Target::Single(at) => writable(protected, BTreeSet::from([at.clone()])),
     };
-    let is_account_missing = is_missing(&client, &account).await?;
-    let rights = RightsOf { sync: name.clone(), account, source, destinations };
-    for warning in warnings(&rights, &excluded, is_account_missing) {
-        eprintln!("configmapsync: {}", printable(&warning));
-    }
-    print(&yaml(&rights)?)?;
-    Ok(Exit::Success)
+    Ok((RightsOf { sync: name.clone(), account, source, destinations }, excluded))
 }
 
 /// The destinations that are not protected; and those that are.

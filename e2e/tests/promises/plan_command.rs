@@ -92,7 +92,7 @@ async fn the_exit_code_shows_changes_no_changes_or_failure() -> Result<()> {
     for (arguments, words) in [
         (&["central/none"][..], "does not exist"),
         (&["-f", "/dev/null"], "it contains no ConfigMapSync"),
-        (&["-f", "/nowhere/at/all"], "cannot plan /nowhere/at/all"),
+        (&["-f", "/nowhere/at/all"], "cannot use /nowhere/at/all"),
     ] {
         let failed = plan(&cluster, arguments).await?;
         ensure!(failed.code == 1 && failed.stderr.contains(words), "{failed:?}");

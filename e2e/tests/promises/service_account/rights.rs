@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use configmapsync::api::ConfigMapSyncSpec;
@@ -95,6 +96,37 @@ async fn rights_are_limited_to_where_copies_are_written() -> Result<()> {
         let labels = objects.iter().map(|it| &it["metadata"]["labels"]);
         let is_ours = |it: &Value| it["app.kubernetes.io/part-of"] == "configmapsync";
         ensure!(labels.clone().all(is_ours), "{:?}", labels.collect::<Vec<_>>());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn rights_of_a_file_are_those_after_it_is_applied() -> Result<()> {
+    let cluster = cluster_with_syncs().await?;
+    let file = cluster.control_plane.folder().join("syncs.yaml");
+    let manifests: Vec<_> = [("new", "later"), ("single", "app")]
+        .map(|(name, destination)| {
+            let spec = by_account("central", "shared", destination);
+            json!({
+                "apiVersion": "apps.nishaf.info/v1",
+                "kind": "ConfigMapSync",
+                "metadata": {"name": name, "namespace": "central"},
+                "spec": spec,
+            })
+            .to_string()
+        })
+        .into();
+    fs::write(&file, manifests.join("\n---\n"))?;
+    let path = file.to_str().context("the path is not UTF-8")?;
+    let kubeconfig = cluster.control_plane.kubeconfig();
+    let (printed, objects) = rights(kubeconfig, &["-f", path]).await?;
+    let source = [("Role", Some("central")), ("RoleBinding", Some("central"))];
+    let later = [("Role", Some("later")), ("RoleBinding", Some("later"))];
+    let app = [("Role", Some("app")), ("RoleBinding", Some("app"))];
+    ensure!(places(&objects) == [source, later, source, app].concat(), "{printed:?}");
+    for arguments in [&["rights"][..], &["rights", "central/single", "-f", path]] {
+        let wrong = configmapsync(kubeconfig, arguments).await?;
+        ensure!(wrong.code == 2 && wrong.stderr.contains("Usage:"), "{wrong:?}");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The input of `configmapsync plan`: the syncs whose plans are computed.
+//! The syncs that a command is about: in the cluster, or in a file as if it were applied.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -14,7 +14,6 @@ use crate::api::ConfigMapSyncStatus;
 use crate::api::StoredConfigMapSync;
 use crate::api::metadata::Metadata;
 use crate::api::namespaced_name::NamespacedName;
-use crate::args::Plan;
 use crate::commands::error::Error;
 use crate::commands::error::InputError;
 use crate::commands::snapshot::Snapshot;
@@ -22,43 +21,44 @@ use crate::commands::snapshot::Snapshot;
 /// The uid of a sync that does not exist yet. It is not a valid label value, so no copy has it.
 const NO_UID: &str = "(not created yet)";
 
-/// A sync whose plan is computed.
-pub struct PlanInput {
+/// A sync that a command is about.
+pub struct SyncInput {
     /// Its namespace and name.
     pub name: NamespacedName,
     /// The spec that a file would give it.
     spec: Option<ConfigMapSyncSpec>,
 }
 
-/// The syncs selected by `flags`: those of a file, with `namespace` as the default namespace; the
-/// named one; or all in the cluster.
+/// The syncs of `file`, with `namespace` as the default namespace; otherwise the one that is `named`;
+/// otherwise all in the cluster.
 ///
 /// # Errors
 /// The file cannot be read or parsed; or a sync does not exist, or is in a namespace outside the scope.
 pub fn read_input(
-    flags: &Plan,
+    file: Option<&Path>,
+    named: Option<&NamespacedName>,
     snapshot: &Snapshot,
     namespace: &str,
-) -> Result<Vec<PlanInput>, InputError> {
-    if let Some(file) = &flags.filename {
+) -> Result<Vec<SyncInput>, InputError> {
+    if let Some(file) = file {
         let inputs = from_file(file, namespace)?;
         inputs.iter().try_for_each(|input| snapshot.ensure_in_scope(&input.name))?;
         return Ok(inputs);
     }
-    if let Some(name) = &flags.sync {
+    if let Some(name) = named {
         snapshot.ensure_in_scope(name)?;
     }
-    let existing = |name: &NamespacedName| PlanInput { name: name.clone(), spec: None };
-    match &flags.sync {
+    let existing = |name: &NamespacedName| SyncInput { name: name.clone(), spec: None };
+    match named {
         None => Ok(snapshot.syncs.keys().map(existing).collect()),
         Some(name) if snapshot.syncs.contains_key(name) => Ok(vec![existing(name)]),
         Some(name) => Err(InputError::NoSuchSync(name.clone())),
     }
 }
 
-// === impl PlanInput ===
+// === impl SyncInput ===
 
-impl PlanInput {
+impl SyncInput {
     /// The sync as stored, or as it would be stored once the file is applied, and whether it exists in
     /// the cluster.
     ///
@@ -86,7 +86,7 @@ struct SyncManifest {
     spec: ConfigMapSyncSpec,
 }
 
-fn from_file(file: &Path, namespace: &str) -> Result<Vec<PlanInput>, InputError> {
+fn from_file(file: &Path, namespace: &str) -> Result<Vec<SyncInput>, InputError> {
     let unusable = |why: String| InputError::File { path: file.display().to_string(), why };
     let text = read(file).map_err(|error| unusable(error.to_string()))?;
     let documents: Vec<Value> =
@@ -109,7 +109,7 @@ fn from_file(file: &Path, namespace: &str) -> Result<Vec<PlanInput>, InputError>
             };
             let namespace = manifest.metadata.namespace.as_deref().unwrap_or(namespace);
             let name = NamespacedName::new(namespace, name);
-            Ok(PlanInput { name, spec: Some(manifest.spec) })
+            Ok(SyncInput { name, spec: Some(manifest.spec) })
         })
         .collect()
 }
