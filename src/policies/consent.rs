@@ -57,6 +57,13 @@ pub fn consent() -> Policy {
                  match any)' : 'namespace ' + variables.destination"
                     .to_owned(),
             ),
+            variable(
+                "remedy",
+                "variables.destination == '' ? 'set serviceAccountName to a ServiceAccount, whose \
+                 permissions are then checked in each selected namespace, request it' : \
+                 'request it, choose another destination'"
+                    .to_owned(),
+            ),
         ]),
         validations: Some(vec![
             may_impersonate(),
@@ -107,8 +114,8 @@ fn may_write_copies(verb: &str, what: &str, named: &str) -> Validation {
     );
     let message = format!(
         "'you need permission to {verb} {what} in ' + variables.scope + ', for the copies of this \
-         ConfigMapSync: request it, choose another destination, or have a user with that \
-         permission apply the ConfigMapSync'"
+         ConfigMapSync: ' + variables.remedy + ', or have a user with that permission apply the \
+         ConfigMapSync'"
     );
     Validation {
         message_expression: Some(message),

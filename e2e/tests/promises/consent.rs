@@ -45,6 +45,23 @@ async fn missing_and_forbidden_sources_get_the_same_refusal() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_refused_selector_is_told_of_service_accounts() -> Result<()> {
+    let (_cluster, tenant) = cluster_with_tenant().await?;
+    let all = json!({"destinationNamespace": null, "destinationNamespaceSelector": {}});
+    let mut table = AttemptTable::default();
+    for (what, patch, is_told) in [
+        ("copy everywhere", all, true),
+        ("copy into victim", json!({"destinationNamespace": "victim"}), false),
+    ] {
+        let attempt = Attempt::create(what, syncs("tenant"), manifest("probe", &spec(&patch)));
+        let refused = table.add(("tenant", &tenant), &attempt, REFUSED).await?;
+        let found = refused.message.contains("set serviceAccountName");
+        ensure!(found == is_told, "{what}: {refused}");
+    }
+    table.finish()
+}
+
+#[tokio::test]
 async fn authors_may_create_what_their_permissions_allow() -> Result<()> {
     let (cluster, tenant) = cluster_with_tenant().await?;
     let control_plane = &cluster.control_plane;
