@@ -238,7 +238,7 @@ pub struct DestinationMetadata {
     /// rejected.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64, "additionalProperties" = text(63)))]
-    #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('apps.nishaf.info/') && key != 'app.kubernetes.io/managed-by')")
+    #[x_kube(validation = Rule::new("self.all(key, !key.lowerAscii().startsWith('apps.nishaf.info/') && key != 'app.kubernetes.io/managed-by')")
         .message("labels with the prefix apps.nishaf.info/ and app.kubernetes.io/managed-by are reserved for the operator: remove them"))]
     pub labels: BTreeMap<String, String>,
 
@@ -247,7 +247,7 @@ pub struct DestinationMetadata {
     /// the prefix `apps.nishaf.info/` and the key `app.kubernetes.io/managed-by` are rejected.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64, "additionalProperties" = text(4_096)))]
-    #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('apps.nishaf.info/') && key != 'app.kubernetes.io/managed-by')")
+    #[x_kube(validation = Rule::new("self.all(key, !key.lowerAscii().startsWith('apps.nishaf.info/') && key != 'app.kubernetes.io/managed-by')")
         .message("annotations with the prefix apps.nishaf.info/ and app.kubernetes.io/managed-by are reserved for the operator: remove them"))]
     pub annotations: BTreeMap<String, String>,
 }

@@ -148,7 +148,11 @@ fn metadata() -> Vec<Case> {
     for map in ["labels", "annotations"] {
         let path = format!("spec.destinationMetadata.{map}");
         let with = |entries: Value| json!({"destinationMetadata": {map: entries}});
-        for key in ["apps.nishaf.info/synced-by", "app.kubernetes.io/managed-by"] {
+        for key in [
+            "apps.nishaf.info/synced-by",
+            "APPS.nishaf.info/synced-by",
+            "app.kubernetes.io/managed-by",
+        ] {
             let words = [&*path, "are reserved for the operator: remove them"];
             cases.push(Case::new(&format!("{map} {key}"), with(json!({key: "a"})), &words));
         }

@@ -58,6 +58,7 @@ fn selectors() -> Vec<(&'static str, Value, &'static str)> {
 fn fields() -> Vec<(&'static str, Value, &'static str)> {
     let both = json!({"destinationNamespaceSelector": {}});
     let itself = json!({"destinationNamespace": "central"});
+    let reserved = json!({"destinationMetadata": {"annotations": {"APPS.nishaf.info/x": "a"}}});
     vec![
         ("upper", merged(minimal_spec(), &json!({"configMapName": "Shared"})), "configMapName"),
         (
@@ -77,6 +78,7 @@ fn fields() -> Vec<(&'static str, Value, &'static str)> {
             "serviceAccountName",
         ),
         ("nameless", merged(minimal_spec(), &json!({"configMapName": null})), "configMapName"),
+        ("reserved", merged(minimal_spec(), &reserved), "APPS.nishaf.info/x"),
         ("policy", merged(minimal_spec(), &json!({"deletionPolicy": "Keep"})), "Keep"),
         ("both", merged(minimal_spec(), &both), "exactly one of spec.destinationNamespace and"),
         (
