@@ -123,6 +123,14 @@ impl BenchCluster {
         self.control_plane.audit()
     }
 
+    /// What the collector has received, in words; `None` if it stores the traces, or there is none. Fails
+    /// if it has received nothing.
+    pub fn exported(&self) -> Result<Option<String>> {
+        let Some(collector) = &self.collector else { return Ok(None) };
+        let bytes = collector.ensure_used()?;
+        Ok(bytes.map(|bytes| format!("traces: {} KiB were exported, and discarded.", bytes / 1024)))
+    }
+
     // --- Namespaces ---
 
     /// The name of the namespace with this index.

@@ -2,8 +2,12 @@
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 
 use anyhow::Result;
+use anyhow::ensure;
 use bytes::Bytes;
 use clap::ValueEnum;
 use http::HeaderMap;
@@ -44,6 +48,7 @@ pub enum Collector {
 /// A gRPC server that accepts every request.
 pub struct Discard {
     url: String,
+    received: Arc<AtomicUsize>,
     _connections: JoinSet<()>,
 }
 
@@ -56,6 +61,14 @@ impl Collector {
             Traces::Jaeger => Self::Jaeger(Box::new(Jaeger::start_local().await?)),
             Traces::Discard => Self::Discard(Discard::start().await?),
         })
+    }
+
+    /// How many bytes of spans it has discarded. Fails if it has received none.
+    pub fn ensure_used(&self) -> Result<Option<usize>> {
+        let Self::Discard(discard) = self else { return Ok(None) };
+        let bytes = discard.received.load(Ordering::Relaxed);
+        ensure!(bytes > 0, "the operator has exported no traces");
+        Ok(Some(bytes))
     }
 
     /// Where it receives OTLP over gRPC.
@@ -73,33 +86,36 @@ impl Discard {
     async fn start() -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);
+        let received = Arc::default();
         let mut connections = JoinSet::new();
-        connections.spawn(accept(listener));
-        Ok(Self { url, _connections: connections })
+        connections.spawn(accept(listener, Arc::clone(&received)));
+        Ok(Self { url, received, _connections: connections })
     }
 }
 
-async fn accept(listener: TcpListener) {
+async fn accept(listener: TcpListener, received: Arc<AtomicUsize>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        connections.spawn(serve(stream));
+        connections.spawn(serve(stream, Arc::clone(&received)));
     }
 }
 
-async fn serve(stream: TcpStream) {
-    let service = service_fn(discard);
+async fn serve(stream: TcpStream, received: Arc<AtomicUsize>) {
+    let service = service_fn(move |request| discard(request, Arc::clone(&received)));
     let server = http2::Builder::new(TokioExecutor::new());
     // It fails when the operator ends.
     let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// Reads the request, and responds that all spans were accepted (OTLP, "Full Success").
+/// Reads and counts the bytes of the request, and responds that all spans were accepted (OTLP, "Full Success").
 async fn discard(
     request: Request<Incoming>,
+    received: Arc<AtomicUsize>,
 ) -> Result<Response<impl Body<Data = Bytes, Error = Infallible>>, hyper::Error> {
     let mut body = request.into_body();
     while let Some(frame) = body.frame().await {
-        drop(frame?);
+        let bytes = frame?.data_ref().map_or(0, Bytes::len);
+        received.fetch_add(bytes, Ordering::Relaxed);
     }
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", 0.into());

@@ -87,6 +87,9 @@ async fn run(options: &Options) -> Result<bool> {
         for part in parts {
             parts::measure(part, &mut cluster, &mut results).await?;
         }
+        if let Some(note) = cluster.exported()? {
+            results.note(note);
+        }
     }
     results.took(start.elapsed());
     text_report::print(&results);
