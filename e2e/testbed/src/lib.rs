@@ -14,6 +14,7 @@
 //! | [`sandbox`], [`debian`] | the namespaces that a node runs in, and the packages that it needs |
 //! | [`environment`], [`node`], [`cluster`] | a node, and a cluster with pods |
 //! | [`image`], [`helm`], [`jaeger`] | the operator's image, its chart, and a Jaeger for its traces |
+//! | [`pod_process`] | the process in a pod, as this machine sees it |
 //! | [`pod_tests`] | the switch that skips tests with real pods |
 
 pub mod accounts;
@@ -31,6 +32,7 @@ pub mod jaeger;
 pub mod kubeconfig;
 pub mod node;
 pub mod picture;
+pub mod pod_process;
 pub mod pod_tests;
 pub mod ports;
 pub mod process;

@@ -348,6 +348,11 @@ impl HelmCluster {
         self.cluster.control_plane()
     }
 
+    /// The cluster administrator.
+    pub const fn fixture(&self) -> &Fixture {
+        &self.fixture
+    }
+
     /// The kubeconfig of the cluster administrator.
     pub fn kubeconfig(&self) -> &Path {
         self.cluster.kubeconfig()

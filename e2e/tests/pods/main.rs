@@ -1,5 +1,7 @@
-//! Guarantees that need real pods: installation, removal and reinstallation with Helm.
+//! Guarantees that need real pods: installation, removal and reinstallation with Helm; recovery after the
+//! leader was killed.
 
+mod crashes;
 mod deny_policy;
 mod helm_cluster;
 mod removal;
@@ -8,10 +10,23 @@ mod removal_scope;
 mod uninstall_faults;
 
 use testbed::pod_tests;
+use tokio::sync::Mutex;
+
+/// One cluster at a time: the times that are measured are those of an idle machine.
+static CLUSTER: Mutex<()> = Mutex::const_new(());
+
+#[tokio::test]
+async fn a_killed_leader_is_replaced_within_seconds() {
+    if !pod_tests::are_skipped() {
+        let _guard = CLUSTER.lock().await;
+        crashes::kill_leaders().await.unwrap();
+    }
+}
 
 #[tokio::test]
 async fn removal_and_reinstallation_keep_data_and_block_nothing() {
     if !pod_tests::are_skipped() {
+        let _guard = CLUSTER.lock().await;
         removal::remove_and_reinstall().await.unwrap();
     }
 }
