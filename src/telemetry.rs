@@ -19,12 +19,9 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use opentelemetry::trace::TraceContextExt as _;
-use opentelemetry_sdk::trace::SdkTracer;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::Metadata;
 use tracing::Span;
-use tracing::Subscriber;
-use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Layer as _;
@@ -32,7 +29,6 @@ use tracing_subscriber::filter::FilterExt as _;
 use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::decide::text::cut;
@@ -104,9 +100,9 @@ impl Telemetry {
         let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))
             .map_err(|source| Error::Filter { filter: filter.to_owned(), source })?;
         let export::Traces { provider, warnings } = export::traces(pod);
-        let traces = provider
-            .as_ref()
-            .map(|provider| exported_with(export::tracer(provider)).with_filter(exported_spans()));
+        let traces = provider.as_ref().map(|provider| {
+            exported_spans::layer(export::tracer(provider)).with_filter(exported_spans())
+        });
         let as_text = match format {
             LogFormat::Auto => std::io::IsTerminal::is_terminal(&std::io::stderr()),
             LogFormat::Json => false,
@@ -142,21 +138,6 @@ impl Telemetry {
         };
         tracing::warn!(error, "cannot export the last spans: check the trace collector");
     }
-}
-
-/// The layer that exports spans with `tracer`.
-fn exported_with<S>(tracer: SdkTracer) -> OpenTelemetryLayer<S, SdkTracer>
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-{
-    tracing_opentelemetry::layer()
-        .with_tracer(tracer)
-        .with_location(false)
-        .with_target(false)
-        .with_threads(false)
-        .with_tracked_inactivity(false)
-        // Nothing reads the current context of OpenTelemetry, and each poll would set it.
-        .with_context_activation(false)
 }
 
 /// Id of the trace that `span` belongs to; `None` if the trace is not exported.

@@ -13,7 +13,7 @@ use opentelemetry_sdk::trace::SpanProcessor;
 use parking_lot::Mutex;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::telemetry::exported_with;
+use crate::telemetry::exported_spans;
 
 /// The spans that were exported.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +27,7 @@ pub fn spans<Processor: SpanProcessor + 'static>(
     let collected = Collected::default();
     let processor = processor(SimpleSpanProcessor::new(collected.clone()));
     let provider = SdkTracerProvider::builder().with_span_processor(processor).build();
-    let traces = exported_with(provider.tracer("test"));
+    let traces = exported_spans::layer(provider.tracer("test"));
     let subscriber = tracing_subscriber::registry().with(traces);
     tracing::subscriber::with_default(subscriber, work);
     take(&mut *collected.0.lock())

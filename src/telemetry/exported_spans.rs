@@ -1,9 +1,11 @@
 //! Selects the spans that are exported.
 
+use opentelemetry_sdk::trace::SdkTracer;
 use tracing::Metadata;
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
+use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::filter::DynFilterFn;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::layer::Filter;
@@ -18,6 +20,21 @@ use crate::telemetry::spans::WRITE_SPAN;
 
 /// The spans whose API calls are exported.
 const TRACED: [&str; 4] = [RECONCILE_SPAN, ORPHAN_COLLECTION_SPAN, WRITE_SPAN, EVENT_SPAN];
+
+/// The layer that exports spans with `tracer`, all of them.
+pub fn layer<S>(tracer: SdkTracer) -> OpenTelemetryLayer<S, SdkTracer>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    tracing_opentelemetry::layer()
+        .with_tracer(tracer)
+        .with_location(false)
+        .with_target(false)
+        .with_threads(false)
+        .with_tracked_inactivity(false)
+        // Nothing reads the current context of OpenTelemetry, and each poll would set it.
+        .with_context_activation(false)
+}
 
 /// Exports our own spans; of those of API calls, only the ones within a reconcile or an orphan
 /// collection. Spans of renewals and watches would be a trace per poll. Spans of libraries are not
