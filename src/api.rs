@@ -18,6 +18,7 @@ mod namespace_selector;
 pub mod namespaced_name;
 pub mod scope;
 mod stored;
+pub mod uid;
 
 pub use config_map_sync::ConfigMapSync;
 pub use config_map_sync::ConfigMapSyncSpec;

@@ -15,6 +15,7 @@
 //!   Writes are conditional on that version.
 
 mod change;
+mod compact_json;
 mod config_maps;
 mod entry;
 mod key;
@@ -22,6 +23,7 @@ mod large_namespaces;
 mod lists;
 mod namespaces;
 mod packed;
+mod packed_entry;
 pub mod reader;
 mod reads_in_flight;
 mod small_set;

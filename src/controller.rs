@@ -132,7 +132,9 @@ pub fn run(
         });
 
         let work = async {
-            let work = queue::run(requests, &health, |sync| reconcile(&reconciler, sync));
+            let destinations = |sync: &_| cache.destination_count(sync);
+            let reconcile = |sync| reconcile(&reconciler, sync);
+            let work = queue::run(requests, &health, destinations, reconcile);
             tokio::join!(work, collect::run(collector));
         };
         let verify = |due: Vec<String>| {

@@ -16,7 +16,7 @@ use crate::cache::change::PendingChange;
 use crate::cache::entry::Entry;
 use crate::cache::key::Key;
 use crate::cache::lists::Lists;
-use crate::cache::packed::Packed;
+use crate::cache::packed_entry::PackedEntry;
 use crate::cache::reads_in_flight::ReadStart;
 use crate::cache::reads_in_flight::ReadsInFlight;
 use crate::cache::small_set::Few;
@@ -49,7 +49,7 @@ pub(super) struct ConfigMaps {
 
 #[derive(Debug)]
 struct Slot {
-    entry: Packed<Entry>,
+    entry: PackedEntry,
     is_marked: bool,
     /// The latest list, complete or in progress, since which this was observed.
     list: u64,
@@ -94,7 +94,7 @@ impl ConfigMaps {
         }
         let list = self.lists.of(&at.namespace).number;
         if let Some(slot) = self.entries.get_mut(&key) {
-            let known = slot.entry.unpack();
+            let known = slot.entry.unpack(&key);
             let is_first_in_list = slot.list != list;
             slot.list = list;
             let is_same = known.as_ref().is_some_and(|known| known.version == entry.version);
@@ -122,7 +122,7 @@ impl ConfigMaps {
         entry: &Entry,
         origin: Origin,
     ) -> Option<ConfigMapChange> {
-        let packed = Packed::of(entry)?;
+        let packed = PackedEntry::of(&key, entry)?;
         let mut sync_uids = BTreeSet::from_iter(entry.sync_uid().cloned());
         self.absent.remove(&key);
         let (known, before) = self.take(&key).unzip();
@@ -157,7 +157,7 @@ impl ConfigMaps {
             return is_delivered
                 .then(|| ConfigMapChange::delivered(at.clone(), PendingChange::default()));
         };
-        if let Some((uid, known)) = uid.zip(slot.entry.unpack())
+        if let Some((uid, known)) = uid.zip(slot.entry.unpack(&key))
             && known.version.uid != uid
         {
             return None;
@@ -230,12 +230,13 @@ impl ConfigMaps {
         version: &Version,
         digest: Digest,
     ) {
-        if let Some(slot) = self.entries.get_mut(&Key::from(at))
-            && let Some(mut entry) = slot.entry.unpack()
+        let key = Key::from(at);
+        if let Some(slot) = self.entries.get_mut(&key)
+            && let Some(mut entry) = slot.entry.unpack(&key)
             && entry.version == *version
         {
             entry.read = Some(digest);
-            slot.replace(&entry);
+            slot.replace(&key, &entry);
         }
     }
 
@@ -254,12 +255,12 @@ impl ConfigMaps {
         let before = before.and_then(|before| before.read);
         self.apply(metadata, Origin::Write, |_| true);
         if let Some(slot) = self.entries.get_mut(&key)
-            && let Some(mut entry) = slot.entry.unpack()
+            && let Some(mut entry) = slot.entry.unpack(&key)
             && entry.fields == FieldOwnership::Suspect
             && Some(&entry.version.resource_version) == metadata.resource_version.as_ref()
         {
             entry.read = content.map(Content::digest).or(before);
-            slot.replace(&entry);
+            slot.replace(&key, &entry);
         }
     }
 
@@ -274,6 +275,10 @@ impl ConfigMaps {
 
     pub(super) fn copies_of(&self, sync_uid: &str) -> Vec<NamespacedName> {
         self.by_sync.get(sync_uid).into_iter().flat_map(Few::iter).map(Key::name).collect()
+    }
+
+    pub(super) fn count_copies_of(&self, sync_uid: &str) -> usize {
+        self.by_sync.get(sync_uid).map_or(0, Few::len)
     }
 
     /// The marked copies whose sync does not exist. The cost grows with the number of syncs, not of
@@ -322,12 +327,12 @@ impl ConfigMaps {
     }
 
     fn entry(&self, key: &Key) -> Option<Entry> {
-        self.entries.get(key)?.entry.unpack()
+        self.entries.get(key)?.entry.unpack(key)
     }
 
     fn take(&mut self, key: &Key) -> Option<(Entry, Option<Box<PendingChange>>)> {
         let slot = self.entries.remove(key)?;
-        let entry = slot.entry.unpack()?;
+        let entry = slot.entry.unpack(key)?;
         if let Some(uid) = entry.sync_uid()
             && let Some(copies) = self.by_sync.remove(uid.as_str())
         {
@@ -344,8 +349,8 @@ impl ConfigMaps {
 
 impl Slot {
     /// Replaces the entry by one of the same version.
-    fn replace(&mut self, entry: &Entry) {
-        if let Some(packed) = Packed::of(entry) {
+    fn replace(&mut self, key: &Key, entry: &Entry) {
+        if let Some(packed) = PackedEntry::of(key, entry) {
             self.entry = packed;
         }
     }

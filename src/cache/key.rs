@@ -18,6 +18,11 @@ impl Key {
         NamespacedName::new(namespace, name)
     }
 
+    /// The name in one part.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The namespace.
     pub(super) fn namespace(&self) -> &str {
         self.0.split_once('/').map_or("", |(namespace, _)| namespace)

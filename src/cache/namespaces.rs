@@ -186,6 +186,12 @@ impl Namespaces {
         selected
     }
 
+    /// The number of namespaces that `selector` selects, as far as is known.
+    pub(super) fn count_selected(&self, selector: &Selector) -> usize {
+        let is_selected = |name: &&String| self.is_selected_now(selector, name) == Some(true);
+        self.by_name.keys().filter(is_selected).count()
+    }
+
     /// Records whether `selector` matches these `labels` of the namespace `name`, if they are those that
     /// the cache knows.
     pub(super) fn record_match(

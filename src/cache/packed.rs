@@ -23,6 +23,12 @@ impl<T: Serialize + DeserializeOwned> Packed<T> {
         Some(Self { bytes: bytes.into(), of: PhantomData })
     }
 
+    /// The number of bytes.
+    #[cfg(test)]
+    pub(super) fn length(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The value. `None` if it cannot be deserialized, which does not happen for a packed value.
     pub(super) fn unpack(&self) -> Option<T> {
         postcard::from_bytes(&self.bytes).ok()

@@ -40,6 +40,14 @@ impl<T: Ord> Few<T> {
         }
     }
 
+    /// The number of elements.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Many(elements) => elements.len(),
+        }
+    }
+
     /// The elements in ascending order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         let (one, many) = match self {
@@ -79,6 +87,7 @@ mod tests {
                     set.remove(&element);
                 }
                 prop_assert!(few.iter().flat_map(Few::iter).eq(set.iter()));
+                prop_assert_eq!(few.as_ref().map_or(0, Few::len), set.len());
                 for bound in 0..6 {
                     let first = few.as_ref().and_then(|few| few.first_from(&bound));
                     prop_assert_eq!(first, set.range(bound..).next());

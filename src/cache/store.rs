@@ -268,6 +268,16 @@ impl Cache {
         self.inner.lock().syncs.with_unknown_selection().collect()
     }
 
+    /// How many destinations the sync `name` has, as far as is known: those that it selects, or those
+    /// where it has copies, whichever are more.
+    #[must_use]
+    pub fn destination_count(&self, name: &NamespacedName) -> usize {
+        let inner = self.inner.lock();
+        let Some((uid, selector)) = inner.syncs.uid_and_selector(name) else { return 0 };
+        let selected = selector.map_or(0, |selector| inner.namespaces.count_selected(selector));
+        selected.max(inner.config_maps.count_copies_of(uid))
+    }
+
     /// The names of all syncs.
     #[must_use]
     pub fn syncs(&self) -> Vec<NamespacedName> {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use kube::core::Selector;
 
 use crate::api::namespaced_name::NamespacedName;
+use crate::cache::compact_json::CompactJson;
 use crate::cache::key::Key;
 use crate::cache::lists::Lists;
 use crate::cache::small_set::Few;
@@ -50,7 +51,7 @@ struct CachedSync {
 #[derive(Debug)]
 enum Kept {
     /// All of it, as JSON: label selectors cannot be deserialized from a binary format.
-    Whole(Box<[u8]>),
+    Whole(CompactJson),
     /// Of a large one, its length as JSON and what it refers to. It is read again when it is reconciled.
     References(Box<(usize, References)>),
 }
@@ -155,7 +156,7 @@ impl Syncs {
         let kept = if is_large {
             Kept::References(Box::new((bytes, references)))
         } else {
-            Kept::Whole(json.into())
+            Kept::Whole(CompactJson::of(&json))
         };
         let uid = Arc::from(sync.version.uid.as_str());
         self.by_uid.insert(Arc::clone(&uid), name.clone());
@@ -173,7 +174,9 @@ impl Syncs {
     pub(super) fn get(&self, name: &NamespacedName) -> Option<KnownSync> {
         let cached = self.by_name.get(&Key::from(name))?;
         Some(match &cached.kept {
-            Kept::Whole(json) => KnownSync::Whole(Box::new(serde_json::from_slice(json).ok()?)),
+            Kept::Whole(json) => {
+                KnownSync::Whole(Box::new(serde_json::from_slice(&json.json()).ok()?))
+            }
             Kept::References(kept) => {
                 KnownSync::Large { uid: cached.uid.to_string(), bytes: kept.0 }
             }
@@ -184,6 +187,19 @@ impl Syncs {
     pub(super) fn is_source_of(&self, source: &NamespacedName, name: &NamespacedName) -> bool {
         let references = self.by_name.get(&Key::from(name)).map(CachedSync::references);
         references.is_some_and(|references| references.source.as_ref() == Some(source))
+    }
+
+    /// The uid of the sync, and its selector, if it has one that is kept.
+    pub(super) fn uid_and_selector(
+        &self,
+        name: &NamespacedName,
+    ) -> Option<(&str, Option<&Selector>)> {
+        let cached = self.by_name.get(&Key::from(name))?;
+        let selector = match &cached.selection {
+            Selection::Known(selector) => Some(&**selector),
+            Selection::Unknown | Selection::None => None,
+        };
+        Some((&cached.uid, selector))
     }
 
     pub(super) fn names(&self) -> Vec<NamespacedName> {
@@ -279,7 +295,7 @@ impl CachedSync {
     fn references(&self) -> References {
         match &self.kept {
             Kept::Whole(json) => {
-                let sync = serde_json::from_slice(json).ok();
+                let sync = serde_json::from_slice(&json.json()).ok();
                 sync.map(|sync| References::of(&sync).0).unwrap_or_default()
             }
             Kept::References(kept) => kept.1.clone(),

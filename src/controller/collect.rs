@@ -14,7 +14,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use futures::StreamExt as _;
-use futures::stream;
+use futures::stream::FuturesUnordered;
 use kube::Client;
 use tokio::time::sleep;
 use tokio::time::timeout;
@@ -203,29 +203,24 @@ impl Collector {
         due: &BTreeMap<NamespacedName, OrphanCandidate>,
         plan: &CollectionPlan,
     ) -> Option<Failure> {
-        let writes: Vec<_> = plan
-            .steps
-            .iter()
-            .filter_map(|(at, step)| {
-                let (action, candidate) = (step.action()?, due.get(at)?);
-                let sync = candidate.markers.sync.clone().unwrap_or_default();
-                let sync_uid = &candidate.markers.sync_uid;
-                let failures = self.state.read_retries(sync_uid, |it| it.failures_at(at));
-                let write = Write {
-                    sync,
-                    at: at.clone(),
-                    action,
-                    purpose: Purpose::Retire,
-                    attempt: failures + 1,
-                    latest_start: None,
-                };
-                Some(async move { self.write(candidate, write).await })
-            })
-            .collect();
-        // More than may be in flight: one slow namespace must not delay the others.
+        // More than may be in flight: one slow namespace must not delay the others. Not all at once: each
+        // takes some KiB.
         let concurrent = self.writer.permits.count() * 8;
-        let failures = stream::iter(writes).buffer_unordered(concurrent);
-        failures.fold(None, async |first, failure| first.or(failure)).await
+        let (mut writes, mut first) = (FuturesUnordered::new(), None);
+        for (at, step) in &plan.steps {
+            let Some((action, candidate)) = step.action().zip(due.get(at)) else { continue };
+            let sync = candidate.markers.sync.clone().unwrap_or_default();
+            let sync_uid = &candidate.markers.sync_uid;
+            let failures = self.state.read_retries(sync_uid, |it| it.failures_at(at));
+            let purpose = Purpose::Retire;
+            let (at, attempt, latest_start) = (at.clone(), failures + 1, None);
+            let write = Write { sync, at, action, purpose, attempt, latest_start };
+            if writes.len() >= concurrent {
+                first = first.or(writes.next().await.flatten());
+            }
+            writes.push(self.write(candidate, write));
+        }
+        writes.fold(first, async |first, failure| first.or(failure)).await
     }
 
     async fn write(&self, candidate: &OrphanCandidate, write: Write) -> Option<Failure> {

@@ -103,7 +103,7 @@ impl Queue {
     }
 
     /// Requests a reconcile of each of `syncs`. Ignored until startup is complete, when every sync
-    /// is reconciled.
+    /// is reconciled: `syncs` are not even determined then.
     pub fn wake(&self, syncs: impl IntoIterator<Item = NamespacedName>, trigger: &Trigger) {
         if self.startup.is_complete() {
             for sync in syncs {
@@ -151,10 +151,11 @@ impl Queue {
 
 /// Runs `reconcile` for each request. A request for a sync whose reconcile is running leads to
 /// another one afterwards. Returns when the queue is closed and the running reconciles have ended.
-/// The queue and each reconcile report their progress to `health`.
+/// The queue and each reconcile report their progress to `health`. `destinations` counts those of a sync.
 pub async fn run<Reconcile: Future<Output = ()>>(
     requests: impl Stream<Item = Request>,
     health: &Health,
+    destinations: impl Fn(&NamespacedName) -> usize,
     reconcile: impl Fn(NamespacedName) -> Reconcile,
 ) {
     let mut scheduler = std::pin::pin!(scheduler(requests));
@@ -171,7 +172,7 @@ pub async fn run<Reconcile: Future<Output = ()>>(
             }
             () = sleep(BEAT_PERIOD) => {}
         }
-        while let Some(sync) = turns.begin(began.elapsed()) {
+        while let Some(sync) = turns.begin(began.elapsed(), &destinations) {
             let name = format!("reconcile of {sync}");
             let reconcile = health.during(name, reconcile(sync.clone()));
             reconciles.push(async {

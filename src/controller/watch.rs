@@ -5,6 +5,7 @@
 //! A failed watch is reported as not ready until it is established again.
 
 use std::convert::Infallible;
+use std::iter::once_with;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -121,7 +122,9 @@ async fn config_maps(watcher: &Watcher, clients: Clients, stream: &Stream) -> In
         };
         for change in changes {
             deleted_syncs.record_copy(&change.at, cache, Instant::now());
-            for sync in trigger::by_config_map(&change, cache) {
+            let is_complete = watcher.startup.is_complete();
+            let affected = is_complete.then(|| trigger::by_config_map(&change, cache));
+            for sync in affected.into_iter().flatten() {
                 let is_source = cache.is_source_of(&change.at, &sync);
                 queue.wake([sync], if is_source { &Trigger::Source } else { &Trigger::Copy });
             }
@@ -152,7 +155,8 @@ async fn namespaces(watcher: &Watcher, clients: Clients, stream: &Stream) -> Inf
             }
         };
         for change in changes {
-            queue.wake(trigger::by_namespace(&change, cache), &Trigger::Namespace);
+            let affected = once_with(|| trigger::by_namespace(&change, cache));
+            queue.wake(affected.flatten(), &Trigger::Namespace);
         }
     };
     watcher.follow(stream, &source, handle).await

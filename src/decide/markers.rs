@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::api::DeletionPolicy;
 use crate::api::namespaced_name::NamespacedName;
+use crate::api::uid;
 use crate::decide::ContentHash;
 use crate::names;
 
@@ -20,6 +21,7 @@ use crate::names;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Markers {
     /// uid of the `ConfigMapSync`.
+    #[serde(with = "uid")]
     pub sync_uid: String,
     /// `namespace/name` of the `ConfigMapSync`.
     pub sync: Option<String>,

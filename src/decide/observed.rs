@@ -13,6 +13,7 @@ use crate::api::SourceVersion;
 use crate::api::StoredConfigMapSync;
 use crate::api::metadata::Metadata;
 use crate::api::namespaced_name::NamespacedName;
+use crate::api::uid;
 use crate::decide::Content;
 use crate::decide::ContentHash;
 use crate::decide::Failure;
@@ -74,6 +75,7 @@ pub struct ObservedSync {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Version {
     /// `metadata.uid`
+    #[serde(with = "uid")]
     pub uid: String,
     /// `metadata.resourceVersion`
     pub resource_version: String,

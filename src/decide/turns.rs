@@ -4,6 +4,9 @@
 //! of one namespace have their turn in the order of their requests. A namespace whose reconciles are
 //! slow therefore delays those of no other namespace.
 //!
+//! A sync with many destinations takes several slots, since its reconcile takes as much memory as those
+//! of many others: otherwise the memory would grow with the number of namespaces, 64 times.
+//!
 //! Adding and beginning take constant time, however many syncs wait: at most as many namespaces as
 //! there are slots have no room.
 
@@ -19,14 +22,26 @@ use crate::decide::slots::Slots;
 #[derive(Debug)]
 pub struct Turns {
     slots: Slots,
-    /// Since when each sync is being reconciled.
-    running: HashMap<NamespacedName, Duration>,
+    running: HashMap<NamespacedName, Running>,
     waiting: HashSet<NamespacedName>,
     /// The syncs that wait, by namespace.
     by_namespace: HashMap<String, VecDeque<NamespacedName>>,
     /// The namespaces in which syncs wait, in the order of their turns.
     namespaces: VecDeque<String>,
 }
+
+/// A sync that is being reconciled.
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    since: Duration,
+    slots: usize,
+}
+
+/// The destinations for which a sync takes one slot more.
+const DESTINATIONS_PER_SLOT: usize = 64;
+/// A sync takes at most this fraction (1/n) of all slots, so that two of one namespace, and one of
+/// another, can be reconciled at a time.
+const LARGEST_FRACTION: usize = 4;
 
 // === impl Turns ===
 
@@ -61,8 +76,13 @@ impl Turns {
         queue.push_back(sync);
     }
 
-    /// The sync whose turn it is, if any. From now on it is running.
-    pub fn begin(&mut self, now: Duration) -> Option<NamespacedName> {
+    /// The sync whose turn it is, if any. From now on it is running. `destinations` returns how many
+    /// destinations a sync has: with many, it takes several of the free slots that its namespace may have.
+    pub fn begin(
+        &mut self,
+        now: Duration,
+        destinations: impl Fn(&NamespacedName) -> usize,
+    ) -> Option<NamespacedName> {
         if self.slots.in_use() == self.slots.count() {
             return None;
         }
@@ -70,21 +90,26 @@ impl Turns {
         let namespace = self.namespaces.remove(turn)?;
         let queue = self.by_namespace.get_mut(&namespace)?;
         let sync = queue.pop_front()?;
-        self.slots.take([namespace.as_str()], now);
+        let most = (self.slots.count() / LARGEST_FRACTION).max(1);
+        let wanted = (1 + destinations(&sync) / DESTINATIONS_PER_SLOT).min(most);
+        let taken = (0..wanted).map_while(|_| self.slots.take([namespace.as_str()], now));
+        let slots = taken.count();
         if queue.is_empty() {
             self.by_namespace.remove(&namespace);
         } else {
             self.namespaces.push_back(namespace);
         }
         self.waiting.remove(&sync);
-        self.running.insert(sync.clone(), now);
+        self.running.insert(sync.clone(), Running { since: now, slots });
         Some(sync)
     }
 
     /// `sync` is no longer running.
     pub fn end(&mut self, sync: &NamespacedName, now: Duration) {
-        if let Some(since) = self.running.remove(sync) {
-            self.slots.release(&sync.namespace, since, now);
+        if let Some(Running { since, slots }) = self.running.remove(sync) {
+            for _ in 0..slots {
+                self.slots.release(&sync.namespace, since, now);
+            }
         }
     }
 }
@@ -104,7 +129,33 @@ mod tests {
     }
 
     fn begin_all(turns: &mut Turns) -> Vec<String> {
-        std::iter::from_fn(|| turns.begin(NOW)).map(|sync| sync.to_string()).collect()
+        begin_all_with(turns, 1)
+    }
+
+    /// Begins all that can begin if each sync has this many destinations.
+    fn begin_all_with(turns: &mut Turns, destinations: usize) -> Vec<String> {
+        std::iter::from_fn(|| turns.begin(NOW, |_| destinations))
+            .map(|sync| sync.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn few_syncs_with_many_destinations_run_at_a_time() {
+        let mut turns = Turns::new(64);
+        for number in 0..100 {
+            turns.add(sync("wide", number));
+        }
+        assert_eq!(begin_all_with(&mut turns, 1_000), ["wide/0", "wide/1"]);
+        turns.add(sync("narrow", 0));
+        assert_eq!(begin_all(&mut turns), ["narrow/0"], "others have slots");
+        turns.end(&sync("wide", 0), NOW);
+        assert_eq!(begin_all_with(&mut turns, 1_000), ["wide/2"]);
+        let narrow = begin_all(&mut turns);
+        assert_eq!(narrow, [""; 0], "the share of the namespace is in use");
+        for number in 1..3 {
+            turns.end(&sync("wide", number), NOW);
+        }
+        assert_eq!(begin_all(&mut turns).len(), 31, "half of what the other one leaves");
     }
 
     #[test]
@@ -138,6 +189,7 @@ mod tests {
             count in 1_usize..9,
             added in prop::collection::vec((0_usize..4, 0_usize..9), 1..60),
             ends in prop::collection::vec(0_usize..3, 60),
+            destinations in 0_usize..2_000,
         ) {
             let mut turns = Turns::new(count);
             let mut running = VecDeque::new();
@@ -153,7 +205,7 @@ mod tests {
                         turns.end(&ended, NOW);
                     }
                 }
-                while let Some(sync) = turns.begin(NOW) {
+                while let Some(sync) = turns.begin(NOW, |_| destinations) {
                     prop_assert!(!running.contains(&sync), "{sync} twice at a time");
                     begun.insert(sync.clone());
                     running.push_back(sync);
@@ -162,7 +214,7 @@ mod tests {
             }
             while let Some(ended) = running.pop_front() {
                 turns.end(&ended, NOW);
-                while let Some(sync) = turns.begin(NOW) {
+                while let Some(sync) = turns.begin(NOW, |_| destinations) {
                     begun.insert(sync.clone());
                     running.push_back(sync);
                 }

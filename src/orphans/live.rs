@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use futures::StreamExt as _;
 use futures::stream;
+use futures::stream::FuturesUnordered;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
@@ -115,12 +116,17 @@ pub async fn refresh_candidates<'a>(
     reader: &Reader,
     candidates: &'a BTreeMap<NamespacedName, OrphanCandidate>,
 ) -> Vec<(&'a NamespacedName, ApiFailure)> {
-    let reads: Vec<_> = candidates
-        .keys()
-        .map(async |at| reader.refresh(at).await.err().map(|failed| (at, failed)))
-        .collect();
-    let reads = stream::iter(reads).buffer_unordered(CONCURRENT_READS);
-    reads.filter_map(async |failed| failed).collect().await
+    let read = async |at| (at, reader.refresh(at).await.err());
+    let (mut reads, mut failed) = (FuturesUnordered::new(), Vec::new());
+    // Not all at once: each takes some KiB.
+    for at in candidates.keys() {
+        if reads.len() >= CONCURRENT_READS {
+            failed.extend(reads.next().await);
+        }
+        reads.push(read(at));
+    }
+    failed.extend(reads.collect::<Vec<_>>().await);
+    failed.into_iter().filter_map(|(at, failed)| Some((at, failed?))).collect()
 }
 
 /// Permissions for reading copies, their syncs, and the definition of the kind.

@@ -10,6 +10,10 @@ fn name(name: &str) -> NamespacedName {
     NamespacedName::new("team", name)
 }
 
+fn one(_: &NamespacedName) -> usize {
+    1
+}
+
 fn queue() -> (Queue, mpsc::UnboundedReceiver<Request>) {
     Queue::new(Arc::new(Startup::new(&Scope::Cluster)), Arc::new(Metrics::new(&[])))
 }
@@ -38,7 +42,8 @@ fn a_wake_before_startup_is_complete_is_ignored() {
     let startup = Arc::new(Startup::new(&Scope::Cluster));
     let metrics = Arc::new(Metrics::new(&[]));
     let (queue, mut requests) = Queue::new(Arc::clone(&startup), metrics);
-    queue.wake([name("a")], &Trigger::Sync);
+    let affected = || panic!("determined before startup is complete");
+    queue.wake(std::iter::once_with(affected), &Trigger::Sync);
     assert!(requests.try_recv().is_err());
     for stream in Stream::all(&Scope::Cluster) {
         startup.listed(&stream);
@@ -95,7 +100,7 @@ async fn a_sync_has_one_reconcile_at_a_time() {
     let (sender, requests) = mpsc::unbounded();
     request(&sender, name("a"));
     let (running, reconciles) = (Cell::new(0), Cell::new(0));
-    run(requests, &Health::new(&[]), |_| async {
+    run(requests, &Health::new(&[]), one, |_| async {
         reconciles.set(reconciles.get() + 1);
         assert_eq!(running.replace(1), 0);
         if reconciles.get() == 1 {
@@ -121,7 +126,7 @@ async fn concurrent_reconciles_are_bounded() {
     }
     let (running, most) = (Cell::new(0), Cell::new(0));
     let reconciles = RefCell::new(BTreeMap::<_, usize>::new());
-    run(requests, &Health::new(&[]), |sync| {
+    run(requests, &Health::new(&[]), one, |sync| {
         let (running, most, reconciles, sender) = (&running, &most, &reconciles, &sender);
         async move {
             running.set(running.get() + 1);
@@ -146,7 +151,7 @@ async fn a_slow_namespace_takes_at_most_its_share() {
         request(&sender, name(&index.to_string()));
     }
     let (slow, health) = (Cell::new(0), Health::new(&[]));
-    let running = run(requests, &health, |sync| {
+    let running = run(requests, &health, one, |sync| {
         let (slow, sender) = (&slow, &sender);
         async move {
             if sync.namespace == "other" {
@@ -173,7 +178,7 @@ async fn running_reconciles_end_before_the_queue_does() {
     let later = tokio::time::Instant::now() + Duration::from_hours(1);
     sender.unbounded_send(Request { message: name("b"), run_at: later }).unwrap();
     let ended = RefCell::new(Vec::new());
-    run(requests, &Health::new(&[]), |sync| {
+    run(requests, &Health::new(&[]), one, |sync| {
         let (ended, sender) = (&ended, &sender);
         async move {
             sender.close_channel();
@@ -190,7 +195,7 @@ async fn a_reconcile_that_never_returns_is_not_live() {
     let (sender, requests) = mpsc::unbounded();
     request(&sender, name("a"));
     let health = Health::new(&[]);
-    let running = run(requests, &health, |_| std::future::pending());
+    let running = run(requests, &health, one, |_| std::future::pending());
     assert!(tokio::time::timeout(Duration::from_millis(100), running).await.is_err());
     assert_eq!(health.live(), Ok(()));
     let stuck = health.live_at(Instant::now() + Duration::from_secs(90)).unwrap_err();
