@@ -26,6 +26,7 @@ mod packed;
 mod packed_entry;
 pub mod reader;
 mod reads_in_flight;
+mod shared_reads;
 mod small_set;
 mod store;
 mod stored_namespace;

@@ -12,7 +12,6 @@ mod reconcile;
 mod record;
 mod report;
 mod startup;
-mod sync_patch;
 mod trigger;
 mod watch;
 
@@ -57,6 +56,7 @@ use crate::kubernetes::events;
 use crate::kubernetes::events::Events;
 use crate::kubernetes::memory::MemoryBudget;
 use crate::kubernetes::permits::Permits;
+use crate::kubernetes::sync_patch;
 use crate::metrics::Metrics;
 use crate::orphans;
 use crate::orphans::DeletedSyncs;

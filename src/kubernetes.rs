@@ -20,4 +20,5 @@ pub mod permits;
 pub mod reads;
 pub mod requests;
 pub mod responses;
+pub mod sync_patch;
 pub mod watches;

@@ -5,16 +5,17 @@
 //! read, and later callers share its content as long as a caller keeps it. The reader itself keeps no
 //! content. A caller that waits for its turn is polled regularly, which shows that it makes progress.
 //!
+//! A read of a source waits for no read of anything else, and at most a second for another one of the
+//! same source: then it is sent once more, and the callers that wait share that one.
+//!
 //! The contents that callers keep have a fixed amount of memory, shared among the namespaces of sources,
 //! and so have large syncs. A source whose content is not small is
 //! read again once there is room for it; until then, it is neither received nor kept. A content that is
 //! only compared is not kept at all.
 
 use std::collections::BTreeSet;
-use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::Weak;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::PolicyRule;
@@ -31,6 +32,8 @@ use crate::api::ConfigMapSync;
 use crate::api::namespaced_name::NamespacedName;
 use crate::cache::config_maps::CachedConfigMap;
 use crate::cache::large_namespaces::LargeNamespaces;
+use crate::cache::shared_reads::SharedRead;
+use crate::cache::shared_reads::SharedReads;
 use crate::cache::store::Cache;
 use crate::cache::store::PendingRead;
 use crate::cache::syncs::KnownSync;
@@ -61,20 +64,6 @@ pub struct LiveConfigMap {
     pub digest: Digest,
 }
 
-/// The last read of one `ConfigMap`, for callers that need the same version.
-#[derive(Debug)]
-struct SharedRead {
-    version: Version,
-    digest: Digest,
-    /// Dropped when no caller keeps it.
-    content: Weak<Content>,
-    /// The span that read it.
-    reader: SpanReference,
-}
-
-/// The slot of one `ConfigMap`; locked during a read.
-type Slot = Arc<tokio::sync::Mutex<Option<SharedRead>>>;
-
 /// A `ConfigMap` at one version.
 struct Found {
     version: Version,
@@ -103,14 +92,15 @@ const SYNC_FACTOR: usize = 32;
 /// How many sources are remembered as large.
 const MAX_KNOWN_LARGE: usize = 1_000;
 
-/// The maximum number of concurrent reads. Each needs a connection, and memory for a `ConfigMap`.
+/// The maximum number of concurrent reads. Each needs a connection, and memory for a `ConfigMap`. Sources
+/// are read without: one at a time per running reconcile.
 const CONCURRENT_READS: usize = 32;
 
 /// Reads `ConfigMaps` from the API server.
 pub struct Reader {
     client: Client,
     cache: Arc<Cache>,
-    shared: Mutex<HashMap<NamespacedName, Slot>>,
+    shared: SharedReads,
     permits: Semaphore,
     contents: MemoryBudget,
     large_syncs: MemoryBudget,
@@ -128,7 +118,7 @@ impl Reader {
         let permits = Semaphore::new(CONCURRENT_READS);
         let contents = MemoryBudget::new(CONTENTS_KIB);
         let large_syncs = MemoryBudget::new(LARGE_SYNCS_KIB);
-        let (shared, known_large) = (Mutex::default(), Mutex::default());
+        let (shared, known_large) = (SharedReads::default(), Mutex::default());
         let large_namespaces = LargeNamespaces::new(client.clone(), Arc::clone(&cache));
         Self {
             client,
@@ -225,7 +215,10 @@ impl Reader {
             };
             match self.fetch(at, reserved.as_ref()).await? {
                 Fetched::Missing => return Ok(None),
-                Fetched::TooLarge(bytes) => needed = Some(bytes),
+                Fetched::TooLarge(bytes) => {
+                    self.mark_large(at);
+                    needed = Some(bytes);
+                }
                 Fetched::Found(found) => {
                     return Ok(Some(LiveConfigMap {
                         version: found.version,
@@ -237,7 +230,7 @@ impl Reader {
         }
     }
 
-    /// Waits for memory, while no memory and no permit is held for this read.
+    /// Waits for memory, while no memory is held for this read.
     async fn reserve(&self, at: &NamespacedName, bytes: usize) -> Result<Reservation, ApiFailure> {
         let span = || tracing::info_span!("wait for memory for a large source", config_map = %at);
         let reserve = self.contents.reserve(&at.namespace, bytes);
@@ -252,7 +245,6 @@ impl Reader {
         at: &NamespacedName,
         reserved: Option<&Reservation>,
     ) -> Result<Fetched, ApiFailure> {
-        let _permit = self.permit().await;
         let pending = self.cache.begin_read(at);
         let read = match reserved {
             Some(_) => reads::config_map(&self.client, at).await,
@@ -298,17 +290,22 @@ impl Reader {
         reserved: Option<Reservation>,
     ) -> Content {
         let size = content.size_in_memory();
-        let mut known_large = self.known_large.lock();
         let Some(mut reserved) = reserved.filter(|_| size > SMALL_CONTENT) else {
-            known_large.remove(at);
+            self.known_large.lock().remove(at);
             return content;
         };
+        self.mark_large(at);
+        reserved.shrink_to(size);
+        Content { memory: Memory::reserved(reserved), ..content }
+    }
+
+    /// Records that the content of the source is large.
+    fn mark_large(&self, at: &NamespacedName) {
+        let mut known_large = self.known_large.lock();
         if known_large.len() >= MAX_KNOWN_LARGE {
             known_large.clear();
         }
         known_large.insert(at.clone());
-        reserved.shrink_to(size);
-        Content { memory: Memory::reserved(reserved), ..content }
     }
 
     /// Like [`Reader::read`], but sends no request if the version in the cache was read before and a
@@ -320,10 +317,10 @@ impl Reader {
         &self,
         at: &NamespacedName,
     ) -> Result<Option<LiveConfigMap>, ApiFailure> {
-        let slot = self.slot(at);
         let span =
             || tracing::info_span!("wait for the read of another reconcile", config_map = %at);
-        let mut shared = spans::waiting(span, ticking(slot.lock(), || ())).await;
+        let is_large = || self.known_large.lock().contains(at);
+        let mut shared = spans::waiting(span, self.shared.turn(at, is_large)).await;
         if let CachedConfigMap::Present(entry) = self.cache.config_map(at)
             && let Some(SharedRead { version, digest, content, reader }) = &*shared
             && *version == entry.version
@@ -371,18 +368,6 @@ impl Reader {
     async fn permit(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
         let span = || tracing::info_span!("wait for a read permit");
         spans::waiting(span, ticking(self.permits.acquire(), || ())).await
-    }
-
-    /// The slot of `at`. Slots without a waiting caller and without content in use are dropped.
-    fn slot(&self, at: &NamespacedName) -> Slot {
-        let mut shared = self.shared.lock();
-        let is_held = |read: &SharedRead| read.content.strong_count() > 0;
-        let is_in_use = |slot: &Slot| {
-            Arc::strong_count(slot) > 1
-                || slot.try_lock().is_ok_and(|shared| shared.as_ref().is_some_and(is_held))
-        };
-        shared.retain(|_, slot| is_in_use(slot));
-        Arc::clone(shared.entry(at.clone()).or_default())
     }
 }
 

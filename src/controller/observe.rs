@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use futures::StreamExt as _;
+use futures::future::join;
 use futures::stream;
 
 pub use view::Reads;
@@ -52,7 +53,16 @@ pub async fn observe(view: View<'_>, sync: &ObservedSync, verify: bool) -> Obser
     let consents = Consents::of(view.reviewer.account_of(sync));
     let mut reads = Reads { consents, ..Reads::default() };
     let selected = selected(view, sync, &mut reads).await;
-    let mut observed = known(view, sync, selected, verify, &reads.consents);
+    let mut observed = without_destinations(view, sync, selected, verify, &reads.consents);
+    // The destinations are looked up while the source is being read.
+    let source = async {
+        let spec = sync.spec.as_ref().ok().filter(|_| required_reads(&observed).source)?;
+        Some(read_source(view, sync, spec, verify, &mut reads).await)
+    };
+    let destinations = async { known_destinations(view, sync, &observed.selected, verify) };
+    let (source, destinations) = join(source, destinations).await;
+    observed.source = source.unwrap_or(observed.source);
+    observed.destinations = destinations;
     for _ in 0..MAX_TURNS {
         let required = required_reads(&observed);
         if required.is_empty() {
@@ -104,26 +114,19 @@ async fn selected(
 }
 
 /// What the cache knows, beside the `selected` namespaces.
-fn known(
+fn without_destinations(
     view: View<'_>,
     sync: &ObservedSync,
     selected: Result<BTreeSet<String>, Failure>,
     verify: bool,
     consents: &Consents,
 ) -> Observed {
-    let cache = view.cache;
-    let mut names = cache.copies_of(&sync.version.uid);
-    let desired = selected.as_ref().ok().and_then(|it| destinations(&sync.spec, it).ok());
-    names.extend(desired.unwrap_or_default());
-    let mut destinations: BTreeMap<_, _> =
-        names.into_iter().map(|at| (at.clone(), destination(view, consents, &at))).collect();
     let mut source = match &sync.spec {
         Ok(spec) => known_source(view, sync, spec),
         Err(_) => ObservedSource::Unknown,
     };
     if verify {
         source = source.distrusted();
-        destinations.values_mut().for_each(ObservedDestination::distrust);
     }
     if !consents.cover_source() && !is_reported(sync, &source) {
         // What the cache knows is not for this ServiceAccount, unless it may read the source.
@@ -133,10 +136,29 @@ fn known(
         sync: sync.clone(),
         source,
         selected,
-        destinations,
+        destinations: BTreeMap::new(),
         writes_in_flight: view.held_back.has_writes_in_flight(),
         finalizer_failure: view.held_back.finalizer(),
     }
+}
+
+/// What the cache knows of the destinations. No permission to write them is known yet.
+fn known_destinations(
+    view: View<'_>,
+    sync: &ObservedSync,
+    selected: &Result<BTreeSet<String>, Failure>,
+    verify: bool,
+) -> BTreeMap<NamespacedName, ObservedDestination> {
+    let consents = Consents::of(view.reviewer.account_of(sync));
+    let mut names = view.cache.copies_of(&sync.version.uid);
+    let desired = selected.as_ref().ok().and_then(|it| destinations(&sync.spec, it).ok());
+    names.extend(desired.unwrap_or_default());
+    let mut destinations: BTreeMap<_, _> =
+        names.into_iter().map(|at| (at.clone(), destination(view, &consents, &at))).collect();
+    if verify {
+        destinations.values_mut().for_each(ObservedDestination::distrust);
+    }
+    destinations
 }
 
 fn destination(view: View<'_>, consents: &Consents, at: &NamespacedName) -> ObservedDestination {

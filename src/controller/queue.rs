@@ -68,6 +68,7 @@ pub enum Trigger {
 pub struct Queue {
     sender: mpsc::UnboundedSender<Request>,
     waiting: Mutex<HashMap<NamespacedName, Waiting>>,
+    began: Instant,
     startup: Arc<Startup>,
     metrics: Arc<Metrics>,
 }
@@ -99,7 +100,8 @@ impl Queue {
         metrics: Arc<Metrics>,
     ) -> (Self, mpsc::UnboundedReceiver<Request>) {
         let (sender, receiver) = mpsc::unbounded();
-        (Self { sender, waiting: Mutex::default(), startup, metrics }, receiver)
+        let (waiting, began) = (Mutex::default(), Instant::now());
+        (Self { sender, waiting, began, startup, metrics }, receiver)
     }
 
     /// Requests a reconcile of each of `syncs`. Ignored until startup is complete, when every sync
@@ -114,7 +116,8 @@ impl Queue {
 
     /// Requests a reconcile of `sync`.
     pub fn push(&self, sync: NamespacedName, trigger: &Trigger) {
-        let request = Request { message: sync.clone(), run_at: Instant::now().into() };
+        // Due already: the scheduler rounds later times up, by a millisecond or two.
+        let request = Request { message: sync.clone(), run_at: self.began.into() };
         let mut waiting = self.waiting.lock();
         if self.sender.unbounded_send(request).is_ok() {
             let entry = waiting.entry(sync).or_insert_with(|| Waiting::since_now(trigger.clone()));

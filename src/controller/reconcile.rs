@@ -7,6 +7,7 @@
 //!
 //! # Flow
 //! A reconcile makes passes until a plan has no writes, and reports what the last one observed.
+//! Before the end, it reports only that many writes are in progress, and writes meanwhile.
 //! If something is left to do, the sync is requeued after the delay of its earliest retry.
 //!
 //! # Guarantees
@@ -25,6 +26,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
+use futures::future::OptionFuture;
+use futures::future::join;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use tracing::Instrument as _;
@@ -51,7 +54,6 @@ use crate::controller::record::Pass;
 use crate::controller::record::record;
 use crate::controller::report::Reporter;
 use crate::controller::report::report;
-use crate::controller::sync_patch::SyncPatch;
 use crate::decide::Desired;
 use crate::decide::Failure;
 use crate::decide::Observed;
@@ -70,6 +72,7 @@ use crate::decide::status::reports;
 use crate::decide::status::summary;
 use crate::election::Lead;
 use crate::kubernetes::error::NotLeading;
+use crate::kubernetes::sync_patch::SyncPatch;
 use crate::metrics::Metrics;
 use crate::metrics::ReconcileResult;
 use crate::names;
@@ -82,7 +85,7 @@ use crate::telemetry::trace_id;
 
 /// For the finalizer, the copies, the old copies, a conflict, and one pass without writes.
 const MAX_PASSES: usize = 5;
-/// The status reports Progressing before more writes than this, not counting retries.
+/// The status reports Progressing during more writes than this, not counting retries.
 const MANY_WRITES: usize = 50;
 /// The delay of the next reconcile if the last pass of this one still had something to write.
 const PAUSE: Duration = INITIAL_DELAY;
@@ -171,13 +174,18 @@ impl Reconciler {
                 return self.finish(&observed, plan, reads, began).await;
             }
             let mut pass = Pass::of(reads);
-            if !has_reported_progress && self.first_attempts(&uid, &plan) > MANY_WRITES {
-                has_reported_progress = true;
-                pass.reported = self.report_progress(&observed, &plan, &mut sync, began).await?;
-            }
+            let is_long = !has_reported_progress && self.first_attempts(&uid, &plan) > MANY_WRITES;
+            has_reported_progress |= is_long;
+            let progress = is_long.then_some(async {
+                self.report(&observed, &Settled::of(plan.clone()), began).await
+            });
             let history = self.state.history(&uid);
-            pass.outcome =
-                act(&self.writer, &self.lead, &sync, &plan, &history, &pass.reads.consents).await?;
+            let acting =
+                act(&self.writer, &self.lead, &sync, &plan, &history, &pass.reads.consents);
+            // Neither waits for the other.
+            let (outcome, progress) = join(acting, OptionFuture::from(progress)).await;
+            pass.outcome = outcome?;
+            pass.reported = progress.transpose()?.and_then(|report| report.applied_to(&mut sync));
             *written += pass.outcome.written();
             let finalizer = pass.outcome.finalizer.clone();
             self.record(&sync, pass);
@@ -302,23 +310,6 @@ impl Reconciler {
         self.state.update(uid, |state| state.own_writes.wrote(resource_version, Instant::now()));
     }
 
-    /// Reports Progressing before the first of many writes. A failure does not delay the writes.
-    async fn report_progress(
-        &self,
-        observed: &Observed,
-        plan: &Plan,
-        sync: &mut ObservedSync,
-        began: Instant,
-    ) -> Result<Option<SyncPatch>, NotLeading> {
-        let settled = Settled::of(plan.clone());
-        let Report { patch, status, .. } = self.report(observed, &settled, began).await?;
-        if let Some(SyncPatch::Patched { resource_version }) = &patch {
-            sync.version.resource_version.clone_from(resource_version);
-            sync.status = status;
-        }
-        Ok(patch)
-    }
-
     /// Reports the result of the last pass, and records it.
     async fn finish(
         &self,
@@ -351,18 +342,13 @@ impl Reconciler {
             }
             Some(SyncPatch::Unchanged | SyncPatch::Patched { .. }) | None => {}
         }
+        let ended = Ended::success(self.state.next_retry(uid, began, Instant::now()));
         let waiting = settled.retry_count();
         if waiting > 0 {
             tracing::debug!(writes = waiting, "writes wait for a retry");
-            return Ok(self.waiting(uid, began));
+            return Ok(Ended { result: ReconcileResult::RequeueAfter, ..ended });
         }
-        Ok(Ended::success(self.state.next_retry(uid, began, Instant::now())))
-    }
-
-    /// The end of a reconcile that left something to be retried.
-    fn waiting(&self, uid: &str, began: Instant) -> Ended {
-        let result = ReconcileResult::RequeueAfter;
-        Ended { result, ..Ended::success(self.state.next_retry(uid, began, Instant::now())) }
+        Ok(ended)
     }
 
     /// Computes the status, and reports it unless its last patch failed and the next one must wait.
@@ -396,5 +382,18 @@ impl Reconciler {
             self.state.keep_failure(uid, &summary, trace_id);
         }
         Ok(Report { patch: Some(patch), status, summary })
+    }
+}
+
+// === impl Report ===
+
+impl Report {
+    /// The patch, applied to `sync` before the watch delivers it.
+    fn applied_to(self, sync: &mut ObservedSync) -> Option<SyncPatch> {
+        if let Some(SyncPatch::Patched { resource_version }) = &self.patch {
+            sync.version.resource_version.clone_from(resource_version);
+            sync.status = self.status;
+        }
+        self.patch
     }
 }

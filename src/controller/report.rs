@@ -2,18 +2,12 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Client;
-use kube::Resource as _;
-use kube::runtime::events::Event;
-use kube::runtime::events::EventType;
 use tracing::Instrument as _;
 
 use crate::access::rule;
-use crate::api::ConfigMapSync;
 use crate::api::ConfigMapSyncStatus;
-use crate::controller::sync_patch::SyncPatch;
 use crate::decide::Failure;
 use crate::decide::observed::ObservedSync;
 use crate::decide::reason::Reason;
@@ -23,6 +17,8 @@ use crate::election::Lead;
 use crate::kubernetes::calls;
 use crate::kubernetes::error::NotLeading;
 use crate::kubernetes::events::Events;
+use crate::kubernetes::events::event_of;
+use crate::kubernetes::sync_patch::SyncPatch;
 use crate::metrics::Metrics;
 use crate::names;
 use crate::telemetry::trace_id;
@@ -58,7 +54,7 @@ pub async fn report(
     if is_transition && matches!(outcome, SyncPatch::Patched { .. }) {
         reporter.metrics.reconciles.count_transition(summary.reason);
         if summary.reason != Reason::Progressing {
-            let ((event, regarding), lead) = (event(sync, summary), lead.clone());
+            let ((event, regarding), lead) = (event_of(sync, summary), lead.clone());
             let may_send = move || lead.remaining().is_ok();
             let found = status.last_failure_trace_id.clone();
             span.in_scope(|| {
@@ -68,32 +64,6 @@ pub async fn report(
         }
     }
     Ok(outcome)
-}
-
-fn event(sync: &ObservedSync, summary: &Failure) -> (Event, ObjectReference) {
-    let regarding = ObjectReference {
-        api_version: Some(ConfigMapSync::api_version(&()).into_owned()),
-        kind: Some(ConfigMapSync::kind(&()).into_owned()),
-        namespace: Some(sync.name.namespace.clone()),
-        name: Some(sync.name.name.clone()),
-        uid: Some(sync.version.uid.clone()),
-        ..ObjectReference::default()
-    };
-    let event = Event {
-        type_: event_type(summary.reason),
-        reason: summary.reason.as_str().to_owned(),
-        note: Some(summary.message.clone()),
-        action: "Reconcile".to_owned(),
-        secondary: None,
-    };
-    (event, regarding)
-}
-
-fn event_type(reason: Reason) -> EventType {
-    match reason {
-        Reason::Synced | Reason::Suspended | Reason::Deleting => EventType::Normal,
-        _ => EventType::Warning,
-    }
 }
 
 /// Permissions for patches of the status.

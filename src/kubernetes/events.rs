@@ -17,6 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::Client;
+use kube::Resource as _;
 use kube::ResourceExt as _;
 use kube::api::PostParams;
 use kube::runtime::events::Event;
@@ -25,6 +26,10 @@ use tracing::Instrument as _;
 use tracing::Span;
 
 use crate::access::rule;
+use crate::api::ConfigMapSync;
+use crate::decide::Failure;
+use crate::decide::observed::ObservedSync;
+use crate::decide::reason::Reason;
 use crate::kubernetes::error::explain;
 use crate::kubernetes::permits::Permits;
 use crate::names;
@@ -141,6 +146,34 @@ fn span_of(event: &Stored) -> Span {
 
 fn cut(note: &str) -> &str {
     &note[..note.floor_char_boundary(MAX_NOTE)]
+}
+
+/// The Event that reports `summary`, and the sync that it is about.
+#[must_use]
+pub fn event_of(sync: &ObservedSync, summary: &Failure) -> (Event, ObjectReference) {
+    let regarding = ObjectReference {
+        api_version: Some(ConfigMapSync::api_version(&()).into_owned()),
+        kind: Some(ConfigMapSync::kind(&()).into_owned()),
+        namespace: Some(sync.name.namespace.clone()),
+        name: Some(sync.name.name.clone()),
+        uid: Some(sync.version.uid.clone()),
+        ..ObjectReference::default()
+    };
+    let event = Event {
+        type_: event_type(summary.reason),
+        reason: summary.reason.as_str().to_owned(),
+        note: Some(summary.message.clone()),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    };
+    (event, regarding)
+}
+
+fn event_type(reason: Reason) -> EventType {
+    match reason {
+        Reason::Synced | Reason::Suspended | Reason::Deleting => EventType::Normal,
+        _ => EventType::Warning,
+    }
 }
 
 /// Permissions for creating Events.

@@ -97,14 +97,13 @@ pub const ROOMS: Table = &[
 /// The files of `src/controller`.
 pub const CONTROLLER: Table = &[
     ("startup", &[]),
-    ("sync_patch", &[]),
     ("trigger", &[]),
     ("queue", &["startup"]),
     ("observe", &[]),
-    ("act", &["sync_patch"]),
-    ("report", &["sync_patch"]),
-    ("record", &["sync_patch", "observe", "act"]),
-    ("reconcile", &["sync_patch", "queue", "observe", "act", "report", "record"]),
+    ("act", &[]),
+    ("report", &[]),
+    ("record", &["observe", "act"]),
+    ("reconcile", &["queue", "observe", "act", "report", "record"]),
     ("collect", &["startup", "observe", "act", "record"]),
     ("watch", &["startup", "trigger", "queue"]),
 ];

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 use harness::replica;
+use harness::replica::Pod;
 use harness::replica::Replica;
 use testbed::control_plane::ControlPlane;
 use testbed::requests;
@@ -89,6 +90,11 @@ impl Operator {
     /// Sends SIGTERM, and waits until it has exited.
     pub async fn stop(self) -> Result<()> {
         self.replica.terminate_and_wait().await
+    }
+
+    /// Its pod.
+    pub fn pod(&self) -> &Pod {
+        self.replica.pod()
     }
 
     /// Its current CPU time and memory.

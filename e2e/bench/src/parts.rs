@@ -5,6 +5,7 @@ mod failover_time;
 mod fairness;
 mod fan_out;
 mod fence_cost;
+mod first_copy;
 mod memory_use;
 mod namespace_changes;
 mod raw_writes;
@@ -24,6 +25,7 @@ pub async fn measure(part: Part, cluster: &mut BenchCluster, results: &mut Resul
     let result = match part {
         Part::Limit => raw_writes::measure(cluster, results).await,
         Part::Copies => fan_out::measure(cluster, results).await,
+        Part::FirstCopy => Box::pin(first_copy::measure(cluster, results)).await,
         Part::Namespaces => namespace_changes::measure(cluster, results).await,
         Part::Refused => refusing_namespace::measure(cluster, results).await,
         Part::Cold => cold_start::measure(cluster, results).await,

@@ -35,6 +35,7 @@ mod fence;
 mod fence_probe;
 mod fence_removed_and_restored;
 mod finalizer_refused;
+mod first_copy;
 mod foreign_untouched;
 mod hot_source;
 mod idle_is_silent;

@@ -118,6 +118,28 @@ async fn a_sync_has_one_reconcile_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_reconcile_that_is_due_begins_at_once() {
+    let ((queue, requests), health) = (queue(), Health::new(&[]));
+    let delays = RefCell::new(Vec::new());
+    let running = run(requests, &health, |sync| {
+        delays.borrow_mut().push(queue.pop(&sync).since.elapsed());
+        std::future::ready(())
+    });
+    let pushing = async {
+        for _ in 0..50 {
+            pause().await;
+            queue.push(name("a"), &Trigger::Source);
+        }
+        pause().await;
+        queue.close();
+    };
+    tokio::join!(running, pushing);
+    let mut delays = delays.into_inner();
+    delays.sort();
+    assert!(delays[25] < Duration::from_millis(1), "{delays:?}");
+}
+
+#[tokio::test]
 async fn concurrent_reconciles_are_bounded() {
     const SYNCS: usize = 1_000;
     let (sender, requests) = mpsc::unbounded();

@@ -20,7 +20,10 @@ pub enum SyncPatch {
     /// No patch was necessary.
     Unchanged,
     /// The sync was patched, and now has this resourceVersion.
-    Patched { resource_version: String },
+    Patched {
+        /// `metadata.resourceVersion`
+        resource_version: String,
+    },
     /// The sync was not as observed: observe again. If a read finds it exactly as observed, the patch
     /// has failed instead: trying again at once would fail again.
     Conflict,
@@ -32,7 +35,10 @@ pub enum SyncPatch {
 
 impl SyncPatch {
     /// The result of a patch of `sync` that was sent. After a conflict, reads the version of the
-    /// sync. Fails if this process no longer leads.
+    /// sync.
+    ///
+    /// # Errors
+    /// This process no longer leads.
     pub async fn of(
         client: &Client,
         sync: &ObservedSync,
@@ -66,6 +72,7 @@ impl SyncPatch {
 }
 
 /// Permissions for the read after a conflict.
+#[must_use]
 pub fn access() -> Vec<PolicyRule> {
     vec![rule(names::GROUP, "configmapsyncs", &["get"])]
 }
