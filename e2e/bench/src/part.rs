@@ -39,7 +39,7 @@ pub enum Part {
 
 impl Part {
     /// All parts, in the order of measurement.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Limit,
         Self::Copies,
         Self::FirstCopy,
