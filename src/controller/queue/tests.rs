@@ -121,7 +121,7 @@ async fn a_sync_has_one_reconcile_at_a_time() {
 async fn a_reconcile_that_is_due_begins_at_once() {
     let ((queue, requests), health) = (queue(), Health::new(&[]));
     let delays = RefCell::new(Vec::new());
-    let running = run(requests, &health, |sync| {
+    let running = run(requests, &health, one, |sync| {
         delays.borrow_mut().push(queue.pop(&sync).since.elapsed());
         std::future::ready(())
     });
