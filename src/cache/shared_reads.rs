@@ -120,7 +120,7 @@ mod tests {
         drop(first);
         assert!(second.await.is_some());
         drop(content);
-        assert!(reads.turn(&at, || false).await.is_none(), "nobody keeps the content");
+        assert!(reads.turn(&at, || false).await.is_none(), "no caller keeps the content");
     }
 
     #[tokio::test]

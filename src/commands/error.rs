@@ -74,7 +74,7 @@ pub enum InputError {
         why: String,
     },
     /// The sync does not exist.
-    #[error("ConfigMapSync {0} does not exist: name a file with --filename, or another")]
+    #[error("ConfigMapSync {0} does not exist: specify another, or a file with --filename")]
     NoSuchSync(NamespacedName),
     /// The namespace does not exist.
     #[error("namespace {0} does not exist: correct --namespaces. Nothing was changed")]

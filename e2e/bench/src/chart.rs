@@ -48,7 +48,7 @@ const BOTTOM: f64 = 350.0;
 const LINE_HEIGHT: f64 = 16.0;
 /// The number of steps of an axis, at most.
 const STEPS: f64 = 8.0;
-/// Colours that are told apart by most people with impaired colour vision (Okabe and Ito).
+/// Colours that most people distinguish, also with impaired colour vision (Okabe and Ito).
 const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 
 // === impl Chart ===
