@@ -60,7 +60,7 @@ async fn wait_all_stalled(fixture: &Fixture, count: usize) -> Result<()> {
 
 #[tokio::test]
 async fn large_annotations_take_little_memory() -> Result<()> {
-    let count = quick_or_full(40, 200);
+    let count = quick_or_full(40, 300);
     let mut cluster = OperatorCluster::start(1).await?;
     let fixture = cluster.fixture();
     fixture.create_namespaces(&["central", "app"]).await?;
