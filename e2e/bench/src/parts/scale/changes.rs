@@ -69,11 +69,7 @@ async fn edit_all(
             wait_count(cluster, UPDATES, workload.deadline(), |seen| seen >= all).await?;
             Ok(start.elapsed())
         };
-        let (took, observation) = cluster.observe(work).await?;
-        let Usage { rss, peak, .. } = settled(cluster.operator()?).await?;
-        let measured = Measurement { rss, peak, ..observation.measured().took(copies, took) };
-        let summary = format!("{:.0} copies/s, peak {peak:.1} MiB", measured.per_second);
-        Ok(Done::new(with_cpu_per_copy(measured, copies), summary))
+        observed(cluster, copies, work).await
     };
     let measured = cluster.screen.step(&format!("{what}, each source edited"), work).await?;
     let updates = measured.calls.count("patch", "configmaps");
@@ -87,6 +83,20 @@ async fn edit_all(
     }
     results.row(format!("{what}, each source edited"), measured);
     Ok(())
+}
+
+/// Observes the cluster during `work`, in which so many `copies` are written, and which returns how long
+/// that took.
+async fn observed(
+    cluster: &BenchCluster,
+    copies: u32,
+    work: impl Future<Output = Result<Duration>>,
+) -> Result<Done<Measurement>> {
+    let (took, observation) = cluster.observe(work).await?;
+    let Usage { rss, peak, .. } = settled(cluster.operator()?).await?;
+    let measured = Measurement { rss, peak, ..observation.measured().took(copies, took) };
+    let summary = format!("{:.0} copies/s, peak {peak:.1} MiB", measured.per_second);
+    Ok(Done::new(with_cpu_per_copy(measured, copies), summary))
 }
 
 async fn edit(cluster: &BenchCluster, name: &str, number: u32) -> Result<()> {
@@ -208,11 +218,7 @@ async fn deleted<'a, Deleting: Future<Output = Result<()>>>(
             wait_count(cluster, COPIES, deadline, |copies| copies <= left).await?;
             Ok(start.elapsed())
         };
-        let (took, observation) = cluster.observe(work).await?;
-        let Usage { rss, peak, .. } = settled(cluster.operator()?).await?;
-        let measured = Measurement { rss, peak, ..observation.measured().took(copies, took) };
-        let summary = format!("{:.0} copies/s, peak {peak:.1} MiB", measured.per_second);
-        Ok(Done::new(with_cpu_per_copy(measured, copies), summary))
+        observed(cluster, copies, work).await
     };
     let measured = cluster.screen.step(what, work).await?;
     let deletes = measured.calls.count("delete", "configmaps");
