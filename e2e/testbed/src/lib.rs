@@ -15,7 +15,7 @@
 //! | [`environment`], [`node`], [`cluster`] | a node, and a cluster with pods |
 //! | [`image`], [`helm`], [`jaeger`] | the operator's image, its chart, and a Jaeger for its traces |
 //! | [`pod_process`] | the process in a pod, as this machine sees it |
-//! | [`pod_tests`] | the switch that skips tests with real pods |
+//! | [`pod_tests`], [`scale`] | the switches that skip tests with real pods, and that make tests larger |
 
 pub mod accounts;
 pub mod audit;
@@ -40,6 +40,7 @@ pub mod repository;
 pub mod requests;
 pub mod run_folder;
 pub mod sandbox;
+pub mod scale;
 pub mod terminal;
 pub mod tools;
 pub mod users;

@@ -5,7 +5,6 @@
 //! times, and within 3 seconds in the median and 5 in the 99th percentile. The kubelet delays the restarts
 //! of a container more and more, so that the Deployment starts anew after every 6.
 
-use std::env;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -22,6 +21,7 @@ use kube::Api;
 use testbed::audit::Event;
 use testbed::helm::RELEASE;
 use testbed::pod_process;
+use testbed::scale::quick_or_full;
 use testbed::wait::Seen;
 use testbed::wait::until;
 
@@ -38,10 +38,6 @@ const TAKEN_OVER: Duration = Duration::from_mins(1);
 /// Less than the Lease takes to expire, 15 seconds after its last renewal, which is at most 2 old.
 const BEFORE_EXPIRY: Duration = Duration::from_secs(10);
 
-fn is_full() -> bool {
-    env::var_os("E2E_FULL").is_some_and(|value| value == "1")
-}
-
 /// Kills the leader of three replicas repeatedly, then that of a single replica.
 pub async fn kill_leaders() -> Result<()> {
     let cluster = HelmCluster::start().await?;
@@ -51,7 +47,7 @@ pub async fn kill_leaders() -> Result<()> {
     let load = Load::start(cluster.fixture(), SOURCES, PAUSE).await?;
 
     let mut gaps = Vec::new();
-    let kills = if is_full() { 50 } else { KILLS };
+    let kills = quick_or_full(KILLS, 50);
     for number in 0..kills {
         if number > 0 && number % KILLS == 0 {
             start_anew(&cluster, "3", number).await?;
@@ -140,7 +136,7 @@ fn ensure_prompt(gaps: &mut [Duration], single: Duration) -> Result<()> {
          {p99:.2?} in the 99th percentile, at most {longest:.2?}; of one replica: {single:.2?}"
     );
     let full = (Duration::from_secs(3), Duration::from_secs(5));
-    let (usual, rare) = if is_full() { full } else { (BEFORE_EXPIRY, BEFORE_EXPIRY) };
+    let (usual, rare) = quick_or_full((BEFORE_EXPIRY, BEFORE_EXPIRY), full);
     ensure!(median <= usual, "{median:?} without a write in the median: {gaps:?}");
     ensure!(p99 <= rare, "{p99:?} without a write in the 99th percentile: {gaps:?}");
     ensure!(single <= rare, "{single:?} without a write of a single replica");

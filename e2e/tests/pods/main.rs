@@ -1,8 +1,9 @@
-//! Guarantees that need real pods: installation, removal and reinstallation with Helm; recovery after the
-//! leader was killed.
+//! Guarantees that need real pods: installation, removal and reinstallation with Helm; the first leader of
+//! a cluster, and recovery after the leader was killed.
 
 mod crashes;
 mod deny_policy;
+mod first_start;
 mod helm_cluster;
 mod removal;
 mod removal_policies;
@@ -20,6 +21,14 @@ async fn a_killed_leader_is_replaced_within_seconds() {
     if !pod_tests::are_skipped() {
         let _guard = CLUSTER.lock().await;
         crashes::kill_leaders().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_first_leader_copies_within_seconds() {
+    if !pod_tests::are_skipped() {
+        let _guard = CLUSTER.lock().await;
+        first_start::install_in_new_clusters().await.unwrap();
     }
 }
 

@@ -4,7 +4,6 @@
 //! The contention lasts half a minute. With `E2E_FULL=1` it lasts ten minutes, in which the
 //! operator's memory must not grow.
 
-use std::env;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -25,6 +24,7 @@ use tokio::time::interval;
 
 use crate::support::conditions::message;
 use crate::support::process::resident_kib;
+use crate::support::scale::quick_or_full;
 
 /// Writes in a minute before the backoff begins.
 const FREE_WRITES: usize = 6;
@@ -37,12 +37,8 @@ const REPORTED: Duration = Duration::from_secs(20);
 /// Accepted growth of memory after the first tenth of the contention, in KiB.
 const MAX_GROWTH: u64 = 2 * 1024;
 
-fn is_full() -> bool {
-    env::var_os("E2E_FULL").is_some_and(|value| value == "1")
-}
-
 fn duration() -> Duration {
-    if is_full() { Duration::from_mins(10) } else { Duration::from_secs(30) }
+    quick_or_full(Duration::from_secs(30), Duration::from_mins(10))
 }
 
 /// Undoes the operator's writes of the copy for `period`, by edit or deletion. Returns how often.
@@ -144,7 +140,7 @@ async fn contended_copies_are_written_with_backoff() -> Result<()> {
     ensure!(late <= early + MAX_GROWTH, "memory grew from {early} to {late} KiB");
 
     // Without contention, the next attempt restores the copy.
-    let next = if is_full() { Duration::from_mins(6) } else { Duration::from_secs(45) };
+    let next = quick_or_full(Duration::from_secs(45), Duration::from_mins(6));
     for name in ["edited", "deleted"] {
         fixture.wait_data("app", name, &[("a", "ours")], next).await?;
         fixture.wait_reason("central", name, "Synced", next).await?;

@@ -4,7 +4,6 @@
 //! 60 of 120 namespaces fail; with `E2E_FULL=1`, 500 of 1,000.
 
 use std::collections::BTreeSet;
-use std::env;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -33,6 +32,7 @@ use crate::support::audit::write_outlived_reconcile;
 use crate::support::conditions::reason;
 use crate::support::copies::to_selected;
 use crate::support::copies::with_labels;
+use crate::support::scale::quick_or_full;
 
 /// Every status is smaller than this, in bytes.
 const MAX_SIZE: usize = 4 * 1024;
@@ -45,7 +45,7 @@ const FANNED_OUT: Duration = Duration::from_mins(2);
 const ALL_DUE: Duration = Duration::from_secs(4);
 
 fn count() -> usize {
-    if env::var_os("E2E_FULL").is_some_and(|value| value == "1") { 1_000 } else { 120 }
+    quick_or_full(120, 1_000)
 }
 
 /// A name of the maximum length.

@@ -1,12 +1,8 @@
-//! Deadlines and sizes: smaller by default, those of the guarantee with `E2E_FULL=1`.
+//! Deadlines and sizes: those of the guarantee with `E2E_FULL=1`.
 
-use std::env;
 use std::time::Duration;
 
-/// `full` with `E2E_FULL=1`, otherwise `quick`.
-pub fn quick_or_full<T>(quick: T, full: T) -> T {
-    if env::var_os("E2E_FULL").is_some_and(|value| value == "1") { full } else { quick }
-}
+pub use testbed::scale::quick_or_full;
 
 /// The time within which an edited copy is restored, and a change of a source or of a namespace
 /// reaches the copies: 5 seconds, three times that where other tests run in parallel. It is far
