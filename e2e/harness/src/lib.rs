@@ -23,6 +23,7 @@ pub mod documented;
 pub mod fault_proxy;
 pub mod fixture;
 pub mod installation;
+pub mod kubelet_status;
 pub mod load;
 pub mod operator_cluster;
 pub mod oracle;

@@ -95,15 +95,8 @@ impl OperatorCluster {
 
     /// Waits until one of the replicas holds the Lease, and returns its index.
     pub async fn wait_leader(&self) -> Result<usize> {
-        // Untyped: tests write invalid values into the Lease.
-        let kind = ApiResource::erase::<Lease>(&());
-        let client = self.control_plane.client();
-        let leases = Api::<DynamicObject>::namespaced_with(client, OPERATOR, &kind);
         until("a replica holds the Lease", Duration::from_secs(40), || async {
-            let lease = leases.get_opt(OPERATOR).await?;
-            let holder =
-                lease.and_then(|it| it.data["spec"]["holderIdentity"].as_str().map(Into::into));
-            let holder: String = holder.unwrap_or_default();
+            let holder = self.holder().await?;
             // The holder identity ends with the uid of its pod.
             let index = self.replicas.iter().position(|it| holder.ends_with(&it.pod().uid));
             Ok(Seen::from_option(index, || format!("holder {holder:?}")))
@@ -111,16 +104,51 @@ impl OperatorCluster {
         .await
     }
 
+    /// The holder of the Lease; empty without one.
+    pub async fn holder(&self) -> Result<String> {
+        // Untyped: tests write invalid values into the Lease.
+        let kind = ApiResource::erase::<Lease>(&());
+        let client = self.control_plane.client();
+        let leases = Api::<DynamicObject>::namespaced_with(client, OPERATOR, &kind);
+        let lease = leases.get_opt(OPERATOR).await?;
+        let holder = lease.as_ref().and_then(|lease| lease.data["spec"]["holderIdentity"].as_str());
+        Ok(holder.unwrap_or_default().to_owned())
+    }
+
+    /// Waits until a process other than `before`, a holder of the Lease, holds it.
+    pub async fn wait_next_holder(&self, before: &str, deadline: Duration) -> Result<()> {
+        until("another process holds the Lease", deadline, || async {
+            let now = self.holder().await?;
+            Ok(Seen::from_bool(!now.is_empty() && now != before, || now))
+        })
+        .await
+    }
+
     /// Waits until a replica other than the one at `index` has written a copy, and returns its index.
     pub async fn wait_next_writer(&self, index: usize, deadline: Duration) -> Result<usize> {
+        let what = format!("a replica other than number {index} writes a copy");
+        self.wait_writer(&what, |it| it != index, deadline).await
+    }
+
+    /// Waits until any replica has written a copy, and returns its index.
+    pub async fn wait_any_writer(&self, deadline: Duration) -> Result<usize> {
+        self.wait_writer("a replica writes a copy", |_| true, deadline).await
+    }
+
+    async fn wait_writer(
+        &self,
+        what: &str,
+        counts: impl Fn(usize) -> bool,
+        deadline: Duration,
+    ) -> Result<usize> {
         let mark = self.audit().mark().await?;
-        until(format!("a replica other than number {index} writes a copy"), deadline, || async {
+        until(what, deadline, || async {
             let events = self.audit().since(mark).await?;
             let copies = writes_by_operator(&events).into_iter();
             let mut copies = copies.filter(|it| it.succeeded() && it.resource() == "configmaps");
             let writer = copies.find_map(|event| {
                 let pod = event.pod_uid();
-                self.replicas.iter().position(|it| it.pod().uid == pod).filter(|it| *it != index)
+                self.replicas.iter().position(|it| it.pod().uid == pod).filter(|it| counts(*it))
             });
             Ok(Seen::from_option(writer, || {
                 format!("no such write among {} requests", events.len())

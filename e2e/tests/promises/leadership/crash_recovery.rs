@@ -13,28 +13,26 @@ use anyhow::ensure;
 use configmapsync::names;
 use harness::audit_queries::writes_by_operator;
 use harness::fixture::SOON;
+use harness::kubelet_status;
+use harness::kubelet_status::container;
+use harness::kubelet_status::terminated;
 use harness::operator_cluster::OperatorCluster;
 use harness::replica::Options;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::DeleteParams;
-use kube::api::Patch;
-use kube::api::PatchParams;
 use serde_json::Value;
 use serde_json::json;
 use testbed::accounts::OPERATOR;
 use testbed::audit::Event;
 use testbed::audit::Mark;
-use testbed::wait::Seen;
-use testbed::wait::until;
 
 use crate::leadership::support::LEASE_DURATION;
 use crate::leadership::support::NEXT_LEADER;
 use crate::leadership::support::RETRY_PERIOD;
 use crate::leadership::support::edit_and_wait;
 use crate::leadership::support::leaders;
-use crate::leadership::support::leases;
 use crate::leadership::support::short_lease;
 use crate::leadership::terms::ensure_only_recorded_leaders_wrote;
 use crate::leadership::terms::leader_records;
@@ -59,41 +57,16 @@ struct Crash {
 /// Kills the leader.
 async fn crash(cluster: &OperatorCluster) -> Result<Crash> {
     let index = cluster.wait_leader().await?;
-    let holder = holder(cluster).await?;
+    let holder = cluster.holder().await?;
     let replica = &cluster.replicas[index];
     ensure!(holder.ends_with(&replica.pod().uid), "{holder} is not the leader that was found");
     replica.process().kill()?;
     Ok(Crash { index, pod: replica.pod().name.clone(), holder, at: Instant::now() })
 }
 
-async fn holder(cluster: &OperatorCluster) -> Result<String> {
-    let lease = leases(&cluster.fixture()).get(OPERATOR).await?;
-    Ok(lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default())
-}
-
-/// Writes the status of one container of a pod, as a kubelet does.
+/// Writes the status of one container of a pod.
 async fn show(cluster: &OperatorCluster, pod: &str, container: &Value) -> Result<()> {
-    let pods = Api::<Pod>::namespaced(cluster.fixture().client(), OPERATOR);
-    let patch = json!({"status": {"phase": "Running", "containerStatuses": [container]}});
-    let patched = pods.patch_status(pod, &PatchParams::default(), &Patch::Merge(patch)).await;
-    patched.with_context(|| format!("writing the status of pod {pod}"))?;
-    Ok(())
-}
-
-fn container(name: &str, state: &Value, last_state: &Value) -> Value {
-    json!({
-        "name": name,
-        "image": OPERATOR,
-        "imageID": OPERATOR,
-        "ready": false,
-        "restartCount": 1,
-        "state": state,
-        "lastState": last_state,
-    })
-}
-
-fn terminated(reason: &str, message: &str) -> Value {
-    json!({"terminated": {"exitCode": 137, "reason": reason, "message": message}})
+    kubelet_status::show(cluster.control_plane.client(), pod, container).await
 }
 
 /// The status of a container that was killed, and runs again.
@@ -103,11 +76,7 @@ fn restarted(message: &str) -> Value {
 
 /// Waits until another process holds the Lease. Returns how long after the crash.
 async fn wait_replaced(cluster: &OperatorCluster, crash: &Crash) -> Result<Duration> {
-    until("another process holds the Lease", NEXT_LEADER, || async {
-        let now = holder(cluster).await?;
-        Ok(Seen::from_bool(!now.is_empty() && now != crash.holder, || now))
-    })
-    .await?;
+    cluster.wait_next_holder(&crash.holder, NEXT_LEADER).await?;
     Ok(crash.at.elapsed())
 }
 
@@ -267,10 +236,10 @@ async fn a_leader_stopped_after_a_crash_keeps_the_lease() -> Result<()> {
     show(&cluster, &crashed.pod, &restarted(&crashed.holder)).await?;
     wait_replaced(&cluster, &crashed).await?;
     edit_and_wait(&cluster.fixture(), "2", SOON).await?;
-    let next = holder(&cluster).await?;
+    let next = cluster.holder().await?;
     let leader = cluster.wait_leader().await?;
     cluster.replicas[leader].terminate_and_wait().await?;
-    let now = holder(&cluster).await?;
+    let now = cluster.holder().await?;
     ensure!(
         now == next,
         "the Lease of {next} was released {:?} after the crash",

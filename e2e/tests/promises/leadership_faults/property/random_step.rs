@@ -10,6 +10,10 @@ use harness::fault_proxy::Direction;
 pub enum LeaderFault {
     /// `kill -9`.
     Kill,
+    /// `kill -9`, and the status of the pod shows it: a standby acquires the Lease before it expires.
+    ProvenKill,
+    /// As [`LeaderFault::ProvenKill`], but the process starts again at once, in the same pod.
+    Restart,
     /// SIGSTOP, and SIGCONT after the takeover.
     Freeze,
     /// Its network is blocked in these directions.
@@ -50,12 +54,14 @@ pub struct Step {
 impl Step {
     /// Draws a step.
     pub fn draw(random: &mut Rng) -> Self {
-        let leader_fault = match random.u8(..8) {
-            0 | 1 => LeaderFault::Kill,
-            2 | 3 => LeaderFault::Freeze,
-            4 => LeaderFault::CutOff(&Direction::BOTH),
-            5 => LeaderFault::CutOff(if random.bool() { TO_SERVER } else { TO_REPLICA }),
-            6 => LeaderFault::LateRenewal,
+        let leader_fault = match random.u8(..10) {
+            0 => LeaderFault::Kill,
+            1 | 2 => LeaderFault::ProvenKill,
+            3 => LeaderFault::Restart,
+            4 | 5 => LeaderFault::Freeze,
+            6 => LeaderFault::CutOff(&Direction::BOTH),
+            7 => LeaderFault::CutOff(if random.bool() { TO_SERVER } else { TO_REPLICA }),
+            8 => LeaderFault::LateRenewal,
             _ => LeaderFault::Terminate,
         };
         let side_fault = match random.u8(..10) {
@@ -68,7 +74,10 @@ impl Step {
             _ => SideFault::LostResponses,
         };
         // A connected leader would acquire the released Lease.
-        let is_gone = matches!(leader_fault, LeaderFault::Kill | LeaderFault::Freeze);
+        let is_gone = !matches!(
+            leader_fault,
+            LeaderFault::CutOff(_) | LeaderFault::LateRenewal | LeaderFault::Terminate
+        );
         Self {
             leader_fault,
             side_fault,

@@ -3,15 +3,20 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use configmapsync::names;
 use harness::fault_proxy::Fault;
 use harness::fault_proxy::Hold;
 use harness::fault_proxy::Request;
 use harness::fault_proxy::Rule;
 use harness::fixture::SOON;
 use harness::fixture::one_to_one;
+use harness::kubelet_status;
+use harness::kubelet_status::container;
+use harness::kubelet_status::terminated;
 use harness::load::COPIES;
 use harness::load::SOURCES;
 use http::Method;
+use serde_json::json;
 
 use crate::leadership_faults::fault_cluster::FaultCluster;
 use crate::leadership_faults::fault_cluster::TAKEOVER;
@@ -31,13 +36,21 @@ impl Step {
     /// Forces the failover, waits for the takeover, and removes the faults.
     pub async fn run(&self, cluster: &mut FaultCluster, number: usize) -> Result<()> {
         let leader = cluster.leader().await?;
+        let holder = cluster.operator.holder().await?;
         let hold = Hold::new();
         let late_create = self.inject_side_fault(cluster, leader, number, &hold).await?;
         self.inject_leader_fault(cluster, leader, &hold)?;
+        self.show_end(cluster, leader, &holder).await?;
         if self.freed {
             cluster.fixture().set_lease_holder("").await?;
         }
-        cluster.wait_takeover(leader, TAKEOVER).await?;
+        if matches!(self.leader_fault, LeaderFault::Restart) {
+            cluster.operator.replicas[leader].restart()?;
+            cluster.operator.wait_next_holder(&holder, TAKEOVER).await?;
+            cluster.operator.wait_any_writer(TAKEOVER).await?;
+        } else {
+            cluster.wait_takeover(leader, TAKEOVER).await?;
+        }
         if let Some(late_create) = late_create {
             let fixture = cluster.fixture();
             fixture.wait_reason(SOURCES, &late_create, "Synced", SOON).await?;
@@ -49,11 +62,13 @@ impl Step {
             proxy.clear();
             proxy.unblock();
         }
-        let process = cluster.replica(leader).process();
-        if process.exit_status()?.is_none() {
-            process.thaw()?;
+        if !matches!(self.leader_fault, LeaderFault::Restart) {
+            let process = cluster.replica(leader).process();
+            if process.exit_status()?.is_none() {
+                process.thaw()?;
+            }
+            let _ = process.wait_exit(EXITS).await;
         }
-        let _ = process.wait_exit(EXITS).await;
         cluster.operator.restart_ended().await
     }
 
@@ -102,6 +117,18 @@ impl Step {
         Ok(None)
     }
 
+    /// Writes the status of the pod of a leader that was killed, if a kubelet is to have seen it.
+    async fn show_end(&self, cluster: &FaultCluster, leader: usize, holder: &str) -> Result<()> {
+        let ended = terminated("Error", holder);
+        let status = match self.leader_fault {
+            LeaderFault::ProvenKill => container(names::CONTAINER, &ended, &json!({})),
+            LeaderFault::Restart => container(names::CONTAINER, &json!({"running": {}}), &ended),
+            _ => return Ok(()),
+        };
+        let client = cluster.operator.control_plane.client();
+        kubelet_status::show(client, &cluster.replica(leader).pod().name, &status).await
+    }
+
     fn inject_leader_fault(
         &self,
         cluster: &FaultCluster,
@@ -114,7 +141,7 @@ impl Step {
             return Ok(());
         }
         match self.leader_fault {
-            LeaderFault::Kill => process.kill(),
+            LeaderFault::Kill | LeaderFault::ProvenKill | LeaderFault::Restart => process.kill(),
             LeaderFault::Freeze => process.freeze(),
             LeaderFault::Terminate => process.terminate(),
             LeaderFault::CutOff(directions) => {
