@@ -185,8 +185,12 @@ impl Syncs {
 
     /// Whether `source` is the source of the sync `name`.
     pub(super) fn is_source_of(&self, source: &NamespacedName, name: &NamespacedName) -> bool {
-        let references = self.by_name.get(&Key::from(name)).map(CachedSync::references);
-        references.is_some_and(|references| references.source.as_ref() == Some(source))
+        // Most copies are named by no sync, so that no sync has to be unpacked.
+        self.references.contains_key(&Key::from(source))
+            && self
+                .by_name
+                .get(&Key::from(name))
+                .is_some_and(|sync| sync.references().source.as_ref() == Some(source))
     }
 
     /// The uid of the sync, and its selector, if it has one that is kept.

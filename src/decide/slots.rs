@@ -80,6 +80,9 @@ impl Slots {
         namespaces: impl IntoIterator<Item = &'a str>,
         now: Duration,
     ) -> Option<String> {
+        if self.in_use >= self.count {
+            return None;
+        }
         // No older request is overtaken: one that could be granted would have been.
         let namespace = namespaces.into_iter().find(|namespace| self.has_room(namespace))?;
         self.hold(namespace, now);
