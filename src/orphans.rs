@@ -8,6 +8,7 @@ mod live;
 
 pub use candidates::Owners;
 pub use candidates::candidates;
+pub use candidates::candidates_of;
 pub use deleted_syncs::DeletedSyncs;
 pub use live::DefinitionError;
 pub use live::access;

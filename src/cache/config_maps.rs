@@ -281,16 +281,15 @@ impl ConfigMaps {
         self.by_sync.get(sync_uid).map_or(0, Few::len)
     }
 
-    /// The marked copies whose sync does not exist. The cost grows with the number of syncs, not of
-    /// copies.
-    pub(super) fn orphans(
-        &self,
-        sync_exists: impl Fn(&str) -> bool,
-    ) -> Vec<(NamespacedName, Entry)> {
-        let dead = self.by_sync.iter().filter(|(uid, _)| !sync_exists(uid));
-        dead.flat_map(|(_, copies)| copies.iter())
-            .filter_map(|at| Some((at.name(), self.entry(at)?)))
-            .collect()
+    /// The uids of all syncs that have marked copies.
+    pub(super) fn sync_uids(&self) -> impl Iterator<Item = &str> {
+        self.by_sync.keys().map(|uid| &**uid)
+    }
+
+    /// The marked copies of a sync.
+    pub(super) fn entries_of(&self, sync_uid: &str) -> Vec<(NamespacedName, Entry)> {
+        let copies = self.by_sync.get(sync_uid).into_iter().flat_map(Few::iter);
+        copies.filter_map(|at| Some((at.name(), self.entry(at)?))).collect()
     }
 
     pub(super) fn marked_copies(&self) -> usize {

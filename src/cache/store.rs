@@ -137,11 +137,27 @@ impl Cache {
         self.inner.lock().config_maps.copies_of(sync_uid)
     }
 
-    /// The `ConfigMaps` that carry the uid of a sync which does not exist.
+    /// The uids that `ConfigMaps` carry of syncs which do not exist, in ascending order. The cost grows
+    /// with the number of syncs, not of copies.
     #[must_use]
-    pub fn orphans(&self) -> Vec<(NamespacedName, Entry)> {
+    pub fn dead_syncs(&self) -> Vec<String> {
         let inner = self.inner.lock();
-        inner.config_maps.orphans(|uid| inner.syncs.exists(uid))
+        let dead = inner.config_maps.sync_uids().filter(|uid| !inner.syncs.exists(uid));
+        let mut dead: Vec<_> = dead.map(str::to_owned).collect();
+        dead.sort_unstable();
+        dead
+    }
+
+    /// The number of `ConfigMaps` that carry the uid of the sync.
+    #[must_use]
+    pub fn count_copies_of(&self, sync_uid: &str) -> usize {
+        self.inner.lock().config_maps.count_copies_of(sync_uid)
+    }
+
+    /// The `ConfigMaps` that carry the uid of the sync, with what is known of them.
+    #[must_use]
+    pub fn entries_of(&self, sync_uid: &str) -> Vec<(NamespacedName, Entry)> {
+        self.inner.lock().config_maps.entries_of(sync_uid)
     }
 
     /// The number of `ConfigMaps` that carry the uid of any sync.

@@ -148,7 +148,8 @@ impl Snapshot {
     /// The API server rejects a read, or does not respond.
     pub async fn read_adopters(&self, client: &Client) -> Result<(), ApiFailure> {
         let reader = Reader::new(client.clone(), Arc::clone(&self.cache));
-        for (at, entry) in self.cache.orphans() {
+        let dead = self.cache.dead_syncs();
+        for (at, entry) in dead.iter().flat_map(|uid| self.cache.entries_of(uid)) {
             let sync = entry.markers.and_then(|markers| markers.sync?.parse().ok());
             if let Some(KnownSync::Whole(sync)) = sync.and_then(|name| self.cache.sync(&name))
                 && let Some(selector) = selector(&sync.spec)

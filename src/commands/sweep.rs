@@ -80,10 +80,9 @@ async fn plan_steps(client: &Client) -> Result<(Snapshot, Steps), Error> {
     let snapshot = read_copies(client).await?;
     snapshot.read_adopters(client).await?;
     let cache: &Cache = &snapshot.cache;
-    let orphans = |owners: &Owners| ObservedOrphans {
-        candidates: candidates(cache, owners),
-        marked_copies: cache.marked_copies(),
-        mode: CollectionMode::Requested,
+    let orphans = |owners: &Owners| {
+        let candidates = candidates(cache, owners);
+        ObservedOrphans::all(candidates, cache.marked_copies(), CollectionMode::Requested)
     };
     let unconfirmed = orphans(&Owners::default());
     let plan = plan_collection(&unconfirmed);

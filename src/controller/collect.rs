@@ -5,6 +5,7 @@
 //! confirm it: of the CRD, which must be established, of the sync, and of the copy. `decide` is
 //! called before and after them. Nothing is collected while a list is incomplete.
 
+mod batches;
 mod brake;
 mod term;
 
@@ -28,6 +29,7 @@ use crate::cache::Cache;
 use crate::cache::Reader;
 use crate::controller::act::Write;
 use crate::controller::act::Writer;
+use crate::controller::collect::batches::batches;
 use crate::controller::collect::term::Term;
 use crate::controller::observe::Reads;
 use crate::controller::record::record_reads;
@@ -35,6 +37,7 @@ use crate::controller::record::record_write;
 use crate::controller::startup::Startup;
 use crate::decide::Failure;
 use crate::decide::contention::Purpose;
+use crate::decide::orphans::Census;
 use crate::decide::orphans::CollectionMode;
 use crate::decide::orphans::CollectionPlan;
 use crate::decide::orphans::KeepReason;
@@ -48,7 +51,7 @@ use crate::kubernetes::error::NotLeading;
 use crate::metrics::Metrics;
 use crate::orphans::DeletedSyncs;
 use crate::orphans::Owners;
-use crate::orphans::candidates;
+use crate::orphans::candidates_of;
 use crate::orphans::ensure_established;
 use crate::orphans::read_owners;
 use crate::orphans::refresh_candidates;
@@ -115,55 +118,76 @@ impl Collector {
             return pause;
         }
         let now = Instant::now();
-        let orphans = self.gather(term, &Owners::default(), now);
-        self.forget_all_but(term, &orphans.candidates);
-        self.deleted_syncs.forget_old(&orphans.candidates, now);
+        let dead = self.cache.dead_syncs();
+        self.forget_all_but(term, &dead);
+        self.deleted_syncs.forget_old(&dead, now);
+        let mut census = self.take_census(term, &dead, now);
+        let brake = census.brake(self.cache.marked_copies());
+        self.brake.report(&self.lead, brake, &mut term.is_held);
+        let mut is_urgent = false;
+        let due = dead.into_iter().filter(|_| census.due > 0);
+        let counted = due.map(|sync_uid| (self.cache.count_copies_of(&sync_uid), sync_uid));
+        for batch in batches(counted) {
+            is_urgent |= self.collect_batch(term, &batch, &mut census).await;
+            if self.writer.permits.is_closed() {
+                break;
+            }
+        }
+        let pause = if is_urgent { self.period.min(RETRY) } else { self.period };
+        census.next_due.map_or(pause, |due| due.min(pause))
+    }
+
+    /// Collects the orphans of the syncs in `batch`. `census` is renewed before anything is written.
+    /// Returns whether some of a sync seen alive could not be collected.
+    async fn collect_batch(&self, term: &mut Term, batch: &[String], census: &mut Census) -> bool {
+        let orphans = self.gather(term, batch, &Owners::default(), *census);
         let plan = plan_collection(&orphans);
-        self.brake.report(&self.lead, plan.brake, &mut term.is_held);
         if plan.unconfirmed().next().is_none() {
-            return plan.next_due().map_or(self.period, |due| due.min(self.period));
+            return false;
         }
         let span = tracing::info_span!(
             parent: None,
             telemetry::ORPHAN_COLLECTION_SPAN,
-            orphans = number(orphans.candidates.len()),
+            orphans = number(census.candidates),
             due = number(plan.unconfirmed().count()),
             syncs = orphans.sync_names(plan.unconfirmed()),
         );
-        let plan = self.collect_due(term, &orphans, &plan).instrument(span).await;
-        let is_urgent = |(at, step): (&NamespacedName, &OrphanStep)| {
-            let undone = matches!(
-                step,
-                OrphanStep::Keep(KeepReason::OwnerUnknown(_) | KeepReason::Failed(_))
-            );
-            undone && orphans.candidates.get(at).is_some_and(|candidate| candidate.seen_alive)
-        };
-        let is_urgent = plan.steps.iter().any(is_urgent);
-        let pause = if is_urgent { self.period.min(RETRY) } else { self.period };
-        plan.next_due().map_or(pause, |due| due.min(pause))
-    }
-
-    /// Reads the candidates that are due, decides again, and carries out the plan.
-    async fn collect_due(
-        &self,
-        term: &mut Term,
-        orphans: &ObservedOrphans,
-        plan: &CollectionPlan,
-    ) -> CollectionPlan {
         let due: BTreeMap<_, _> = plan
             .unconfirmed()
             .filter_map(|at| Some((at.clone(), orphans.candidates.get(at)?.clone())))
             .collect();
-        let owners = match self.writer.reads.unless_cancelled(self.read_live(&due)).await {
+        drop(orphans);
+        let collecting = self.collect_due(term, batch, &due, census);
+        let plan = collecting.instrument(span).await.unwrap_or(plan);
+        plan.steps.iter().any(|(at, step)| {
+            let undone = matches!(
+                step,
+                OrphanStep::Keep(KeepReason::OwnerUnknown(_) | KeepReason::Failed(_))
+            );
+            undone && due.get(at).is_some_and(|candidate| candidate.seen_alive)
+        })
+    }
+
+    /// Reads the candidates that are due, decides again, and carries out the plan; `None` if that was not
+    /// possible.
+    async fn collect_due(
+        &self,
+        term: &mut Term,
+        batch: &[String],
+        due: &BTreeMap<NamespacedName, OrphanCandidate>,
+        census: &mut Census,
+    ) -> Option<CollectionPlan> {
+        let owners = match self.writer.reads.unless_cancelled(self.read_live(due)).await {
             Ok(Ok(owners)) => owners,
             Ok(Err(why)) => {
                 fail(&Span::current(), Reason::ApiError.as_str(), &why);
                 term.log_obstacle(Some(&why));
-                return plan.clone();
+                return None;
             }
-            Err(NotLeading) => return plan.clone(),
+            Err(NotLeading) => return None,
         };
-        let plan = plan_collection(&self.gather(term, &owners, Instant::now()));
+        *census = self.take_census(term, &self.cache.dead_syncs(), Instant::now());
+        let plan = plan_collection(&self.gather(term, batch, &owners, *census));
         let unknown = plan.steps.values().find_map(|step| match step {
             OrphanStep::Keep(KeepReason::OwnerUnknown(why)) => Some(why.as_str()),
             _ => None,
@@ -172,10 +196,10 @@ impl Collector {
             fail(&Span::current(), Reason::ApiError.as_str(), why);
         }
         term.log_obstacle(unknown);
-        if let Some(Failure { reason, message }) = self.carry_out(&due, &plan).await {
+        if let Some(Failure { reason, message }) = self.carry_out(due, &plan).await {
             fail(&Span::current(), reason.as_str(), &message);
         }
-        plan
+        Some(plan)
     }
 
     /// Reads the candidates into the cache, and returns their syncs. Fails while the kind is not
@@ -246,12 +270,42 @@ impl Collector {
         failure
     }
 
-    /// The candidates, from the cache and from what this term knows of them.
-    fn gather(&self, term: &mut Term, owners: &Owners, now: Instant) -> ObservedOrphans {
-        let mut candidates = candidates(&self.cache, owners);
+    /// Counts the orphans of the syncs `dead`.
+    fn take_census(&self, term: &mut Term, dead: &[String], now: Instant) -> Census {
+        let mut census = Census::default();
+        for sync_uid in dead {
+            for (at, candidate) in &self.candidates_of(term, sync_uid, &Owners::default(), now) {
+                census.count(at, candidate, self.mode());
+            }
+        }
+        census
+    }
+
+    /// The orphans of the syncs in `batch`.
+    fn gather(
+        &self,
+        term: &mut Term,
+        batch: &[String],
+        owners: &Owners,
+        census: Census,
+    ) -> ObservedOrphans {
+        let now = Instant::now();
+        let candidates = batch.iter().flat_map(|it| self.candidates_of(term, it, owners, now));
+        let (candidates, mode) = (candidates.collect(), self.mode());
+        ObservedOrphans { candidates, census, marked_copies: self.cache.marked_copies(), mode }
+    }
+
+    /// The orphans of one sync, from the cache and from what this term knows of them.
+    fn candidates_of(
+        &self,
+        term: &mut Term,
+        sync_uid: &str,
+        owners: &Owners,
+        now: Instant,
+    ) -> BTreeMap<NamespacedName, OrphanCandidate> {
+        let mut candidates = candidates_of(&self.cache, sync_uid, owners);
+        term.date(sync_uid, &mut candidates, now);
         for (at, candidate) in &mut candidates {
-            let sync_uid = &candidate.markers.sync_uid;
-            candidate.known_for = term.known_for(&candidate.version.uid, sync_uid, now);
             candidate.seen_alive = self.deleted_syncs.left_behind(&self.cache, at);
             let namespace_uid = self.cache.namespace(&at.namespace).1;
             let held = self.state.read(sync_uid, |state| {
@@ -260,16 +314,16 @@ impl Collector {
             });
             candidate.pending_retry = held.map(|held| held.failure);
         }
-        ObservedOrphans {
-            candidates,
-            marked_copies: self.cache.marked_copies(),
-            mode: CollectionMode::Automatic(self.grace),
-        }
+        candidates
+    }
+
+    fn mode(&self) -> CollectionMode {
+        CollectionMode::Automatic(self.grace)
     }
 
     /// Forgets former orphans, and the state of their syncs.
-    fn forget_all_but(&self, term: &mut Term, orphans: &BTreeMap<NamespacedName, OrphanCandidate>) {
-        for sync_uid in term.forget_all_but(orphans) {
+    fn forget_all_but(&self, term: &mut Term, with_orphans: &[String]) {
+        for sync_uid in term.forget_all_but(with_orphans) {
             if self.cache.sync_with_uid(&sync_uid).is_none() {
                 self.state.forget(&sync_uid);
             }

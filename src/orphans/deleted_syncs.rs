@@ -11,7 +11,6 @@
 //! clock of the API server, on which the time of the deletion is unknown. If the watch lags, a late
 //! write is mistaken for a restored copy, and waits for the grace period.
 
-use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -24,7 +23,6 @@ use crate::api::namespaced_name::NamespacedName;
 use crate::cache::Cache;
 use crate::cache::CachedConfigMap;
 use crate::decide::drift::FieldOwnership;
-use crate::decide::orphans::OrphanCandidate;
 
 /// How long a write that was in flight may take to appear.
 const LATE_WRITES: Duration = Duration::from_mins(1);
@@ -92,16 +90,11 @@ impl DeletedSyncs {
         deletion.is_some_and(|deletion| deletion.left.contains(&entry.version.uid))
     }
 
-    /// Forgets old deletions without orphans: no late write can appear any more.
-    pub fn forget_old(&self, orphans: &BTreeMap<NamespacedName, OrphanCandidate>, now: Instant) {
+    /// Forgets old deletions, except of the syncs `with_orphans`: no late write can appear any more.
+    pub fn forget_old(&self, with_orphans: &[String], now: Instant) {
+        let with_orphans: HashSet<_> = with_orphans.iter().collect();
         let mut deletions = self.deletions.lock();
-        if deletions.is_empty() {
-            return;
-        }
-        let orphaned: HashSet<_> =
-            orphans.values().map(|it| it.markers.sync_uid.as_str()).collect();
-        deletions
-            .retain(|uid, deletion| deletion.is_recent(now) || orphaned.contains(uid.as_str()));
+        deletions.retain(|uid, deletion| deletion.is_recent(now) || with_orphans.contains(uid));
     }
 
     /// Requests a collection.
@@ -208,9 +201,9 @@ mod tests {
     fn a_deletion_is_forgotten_after_the_last_late_write() {
         let (deleted, now) = (DeletedSyncs::default(), Instant::now());
         deleted.record("s", &Cache::new(NamespacePatterns::default()), now);
-        deleted.forget_old(&BTreeMap::new(), now + LATE_WRITES / 2);
+        deleted.forget_old(&[], now + LATE_WRITES / 2);
         assert_eq!(deleted.deletions.lock().len(), 1);
-        deleted.forget_old(&BTreeMap::new(), now + LATE_WRITES);
+        deleted.forget_old(&[], now + LATE_WRITES);
         assert_eq!(deleted.deletions.lock().len(), 0);
     }
 }

@@ -115,11 +115,7 @@ impl CollectionInput {
                     && Life::parse(&candidate.markers.sync_uid)
                         .is_some_and(|(_, life)| life == Life::SeenAlive);
         }
-        ObservedOrphans {
-            candidates,
-            marked_copies: cache.marked_copies(),
-            mode: CollectionMode::Automatic(GRACE),
-        }
+        ObservedOrphans::all(candidates, cache.marked_copies(), CollectionMode::Automatic(GRACE))
     }
 
     /// The brake applies to more than ten orphans.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::collections::HashSet;
-use std::time::Duration;
 use std::time::Instant;
 
 use crate::api::namespaced_name::NamespacedName;
@@ -12,8 +11,8 @@ use crate::decide::orphans::OrphanCandidate;
 /// What orphan collection remembers.
 #[derive(Default)]
 pub struct Term {
-    /// When each orphan was first observed, by the uids of copy and sync.
-    first_observed: HashMap<(String, String), Instant>,
+    /// When each orphan was first observed, by the uids of sync and copy.
+    first_observed: HashMap<String, HashMap<String, Instant>>,
     /// Whether the brake holds.
     pub is_held: bool,
     /// The obstacle that was logged last.
@@ -23,10 +22,23 @@ pub struct Term {
 // === impl Term ===
 
 impl Term {
-    /// How long this orphan has been known; zero if it is new.
-    pub fn known_for(&mut self, copy_uid: &str, sync_uid: &str, now: Instant) -> Duration {
-        let key = (copy_uid.to_owned(), sync_uid.to_owned());
-        now.saturating_duration_since(*self.first_observed.entry(key).or_insert(now))
+    /// Sets how long each of the orphans of a sync has been known, zero if it is new. Forgets its other
+    /// orphans.
+    pub fn date(
+        &mut self,
+        sync_uid: &str,
+        orphans: &mut BTreeMap<NamespacedName, OrphanCandidate>,
+        now: Instant,
+    ) {
+        let before = self.first_observed.remove(sync_uid).unwrap_or_default();
+        let mut dated = HashMap::with_capacity(orphans.len());
+        for candidate in orphans.values_mut() {
+            let copy_uid = &candidate.version.uid;
+            let first = before.get(copy_uid).copied().unwrap_or(now);
+            candidate.known_for = now.saturating_duration_since(first);
+            dated.insert(copy_uid.clone(), first);
+        }
+        self.first_observed.insert(sync_uid.to_owned(), dated);
     }
 
     /// Logs an obstacle whenever it changes.
@@ -39,20 +51,10 @@ impl Term {
         self.obstacle = why.map(ToOwned::to_owned);
     }
 
-    /// Forgets all but `orphans`. Returns the uids of syncs that no longer have any.
-    pub fn forget_all_but(
-        &mut self,
-        orphans: &BTreeMap<NamespacedName, OrphanCandidate>,
-    ) -> HashSet<String> {
-        let uids: HashSet<_> = orphans
-            .values()
-            .map(|it| (it.version.uid.as_str(), it.markers.sync_uid.as_str()))
-            .collect();
-        let syncs: HashSet<_> = uids.iter().map(|(_, sync)| *sync).collect();
-        let known = self.first_observed.keys().map(|(_, sync)| sync);
-        let gone = known.filter(|sync| !syncs.contains(sync.as_str())).cloned().collect();
-        self.first_observed
-            .retain(|(copy, sync), _| uids.contains(&(copy.as_str(), sync.as_str())));
-        gone
+    /// Forgets the orphans of all syncs but `with_orphans`. Returns the uids of those that had any.
+    pub fn forget_all_but(&mut self, with_orphans: &[String]) -> Vec<String> {
+        let with_orphans: HashSet<_> = with_orphans.iter().collect();
+        let gone = self.first_observed.extract_if(|sync_uid, _| !with_orphans.contains(sync_uid));
+        gone.map(|(sync_uid, _)| sync_uid).collect()
     }
 }

@@ -7,7 +7,7 @@ use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Action;
 use crate::decide::Failure;
 
-/// What happens to all orphans.
+/// What happens to the candidates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CollectionPlan {
     /// Set if there are too many orphans whose `ConfigMapSync` was never seen: all of those are kept.
@@ -86,15 +86,5 @@ impl CollectionPlan {
     pub fn unconfirmed(&self) -> impl Iterator<Item = &NamespacedName> {
         let is_unconfirmed = |step: &OrphanStep| *step == OrphanStep::ConfirmOwner;
         self.steps.iter().filter(move |(_, step)| is_unconfirmed(step)).map(|(at, _)| at)
-    }
-
-    /// The shortest rest of a grace period, if any candidate waits.
-    #[must_use]
-    pub fn next_due(&self) -> Option<Duration> {
-        let waits = self.steps.values().filter_map(|step| match step {
-            OrphanStep::Wait { remaining } => Some(*remaining),
-            _ => None,
-        });
-        waits.min()
     }
 }

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use crate::decide::Action;
+use crate::decide::orphans::candidate::OrphanCandidate;
+use crate::decide::orphans::candidate::OwnerState;
 use crate::decide::orphans::collection_plan::Brake;
 use crate::decide::orphans::collection_plan::KeepReason;
 use crate::decide::orphans::collection_plan::OrphanStep;
-use crate::decide::orphans::observed_orphans::OrphanCandidate;
-use crate::decide::orphans::observed_orphans::OwnerState;
 
 // === impl OrphanStep ===
 

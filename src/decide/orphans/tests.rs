@@ -1,14 +1,20 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Action;
 use crate::decide::ContentHash;
 use crate::decide::Failure;
+use crate::decide::Markers;
 use crate::decide::markers::MarkerKeys;
 use crate::decide::observed::ManagedBy;
+use crate::decide::observed::NamespaceState;
 use crate::decide::observed::Version;
+use crate::decide::orphans::census::BRAKE_FRACTION;
+use crate::decide::orphans::census::MIN_BRAKE_LIMIT;
 use crate::decide::reason::Reason;
 
 const GRACE: Duration = Duration::from_mins(10);
@@ -51,7 +57,7 @@ fn orphans(
 ) -> ObservedOrphans {
     let candidates: BTreeMap<_, _> = candidates.into_iter().collect();
     let marked_copies = candidates.len();
-    ObservedOrphans { candidates, marked_copies, mode: CollectionMode::Automatic(GRACE) }
+    ObservedOrphans::all(candidates, marked_copies, CollectionMode::Automatic(GRACE))
 }
 
 /// The step of a single orphan, changed by `change`.
@@ -180,14 +186,15 @@ fn waiting_orphans_count_but_do_not_apply_the_brake() {
         }
     };
     assert_eq!(plan_collection(&many(11, waiting)).brake, Some(Brake { orphans: 11, limit: 10 }));
-    let all_wait = plan_collection(&many(11, |_, it| it.known_for = Duration::ZERO));
-    assert_eq!((all_wait.brake, all_wait.next_due()), (None, Some(GRACE)));
+    let all_wait = many(11, |_, it| it.known_for = Duration::ZERO);
+    assert_eq!((all_wait.census.due, all_wait.census.next_due), (0, Some(GRACE)));
+    assert_eq!(plan_collection(&all_wait).brake, None);
 }
 
 #[test]
 fn a_requested_collection_has_no_grace_or_brake() {
-    let mut orphans = many(50, |_, it| it.known_for = Duration::ZERO);
-    orphans.mode = CollectionMode::Requested;
+    let ObservedOrphans { candidates, .. } = many(50, |_, it| it.known_for = Duration::ZERO);
+    let orphans = ObservedOrphans::all(candidates, 50, CollectionMode::Requested);
     let plan = plan_collection(&orphans);
     assert_eq!(plan.brake, None);
     assert!(plan.steps.values().all(|step| step.verb() == "delete"));
@@ -312,6 +319,20 @@ proptest! {
             };
             prop_assert_eq!(&plan_collection(&alone).steps[at], &plan.steps[at]);
         }
+    }
+
+    #[test]
+    fn batches_have_the_steps_of_all_at_once(orphans in any_orphans(), size in 1..10_usize) {
+        let whole = plan_collection(&orphans);
+        let all: Vec<_> = orphans.candidates.clone().into_iter().collect();
+        let mut steps = BTreeMap::new();
+        for batch in all.chunks(size) {
+            let candidates = batch.iter().cloned().collect();
+            let plan = plan_collection(&ObservedOrphans { candidates, ..orphans.clone() });
+            prop_assert_eq!(plan.brake, whole.brake);
+            steps.extend(plan.steps);
+        }
+        prop_assert_eq!(steps, whole.steps);
     }
 
     #[test]

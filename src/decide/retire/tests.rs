@@ -176,7 +176,7 @@ fn collected(markers: &Markers, mode: CollectionMode) -> Option<Action> {
         pending_retry: None,
     };
     let candidates = BTreeMap::from([(copy(), candidate)]);
-    let plan = plan_collection(&ObservedOrphans { candidates, marked_copies: 1, mode });
+    let plan = plan_collection(&ObservedOrphans::all(candidates, 1, mode));
     plan.steps[&copy()].action()
 }
 
