@@ -185,7 +185,7 @@ impl Syncs {
 
     /// Whether `source` is the source of the sync `name`.
     pub(super) fn is_source_of(&self, source: &NamespacedName, name: &NamespacedName) -> bool {
-        // Most copies are named by no sync, so that no sync has to be unpacked.
+        // A copy in a selected namespace is named by no sync, so that none has to be unpacked.
         self.references.contains_key(&Key::from(source))
             && self
                 .by_name

@@ -84,6 +84,19 @@ pub struct Collector {
     pub metrics: Arc<Metrics>,
 }
 
+/// One collection of all orphans.
+struct Round {
+    /// The syncs whose orphans are decided on at a time.
+    batches: Vec<Vec<String>>,
+    /// What was counted of each batch last.
+    censuses: Vec<Census>,
+    /// The number of marked copies at the beginning: what is collected does not lower the limit of the
+    /// brake.
+    marked_copies: usize,
+    /// What first kept orphans from being collected.
+    obstacle: Option<String>,
+}
+
 /// Collects orphans until the process stops.
 pub async fn run(collector: Collector) {
     let Collector { startup, deleted_syncs, writer, .. } = &collector;
@@ -109,6 +122,15 @@ pub async fn run(collector: Collector) {
     }
 }
 
+// === impl Round ===
+
+impl Round {
+    /// The census of all batches.
+    fn census(&self) -> Census {
+        self.censuses.iter().copied().fold(Census::default(), Census::merge)
+    }
+}
+
 // === impl Collector ===
 
 impl Collector {
@@ -121,34 +143,50 @@ impl Collector {
         let dead = self.cache.dead_syncs();
         self.forget_all_but(term, &dead);
         self.deleted_syncs.forget_old(&dead, now);
-        let mut census = self.take_census(term, &dead, now);
-        let brake = census.brake(self.cache.marked_copies());
+        let mut round = self.begin_round(term, dead, now);
+        let brake = round.census().brake(round.marked_copies);
         self.brake.report(&self.lead, brake, &mut term.is_held);
         let mut is_urgent = false;
-        let due = dead.into_iter().filter(|_| census.due > 0);
-        let counted = due.map(|sync_uid| (self.cache.count_copies_of(&sync_uid), sync_uid));
-        for batch in batches(counted) {
-            is_urgent |= self.collect_batch(term, &batch, &mut census).await;
-            if self.writer.permits.is_closed() {
-                break;
+        for index in 0..round.batches.len() {
+            match self.collect_batch(term, &mut round, index).await {
+                Some(is_batch_urgent) => is_urgent |= is_batch_urgent,
+                None => break,
             }
         }
+        term.log_obstacle(round.obstacle.as_deref());
         let pause = if is_urgent { self.period.min(RETRY) } else { self.period };
-        census.next_due.map_or(pause, |due| due.min(pause))
+        round.census().next_due.map_or(pause, |due| due.min(pause))
     }
 
-    /// Collects the orphans of the syncs in `batch`. `census` is renewed before anything is written.
-    /// Returns whether some of a sync seen alive could not be collected.
-    async fn collect_batch(&self, term: &mut Term, batch: &[String], census: &mut Census) -> bool {
-        let orphans = self.gather(term, batch, &Owners::default(), *census);
+    /// Counts the orphans of the syncs `dead`, in batches.
+    fn begin_round(&self, term: &mut Term, dead: Vec<String>, now: Instant) -> Round {
+        let counted = dead.into_iter().map(|it| (self.cache.count_copies_of(&it), it));
+        let batches = batches(counted);
+        let censuses = batches.iter().map(|batch| self.take_census(term, batch, now)).collect();
+        let marked_copies = self.cache.marked_copies();
+        Round { batches, censuses, marked_copies, obstacle: None }
+    }
+
+    /// Collects the orphans of one batch. Returns whether some of a sync seen alive could not be collected;
+    /// `None` if nothing can be collected at present.
+    async fn collect_batch(
+        &self,
+        term: &mut Term,
+        round: &mut Round,
+        index: usize,
+    ) -> Option<bool> {
+        if round.censuses[index].due == 0 {
+            return Some(false);
+        }
+        let orphans = self.gather(term, round, index, &Owners::default());
         let plan = plan_collection(&orphans);
         if plan.unconfirmed().next().is_none() {
-            return false;
+            return Some(false);
         }
         let span = tracing::info_span!(
             parent: None,
             telemetry::ORPHAN_COLLECTION_SPAN,
-            orphans = number(census.candidates),
+            orphans = number(orphans.candidates.len()),
             due = number(plan.unconfirmed().count()),
             syncs = orphans.sync_names(plan.unconfirmed()),
         );
@@ -156,50 +194,49 @@ impl Collector {
             .unconfirmed()
             .filter_map(|at| Some((at.clone(), orphans.candidates.get(at)?.clone())))
             .collect();
-        drop(orphans);
-        let collecting = self.collect_due(term, batch, &due, census);
-        let plan = collecting.instrument(span).await.unwrap_or(plan);
-        plan.steps.iter().any(|(at, step)| {
-            let undone = matches!(
-                step,
-                OrphanStep::Keep(KeepReason::OwnerUnknown(_) | KeepReason::Failed(_))
-            );
-            undone && due.get(at).is_some_and(|candidate| candidate.seen_alive)
-        })
+        drop((orphans, plan));
+        self.collect_due(term, round, index, &due).instrument(span).await
     }
 
-    /// Reads the candidates that are due, decides again, and carries out the plan; `None` if that was not
-    /// possible.
+    /// Reads the candidates that are due, decides again, and carries out the plan. Returns as
+    /// [`Collector::collect_batch`].
     async fn collect_due(
         &self,
         term: &mut Term,
-        batch: &[String],
+        round: &mut Round,
+        index: usize,
         due: &BTreeMap<NamespacedName, OrphanCandidate>,
-        census: &mut Census,
-    ) -> Option<CollectionPlan> {
+    ) -> Option<bool> {
         let owners = match self.writer.reads.unless_cancelled(self.read_live(due)).await {
             Ok(Ok(owners)) => owners,
             Ok(Err(why)) => {
                 fail(&Span::current(), Reason::ApiError.as_str(), &why);
-                term.log_obstacle(Some(&why));
+                round.obstacle.get_or_insert(why);
                 return None;
             }
             Err(NotLeading) => return None,
         };
-        *census = self.take_census(term, &self.cache.dead_syncs(), Instant::now());
-        let plan = plan_collection(&self.gather(term, batch, &owners, *census));
+        round.censuses[index] = self.take_census(term, &round.batches[index], Instant::now());
+        let orphans = self.gather(term, round, index, &owners);
+        let plan = plan_collection(&orphans);
         let unknown = plan.steps.values().find_map(|step| match step {
             OrphanStep::Keep(KeepReason::OwnerUnknown(why)) => Some(why.as_str()),
             _ => None,
         });
         if let Some(why) = unknown {
             fail(&Span::current(), Reason::ApiError.as_str(), why);
+            round.obstacle.get_or_insert_with(|| why.to_owned());
         }
-        term.log_obstacle(unknown);
         if let Some(Failure { reason, message }) = self.carry_out(due, &plan).await {
             fail(&Span::current(), reason.as_str(), &message);
         }
-        Some(plan)
+        Some(plan.steps.iter().any(|(at, step)| {
+            let undone = matches!(
+                step,
+                OrphanStep::Keep(KeepReason::OwnerUnknown(_) | KeepReason::Failed(_))
+            );
+            undone && orphans.candidates.get(at).is_some_and(|candidate| candidate.seen_alive)
+        }))
     }
 
     /// Reads the candidates into the cache, and returns their syncs. Fails while the kind is not
@@ -227,8 +264,8 @@ impl Collector {
         due: &BTreeMap<NamespacedName, OrphanCandidate>,
         plan: &CollectionPlan,
     ) -> Option<Failure> {
-        // More than may be in flight: one slow namespace must not delay the others. Not all at once: each
-        // takes some KiB.
+        // More than may be in flight: one slow namespace must not delay the others of the batch. Not all at
+        // once: each takes some KiB.
         let concurrent = self.writer.permits.count() * 8;
         let (mut writes, mut first) = (FuturesUnordered::new(), None);
         for (at, step) in &plan.steps {
@@ -270,10 +307,10 @@ impl Collector {
         failure
     }
 
-    /// Counts the orphans of the syncs `dead`.
-    fn take_census(&self, term: &mut Term, dead: &[String], now: Instant) -> Census {
+    /// Counts the orphans of these syncs.
+    fn take_census(&self, term: &mut Term, syncs: &[String], now: Instant) -> Census {
         let mut census = Census::default();
-        for sync_uid in dead {
+        for sync_uid in syncs {
             for (at, candidate) in &self.candidates_of(term, sync_uid, &Owners::default(), now) {
                 census.count(at, candidate, self.mode());
             }
@@ -281,18 +318,19 @@ impl Collector {
         census
     }
 
-    /// The orphans of the syncs in `batch`.
+    /// The orphans of one batch.
     fn gather(
         &self,
         term: &mut Term,
-        batch: &[String],
+        round: &Round,
+        index: usize,
         owners: &Owners,
-        census: Census,
     ) -> ObservedOrphans {
         let now = Instant::now();
-        let candidates = batch.iter().flat_map(|it| self.candidates_of(term, it, owners, now));
-        let (candidates, mode) = (candidates.collect(), self.mode());
-        ObservedOrphans { candidates, census, marked_copies: self.cache.marked_copies(), mode }
+        let syncs = round.batches[index].iter();
+        let candidates = syncs.flat_map(|it| self.candidates_of(term, it, owners, now)).collect();
+        let (census, marked_copies) = (round.census(), round.marked_copies);
+        ObservedOrphans { candidates, census, marked_copies, mode: self.mode() }
     }
 
     /// The orphans of one sync, from the cache and from what this term knows of them.

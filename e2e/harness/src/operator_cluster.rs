@@ -95,11 +95,17 @@ impl OperatorCluster {
 
     /// Waits until one of the replicas holds the Lease, and returns its index.
     pub async fn wait_leader(&self) -> Result<usize> {
+        Ok(self.wait_leading_process().await?.0)
+    }
+
+    /// As [`OperatorCluster::wait_leader`], with the holder identity of its process.
+    pub async fn wait_leading_process(&self) -> Result<(usize, String)> {
         until("a replica holds the Lease", Duration::from_secs(40), || async {
             let holder = self.holder().await?;
             // The holder identity ends with the uid of its pod.
             let index = self.replicas.iter().position(|it| holder.ends_with(&it.pod().uid));
-            Ok(Seen::from_option(index, || format!("holder {holder:?}")))
+            let found = index.map(|index| (index, holder.clone()));
+            Ok(Seen::from_option(found, || format!("holder {holder:?}")))
         })
         .await
     }

@@ -1,4 +1,4 @@
-//! The orphans that are decided on at a time: each takes some KiB meanwhile.
+//! Which orphans are decided on at a time: each takes some KiB meanwhile.
 
 /// The orphans in a batch, unless they are of one sync.
 const BATCH: usize = 4096;

@@ -30,13 +30,13 @@ impl Term {
         orphans: &mut BTreeMap<NamespacedName, OrphanCandidate>,
         now: Instant,
     ) {
-        let before = self.first_observed.remove(sync_uid).unwrap_or_default();
+        let mut before = self.first_observed.remove(sync_uid).unwrap_or_default();
         let mut dated = HashMap::with_capacity(orphans.len());
         for candidate in orphans.values_mut() {
-            let copy_uid = &candidate.version.uid;
-            let first = before.get(copy_uid).copied().unwrap_or(now);
+            let known = before.remove_entry(&candidate.version.uid);
+            let (copy_uid, first) = known.unwrap_or_else(|| (candidate.version.uid.clone(), now));
             candidate.known_for = now.saturating_duration_since(first);
-            dated.insert(copy_uid.clone(), first);
+            dated.insert(copy_uid, first);
         }
         self.first_observed.insert(sync_uid.to_owned(), dated);
     }
@@ -51,7 +51,7 @@ impl Term {
         self.obstacle = why.map(ToOwned::to_owned);
     }
 
-    /// Forgets the orphans of all syncs but `with_orphans`. Returns the uids of those that had any.
+    /// Forgets the orphans of all syncs but `with_orphans`. Returns the uids of those syncs.
     pub fn forget_all_but(&mut self, with_orphans: &[String]) -> Vec<String> {
         let with_orphans: HashSet<_> = with_orphans.iter().collect();
         let gone = self.first_observed.extract_if(|sync_uid, _| !with_orphans.contains(sync_uid));

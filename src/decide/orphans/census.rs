@@ -1,5 +1,4 @@
-//! What is counted of all orphans. The orphans themselves are decided on in batches, so that the memory
-//! does not depend on their number.
+//! What is counted of all orphans. They are decided on in batches, to limit the memory.
 
 use std::time::Duration;
 
@@ -67,6 +66,18 @@ impl Census {
                 let next = self.next_due.map_or(remaining, |next| next.min(remaining));
                 self.next_due = Some(next);
             }
+        }
+    }
+
+    /// The census of the candidates of both.
+    #[must_use]
+    pub fn merge(self, other: Self) -> Self {
+        Self {
+            candidates: self.candidates + other.candidates,
+            due: self.due + other.due,
+            next_due: [self.next_due, other.next_due].into_iter().flatten().min(),
+            never_seen: self.never_seen + other.never_seen,
+            is_never_seen_due: self.is_never_seen_due || other.is_never_seen_due,
         }
     }
 

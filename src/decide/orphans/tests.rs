@@ -323,16 +323,16 @@ proptest! {
 
     #[test]
     fn batches_have_the_steps_of_all_at_once(orphans in any_orphans(), size in 1..10_usize) {
-        let whole = plan_collection(&orphans);
         let all: Vec<_> = orphans.candidates.clone().into_iter().collect();
-        let mut steps = BTreeMap::new();
-        for batch in all.chunks(size) {
-            let candidates = batch.iter().cloned().collect();
-            let plan = plan_collection(&ObservedOrphans { candidates, ..orphans.clone() });
-            prop_assert_eq!(plan.brake, whole.brake);
-            steps.extend(plan.steps);
-        }
-        prop_assert_eq!(steps, whole.steps);
+        let batches = all.chunks(size).map(|batch| batch.iter().cloned().collect::<BTreeMap<_, _>>());
+        let of_each = batches.clone().map(|batch| Census::of(&batch, orphans.mode));
+        let census = of_each.reduce(Census::merge).unwrap_or_default();
+        prop_assert_eq!(census, orphans.census);
+        let steps = batches.flat_map(|candidates| {
+            let batch = ObservedOrphans { candidates, census, ..orphans.clone() };
+            plan_collection(&batch).steps
+        });
+        prop_assert_eq!(steps.collect::<BTreeMap<_, _>>(), plan_collection(&orphans).steps);
     }
 
     #[test]

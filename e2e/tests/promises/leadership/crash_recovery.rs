@@ -56,10 +56,8 @@ struct Crash {
 
 /// Kills the leader.
 async fn crash(cluster: &OperatorCluster) -> Result<Crash> {
-    let index = cluster.wait_leader().await?;
-    let holder = cluster.holder().await?;
+    let (index, holder) = cluster.wait_leading_process().await?;
     let replica = &cluster.replicas[index];
-    ensure!(holder.ends_with(&replica.pod().uid), "{holder} is not the leader that was found");
     replica.process().kill()?;
     Ok(Crash { index, pod: replica.pod().name.clone(), holder, at: Instant::now() })
 }

@@ -73,11 +73,8 @@ impl Step {
             9 => SideFault::BrokenConnections,
             _ => SideFault::LostResponses,
         };
-        // A connected leader would acquire the released Lease.
-        let is_gone = !matches!(
-            leader_fault,
-            LeaderFault::CutOff(_) | LeaderFault::LateRenewal | LeaderFault::Terminate
-        );
+        // A connected leader would acquire the released Lease, and a proof of its end needs its holder.
+        let is_gone = matches!(leader_fault, LeaderFault::Kill | LeaderFault::Freeze);
         Self {
             leader_fault,
             side_fault,

@@ -35,8 +35,7 @@ const LOST: usize = 3;
 impl Step {
     /// Forces the failover, waits for the takeover, and removes the faults.
     pub async fn run(&self, cluster: &mut FaultCluster, number: usize) -> Result<()> {
-        let leader = cluster.leader().await?;
-        let holder = cluster.operator.holder().await?;
+        let (leader, holder) = cluster.operator.wait_leading_process().await?;
         let hold = Hold::new();
         let late_create = self.inject_side_fault(cluster, leader, number, &hold).await?;
         self.inject_leader_fault(cluster, leader, &hold)?;
