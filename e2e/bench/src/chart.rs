@@ -40,7 +40,7 @@ struct Range {
     step: f64,
 }
 
-const WIDTH: f64 = 720.0;
+const WIDTH: f64 = 740.0;
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = 700.0;
 const TOP: f64 = 50.0;
@@ -162,7 +162,7 @@ fn axes(x: Range, y: Range, x_axis: &Axis, y_axis: &Axis) -> String {
         "<path d=\"M{LEFT} {TOP}V{BOTTOM}H{RIGHT}\" fill=\"none\" stroke=\"black\"/>"
     );
     svg += &text((RIGHT, BOTTOM + 36.0), "end", "", &x_axis.name);
-    svg + &text((LEFT, TOP - 6.0), "end", "", &y_axis.name)
+    svg + &text((LEFT + 6.0, TOP - 6.0), "start", "", &y_axis.name)
 }
 
 fn text((x, y): (f64, f64), anchor: &str, style: &str, text: &str) -> String {
