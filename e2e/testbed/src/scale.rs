@@ -5,11 +5,6 @@ use std::env;
 /// `full` with `E2E_FULL=1`, otherwise `quick`.
 #[must_use]
 pub fn quick_or_full<T>(quick: T, full: T) -> T {
-    if is_full() { full } else { quick }
-}
-
-/// Whether `E2E_FULL=1` is set.
-#[must_use]
-pub fn is_full() -> bool {
-    env::var_os("E2E_FULL").is_some_and(|value| value == "1")
+    let is_full = env::var_os("E2E_FULL").is_some_and(|value| value == "1");
+    if is_full { full } else { quick }
 }
