@@ -19,6 +19,7 @@ use configmapsync::api::DeletionPolicy;
 use configmapsync::api::namespaced_name::NamespacedName;
 use configmapsync::decide::ContentHash;
 use configmapsync::decide::Markers;
+use configmapsync::election::HolderIdentity;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::SignedDuration;
@@ -88,7 +89,8 @@ pub async fn run(flags: Flags) -> Result<()> {
     tokio::spawn(serve(listener));
     let client = kubeconfig::client_that_tries_once(&flags.kubeconfig).await?;
     let params = LeaseLockParams {
-        holder_id: format!("{}_{}", flags.pod_name, flags.pod_uid),
+        holder_id: HolderIdentity::new(&flags.pod_name, &flags.pod_uid, fastrand::u32(..))
+            .to_string(),
         lease_name: OPERATOR.to_owned(),
         lease_ttl: flags.lease,
     };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use anyhow::Result;
 use configmapsync::names;
 use harness::fault_proxy::Fault;
@@ -35,6 +36,10 @@ const LOST: usize = 3;
 impl Step {
     /// Forces the failover, waits for the takeover, and removes the faults.
     pub async fn run(&self, cluster: &mut FaultCluster, number: usize) -> Result<()> {
+        self.force(cluster, number).await.with_context(|| format!("failover {number}: {self:?}"))
+    }
+
+    async fn force(&self, cluster: &mut FaultCluster, number: usize) -> Result<()> {
         let (leader, holder) = cluster.operator.wait_leading_process().await?;
         let hold = Hold::new();
         let late_create = self.inject_side_fault(cluster, leader, number, &hold).await?;
