@@ -7,16 +7,16 @@
 //! [`Observed`], as a [`Failure`].
 //!
 //! ```text
-//! Observed -> required_reads -> (reads) -> Observed -> desired -> Desired -> plan -> Plan
+//! Observed -> desired -> Desired -> plan -> Plan -> required_reads -> (reads) -> Observed
 //! Plan without writes -> status -> ConfigMapSyncStatus
 //! ```
 //!
 //! | module | decides |
 //! |---|---|
 //! | [`ownership`](mod@ownership) | to which `ConfigMapSync` an object belongs |
-//! | [`reads`] | which objects have to be read before a plan can be made |
 //! | [`desired`](mod@desired) | which copies should exist, with which content |
 //! | [`plan`](mod@plan) | which writes make the cluster match that |
+//! | [`reads`] | which objects have to be read before a plan is final |
 //! | [`retire`](mod@retire) | whether a copy that is no longer desired is deleted or released |
 //! | [`consent`] | what the ServiceAccount of a `ConfigMapSync` must be allowed to do |
 //! | [`contention`] | whether another client keeps changing a copy |
@@ -30,6 +30,7 @@
 pub mod consent;
 pub mod content;
 pub mod contention;
+mod decision;
 pub mod desired;
 pub mod destinations;
 pub mod drift;
@@ -66,6 +67,7 @@ mod simulation;
 
 pub use content::Content;
 pub use content::ContentHash;
+pub use decision::Decision;
 pub use desired::Desired;
 pub use desired::desired;
 pub use failure::Failure;
@@ -77,6 +79,5 @@ pub use plan::Action;
 pub use plan::Plan;
 pub use plan::plan;
 pub use reads::RequiredReads;
-pub use reads::required_reads;
 pub use retire::retire;
 pub use status::status;

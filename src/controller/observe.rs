@@ -1,4 +1,5 @@
-//! The step that observes what exists, from the cache and, where necessary, by reads.
+//! The step that observes what exists, from the cache and, where necessary, by reads. Which reads are
+//! necessary, the decision on what is known says: both take turns until it requires no read.
 //!
 //! While source and copies are in sync, nothing is read. A failed read is part of the observation,
 //! not an error of the step.
@@ -12,6 +13,7 @@ use std::collections::BTreeSet;
 use futures::StreamExt as _;
 use futures::future::join;
 use futures::stream;
+use tracing::Instrument as _;
 
 pub use view::Reads;
 pub use view::View;
@@ -20,8 +22,10 @@ use crate::api::namespaced_name::NamespacedName;
 use crate::cache::CachedConfigMap;
 use crate::controller::observe::source::known_source;
 use crate::controller::observe::source::read_source;
+use crate::decide::Decision;
 use crate::decide::Failure;
 use crate::decide::Observed;
+use crate::decide::RequiredReads;
 use crate::decide::consent::is_reported;
 use crate::decide::desired::destinations;
 use crate::decide::destinations::selector;
@@ -29,10 +33,10 @@ use crate::decide::observed::DestinationObject;
 use crate::decide::observed::ObservedDestination;
 use crate::decide::observed::ObservedSource;
 use crate::decide::observed::ObservedSync;
-use crate::decide::required_reads;
 use crate::decide::verb::Verb;
 use crate::reviews::Consents;
 use crate::state::retries::FailedAttempt;
+use crate::telemetry;
 
 /// The result of one read can require another: of the source, then of copies that may differ from
 /// it, then of the content to write. Before each of them, permissions may have to be asked for.
@@ -40,55 +44,78 @@ const MAX_TURNS: usize = 8;
 /// Copies that one reconcile reads at a time.
 const CONCURRENT_READS: usize = 8;
 
-/// What exists, and the results of the reads.
+/// What exists, the results of the reads, and what is decided on it.
 #[derive(Debug)]
 pub struct Observation {
     pub observed: Observed,
     pub reads: Reads,
+    pub decision: Decision,
 }
 
-/// Observes everything that the decisions about `sync` need. With `verify`, source and copies are
-/// read even if nothing indicates a change.
+/// Observes everything that the decision about `sync` needs, and decides. With `verify`, source and
+/// copies are read even if nothing indicates a change.
 pub async fn observe(view: View<'_>, sync: &ObservedSync, verify: bool) -> Observation {
+    let span = || tracing::info_span!(telemetry::OBSERVE_SPAN, verify);
+    let (mut observed, mut reads) = first_look(view, sync, verify).instrument(span()).await;
+    let mut decision = decide(&observed);
+    for _ in 0..MAX_TURNS {
+        if decision.reads.is_empty() {
+            break;
+        }
+        read(view, verify, &mut observed, decision.reads, &mut reads).instrument(span()).await;
+        decision = decide(&observed);
+    }
+    Observation { observed, reads, decision }
+}
+
+fn decide(observed: &Observed) -> Decision {
+    tracing::info_span!(telemetry::PLAN_SPAN).in_scope(|| Decision::of(observed))
+}
+
+/// What the cache knows, and the source.
+async fn first_look(view: View<'_>, sync: &ObservedSync, verify: bool) -> (Observed, Reads) {
     let consents = Consents::of(view.reviewer.account_of(sync));
     let mut reads = Reads { consents, ..Reads::default() };
     let selected = selected(view, sync, &mut reads).await;
     let mut observed = without_destinations(view, sync, selected, verify, &reads.consents);
     // The destinations are looked up while the source is being read.
     let source = async {
-        let spec = sync.spec.as_ref().ok().filter(|_| required_reads(&observed).source)?;
+        let spec = sync.spec.as_ref().ok().filter(|_| Decision::of(&observed).reads.source)?;
         Some(read_source(view, sync, spec, verify, &mut reads).await)
     };
     let destinations = async { known_destinations(view, sync, &observed.selected, verify) };
     let (source, destinations) = join(source, destinations).await;
     observed.source = source.unwrap_or(observed.source);
     observed.destinations = destinations;
-    for _ in 0..MAX_TURNS {
-        let required = required_reads(&observed);
-        if required.is_empty() {
-            break;
-        }
-        if required.source
-            && required.consents.is_empty()
-            && let Ok(spec) = &sync.spec
-        {
-            observed.source = read_source(view, sync, spec, verify, &mut reads).await;
-        }
-        if !required.consents.is_empty() {
-            observed.source.drop_large_content();
-            ask_writes(view, &mut observed, required.consents, &mut reads).await;
-        }
-        let consents = &reads.consents;
-        let copies = required.copies.into_iter().map(|at| read_copy(view, consents, at));
-        let copies: Vec<_> = copies.collect();
-        let copies: Vec<_> =
-            stream::iter(copies).buffer_unordered(CONCURRENT_READS).collect().await;
-        for (at, destination, failed) in copies {
-            reads.failed_copies.extend(failed.map(|failed| (at.clone(), failed)));
-            observed.destinations.insert(at, destination);
-        }
+    (observed, reads)
+}
+
+/// Reads what is `required`.
+async fn read(
+    view: View<'_>,
+    verify: bool,
+    observed: &mut Observed,
+    required: RequiredReads,
+    reads: &mut Reads,
+) {
+    if required.source
+        && required.consents.is_empty()
+        && let Ok(spec) = &observed.sync.spec
+    {
+        observed.source = read_source(view, &observed.sync, spec, verify, reads).await;
     }
-    Observation { observed, reads }
+    if !required.consents.is_empty() {
+        observed.source.drop_large_content();
+        ask_writes(view, observed, required.consents, reads).await;
+    }
+    let consents = &reads.consents;
+    let copies = required.copies.into_iter().map(|at| read_copy(view, consents, at));
+    let copies: Vec<_> = copies.collect();
+    let copies: Vec<_> = stream::iter(copies).buffer_unordered(CONCURRENT_READS).collect().await;
+    for (at, destination, failed) in copies {
+        reads.failed_copies.extend(failed.map(|failed| (at.clone(), failed)));
+        observed.destinations.insert(at, destination);
+    }
 }
 
 /// The namespaces that the selector selects. The cache does not decide that for those with large
@@ -137,7 +164,8 @@ fn without_destinations(
         source,
         selected,
         destinations: BTreeMap::new(),
-        writes_in_flight: view.held_back.has_writes_in_flight(),
+        writes_in_flight: view.held_back.has_writes_in_flight()
+            || (sync.deleting && view.has_late_writes),
         finalizer_failure: view.held_back.finalizer(),
     }
 }

@@ -1,8 +1,8 @@
 //! One reconcile for one sync.
 //!
 //! ```text
-//! observe -> desired -> plan -> act -> record -> (again, until nothing is to be written)
-//!                         '---> status -> report -> record
+//! observe -> decide -> act -> record -> (again, until nothing is to be written)
+//!               '---> status -> report -> record
 //! ```
 //!
 //! # Flow
@@ -41,7 +41,6 @@ use crate::cache::Reader;
 use crate::controller::act::Writer;
 use crate::controller::act::act;
 use crate::controller::observe::Observation;
-use crate::controller::observe::Reads;
 use crate::controller::observe::View;
 use crate::controller::observe::observe;
 use crate::controller::queue::Queue;
@@ -54,15 +53,14 @@ use crate::controller::record::Pass;
 use crate::controller::record::record;
 use crate::controller::report::Reporter;
 use crate::controller::report::report;
+use crate::decide::Decision;
 use crate::decide::Desired;
 use crate::decide::Failure;
 use crate::decide::Observed;
 use crate::decide::Plan;
 use crate::decide::contention::Wanted;
-use crate::decide::desired;
 use crate::decide::observed::ObservedSync;
 use crate::decide::observed::Version;
-use crate::decide::plan;
 use crate::decide::plan::FinalizerStep;
 use crate::decide::reason::Reason;
 use crate::decide::status;
@@ -79,7 +77,6 @@ use crate::names;
 use crate::reviews::Reviewer;
 use crate::state::State;
 use crate::state::retries::Retries;
-use crate::telemetry;
 use crate::telemetry::spans::SpanReference;
 use crate::telemetry::trace_id;
 
@@ -126,7 +123,9 @@ impl Reconciler {
         // Before anything is read: a later request must lead to another reconcile.
         let waiting = self.queue.pop(name);
         let (sync, _memory) = known_sync(&self.reader, &self.queue, name).await?;
-        let (uid, deleting) = (sync.version.uid.clone(), sync.deleting);
+        let uid = sync.version.uid.clone();
+        // Before the passes: if they end during the last one, it must be followed by another.
+        let late_writes = self.lead.late_writes().filter(|_| sync.deleting);
         let running = self.metrics.reconciles.started(waiting.since.elapsed());
         let began = running.began();
         if let Some(at) = waiting.source_changed {
@@ -138,7 +137,6 @@ impl Reconciler {
         let failed = |error| root.span.in_scope(|| self.failed(&uid, began, &error));
         let ended = ended.unwrap_or_else(failed);
         running.finished(ended.result, root.end(&self.state, &uid, written, ended));
-        let late_writes = self.lead.late_writes().filter(|_| deleting);
         [ended.requeue_after, late_writes].into_iter().flatten().min()
     }
 
@@ -168,20 +166,23 @@ impl Reconciler {
         let mut contents = Vec::new();
         let mut has_reported_progress = false;
         for _ in 0..MAX_PASSES {
-            let (observed, plan, reads) = self.observe_and_plan(&sync, verify, began).await?;
+            let observation = self.observe(&sync, verify, began).await?;
             verify = false;
-            if !plan.has_writes() {
-                return self.finish(&observed, plan, reads, began).await;
+            if !observation.decision.plan.has_writes() {
+                return self.finish(observation, began).await;
             }
+            let Observation { observed, reads, decision } = *observation;
+            let plan = &decision.plan;
             let mut pass = Pass::of(reads);
-            let is_long = !has_reported_progress && self.first_attempts(&uid, &plan) > MANY_WRITES;
+            let is_long = !has_reported_progress && self.first_attempts(&uid, plan) > MANY_WRITES;
             has_reported_progress |= is_long;
-            let progress = is_long.then_some(async {
-                self.report(&observed, &Settled::of(plan.clone()), began).await
+            let progress = is_long.then(|| {
+                let settled = Settled::of(plan.clone());
+                let (observed, desired) = (&observed, &decision.desired);
+                Box::pin(async move { self.report(observed, desired, &settled, began).await })
             });
             let history = self.state.history(&uid);
-            let acting =
-                act(&self.writer, &self.lead, &sync, &plan, &history, &pass.reads.consents);
+            let acting = act(&self.writer, &self.lead, &sync, plan, &history, &pass.reads.consents);
             // Neither waits for the other.
             let (outcome, progress) = join(acting, OptionFuture::from(progress)).await;
             pass.outcome = outcome?;
@@ -192,22 +193,21 @@ impl Reconciler {
             match finalizer {
                 SyncPatch::Unchanged => {}
                 SyncPatch::Patched { resource_version } => {
-                    if self.finalizer_patched(&mut sync, &plan, resource_version) {
+                    if self.finalizer_patched(&mut sync, plan, resource_version) {
                         return Ok(Ended::success(None));
                     }
                 }
                 SyncPatch::Conflict => return Ok(Ended::outdated()),
                 SyncPatch::Failed(failure) => {
-                    let (observed, plan, reads) =
-                        self.observe_and_plan(&sync, false, began).await?;
-                    self.finish(&observed, plan, reads, began).await?;
+                    let observation = self.observe(&sync, false, began).await?;
+                    self.finish(observation, began).await?;
                     return Err(Error::PatchFinalizer { sync: sync.name, failure });
                 }
             }
             contents.extend(observed.source.into_small_content());
         }
-        let (observed, plan, reads) = self.observe_and_plan(&sync, false, began).await?;
-        let ended = self.finish(&observed, plan, reads, began).await?;
+        let observation = self.observe(&sync, false, began).await?;
+        let ended = self.finish(observation, began).await?;
         let requeue_after = ended.requeue_after.map_or(PAUSE, |delay| delay.min(PAUSE));
         Ok(Ended { requeue_after: Some(requeue_after), ..ended })
     }
@@ -263,26 +263,24 @@ impl Reconciler {
     }
 
     /// Fails if this process is stopping: reads are cancelled.
-    async fn observe_and_plan(
+    async fn observe(
         &self,
         sync: &ObservedSync,
         verify: bool,
         began: Instant,
-    ) -> Result<(Observed, Plan, Reads), NotLeading> {
+    ) -> Result<Box<Observation>, NotLeading> {
         let uid = &sync.version.uid;
         let excerpt = self.state.read(uid, |state| state.excerpt.clone());
         let retries = self.state.retries(uid);
         let view = View::new(&self.cache, &self.reader, &self.reviewer);
-        let view =
-            View { held_back: retries.held_back(began), excerpt: excerpt.as_deref(), ..view };
-        let span = tracing::info_span!(telemetry::OBSERVE_SPAN, verify);
-        let observing = observe(view, sync, verify).instrument(span);
-        let observing = self.writer.reads.unless_cancelled(observing);
-        let Observation { mut observed, reads } = observing.await?;
-        observed.writes_in_flight |= sync.deleting && self.lead.late_writes().is_some();
-        let span = tracing::info_span!(telemetry::PLAN_SPAN);
-        let plan = span.in_scope(|| plan(&observed, &desired(&observed)));
-        Ok((observed, plan, reads))
+        let view = View {
+            held_back: retries.held_back(began),
+            excerpt: excerpt.as_deref(),
+            has_late_writes: self.lead.late_writes().is_some(),
+            ..view
+        };
+        let observing = Box::pin(observe(view, sync, verify));
+        self.writer.reads.unless_cancelled(observing).await.map(Box::new)
     }
 
     /// Applies our own patch of the finalizer to `sync` before the watch delivers it. Returns
@@ -311,20 +309,16 @@ impl Reconciler {
     }
 
     /// Reports the result of the last pass, and records it.
-    async fn finish(
-        &self,
-        observed: &Observed,
-        plan: Plan,
-        reads: Reads,
-        began: Instant,
-    ) -> Result<Ended, Error> {
+    async fn finish(&self, observation: Box<Observation>, began: Instant) -> Result<Ended, Error> {
+        let Observation { observed, reads, decision: Decision { desired, plan, .. } } =
+            *observation;
         let uid = &observed.sync.version.uid;
         let wanted = Wanted::of(&observed.sync, &plan);
         let settled = Settled::of(plan);
-        let Report { patch, summary, status } = self.report(observed, &settled, began).await?;
-        root_span::record_report(observed, &settled, &summary, patch.as_ref());
+        let Report { patch, summary, status } =
+            self.report(&observed, &desired, &settled, began).await?;
+        root_span::record_report(&observed, &settled, &summary, patch.as_ref());
         self.record(&observed.sync, Pass { reported: patch.clone(), ..Pass::of(reads) });
-        let desired = desired(observed);
         let is_hold = matches!(desired, Desired::Hold(_));
         let needs_write = |at: &NamespacedName| is_hold || settled.is_left(at);
         self.state.settled(uid, began, wanted, needs_write);
@@ -355,19 +349,19 @@ impl Reconciler {
     async fn report(
         &self,
         observed: &Observed,
+        desired: &Desired,
         settled: &Settled,
         began: Instant,
     ) -> Result<Report, NotLeading> {
         let sync = &observed.sync;
         let uid = &sync.version.uid;
-        let desired = desired(observed);
-        let summary = summary(observed, &desired, settled);
+        let summary = summary(observed, desired, settled);
         let now = Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default());
         let last_write = self.state.read(uid, |state| state.unreported_write.clone());
         let trace_id =
             self.state.failure_trace(uid, &summary).or_else(|| trace_id(&Span::current()));
         let last_write = last_write.as_deref();
-        let status = status(observed, &desired, settled, &now, last_write, trace_id.as_deref());
+        let status = status(observed, desired, settled, &now, last_write, trace_id.as_deref());
         if self.state.read_retries(uid, |retries| retries.held_back(began).status()) {
             return Ok(Report { patch: None, status, summary });
         }

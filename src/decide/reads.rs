@@ -12,12 +12,10 @@ use crate::decide::Desired;
 use crate::decide::Failure;
 use crate::decide::Observed;
 use crate::decide::Plan;
-use crate::decide::desired;
 use crate::decide::observed::CopyContent;
 use crate::decide::observed::DestinationObject;
 use crate::decide::observed::ObservedSource;
 use crate::decide::observed::SourceContent;
-use crate::decide::plan;
 use crate::decide::plan::owns_copies;
 use crate::decide::reason::Reason;
 use crate::decide::verb::Verb;
@@ -43,24 +41,19 @@ impl RequiredReads {
     }
 }
 
-/// Determines which reads are required before `observed` suffices for a plan.
-///
-/// Repeating this after each batch of reads ends: a copy is requested at most once per version, and
-/// the source at most once.
-#[must_use]
-pub fn required_reads(observed: &Observed) -> RequiredReads {
-    match desired(observed) {
+/// Determines which reads are required before the `plan` for the `desired` copies is final.
+pub(super) fn required_reads(observed: &Observed, desired: &Desired, plan: &Plan) -> RequiredReads {
+    match desired {
         Desired::Nothing(_) => RequiredReads::default(),
         Desired::Hold(failure) => {
-            let source = is_unread(observed, &failure) || is_unconfirmed(observed, &failure);
+            let source = is_unread(observed, failure) || is_unconfirmed(observed, failure);
             RequiredReads { source, ..RequiredReads::default() }
         }
-        desired @ Desired::Copies(_) => {
-            let plan = plan(observed, &desired);
-            let copies = suspects(observed, &plan);
-            let (source, consents) = (plan.needs_source_content, plan.needs_consent);
-            RequiredReads { source, copies, consents }
-        }
+        Desired::Copies(_) => RequiredReads {
+            source: plan.needs_source_content,
+            copies: suspects(observed, plan),
+            consents: plan.needs_consent.clone(),
+        },
     }
 }
 
@@ -111,6 +104,7 @@ mod tests {
     use super::*;
     use crate::api::DestinationMetadata;
     use crate::decide::Content;
+    use crate::decide::Decision;
     use crate::decide::observed::ExistingConfigMap;
     use crate::decide::simulation::cluster::SimulatedCluster;
     use crate::decide::simulation::cluster::one_to_one;
@@ -122,7 +116,7 @@ mod tests {
         let mut reads = |source, suspend| {
             observed.source = source;
             observed.sync.spec.as_mut().unwrap().suspend = suspend;
-            required_reads(&observed).source
+            Decision::of(&observed).reads.source
         };
         assert!(reads(ObservedSource::Unknown, false));
         assert!(!reads(ObservedSource::Unknown, true), "a suspended sync needs no source");
@@ -165,8 +159,7 @@ mod tests {
             let destination = observed.destinations.get_mut(&copy).unwrap();
             destination.object = object.unwrap_or_else(|| destination.object.clone());
             destination.consent = WriteConsent::Granted(granted.iter().copied().collect());
-            let reads = required_reads(&observed);
-            let plan = plan(&observed, &desired(&observed));
+            let Decision { plan, reads, .. } = Decision::of(&observed);
             assert!(!plan.has_writes(), "{plan:?}");
             assert!(reads.consents.is_empty() || reads.copies.is_empty(), "{reads:?}");
             reads.consents.get(&copy).cloned().unwrap_or_default().into_iter().collect::<Vec<_>>()

@@ -55,10 +55,14 @@ impl Stamp {
     /// which is not a change of its own: see [`Stamp::is_empty`].
     #[must_use]
     pub fn to(present: Present<'_>, desired: &Markers, metadata: &DestinationMetadata) -> Self {
-        let is_state =
-            |key: &&str| ![names::ANNOTATION_CREATED, names::ANNOTATION_STAMPED].contains(key);
-        let keys = present.marker_keys.annotations().filter(is_state);
-        let mut stamp = Self::set(present, keys, desired, metadata);
+        let mut stamp = if present.markers.is_some_and(|markers| markers.is_state_of(desired)) {
+            Self::set_metadata(present, metadata)
+        } else {
+            let is_state =
+                |key: &&str| ![names::ANNOTATION_CREATED, names::ANNOTATION_STAMPED].contains(key);
+            let keys = present.marker_keys.annotations().filter(is_state);
+            Self::set(present, keys, desired, metadata)
+        };
         let OtherMetadata { labels, annotations } = present.other;
         stamp.labels.remove.extend(labels.dropped(&metadata.labels));
         stamp.annotations.remove.extend(annotations.dropped(&metadata.annotations));
@@ -133,6 +137,20 @@ impl Stamp {
                 other_annotations,
                 &metadata.annotations,
             ),
+        }
+    }
+
+    /// Sets `metadata`, where the markers are as desired: most of the time, and without building them.
+    fn set_metadata(present: Present<'_>, metadata: &DestinationMetadata) -> Self {
+        let set = |other: &OtherKeys, metadata| Changes {
+            map_is_missing: other.map_is_missing,
+            set: other.missing(metadata).collect(),
+            remove: BTreeSet::new(),
+        };
+        let OtherMetadata { labels, annotations } = present.other;
+        Self {
+            labels: set(labels, &metadata.labels),
+            annotations: set(annotations, &metadata.annotations),
         }
     }
 

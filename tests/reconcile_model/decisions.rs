@@ -6,18 +6,16 @@ use std::hash::Hash;
 
 use configmapsync::api::ConfigMapSyncStatus;
 use configmapsync::decide::Action;
+use configmapsync::decide::Decision;
 use configmapsync::decide::Desired;
 use configmapsync::decide::Observed;
 use configmapsync::decide::Plan;
 use configmapsync::decide::contention::Purpose;
 use configmapsync::decide::contention::Wanted;
 use configmapsync::decide::contention::purpose;
-use configmapsync::decide::desired;
 use configmapsync::decide::observed::ObservedSync;
-use configmapsync::decide::plan;
 use configmapsync::decide::plan::FinalizerStep;
 use configmapsync::decide::reason::Reason;
-use configmapsync::decide::required_reads;
 use configmapsync::decide::status;
 use configmapsync::decide::status::Settled;
 use configmapsync::decide::status::ready_reason;
@@ -144,9 +142,8 @@ impl Decisions {
     pub fn end(&self, input: PassInput) -> Option<End> {
         self.ends.get(input, || {
             let observed = self.observed(&input)?;
-            let desired = desired(&observed);
+            let Decision { desired, plan, .. } = Decision::of(&observed);
             let is_hold = matches!(desired, Desired::Hold(_));
-            let plan = plan(&observed, &desired);
             let wanted = Wanted::of(&observed.sync, &plan).map(|wanted| self.wanted.id(wanted));
             Some(End::of(wanted, &plan, is_hold))
         })
@@ -159,20 +156,20 @@ impl Decisions {
 
     fn status(&self, input: &PassInput) -> Option<ConfigMapSyncStatus> {
         let observed = self.observed(input)?;
-        let desired = desired(&observed);
-        let settled = Settled::of(plan(&observed, &desired));
+        let Decision { desired, plan, .. } = Decision::of(&observed);
+        let settled = Settled::of(plan);
         let now = Time(Timestamp::UNIX_EPOCH);
         Some(status(&observed, &desired, &settled, &now, None, None))
     }
 
     fn decide(&self, input: &PassInput) -> Pass {
         let Some(observed) = self.observed(input) else { return Pass::Write(Writes::default()) };
-        let reads = required_reads(&observed);
+        let Decision { plan, reads, .. } = Decision::of(&observed);
         if !reads.is_empty() {
             let is_read = |place| reads.copies.contains(&at(place));
             return Pass::Read { source: reads.source, places: std::array::from_fn(is_read) };
         }
-        Pass::Write(self.writes(input, &observed.sync, &plan(&observed, &desired(&observed))))
+        Pass::Write(self.writes(input, &observed.sync, &plan))
     }
 
     /// What a pass decides on.

@@ -2,9 +2,9 @@
 //!
 //! The model contains one or two syncs, a source, four places for copies in two namespaces, users,
 //! the API server, and the operator: its cache, its decisions, and its writes in flight. The
-//! decisions are the operator's own code: the cache, `required_reads`, `desired`, `plan`, `retire`,
-//! `status`, `plan_collection` and the requests of all writes. At any time, a user may act, a watch
-//! may deliver, a sync may be reconciled, a write in flight may arrive, and the leader may crash.
+//! decisions are the operator's own code: the cache, `Decision`, `retire`, `status`,
+//! `plan_collection` and the requests of all writes. At any time, a user may act, a watch may
+//! deliver, a sync may be reconciled, a write in flight may arrive, and the leader may crash.
 //!
 //! Results, in every reachable state:
 //! * A `ConfigMap` that the operator did not create is never deleted, and never changed without

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Action;
+use crate::decide::Decision;
 use crate::decide::Desired;
 use crate::decide::Failure;
 use crate::decide::Observed;
 use crate::decide::Plan;
-use crate::decide::desired;
 use crate::decide::plan;
 use crate::decide::plan::FinalizerStep;
 use crate::decide::plan::owns_copies;
@@ -51,9 +51,9 @@ impl Forecast {
 /// part of `observed`, but has yet to be added.
 #[must_use]
 pub fn forecast(observed: &Observed, lacks_finalizer: bool) -> Forecast {
-    let desired = desired(observed);
+    let Decision { desired, plan, .. } = Decision::of(observed);
     let is_done = observed.sync.deleting && !observed.sync.has_our_finalizer();
-    let mut plan = if is_done { Plan::default() } else { plan(observed, &desired) };
+    let mut plan = if is_done { Plan::default() } else { plan };
     let steps = follow_up(observed, &desired, &plan.steps);
     let is_held = steps.values().any(|step| matches!(step.action, Action::Leave(_)));
     let needs_finalizer = matches!(desired, Desired::Copies(_)) || owns_copies(observed);

@@ -23,6 +23,8 @@ pub struct View<'a> {
     pub held_back: HeldBack<'a>,
     /// The excerpt from the last read of the source.
     pub excerpt: Option<&'a KeptExcerpt>,
+    /// Whether writes of a crashed leader may still take effect.
+    pub has_late_writes: bool,
 }
 
 /// The results of the reads of an observation.
@@ -46,6 +48,13 @@ impl<'a> View<'a> {
     /// A view without state from earlier reconciles.
     #[must_use]
     pub const fn new(cache: &'a Cache, reader: &'a Reader, reviewer: &'a Reviewer) -> Self {
-        Self { cache, reader, reviewer, held_back: HeldBack::nothing(), excerpt: None }
+        Self {
+            cache,
+            reader,
+            reviewer,
+            held_back: HeldBack::nothing(),
+            excerpt: None,
+            has_late_writes: false,
+        }
     }
 }

@@ -14,10 +14,10 @@ use crate::api::SourceVersion;
 use crate::api::namespaced_name::NamespacedName;
 use crate::decide::Action;
 use crate::decide::Content;
+use crate::decide::Decision;
 use crate::decide::Markers;
 use crate::decide::Observed;
 use crate::decide::Plan;
-use crate::decide::desired;
 use crate::decide::desired::destinations;
 use crate::decide::desired::source_name;
 use crate::decide::excerpt::excerpt;
@@ -35,10 +35,8 @@ use crate::decide::observed::SourceContent;
 use crate::decide::observed::Version;
 use crate::decide::opt_out::OptOut;
 use crate::decide::other_metadata::OtherMetadata;
-use crate::decide::plan;
 use crate::decide::plan::FinalizerStep;
 use crate::decide::plan::NewCopy;
-use crate::decide::required_reads;
 use crate::decide::stamp::Stamp;
 use crate::decide::stamped::StampedKeys;
 use crate::decide::verb::WriteConsent;
@@ -157,7 +155,7 @@ impl SimulatedCluster {
     pub fn observe(&self) -> Observed {
         let mut observed = self.observe_cache();
         for _ in 0..3 {
-            let reads = required_reads(&observed);
+            let reads = Decision::of(&observed).reads;
             if reads.is_empty() {
                 return observed;
             }
@@ -168,12 +166,11 @@ impl SimulatedCluster {
                 self.read_copy(&mut observed, &at);
             }
         }
-        panic!("the required reads do not end: {:?}", required_reads(&observed));
+        panic!("the required reads do not end: {:?}", Decision::of(&observed).reads);
     }
 
     pub fn plan(&self) -> Plan {
-        let observed = self.observe();
-        plan(&observed, &desired(&observed))
+        Decision::of(&self.observe()).plan
     }
 
     /// Carries out the first `steps` writes of `plan`.

@@ -1,0 +1,36 @@
+//! What follows from one observation.
+
+use crate::decide::Desired;
+use crate::decide::Observed;
+use crate::decide::Plan;
+use crate::decide::RequiredReads;
+use crate::decide::desired;
+use crate::decide::plan;
+use crate::decide::reads::required_reads;
+
+/// What follows from one observation. While reads are required, the plan is not final.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// Which copies should exist.
+    pub desired: Desired,
+    /// The writes that make the cluster match that.
+    pub plan: Plan,
+    /// What has to be read before these writes are made.
+    pub reads: RequiredReads,
+}
+
+// === impl Decision ===
+
+impl Decision {
+    /// Decides on `observed`.
+    ///
+    /// Reading what is required and deciding again ends: a copy is requested at most once per version,
+    /// and the source at most once.
+    #[must_use]
+    pub fn of(observed: &Observed) -> Self {
+        let desired = desired(observed);
+        let plan = plan(observed, &desired);
+        let reads = required_reads(observed, &desired, &plan);
+        Self { desired, plan, reads }
+    }
+}
