@@ -16,6 +16,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::api::namespaced_name::NamespacedName;
+use crate::api::uid::Uid;
 use crate::decide::Failure;
 use crate::decide::contention::Wanted;
 use crate::decide::status::LastWrite;
@@ -29,7 +30,7 @@ use crate::state::verification::VerificationSchedule;
 /// The state of each sync, by uid.
 #[derive(Debug)]
 pub struct State {
-    syncs: Mutex<HashMap<Box<str>, SyncState>>,
+    syncs: Mutex<HashMap<Uid, Box<SyncState>>>,
     pub verification: VerificationSchedule,
 }
 
@@ -75,12 +76,12 @@ impl State {
 
     /// Keeps the state of a sync from now on, until [`State::forget`].
     pub fn track(&self, sync_uid: &str) {
-        self.syncs.lock().entry(sync_uid.into()).or_default();
+        self.syncs.lock().entry(Uid::from(sync_uid)).or_default();
     }
 
     /// Reads the state of a sync; that of an untracked one is empty.
     pub fn read<T>(&self, sync_uid: &str, read: impl FnOnce(&SyncState) -> T) -> T {
-        match self.syncs.lock().get(sync_uid) {
+        match self.syncs.lock().get(&Uid::from(sync_uid)) {
             Some(sync) => read(sync),
             None => read(&SyncState::default()),
         }
@@ -88,7 +89,7 @@ impl State {
 
     /// Changes the state of a sync, if it is tracked.
     pub fn update(&self, sync_uid: &str, update: impl FnOnce(&mut SyncState)) {
-        if let Some(sync) = self.syncs.lock().get_mut(sync_uid) {
+        if let Some(sync) = self.syncs.lock().get_mut(&Uid::from(sync_uid)) {
             update(sync);
         }
     }
@@ -213,14 +214,14 @@ impl State {
         now: Instant,
     ) -> bool {
         let syncs = self.syncs.lock();
-        syncs.contains_key(sync_uid)
+        syncs.contains_key(&Uid::from(sync_uid))
             && self.verification.take_due(sync_uid, is_suspect, spread, now)
     }
 
     /// Forgets a sync that no longer exists.
     pub fn forget(&self, sync_uid: &str) {
         let mut syncs = self.syncs.lock();
-        syncs.remove(sync_uid);
+        syncs.remove(&Uid::from(sync_uid));
         self.verification.forget(sync_uid);
     }
 

@@ -1,5 +1,7 @@
 //! The uid of an object in 16 bytes instead of 36 characters, where many of them are in memory.
 
+use std::fmt;
+
 use serde::Deserialize;
 use serde::Deserializer;
 use serde::Serialize;
@@ -10,11 +12,13 @@ const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
 /// The number of characters of a uid.
 pub const LENGTH: usize = 36;
 
-/// A uid, or any other text, in a binary format.
-#[derive(Serialize, Deserialize)]
-enum Compact {
-    Uid([u8; 16]),
-    Other(String),
+/// A uid as a key of large tables: it takes no allocation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Uid {
+    /// One that is written as the API server writes uids.
+    Bytes([u8; 16]),
+    /// Any other text.
+    Text(Box<str>),
 }
 
 /// The bytes of `uid`; `None` if it is not written as the API server writes uids.
@@ -74,9 +78,7 @@ pub fn serialize<S: Serializer>(uid: &str, serializer: S) -> Result<S::Ok, S::Er
     if serializer.is_human_readable() {
         return serializer.serialize_str(uid);
     }
-    let compact =
-        to_bytes(uid.as_bytes()).map_or_else(|| Compact::Other(uid.to_owned()), Compact::Uid);
-    compact.serialize(serializer)
+    Uid::from(uid).serialize(serializer)
 }
 
 /// Deserializes what [`serialize`] wrote.
@@ -87,10 +89,24 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     if deserializer.is_human_readable() {
         return String::deserialize(deserializer);
     }
-    Ok(match Compact::deserialize(deserializer)? {
-        Compact::Uid(bytes) => to_text(bytes),
-        Compact::Other(text) => text,
-    })
+    Ok(Uid::deserialize(deserializer)?.to_string())
+}
+
+// === impl Uid ===
+
+impl From<&str> for Uid {
+    fn from(uid: &str) -> Self {
+        to_bytes(uid.as_bytes()).map_or_else(|| Self::Text(uid.into()), Self::Bytes)
+    }
+}
+
+impl fmt::Display for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => f.write_str(&to_text(*bytes)),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -129,6 +145,7 @@ mod tests {
         fn every_text_comes_back(bytes in any::<[u8; 16]>(), other in ".{0,40}") {
             prop_assert_eq!(to_bytes(to_text(bytes).as_bytes()), Some(bytes));
             for uid in [to_text(bytes), other] {
+                prop_assert_eq!(Uid::from(uid.as_str()).to_string(), uid.clone());
                 let object = Object { uid };
                 let packed = postcard::to_allocvec(&object).unwrap();
                 prop_assert_eq!(&postcard::from_bytes::<Object>(&packed).unwrap(), &object);

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use crate::decide::drift::ConfigMapMetadata;
 
 use crate::api::namespaced_name::NamespacedName;
+use crate::api::uid::Uid;
 use crate::cache::change::ConfigMapChange;
 use crate::cache::change::Origin;
 use crate::cache::change::PendingChange;
@@ -39,7 +40,7 @@ pub enum CachedConfigMap {
 #[derive(Debug, Default)]
 pub(super) struct ConfigMaps {
     entries: HashMap<Key, Slot>,
-    by_sync: HashMap<Box<str>, Few<Key>>,
+    by_sync: HashMap<Uid, Few<Key>>,
     /// Names that a sync refers to, and for which a live read returned 404.
     absent: HashSet<Key>,
     reads: ReadsInFlight,
@@ -131,8 +132,9 @@ impl ConfigMaps {
         let pending = PendingChange::after(origin, &sync_uids, entry.sync_uid(), before.as_deref());
         sync_uids.extend(before.into_iter().flat_map(|before| before.sync_uids));
         if let Some(uid) = entry.sync_uid() {
-            let copies = self.by_sync.remove(uid.as_str());
-            self.by_sync.insert(uid.as_str().into(), Few::insert(copies, key.clone()));
+            let uid = Uid::from(&**uid);
+            let copies = self.by_sync.remove(&uid);
+            self.by_sync.insert(uid, Few::insert(copies, key.clone()));
             self.marked += 1;
         }
         let is_marked = entry.markers.is_some();
@@ -274,22 +276,25 @@ impl ConfigMaps {
     }
 
     pub(super) fn copies_of(&self, sync_uid: &str) -> Vec<NamespacedName> {
-        self.by_sync.get(sync_uid).into_iter().flat_map(Few::iter).map(Key::name).collect()
+        self.keys_of(sync_uid).map(Key::name).collect()
     }
 
-    pub(super) fn count_copies_of(&self, sync_uid: &str) -> usize {
+    pub(super) fn count_copies_of(&self, sync_uid: &Uid) -> usize {
         self.by_sync.get(sync_uid).map_or(0, Few::len)
     }
 
     /// The uids of all syncs that have marked copies.
-    pub(super) fn sync_uids(&self) -> impl Iterator<Item = &str> {
-        self.by_sync.keys().map(|uid| &**uid)
+    pub(super) fn sync_uids(&self) -> impl Iterator<Item = &Uid> {
+        self.by_sync.keys()
     }
 
     /// The marked copies of a sync.
     pub(super) fn entries_of(&self, sync_uid: &str) -> Vec<(NamespacedName, Entry)> {
-        let copies = self.by_sync.get(sync_uid).into_iter().flat_map(Few::iter);
-        copies.filter_map(|at| Some((at.name(), self.entry(at)?))).collect()
+        self.keys_of(sync_uid).filter_map(|at| Some((at.name(), self.entry(at)?))).collect()
+    }
+
+    fn keys_of(&self, sync_uid: &str) -> impl Iterator<Item = &Key> {
+        self.by_sync.get(&Uid::from(sync_uid)).into_iter().flat_map(Few::iter)
     }
 
     pub(super) fn marked_copies(&self) -> usize {
@@ -300,13 +305,13 @@ impl ConfigMaps {
     pub(super) fn sync_uids_in<'a>(
         &'a self,
         namespace: &'a str,
-    ) -> impl Iterator<Item = &'a str> + 'a {
+    ) -> impl Iterator<Item = &'a Uid> + 'a {
         let first = Key::from(&NamespacedName::new(namespace, ""));
         let has_copy = move |copies: &Few<Key>| {
             copies.first_from(&first).is_some_and(|at| at.is_in(namespace))
         };
         let syncs = self.by_sync.iter().filter(move |(_, copies)| has_copy(copies));
-        syncs.map(|(uid, _)| &**uid)
+        syncs.map(|(uid, _)| uid)
     }
 
     /// Whether the watch has already delivered the `written` version, and its deletion: recording
@@ -333,11 +338,11 @@ impl ConfigMaps {
         let slot = self.entries.remove(key)?;
         let entry = slot.entry.unpack(key)?;
         if let Some(uid) = entry.sync_uid()
-            && let Some(copies) = self.by_sync.remove(uid.as_str())
+            && let Some((uid, copies)) = self.by_sync.remove_entry(&Uid::from(&**uid))
         {
             self.marked -= 1;
             if let Some(left) = copies.without(key) {
-                self.by_sync.insert(uid.as_str().into(), left);
+                self.by_sync.insert(uid, left);
             }
         }
         Some((entry, slot.pending))

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use crate::api::namespace_patterns::NamespacePatterns;
 use crate::api::namespaced_name::NamespacedName;
+use crate::api::uid::Uid;
 use crate::cache::change::ConfigMapChange;
 use crate::cache::change::Origin;
 use crate::cache::config_maps::CachedConfigMap;
@@ -143,7 +144,7 @@ impl Cache {
     pub fn dead_syncs(&self) -> Vec<String> {
         let inner = self.inner.lock();
         let dead = inner.config_maps.sync_uids().filter(|uid| !inner.syncs.exists(uid));
-        let mut dead: Vec<_> = dead.map(str::to_owned).collect();
+        let mut dead: Vec<_> = dead.map(Uid::to_string).collect();
         dead.sort_unstable();
         dead
     }
@@ -151,7 +152,7 @@ impl Cache {
     /// The number of `ConfigMaps` that carry the uid of the sync.
     #[must_use]
     pub fn count_copies_of(&self, sync_uid: &str) -> usize {
-        self.inner.lock().config_maps.count_copies_of(sync_uid)
+        self.inner.lock().config_maps.count_copies_of(&Uid::from(sync_uid))
     }
 
     /// The `ConfigMaps` that carry the uid of the sync, with what is known of them.
@@ -303,7 +304,7 @@ impl Cache {
     /// The existing sync with this uid.
     #[must_use]
     pub fn sync_with_uid(&self, uid: &str) -> Option<NamespacedName> {
-        self.inner.lock().syncs.with_uid(uid)
+        self.inner.lock().syncs.named(&Uid::from(uid))
     }
 
     /// The syncs that refer to `at` as source or as destination, and those that may because their selector,
@@ -323,7 +324,7 @@ impl Cache {
         let inner = self.inner.lock();
         let mut syncs: BTreeSet<_> = inner.syncs.with_destination_in(namespace).collect();
         let owners = inner.config_maps.sync_uids_in(namespace);
-        syncs.extend(owners.filter_map(|uid| inner.syncs.with_uid(uid)));
+        syncs.extend(owners.filter_map(|uid| inner.syncs.named(uid)));
         syncs
     }
 }

@@ -7,11 +7,11 @@ use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::Arc;
 
 use kube::core::Selector;
 
 use crate::api::namespaced_name::NamespacedName;
+use crate::api::uid::Uid;
 use crate::cache::compact_json::CompactJson;
 use crate::cache::key::Key;
 use crate::cache::lists::Lists;
@@ -23,7 +23,7 @@ use crate::decide::observed::ObservedSync;
 #[derive(Debug, Default)]
 pub(super) struct Syncs {
     by_name: HashMap<Key, CachedSync>,
-    by_uid: HashMap<Arc<str>, Key>,
+    by_uid: HashMap<Uid, Key>,
     /// The syncs that refer to a name as source or as named destination.
     references: HashMap<Key, Few<Key>>,
     /// The syncs whose named destination is in a namespace.
@@ -40,7 +40,7 @@ const MAX_SELECTOR: usize = 1024;
 
 #[derive(Debug)]
 struct CachedSync {
-    uid: Arc<str>,
+    uid: Uid,
     kept: Kept,
     selection: Selection,
     /// The latest list, complete or in progress, since which it was observed.
@@ -124,7 +124,7 @@ impl Syncs {
     /// The uid of the known sync of this name, if it is not that of `sync`.
     pub(super) fn replaced_by(&self, sync: &ObservedSync) -> Option<String> {
         let known = &self.by_name.get(&Key::from(&sync.name))?.uid;
-        (**known != *sync.version.uid).then(|| known.to_string())
+        (*known != Uid::from(&*sync.version.uid)).then(|| known.to_string())
     }
 
     /// Records a sync and what it refers to. Returns what it referred to before.
@@ -158,8 +158,8 @@ impl Syncs {
         } else {
             Kept::Whole(CompactJson::of(&json))
         };
-        let uid = Arc::from(sync.version.uid.as_str());
-        self.by_uid.insert(Arc::clone(&uid), name.clone());
+        let uid = Uid::from(&*sync.version.uid);
+        self.by_uid.insert(uid.clone(), name.clone());
         let list = self.lists.of(&sync.name.namespace).number;
         self.by_name.insert(name, CachedSync { uid, kept, selection, list });
         before
@@ -197,7 +197,7 @@ impl Syncs {
     pub(super) fn uid_and_selector(
         &self,
         name: &NamespacedName,
-    ) -> Option<(&str, Option<&Selector>)> {
+    ) -> Option<(&Uid, Option<&Selector>)> {
         let cached = self.by_name.get(&Key::from(name))?;
         let selector = match &cached.selection {
             Selection::Known(selector) => Some(&**selector),
@@ -210,11 +210,11 @@ impl Syncs {
         self.by_name.keys().map(Key::name).collect()
     }
 
-    pub(super) fn with_uid(&self, uid: &str) -> Option<NamespacedName> {
+    pub(super) fn named(&self, uid: &Uid) -> Option<NamespacedName> {
         self.by_uid.get(uid).map(Key::name)
     }
 
-    pub(super) fn exists(&self, uid: &str) -> bool {
+    pub(super) fn exists(&self, uid: &Uid) -> bool {
         self.by_uid.contains_key(uid)
     }
 

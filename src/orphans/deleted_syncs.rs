@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::api::namespaced_name::NamespacedName;
+use crate::api::uid::Uid;
 use crate::cache::Cache;
 use crate::cache::CachedConfigMap;
 use crate::decide::drift::FieldOwnership;
@@ -31,14 +32,14 @@ const LATE_WRITES: Duration = Duration::from_mins(1);
 #[derive(Debug, Default)]
 pub struct DeletedSyncs {
     requests: Notify,
-    deletions: Mutex<HashMap<String, Deletion>>,
+    deletions: Mutex<HashMap<Uid, Deletion>>,
 }
 
 #[derive(Debug)]
 struct Deletion {
     at: Instant,
     /// uids of its copies at that time, and of its late writes.
-    left: HashSet<String>,
+    left: HashSet<Uid>,
 }
 
 // === impl DeletedSyncs ===
@@ -52,12 +53,12 @@ impl DeletedSyncs {
         let copies = cache.copies_of(uid).into_iter().map(|at| cache.config_map(&at));
         let left: HashSet<_> = copies
             .filter_map(|known| match known {
-                CachedConfigMap::Present(entry) => Some(entry.version.uid),
+                CachedConfigMap::Present(entry) => Some(Uid::from(&*entry.version.uid)),
                 CachedConfigMap::Absent | CachedConfigMap::Unknown => None,
             })
             .collect();
         let has_left_copies = !left.is_empty();
-        deletions.insert(uid.to_owned(), Deletion { at: now, left });
+        deletions.insert(Uid::from(uid), Deletion { at: now, left });
         if has_left_copies {
             self.request_collection();
         }
@@ -71,11 +72,11 @@ impl DeletedSyncs {
             return;
         }
         let CachedConfigMap::Present(entry) = cache.config_map(at) else { return };
-        let deletion = entry.sync_uid().and_then(|uid| deletions.get_mut(uid));
+        let deletion = entry.sync_uid().and_then(|uid| deletions.get_mut(&Uid::from(&**uid)));
         if let Some(deletion) = deletion
             && deletion.is_recent(now)
             && matches!(entry.fields, FieldOwnership::Ours { .. })
-            && deletion.left.insert(entry.version.uid)
+            && deletion.left.insert(Uid::from(&*entry.version.uid))
         {
             self.request_collection();
         }
@@ -86,13 +87,13 @@ impl DeletedSyncs {
     pub fn left_behind(&self, cache: &Cache, at: &NamespacedName) -> bool {
         let CachedConfigMap::Present(entry) = cache.config_map(at) else { return false };
         let deletions = self.deletions.lock();
-        let deletion = entry.sync_uid().and_then(|uid| deletions.get(uid));
-        deletion.is_some_and(|deletion| deletion.left.contains(&entry.version.uid))
+        let deletion = entry.sync_uid().and_then(|uid| deletions.get(&Uid::from(&**uid)));
+        deletion.is_some_and(|deletion| deletion.left.contains(&Uid::from(&*entry.version.uid)))
     }
 
     /// Forgets old deletions, except of the syncs `with_orphans`: no late write can appear any more.
     pub fn forget_old(&self, with_orphans: &[String], now: Instant) {
-        let with_orphans: HashSet<_> = with_orphans.iter().collect();
+        let with_orphans: HashSet<_> = with_orphans.iter().map(|it| Uid::from(&**it)).collect();
         let mut deletions = self.deletions.lock();
         deletions.retain(|uid, deletion| deletion.is_recent(now) || with_orphans.contains(uid));
     }

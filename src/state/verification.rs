@@ -8,6 +8,8 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use crate::api::uid::Uid;
+
 /// A verification starts late by at most this fraction (1/n) of the period.
 const PRECISION: u32 = 100;
 const MAX_TICK: Duration = Duration::from_secs(10);
@@ -17,7 +19,7 @@ const MIN_TICK: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct VerificationSchedule {
     period: Duration,
-    next: Mutex<HashMap<Box<str>, Instant>>,
+    next: Mutex<HashMap<Uid, Instant>>,
 }
 
 // === impl VerificationSchedule ===
@@ -32,12 +34,12 @@ impl VerificationSchedule {
     /// if the sync `is_suspect`, otherwise after half a period at the earliest. `spread`, from 0 to 1,
     /// distributes syncs over time.
     pub fn take_due(&self, sync_uid: &str, is_suspect: bool, spread: f64, now: Instant) -> bool {
-        let mut next = self.next.lock();
-        let scheduled = next.get(sync_uid).copied();
+        let (mut next, sync_uid) = (self.next.lock(), Uid::from(sync_uid));
+        let scheduled = next.get(&sync_uid).copied();
         let is_due = scheduled.map_or(is_suspect, |due| due <= now);
         if is_due || scheduled.is_none() {
             let wait = self.period.mul_f64(0.5 + spread.clamp(0.0, 1.0));
-            next.insert(sync_uid.into(), now + wait);
+            next.insert(sync_uid, now + wait);
         }
         is_due
     }
@@ -50,7 +52,7 @@ impl VerificationSchedule {
 
     /// Forgets a sync that no longer exists.
     pub fn forget(&self, sync_uid: &str) {
-        self.next.lock().remove(sync_uid);
+        self.next.lock().remove(&Uid::from(sync_uid));
     }
 
     /// Calls `wake` with the uids of the syncs that are due, until the future is dropped.

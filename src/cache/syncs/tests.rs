@@ -96,6 +96,6 @@ fn a_recreated_sync_is_known_by_its_new_uid_only() {
     assert_eq!(syncs.replaced_by(&sync("1", "b")), None);
     assert_eq!(syncs.replaced_by(&sync("2", "a")).as_deref(), Some("1"));
     syncs.apply(&sync("2", "a"));
-    assert_eq!(syncs.with_uid("1"), None);
-    assert_eq!(syncs.with_uid("2"), Some(name()));
+    assert_eq!(syncs.named(&"1".into()), None);
+    assert_eq!(syncs.named(&"2".into()), Some(name()));
 }
