@@ -1,8 +1,8 @@
 //! The queue between events and reconciles: one reconcile per sync at a time, and a bounded number
 //! overall, shared among the namespaces of the syncs: [`turns`](crate::decide::turns) has the rule.
 //!
-//! Requests are merged and delayed by kube's scheduler. kube's controller is not used because it
-//! keeps a decoded copy of every object; this queue holds names only.
+//! kube's controller is not used because it keeps a decoded copy of every object, and its scheduler
+//! because it keeps the memory of its largest burst, such as that of the start.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -14,8 +14,6 @@ use futures::Stream;
 use futures::StreamExt as _;
 use futures::channel::mpsc;
 use futures::stream::FuturesUnordered;
-use kube::runtime::scheduler;
-use kube::runtime::scheduler::ScheduleRequest;
 use parking_lot::Mutex;
 use tokio::time::sleep;
 
@@ -36,7 +34,11 @@ const BEAT_PERIOD: Duration = Duration::from_secs(5);
 const KEPT_CAPACITY: usize = 64;
 
 /// A request to reconcile a sync.
-pub type Request = ScheduleRequest<NamespacedName>;
+#[derive(Debug)]
+pub struct Request {
+    sync: NamespacedName,
+    at: Instant,
+}
 
 /// What requested a reconcile: for its trace. No step depends on it.
 #[derive(Clone, Debug, Default, strum::IntoStaticStr)]
@@ -68,7 +70,6 @@ pub enum Trigger {
 pub struct Queue {
     sender: mpsc::UnboundedSender<Request>,
     waiting: Mutex<HashMap<NamespacedName, Waiting>>,
-    began: Instant,
     startup: Arc<Startup>,
     metrics: Arc<Metrics>,
 }
@@ -100,8 +101,7 @@ impl Queue {
         metrics: Arc<Metrics>,
     ) -> (Self, mpsc::UnboundedReceiver<Request>) {
         let (sender, receiver) = mpsc::unbounded();
-        let (waiting, began) = (Mutex::default(), Instant::now());
-        (Self { sender, waiting, began, startup, metrics }, receiver)
+        (Self { sender, waiting: Mutex::default(), startup, metrics }, receiver)
     }
 
     /// Requests a reconcile of each of `syncs`. Ignored until startup is complete, when every sync
@@ -116,8 +116,7 @@ impl Queue {
 
     /// Requests a reconcile of `sync`.
     pub fn push(&self, sync: NamespacedName, trigger: &Trigger) {
-        // Due already: the scheduler rounds later times up, by a millisecond or two.
-        let request = Request { message: sync.clone(), run_at: self.began.into() };
+        let request = Request { sync: sync.clone(), at: Instant::now() };
         let mut waiting = self.waiting.lock();
         if self.sender.unbounded_send(request).is_ok() {
             let entry = waiting.entry(sync).or_insert_with(|| Waiting::since_now(trigger.clone()));
@@ -130,7 +129,7 @@ impl Queue {
 
     /// Requests a reconcile of `sync` after `delay`, unless one is requested sooner.
     pub fn push_later(&self, sync: NamespacedName, delay: Duration) {
-        let request = Request { message: sync, run_at: (Instant::now() + delay).into() };
+        let request = Request { sync, at: Instant::now() + delay };
         // A closed queue takes no more requests.
         let _ = self.sender.unbounded_send(request);
     }
@@ -161,19 +160,19 @@ pub async fn run<Reconcile: Future<Output = ()>>(
     destinations: impl Fn(&NamespacedName) -> usize,
     reconcile: impl Fn(NamespacedName) -> Reconcile,
 ) {
-    let mut scheduler = std::pin::pin!(scheduler(requests));
+    let mut requests = std::pin::pin!(requests);
     let (began, mut turns) = (Instant::now(), Turns::new(CONCURRENT_RECONCILES));
     let mut reconciles = FuturesUnordered::new();
     loop {
         health.beat(HEALTH_PART);
-        let mut requested = scheduler.as_mut().hold_unless(|sync| !turns.is_running(sync));
+        let next = turns.next_request().map(|at| at.saturating_sub(began.elapsed()));
         tokio::select! {
             Some(ended) = reconciles.next() => turns.end(&ended, began.elapsed()),
-            next = requested.next() => {
-                let Some(sync) = next else { break };
-                turns.add(sync);
+            requested = requests.next() => {
+                let Some(Request { sync, at }) = requested else { break };
+                turns.request(sync, at.saturating_duration_since(began), began.elapsed());
             }
-            () = sleep(BEAT_PERIOD) => {}
+            () = sleep(next.unwrap_or(BEAT_PERIOD).min(BEAT_PERIOD)) => {}
         }
         while let Some(sync) = turns.begin(began.elapsed(), &destinations) {
             let name = format!("reconcile of {sync}");

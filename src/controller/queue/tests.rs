@@ -19,11 +19,10 @@ fn queue() -> (Queue, mpsc::UnboundedReceiver<Request>) {
 }
 
 fn request(requests: &mpsc::UnboundedSender<Request>, sync: NamespacedName) {
-    let run_at = tokio::time::Instant::now();
-    requests.unbounded_send(Request { message: sync, run_at }).unwrap();
+    requests.unbounded_send(Request { sync, at: Instant::now() }).unwrap();
 }
 
-/// Long enough for the scheduler to pass on the requests it has.
+/// Long enough for the queue to take the requests it has.
 async fn pause() {
     tokio::time::sleep(Duration::from_millis(5)).await;
 }
@@ -58,8 +57,8 @@ fn a_delayed_request_does_not_count_as_waiting() {
     queue.push_later(name("a"), Duration::from_hours(1));
     assert!(queue.waiting.lock().is_empty());
     let request = requests.try_recv().unwrap();
-    assert_eq!(request.message, name("a"));
-    assert!(request.run_at > (Instant::now() + Duration::from_mins(59)).into());
+    assert_eq!(request.sync, name("a"));
+    assert!(request.at > Instant::now() + Duration::from_mins(59));
 }
 
 #[test]
@@ -197,8 +196,8 @@ async fn a_slow_namespace_takes_at_most_its_share() {
 async fn running_reconciles_end_before_the_queue_does() {
     let (sender, requests) = mpsc::unbounded();
     request(&sender, name("a"));
-    let later = tokio::time::Instant::now() + Duration::from_hours(1);
-    sender.unbounded_send(Request { message: name("b"), run_at: later }).unwrap();
+    let later = Instant::now() + Duration::from_hours(1);
+    sender.unbounded_send(Request { sync: name("b"), at: later }).unwrap();
     let ended = RefCell::new(Vec::new());
     run(requests, &Health::new(&[]), one, |sync| {
         let (ended, sender) = (&ended, &sender);
