@@ -23,7 +23,7 @@ pub enum Part {
     Fair,
     /// The time that the fence, and all four policies, add to an update.
     Fence,
-    /// The time without a writer after SIGTERM and after SIGKILL of the leader: 50 times each, with a
+    /// The time without a writer after SIGTERM, a crash and the loss of the leader: 50 times each, with a
     /// lease duration of 15 seconds (the default) and of 5.
     Failover,
     /// The memory for 10,000 ConfigMapSyncs and copies, next to 20,000 other ConfigMaps, and under steady

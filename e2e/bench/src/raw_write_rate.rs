@@ -11,6 +11,7 @@ use crate::bench_cluster::BenchCluster;
 use crate::measurement::per_second;
 use crate::raw_writer::Writer;
 use crate::raw_writer::in_flight;
+use crate::write_requests::Data;
 use crate::write_requests::Written;
 use crate::write_requests::four_kibibytes;
 
@@ -27,21 +28,32 @@ pub struct RawWriteRate {
     pub deletes: f64,
 }
 
-/// Measures the raw writer on `count` copies, one per namespace, and deletes them. Stops the operator
-/// first: its watches would slow down the API server.
+/// Measures the raw writer on `count` copies of 4 KiB, one per namespace, and deletes them. Stops the
+/// operator first: its watches would slow down the API server.
 pub async fn measure(
     cluster: &mut BenchCluster,
     requests_in_flight: u32,
     count: u32,
 ) -> Result<RawWriteRate> {
-    cluster.stop_operator().await?;
     cluster.create_namespaces(count).await?;
-    let writer = Writer::as_leader(&cluster.control_plane).await?;
-    let limit = usize::try_from(requests_in_flight)?;
     let name = format!("limit-{requests_in_flight}");
     let copies = (0..count).map(|index| NamespacedName::new(BenchCluster::namespace(index), &name));
+    let contents = [four_kibibytes(1), four_kibibytes(2)];
+    measure_with(cluster, requests_in_flight, copies.collect(), contents).await
+}
 
-    let (first, second) = (four_kibibytes(1), four_kibibytes(2));
+/// As [`measure`], on `copies` that are created with the first content and updated to the second.
+pub async fn measure_with(
+    cluster: &mut BenchCluster,
+    requests_in_flight: u32,
+    copies: Vec<NamespacedName>,
+    [first, second]: [Data; 2],
+) -> Result<RawWriteRate> {
+    cluster.stop_operator().await?;
+    let writer = Writer::as_leader(&cluster.control_plane).await?;
+    let limit = usize::try_from(requests_in_flight)?;
+    let count = u32::try_from(copies.len())?;
+
     let start = Instant::now();
     let writing = in_flight(limit, copies, async |at| {
         let written = writer.create(&at, &first).await.with_context(|| format!("creating {at}"))?;

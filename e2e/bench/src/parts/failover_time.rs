@@ -1,12 +1,17 @@
 //! The time without a writer after the leader stops.
 //!
 //! In a separate cluster with three replicas, under a continuous load: from the response to the last
-//! write of the old leader to the response to the first write of the new one.
+//! write of the old leader to the response to the first write of the new one. The replicas are plain
+//! processes: what a kubelet would report of a crash is written by the bench, at once, or by nobody.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use anyhow::ensure;
+use configmapsync::names;
+use harness::kubelet_status;
+use harness::kubelet_status::container;
+use harness::kubelet_status::terminated;
 use harness::load::Load;
 use harness::operator_cluster::OperatorCluster;
 use harness::oracle;
@@ -15,6 +20,7 @@ use harness::oracle::liveness;
 use harness::oracle::liveness::Handover;
 use harness::oracle::one_writer;
 use harness::replica::Options;
+use serde_json::json;
 use testbed::terminal::Done;
 
 use crate::bench_cluster::BenchCluster;
@@ -37,8 +43,12 @@ const ENDED: Duration = Duration::from_secs(30);
 /// How the leader stops.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
+    /// SIGTERM.
     Terminated,
-    Killed,
+    /// SIGKILL, and the status of its pod shows it.
+    Crashed,
+    /// SIGKILL, and nobody reports it, as when its node is lost.
+    Lost,
 }
 
 pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -> Result<()> {
@@ -46,7 +56,7 @@ pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -
     for (lease, options) in [(15, Options::default()), (5, Options::quick(5))] {
         let binary = Some(cluster.binary().to_owned());
         let options = Options { binary, ..options };
-        for end in [End::Terminated, End::Killed] {
+        for end in [End::Terminated, End::Crashed, End::Lost] {
             let what = format!("{}, lease duration {lease} s", end.name());
             let times = cluster.scaled(TIMES);
             let work = async {
@@ -60,10 +70,11 @@ pub(super) async fn measure(cluster: &mut BenchCluster, results: &mut Results) -
             let p99 = quantile(gaps, 0.99);
             match end {
                 End::Terminated => results.bound(seconds(&what), p99, Relation::AtMost, 2.5),
-                End::Killed if lease == 15 => {
+                End::Crashed => results.bound(seconds(&what), p99, Relation::AtMost, 5.0),
+                End::Lost if lease == 15 => {
                     results.bound(seconds(&what), p99, Relation::AtMost, 20.0);
                 }
-                End::Killed => {}
+                End::Lost => {}
             }
         }
     }
@@ -78,17 +89,23 @@ async fn handovers(options: &Options, end: End, times: u32) -> Result<(Vec<Hando
     let recorder = Recorder::start(fixture.client()).await?;
     let mark = cluster.audit().mark().await?;
     let load = Load::start(&fixture, SOURCES, PAUSE).await?;
-    let mut leader = cluster.wait_leader().await?;
     for _ in 0..times {
+        let (leader, holder) = cluster.wait_leading_process().await?;
         let process = cluster.replicas[leader].process();
         match end {
             End::Terminated => process.terminate()?,
-            End::Killed => process.kill()?,
+            End::Crashed | End::Lost => process.kill()?,
         }
-        let next = cluster.wait_next_writer(leader, TAKEN_OVER).await?;
+        if end == End::Crashed {
+            process.wait_exit(ENDED).await?;
+            let ended = terminated("Error", &holder);
+            let status = container(names::CONTAINER, &ended, &json!({}));
+            let pod = &cluster.replicas[leader].pod().name;
+            kubelet_status::show(fixture.client(), pod, &status).await?;
+        }
+        cluster.wait_next_writer(leader, TAKEN_OVER).await?;
         cluster.replicas[leader].process().wait_exit(ENDED).await?;
         cluster.restart_ended().await?;
-        leader = next;
     }
     load.stop(TAKEN_OVER).await?;
     let history = recorder.history().await?;
@@ -138,7 +155,8 @@ impl End {
     const fn name(self) -> &'static str {
         match self {
             Self::Terminated => "leader terminated (SIGTERM)",
-            Self::Killed => "leader killed (SIGKILL)",
+            Self::Crashed => "leader crashed, its pod reports it",
+            Self::Lost => "leader lost with its node",
         }
     }
 }

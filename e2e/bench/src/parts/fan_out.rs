@@ -28,7 +28,7 @@ use crate::write_requests::four_kibibytes;
 
 const NAME: &str = "shared";
 /// The operator's default number of requests in flight.
-const IN_FLIGHT: u32 = 32;
+pub(super) const IN_FLIGHT: u32 = 32;
 /// The lower bound of the operator's rate of creates and updates, as a ratio to the raw writer's.
 const WRITE_RATIO: f64 = 0.95;
 /// The same for deletions.

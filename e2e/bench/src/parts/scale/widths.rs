@@ -1,6 +1,7 @@
-//! One source, copied to more and more namespaces: for the figure of the time.
+//! One source, copied to more and more namespaces, beside the raw writer: for the figure of the time.
 
 use anyhow::Result;
+use configmapsync::api::namespaced_name::NamespacedName;
 use testbed::terminal::Done;
 
 use crate::bench_cluster::BenchCluster;
@@ -10,8 +11,11 @@ use crate::figures::Point;
 use crate::measurement::Measurement;
 use crate::measurement::between;
 use crate::measurement::median;
+use crate::parts::fan_out::IN_FLIGHT;
+use crate::parts::scale::namespaces::namespace;
 use crate::parts::scale::namespaces::width_label;
 use crate::parts::scale::namespaces::widths;
+use crate::raw_write_rate;
 use crate::results::Results;
 use crate::write_requests::one_kibibyte;
 
@@ -23,23 +27,40 @@ pub(super) async fn measure(
     results: &mut Results,
     all: u32,
 ) -> Result<()> {
-    cluster.start_operator().await?;
+    let screen = cluster.screen.clone();
     for width in widths(all) {
         let work = async {
-            let mut rounds = Vec::new();
+            let (mut rounds, mut raw_times) = (Vec::new(), Vec::new());
             for round in 0..ROUNDS {
-                rounds.push(copied(cluster, &format!("width-{width}-{round}"), width).await?);
+                let name = format!("width-{width}-{round}");
+                let raw_rate = raw_rate(cluster, &name, width).await?;
+                raw_times.push(f64::from(width) / raw_rate);
+                cluster.start_operator().await?;
+                rounds.push(copied(cluster, &name, width).await?.against(raw_rate));
             }
-            let wall = median(rounds.iter().map(|it| it.wall)).unwrap_or_default();
-            Ok(Done::new((rounds, wall), format!("{wall:.3} s")))
+            let time = median(rounds.iter().map(|it| it.wall)).unwrap_or_default();
+            let raw_time = median(raw_times).unwrap_or_default();
+            let summary = format!("{time:.3} s, raw writer {raw_time:.3} s");
+            Ok(Done::new((rounds, [("operator", time), ("raw writer", raw_time)]), summary))
         };
         let what = format!("one source to {width} namespaces");
-        let (rounds, y) = cluster.screen.step(&what, work).await?;
-        let (figure, series) = (Figure::FanOut, "created".to_owned());
-        results.points([Point { figure, series, x: width.into(), y }]);
+        let (rounds, times) = screen.step(&what, work).await?;
+        results.points(times.map(|(series, y)| Point {
+            figure: Figure::FanOut,
+            series: series.to_owned(),
+            x: width.into(),
+            y,
+        }));
         results.rows(what, rounds);
     }
     Ok(())
+}
+
+/// The creates per second of the raw writer, in `width` namespaces. Stops the operator.
+async fn raw_rate(cluster: &mut BenchCluster, name: &str, width: u32) -> Result<f64> {
+    let copies = (0..width).map(|index| NamespacedName::new(namespace(index), name)).collect();
+    let contents = [one_kibibyte(0), one_kibibyte(1)];
+    Ok(raw_write_rate::measure_with(cluster, IN_FLIGHT, copies, contents).await?.creates)
 }
 
 /// Copies a new source to `width` namespaces, and deletes all of it.
