@@ -7,12 +7,13 @@
 //! [`Observed`], as a [`Failure`].
 //!
 //! ```text
-//! Observed -> desired -> Desired -> plan -> Plan -> required_reads -> (reads) -> Observed
+//! Observed -> Decision { Desired, Plan, RequiredReads } -> (reads) -> Observed, until none is required
 //! Plan without writes -> status -> ConfigMapSyncStatus
 //! ```
 //!
 //! | module | decides |
 //! |---|---|
+//! | [`Decision`] | all of the next three |
 //! | [`ownership`](mod@ownership) | to which `ConfigMapSync` an object belongs |
 //! | [`desired`](mod@desired) | which copies should exist, with which content |
 //! | [`plan`](mod@plan) | which writes make the cluster match that |

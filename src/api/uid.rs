@@ -12,7 +12,7 @@ const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
 /// The number of characters of a uid.
 pub const LENGTH: usize = 36;
 
-/// A uid as a key of large tables: it takes no allocation.
+/// A uid as a key of large tables. Those that the API server generates take no allocation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Uid {
     /// One that is written as the API server writes uids.
@@ -89,7 +89,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     if deserializer.is_human_readable() {
         return String::deserialize(deserializer);
     }
-    Ok(Uid::deserialize(deserializer)?.to_string())
+    Uid::deserialize(deserializer).map(String::from)
 }
 
 // === impl Uid ===
@@ -97,6 +97,15 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
 impl From<&str> for Uid {
     fn from(uid: &str) -> Self {
         to_bytes(uid.as_bytes()).map_or_else(|| Self::Text(uid.into()), Self::Bytes)
+    }
+}
+
+impl From<Uid> for String {
+    fn from(uid: Uid) -> Self {
+        match uid {
+            Uid::Bytes(bytes) => to_text(bytes),
+            Uid::Text(text) => text.into(),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The step that observes what exists, from the cache and, where necessary, by reads. Which reads are
-//! necessary, the decision on what is known says: both take turns until it requires no read.
+//! necessary, the decision on what is known says: both take turns until it requires no read, at most
+//! [`MAX_TURNS`] times.
 //!
 //! While source and copies are in sync, nothing is read. A failed read is part of the observation,
 //! not an error of the step.
@@ -62,7 +63,8 @@ pub async fn observe(view: View<'_>, sync: &ObservedSync, verify: bool) -> Obser
         if decision.reads.is_empty() {
             break;
         }
-        read(view, verify, &mut observed, decision.reads, &mut reads).instrument(span()).await;
+        let required = decision.into_reads();
+        read(view, verify, &mut observed, required, &mut reads).instrument(span()).await;
         decision = decide(&observed);
     }
     Observation { observed, reads, decision }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
+use futures::FutureExt as _;
 use futures::Stream;
 use futures::StreamExt as _;
 use futures::channel::mpsc;
@@ -163,15 +164,18 @@ pub async fn run<Reconcile: Future<Output = ()>>(
     let mut requests = std::pin::pin!(requests);
     let (began, mut turns) = (Instant::now(), Turns::new(CONCURRENT_RECONCILES));
     let mut reconciles = FuturesUnordered::new();
-    loop {
+    'open: loop {
         health.beat(HEALTH_PART);
         let next = turns.next_request().map(|at| at.saturating_sub(began.elapsed()));
         tokio::select! {
             Some(ended) = reconciles.next() => turns.end(&ended, began.elapsed()),
-            requested = requests.next() => {
-                let Some(Request { sync, at }) = requested else { break };
+            mut requested = requests.next() => loop {
+                let Some(Request { sync, at }) = requested else { break 'open };
                 turns.request(sync, at.saturating_duration_since(began), began.elapsed());
-            }
+                // All that are ready, so that those for one sync are merged before it begins.
+                let Some(next) = requests.next().now_or_never() else { break };
+                requested = next;
+            },
             () = sleep(next.unwrap_or(BEAT_PERIOD).min(BEAT_PERIOD)) => {}
         }
         while let Some(sync) = turns.begin(began.elapsed(), &destinations) {

@@ -124,8 +124,9 @@ impl Reconciler {
         let waiting = self.queue.pop(name);
         let (sync, _memory) = known_sync(&self.reader, &self.queue, name).await?;
         let uid = sync.version.uid.clone();
-        // Before the passes: if they end during the last one, it must be followed by another.
+        // Read before the passes: the last one may still have to wait for late writes that end during it.
         let late_writes = self.lead.late_writes().filter(|_| sync.deleting);
+        let late_writes_end = late_writes.map(|remaining| Instant::now() + remaining);
         let running = self.metrics.reconciles.started(waiting.since.elapsed());
         let began = running.began();
         if let Some(at) = waiting.source_changed {
@@ -137,6 +138,7 @@ impl Reconciler {
         let failed = |error| root.span.in_scope(|| self.failed(&uid, began, &error));
         let ended = ended.unwrap_or_else(failed);
         running.finished(ended.result, root.end(&self.state, &uid, written, ended));
+        let late_writes = late_writes_end.map(|end| end.saturating_duration_since(Instant::now()));
         [ended.requeue_after, late_writes].into_iter().flatten().min()
     }
 

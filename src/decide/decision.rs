@@ -24,13 +24,19 @@ pub struct Decision {
 impl Decision {
     /// Decides on `observed`.
     ///
-    /// Reading what is required and deciding again ends: a copy is requested at most once per version,
-    /// and the source at most once.
+    /// Reading what is required and deciding again ends: a copy is requested at most once per version.
     #[must_use]
     pub fn of(observed: &Observed) -> Self {
         let desired = desired(observed);
         let plan = plan(observed, &desired);
         let reads = required_reads(observed, &desired, &plan);
         Self { desired, plan, reads }
+    }
+
+    /// What has to be read. Nothing else is kept meanwhile: the plan refers to the content of the source,
+    /// which may be large.
+    #[must_use]
+    pub fn into_reads(self) -> RequiredReads {
+        self.reads
     }
 }

@@ -108,7 +108,7 @@ impl Markers {
 
     /// Whether these are the same markers as `other`, except `created`.
     #[must_use]
-    pub fn is_state_of(&self, other: &Self) -> bool {
+    pub fn equals_except_created(&self, other: &Self) -> bool {
         let Self { sync_uid, sync, copy, source, content_hash, created: _, deletion_policy } = self;
         (sync_uid, sync, copy) == (&other.sync_uid, &other.sync, &other.copy)
             && (source, content_hash) == (&other.source, &other.content_hash)

@@ -55,14 +55,12 @@ impl Stamp {
     /// which is not a change of its own: see [`Stamp::is_empty`].
     #[must_use]
     pub fn to(present: Present<'_>, desired: &Markers, metadata: &DestinationMetadata) -> Self {
-        let mut stamp = if present.markers.is_some_and(|markers| markers.is_state_of(desired)) {
-            Self::set_metadata(present, metadata)
-        } else {
-            let is_state =
-                |key: &&str| ![names::ANNOTATION_CREATED, names::ANNOTATION_STAMPED].contains(key);
-            let keys = present.marker_keys.annotations().filter(is_state);
-            Self::set(present, keys, desired, metadata)
-        };
+        let mut stamp =
+            if present.markers.is_some_and(|markers| markers.equals_except_created(desired)) {
+                Self::set_metadata(present, metadata)
+            } else {
+                Self::set_state(present, desired, metadata)
+            };
         let OtherMetadata { labels, annotations } = present.other;
         stamp.labels.remove.extend(labels.dropped(&metadata.labels));
         stamp.annotations.remove.extend(annotations.dropped(&metadata.annotations));
@@ -138,6 +136,13 @@ impl Stamp {
                 &metadata.annotations,
             ),
         }
+    }
+
+    /// As [`Stamp::set`], but keeps the markers that depend on the history of the copy.
+    fn set_state(present: Present<'_>, desired: &Markers, metadata: &DestinationMetadata) -> Self {
+        let of_history = [names::ANNOTATION_CREATED, names::ANNOTATION_STAMPED];
+        let keys = present.marker_keys.annotations().filter(|key| !of_history.contains(key));
+        Self::set(present, keys, desired, metadata)
     }
 
     /// Sets `metadata`, where the markers are as desired: most of the time, and without building them.

@@ -7,11 +7,11 @@
 //! A sync with many destinations takes several slots, since its reconcile takes as much memory as those
 //! of many others: otherwise the memory would grow with the number of namespaces, 64 times.
 //!
-//! A sync may be requested for a later time. Its requests are merged, the earliest counts; those of a sync
-//! that is being reconciled count from the end of that on.
+//! A sync may be requested for a later time. Its requests are merged, and the earliest counts. Those made
+//! while it is being reconciled are kept until that ends, and then begin at their time, or at once.
 //!
-//! Adding and beginning take constant time, however many syncs wait: at most as many namespaces as
-//! there are slots have no room.
+//! Beginning takes constant time, however many syncs wait: at most as many namespaces as there are slots
+//! have no room.
 
 mod delays;
 
@@ -230,6 +230,8 @@ mod tests {
         turns.end(&sync("a", 1), at(5));
         turns.request(sync("a", 1), at(9), at(5));
         turns.request(sync("a", 1), at(5), at(5));
+        turns.request(sync("a", 1), at(7), at(5));
+        assert_eq!(turns.next_request(), None, "it waits for its turn already");
         assert!(begins(&mut turns, 5));
         turns.end(&sync("a", 1), at(5));
         assert!(!begins(&mut turns, 9));

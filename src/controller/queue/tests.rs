@@ -139,6 +139,70 @@ async fn a_reconcile_that_is_due_begins_at_once() {
 }
 
 #[tokio::test]
+async fn a_delayed_reconcile_begins_at_its_time() {
+    let ((queue, requests), health) = (queue(), Health::new(&[]));
+    let (delay, began) = (Duration::from_millis(20), Instant::now());
+    queue.push_later(name("a"), Duration::from_hours(1));
+    queue.push_later(name("a"), delay);
+    run(requests, &health, one, |_| {
+        queue.close();
+        std::future::ready(())
+    })
+    .await;
+    let waited = began.elapsed();
+    assert!(waited >= delay && waited < BEAT_PERIOD / 2, "{waited:?}");
+}
+
+#[tokio::test]
+async fn a_delay_set_while_it_runs_counts_from_then_on() {
+    let ((queue, requests), health) = (queue(), Health::new(&[]));
+    queue.push(name("a"), &Trigger::Sync);
+    let begun = RefCell::new(Vec::new());
+    run(requests, &health, one, |sync| {
+        let (queue, begun) = (&queue, &begun);
+        async move {
+            begun.borrow_mut().push(Instant::now());
+            queue.push_later(sync, Duration::from_millis(40));
+            pause().await;
+            if begun.borrow().len() == 2 {
+                queue.close();
+            }
+        }
+    })
+    .await;
+    let begun = begun.into_inner();
+    let between = begun[1] - begun[0];
+    assert!(between >= Duration::from_millis(40) && between < BEAT_PERIOD / 2, "{between:?}");
+}
+
+#[tokio::test]
+async fn requests_for_one_sync_are_merged_before_it_begins() {
+    let ((queue, requests), health) = (queue(), Health::new(&[]));
+    for _ in 0..3 {
+        queue.push(name("a"), &Trigger::Copy);
+    }
+    let reconciles = Cell::new(0);
+    let running = run(requests, &health, one, |_| {
+        reconciles.set(reconciles.get() + 1);
+        std::future::ready(())
+    });
+    let closing = async {
+        pause().await;
+        queue.close();
+    };
+    tokio::join!(running, closing);
+    assert_eq!(reconciles.get(), 1);
+}
+
+#[tokio::test]
+async fn no_reconcile_begins_once_the_queue_is_closed() {
+    let ((queue, requests), health) = (queue(), Health::new(&[]));
+    queue.push(name("a"), &Trigger::Copy);
+    queue.close();
+    run(requests, &health, one, |sync| async move { panic!("{sync} has begun") }).await;
+}
+
+#[tokio::test]
 async fn concurrent_reconciles_are_bounded() {
     const SYNCS: usize = 1_000;
     let (sender, requests) = mpsc::unbounded();

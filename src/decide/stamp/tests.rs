@@ -172,6 +172,22 @@ proptest! {
     }
 
     #[test]
+    fn markers_as_desired_need_not_be_built(
+        was in any_markers(), created: bool, is_bare: bool,
+        labels in any_map(), annotations in any_map(), others in any_map(), notes in any_map(),
+    ) {
+        let desired = Markers { created, ..was.clone() };
+        let metadata = DestinationMetadata { labels, annotations };
+        let mut object = Object::marked(&was, &others);
+        object.annotations.extend(notes);
+        if is_bare {
+            object.annotations = was.annotations();
+        }
+        let quick = object.stamp(|present, _, it| Stamp::set_metadata(present, it), &desired, &metadata);
+        prop_assert_eq!(quick, object.stamp(Stamp::set_state, &desired, &metadata));
+    }
+
+    #[test]
     fn created_is_neither_set_nor_removed(was in any_markers(), desired in any_markers()) {
         let stamp = Object::marked(&was, &Map::new()).stamp(Stamp::to, &desired, &DestinationMetadata::default());
         prop_assert!(!stamp.annotations.set.contains_key(names::ANNOTATION_CREATED));

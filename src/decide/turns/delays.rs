@@ -1,7 +1,7 @@
 //! Requests for a later time: of each sync, the earliest.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::api::namespaced_name::NamespacedName;
@@ -9,7 +9,7 @@ use crate::api::namespaced_name::NamespacedName;
 /// The syncs with a request for a later time.
 #[derive(Debug, Default)]
 pub(super) struct Delays {
-    times: HashMap<NamespacedName, Duration>,
+    times: BTreeMap<NamespacedName, Duration>,
     in_order: BTreeSet<(Duration, NamespacedName)>,
 }
 
@@ -27,9 +27,6 @@ impl Delays {
     pub(super) fn withdraw(&mut self, sync: &NamespacedName) -> Option<Duration> {
         let (sync, at) = self.times.remove_entry(sync)?;
         self.in_order.remove(&(at, sync));
-        if self.times.is_empty() {
-            self.times.shrink_to(super::KEPT_CAPACITY);
-        }
         Some(at)
     }
 

@@ -36,7 +36,8 @@ const LOST: usize = 3;
 impl Step {
     /// Forces the failover, waits for the takeover, and removes the faults.
     pub async fn run(&self, cluster: &mut FaultCluster, number: usize) -> Result<()> {
-        self.force(cluster, number).await.with_context(|| format!("failover {number}: {self:?}"))
+        let forced = self.force(cluster, number).await;
+        forced.with_context(|| format!("failover {}: {self:?}", number + 1))
     }
 
     async fn force(&self, cluster: &mut FaultCluster, number: usize) -> Result<()> {
