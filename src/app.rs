@@ -16,7 +16,6 @@ mod term_trace;
 
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use error::Error;
@@ -98,7 +97,7 @@ async fn operate(flags: Run) -> Result<(), Error> {
 async fn serve(flags: &Run, health: &Arc<Health>, metrics: &Arc<Metrics>) -> Result<(), Error> {
     let address = flags.http_address;
     let listen = |source| Error::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    let listener = health::listen(address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     tracing::info!(%address, "serving health and metrics");
     let serving =

@@ -5,6 +5,7 @@
 //! server is unreachable or refuses everything.
 
 mod beats;
+mod listen;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -19,6 +20,8 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
+
+pub use listen::listen;
 
 use crate::health::beats::Beats;
 use crate::metrics::Metrics;

@@ -15,8 +15,9 @@ use crate::telemetry::LogFormat;
 /// Flags of `run`.
 #[derive(Clone, Debug, Args)]
 pub struct Run {
-    /// Kubeconfig of the cluster. Without it: the pod's ServiceAccount, otherwise ~/.kube/config.
-    #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
+    /// Kubeconfig of the cluster. Without it: the files in KUBECONFIG, ~/.kube/config, or the pod's
+    /// ServiceAccount.
+    #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 
     /// Namespace of the operator, its Lease and its leader record. From the downward API.
@@ -32,8 +33,9 @@ pub struct Run {
     #[arg(long, env = "POD_UID")]
     pub pod_uid: String,
 
-    /// Address and port of /livez, /readyz and /metrics. Port 0 selects a free port.
-    #[arg(long, env = "CONFIGMAPSYNC_HTTP_ADDRESS", default_value = "0.0.0.0:8080")]
+    /// Address and port of /livez, /readyz and /metrics. Port 0 selects a free port. [::] stands for all
+    /// addresses, of IPv4, too, and of IPv4 alone where there is no IPv6.
+    #[arg(long, env = "CONFIGMAPSYNC_HTTP_ADDRESS", default_value = "[::]:8080")]
     pub http_address: SocketAddr,
 
     /// Namespace in which the operator creates a ConfigMap by dry run, to test the fence. Nothing

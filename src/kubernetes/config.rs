@@ -1,5 +1,7 @@
 //! The cluster to connect to, and the credentials to use.
 
+use std::env;
+use std::ffi::OsString;
 use std::path::Path;
 
 use kube::Config;
@@ -19,6 +21,14 @@ pub enum Error {
         /// The cause.
         source: KubeconfigError,
     },
+    /// The kubeconfig files named by the environment are unusable.
+    #[error("cannot use the kubeconfig files in KUBECONFIG ({value}): correct or unset it")]
+    Environment {
+        /// The value of the variable.
+        value: String,
+        /// The cause; `None` if none of the files exists.
+        source: Option<KubeconfigError>,
+    },
     /// The context named by a flag is unusable.
     #[error("cannot use the context {context}: correct the kubeconfig, or the flag --context")]
     Context {
@@ -32,8 +42,14 @@ pub enum Error {
     Infer(#[source] InferConfigError),
 }
 
+/// The variable in which kubectl finds kubeconfig files.
+const VARIABLE: &str = "KUBECONFIG";
+
 /// The configuration in the file `kubeconfig`, for its context `context`. Without a file: the one
 /// that kubectl uses, or that of the pod.
+///
+/// kubectl merges the files in `KUBECONFIG`, and ignores those that do not exist (Kubernetes
+/// documentation, "Organizing Cluster Access Using kubeconfig Files").
 ///
 /// # Errors
 /// The configuration is missing or unusable. No request is sent.
@@ -42,16 +58,76 @@ pub async fn config(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<
         context: context.map(ToOwned::to_owned),
         ..KubeConfigOptions::default()
     };
-    match (kubeconfig, context) {
-        (Some(path), _) => {
-            let broken = |source| Error::Kubeconfig { path: path.display().to_string(), source };
-            let kubeconfig = Kubeconfig::read_from(path).map_err(broken)?;
-            Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(broken)
-        }
-        (None, Some(context)) => {
-            let broken = |source| Error::Context { context: context.to_owned(), source };
+    if let Some(path) = kubeconfig {
+        let broken = |source| Error::Kubeconfig { path: path.display().to_string(), source };
+        let kubeconfig = Kubeconfig::read_from(path).map_err(broken)?;
+        return Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(broken);
+    }
+    let context = context.map(ToOwned::to_owned);
+    if let Some(files) = env::var_os(VARIABLE).filter(|files| !files.is_empty()) {
+        let kubeconfig = merged(&files)?;
+        return Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|source| {
+            match context {
+                Some(context) => Error::Context { context, source },
+                None => broken_environment(&files, Some(source)),
+            }
+        });
+    }
+    match context {
+        Some(context) => {
+            let broken = |source| Error::Context { context, source };
             Config::from_kubeconfig(&options).await.map_err(broken)
         }
-        (None, None) => Config::infer().await.map_err(Error::Infer),
+        None => Config::infer().await.map_err(Error::Infer),
+    }
+}
+
+/// The kubeconfig in the `files` that exist, separated as in `PATH`.
+fn merged(files: &OsString) -> Result<Kubeconfig, Error> {
+    let existing = env::split_paths(files).filter(|path| path.exists());
+    let parts = existing.map(Kubeconfig::read_from).collect::<Result<Vec<_>, _>>();
+    let parts = parts.map_err(|source| broken_environment(files, Some(source)))?;
+    let merged = parts.into_iter().map(Ok).reduce(|first, next| first?.merge(next?));
+    match merged {
+        Some(merged) => merged.map_err(|source| broken_environment(files, Some(source))),
+        None => Err(broken_environment(files, None)),
+    }
+}
+
+fn broken_environment(files: &OsString, source: Option<KubeconfigError>) -> Error {
+    Error::Environment { value: files.to_string_lossy().into_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn files_are_merged_and_missing_ones_ignored() {
+        let folder = env::temp_dir().join(format!("configmapsync-{}", rand::random::<u64>()));
+        fs::create_dir(&folder).unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let first = file("first", "apiVersion: v1\nkind: Config\ncurrent-context: a\n");
+        let second = file(
+            "second",
+            "apiVersion: v1\nkind: Config\ncurrent-context: b\n\
+             clusters: [{name: c, cluster: {server: https://api}}]\n",
+        );
+        let joined = |paths: &[&Path]| env::join_paths(paths).unwrap();
+        let missing = folder.join("missing");
+        let found = merged(&joined(&[&first, &missing, &second])).unwrap();
+        assert_eq!(found.current_context.as_deref(), Some("a"), "the first one counts");
+        assert_eq!(found.clusters.len(), 1);
+        let error = merged(&joined(&[&missing])).unwrap_err().to_string();
+        assert!(error.contains("missing"), "{error}");
+        let broken = file("broken", ": [not yaml");
+        assert!(merged(&joined(&[&first, &broken])).is_err());
+        fs::remove_dir_all(&folder).unwrap();
     }
 }
