@@ -16,7 +16,8 @@ use pulldown_cmark::Tag;
 use pulldown_cmark::TagEnd;
 
 /// The pages at the root of the repository; those below `docs` are found.
-const PAGES: [&str; 4] = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"];
+const PAGES: [&str; 5] =
+    ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "chart/README.md"];
 /// README is the first page, not the manual.
 const MAX_README_LINES: usize = 150;
 

@@ -1,12 +1,16 @@
 {{/*
-The name of all objects in the namespace of the release. It is "configmapsync" for a release of
-that name, "<release>-configmapsync" for others, truncated to 63 characters.
+The name of all objects in the namespace of the release: fullnameOverride, or "configmapsync" for a
+release of that name, "<release>-configmapsync" for others, truncated to 63 characters. The name of the
+chart is not used: as a dependency with an alias, it is the alias.
 */}}
 {{- define "configmapsync.fullname" -}}
-{{- if contains .Chart.Name .Release.Name -}}
+{{- $name := default "configmapsync" .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains $name .Release.Name -}}
 {{- .Release.Name | trunc 63 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
@@ -16,7 +20,7 @@ namespace, so that Helm rejects a second one; "<namespace>:<full name>" for othe
 contain a colon, so the names cannot collide.
 */}}
 {{- define "configmapsync.clusterName" -}}
-{{- if eq .Release.Name .Chart.Name -}}
+{{- if and (eq .Release.Name "configmapsync") (eq (include "configmapsync.fullname" .) "configmapsync") -}}
 {{- .Release.Name -}}
 {{- else -}}
 {{- printf "%s:%s" .Release.Namespace (include "configmapsync.fullname" .) -}}
@@ -33,10 +37,11 @@ contain a colon, so the names cannot collide.
 
 {{/*
 The labels that select the pods. They exclude the version: the selector of a Deployment is
-immutable.
+immutable. `configmapsync check` and `configmapsync uninstall` find what belongs to the operator by the
+first one.
 */}}
 {{- define "configmapsync.selectorLabels" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/name: configmapsync
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
@@ -48,6 +53,9 @@ the manifests in deploy/, which are rendered from these templates, are not manag
 {{ include "configmapsync.selectorLabels" . }}
 app.kubernetes.io/component: operator
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "configmapsync.uninstallName" -}}
@@ -59,10 +67,13 @@ The labels of the uninstall Job and its permissions. They must not match the sel
 operator's pods: the Job waits until those have terminated.
 */}}
 {{- define "configmapsync.uninstallLabels" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}-uninstall
+app.kubernetes.io/name: configmapsync-uninstall
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: uninstall
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{/*
@@ -76,11 +87,69 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
 
 {{- define "configmapsync.image" -}}
-{{- if .Values.image.digest -}}
-{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
-{{- else -}}
-{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- $registry := dig "imageRegistry" "" (default dict .Values.global) -}}
+{{- $repository := .Values.image.repository -}}
+{{- if $registry -}}
+{{- $repository = printf "%s/%s" $registry $repository -}}
 {{- end -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" $repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+What the pods of the operator and of the uninstall Job have in common: secrets for the image, DNS, and
+where they may run. The image has no variant for Windows.
+*/}}
+{{- define "configmapsync.podSettings" -}}
+nodeSelector:
+  {{- merge (dict "kubernetes.io/os" "linux") .Values.nodeSelector | toYaml | nindent 2 }}
+{{- $secrets := dig "imagePullSecrets" list (default dict .Values.global) }}
+{{- with concat $secrets .Values.imagePullSecrets | uniq }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.podSecurityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/*
+A duration in seconds. Takes what values.schema.json accepts: an integer with the unit s, m or h.
+*/}}
+{{- define "configmapsync.seconds" -}}
+{{- $factors := dict "s" 1 "m" 60 "h" 3600 -}}
+{{- mul (regexFind "^[0-9]+" .) (get $factors (regexFind "[smh]$" .)) -}}
+{{- end -}}
+
+{{/*
+The port of otlp.endpoint: as in the URL, or that of its scheme. Takes the values otlp.
+*/}}
+{{- define "configmapsync.collectorPort" -}}
+{{- $url := urlParse .endpoint -}}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
+{{- default (ternary "443" "80" (eq $url.scheme "https")) $port -}}
 {{- end -}}
 
 {{/*

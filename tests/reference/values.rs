@@ -24,8 +24,8 @@ pub fn values() -> String {
             continue;
         }
         let default = default_of(&defaults, &path);
-        let is_group =
-            default.as_object().is_some_and(|it| !it.is_empty()) && field["properties"].is_object();
+        let is_group = default.as_object().is_some_and(|it| !it.is_empty())
+            && resolved(&schema, field)["properties"].is_object();
         if is_group {
             if !comment.is_empty() {
                 rows.push([code(&path), String::new(), String::new(), comment]);
@@ -93,23 +93,41 @@ fn default_of<'a>(defaults: &'a Value, path: &str) -> &'a Value {
 }
 
 fn schema_of<'a>(schema: &'a Value, path: &str) -> &'a Value {
-    path.split('.').fold(schema, |value, key| &value["properties"][key])
+    path.split('.').fold(schema, |value, key| &resolved(schema, value)["properties"][key])
+}
+
+/// The definition that `field` refers to, or itself.
+fn resolved<'a>(schema: &'a Value, field: &'a Value) -> &'a Value {
+    match definition(field) {
+        Some(name) => &schema["definitions"][name],
+        None => field,
+    }
+}
+
+fn definition(field: &Value) -> Option<&str> {
+    field["$ref"].as_str()?.rsplit('/').next()
 }
 
 fn type_of(schema: &Value, field: &Value) -> String {
-    if let Some(reference) = field["$ref"].as_str() {
-        let name = reference.rsplit('/').next().unwrap_or_default();
-        let is_duration = name == "duration";
-        let referred = || type_of(schema, &schema["definitions"][name]);
-        return if is_duration { name.to_owned() } else { referred() };
+    if definition(field) == Some("duration") {
+        return "duration".to_owned();
     }
+    let field = resolved(schema, field);
     if let Some(values) = field["enum"].as_array() {
-        let values: Vec<_> =
-            values.iter().map(|value| code(value.as_str().unwrap_or_default())).collect();
-        return values.join(" or ");
+        return values.iter().map(shown).collect::<Vec<_>>().join(" or ");
+    }
+    if let Some(types) = field["oneOf"].as_array() {
+        let types = types.iter().map(|it| type_of(schema, it));
+        return types.collect::<Vec<_>>().join(" or ");
+    }
+    if field["type"].is_array() {
+        return "any".to_owned();
     }
     match field["type"].as_str().unwrap_or_default() {
-        "array" => format!("list of {}s", type_of(schema, &field["items"])),
+        "array" => match type_of(schema, &field["items"]).as_str() {
+            "any" => "list".to_owned(),
+            items => format!("list of {items}s"),
+        },
         "object" => "map".to_owned(),
         "" => panic!("no type: {field}"),
         other => other.to_owned(),
