@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use rustix::io::Errno;
 use tokio::net::TcpListener;
 
-/// Listens on `address`. On Linux, `[::]` includes all addresses of IPv4 (ipv6(7), `IPV6_V6ONLY`); where the
-/// kernel has no IPv6, it stands for these alone.
+/// Listens on `address`. On Linux, `[::]` includes all addresses of IPv4, unless the sysctl
+/// `net.ipv6.bindv6only` is set (ipv6(7)); where the kernel has no IPv6, it stands for these alone.
 ///
 /// # Errors
 /// The address is in use or not available.

@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::path::Path;
+use std::path::PathBuf;
 
 use kube::Config;
 use kube::config::InferConfigError;
@@ -84,14 +85,23 @@ pub async fn config(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<
 
 /// The kubeconfig in the `files` that exist, separated as in `PATH`.
 fn merged(files: &OsString) -> Result<Kubeconfig, Error> {
-    let existing = env::split_paths(files).filter(|path| path.exists());
-    let parts = existing.map(Kubeconfig::read_from).collect::<Result<Vec<_>, _>>();
+    // One that cannot be looked at is an error: the others may name another cluster.
+    let existing = env::split_paths(files).filter(|path| path.try_exists().unwrap_or(true));
+    let parts = existing.map(read).collect::<Result<Vec<_>, _>>();
     let parts = parts.map_err(|source| broken_environment(files, Some(source)))?;
     let merged = parts.into_iter().map(Ok).reduce(|first, next| first?.merge(next?));
     match merged {
         Some(merged) => merged.map_err(|source| broken_environment(files, Some(source))),
         None => Err(broken_environment(files, None)),
     }
+}
+
+/// The kubeconfig in one file. An empty `current-context`, which `kubectl config` writes into new files, is
+/// none, so that the next file may have one.
+fn read(path: PathBuf) -> Result<Kubeconfig, KubeconfigError> {
+    let mut kubeconfig = Kubeconfig::read_from(path)?;
+    kubeconfig.current_context = kubeconfig.current_context.filter(|it| !it.is_empty());
+    Ok(kubeconfig)
 }
 
 fn broken_environment(files: &OsString, source: Option<KubeconfigError>) -> Error {
@@ -113,6 +123,7 @@ mod tests {
             fs::write(&path, text).unwrap();
             path
         };
+        let empty = file("empty", "apiVersion: v1\nkind: Config\ncurrent-context: \"\"\n");
         let first = file("first", "apiVersion: v1\nkind: Config\ncurrent-context: a\n");
         let second = file(
             "second",
@@ -121,7 +132,7 @@ mod tests {
         );
         let joined = |paths: &[&Path]| env::join_paths(paths).unwrap();
         let missing = folder.join("missing");
-        let found = merged(&joined(&[&first, &missing, &second])).unwrap();
+        let found = merged(&joined(&[&empty, &first, &missing, &second])).unwrap();
         assert_eq!(found.current_context.as_deref(), Some("a"), "the first one counts");
         assert_eq!(found.clusters.len(), 1);
         let error = merged(&joined(&[&missing])).unwrap_err().to_string();

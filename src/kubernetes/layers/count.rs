@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
+use std::time::Instant;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -62,10 +63,10 @@ where
 
     fn call(&mut self, request: Request<Sent>) -> Self::Future {
         let method = request.method().clone();
-        let count = self.count.clone();
+        let (count, sent) = (self.count.clone(), Instant::now());
         let record = move |result: &Result<Response<Received>, Inner::Error>| {
             let code = result.as_ref().ok().map(|response| response.status().as_u16());
-            count.metrics.requests.count(method.as_str(), &count.host, code);
+            count.metrics.requests.count(method.as_str(), &count.host, code, sent.elapsed());
         };
         self.inner.call(request).inspect(record).boxed()
     }
