@@ -29,30 +29,57 @@ pub struct SyncInput {
     spec: Option<ConfigMapSyncSpec>,
 }
 
-/// The syncs of `file`, with `namespace` as the default namespace; otherwise the one that is `named`;
-/// otherwise all in the cluster.
-///
-/// # Errors
-/// The file cannot be read or parsed; or a sync does not exist, or is in a namespace outside the scope.
-pub fn read_input(
-    file: Option<&Path>,
-    named: Option<&NamespacedName>,
-    snapshot: &Snapshot,
-    namespace: &str,
-) -> Result<Vec<SyncInput>, InputError> {
-    if let Some(file) = file {
-        let inputs = from_file(file, namespace)?;
-        inputs.iter().try_for_each(|input| snapshot.ensure_in_scope(&input.name))?;
-        return Ok(inputs);
+/// Which syncs a command is about.
+pub enum Selection {
+    /// All in the cluster.
+    All,
+    /// The one with this name in the cluster.
+    Named(NamespacedName),
+    /// Those of a file.
+    File(Vec<SyncInput>),
+}
+
+// === impl Selection ===
+
+impl Selection {
+    /// The syncs of `file`, with `namespace` as the default namespace; otherwise the one that is `named`;
+    /// otherwise all in the cluster. Called before any request, so that an unusable file costs none.
+    ///
+    /// # Errors
+    /// The file cannot be read or parsed.
+    pub fn of(
+        file: Option<&Path>,
+        named: Option<&NamespacedName>,
+        namespace: &str,
+    ) -> Result<Self, InputError> {
+        match (file, named) {
+            (Some(file), _) => from_file(file, namespace).map(Self::File),
+            (None, Some(name)) => Ok(Self::Named(name.clone())),
+            (None, None) => Ok(Self::All),
+        }
     }
-    if let Some(name) = named {
-        snapshot.ensure_in_scope(name)?;
-    }
-    let existing = |name: &NamespacedName| SyncInput { name: name.clone(), spec: None };
-    match named {
-        None => Ok(snapshot.syncs.keys().map(existing).collect()),
-        Some(name) if snapshot.syncs.contains_key(name) => Ok(vec![existing(name)]),
-        Some(name) => Err(InputError::NoSuchSync(name.clone())),
+
+    /// The selected syncs.
+    ///
+    /// # Errors
+    /// A sync does not exist, or is in a namespace outside the scope.
+    pub fn among(self, snapshot: &Snapshot) -> Result<Vec<SyncInput>, InputError> {
+        let existing = |name| SyncInput { name, spec: None };
+        match self {
+            Self::All => Ok(snapshot.syncs.keys().cloned().map(existing).collect()),
+            Self::Named(name) => {
+                snapshot.ensure_in_scope(&name)?;
+                if snapshot.syncs.contains_key(&name) {
+                    Ok(vec![existing(name)])
+                } else {
+                    Err(InputError::NoSuchSync(name))
+                }
+            }
+            Self::File(inputs) => {
+                inputs.iter().try_for_each(|input| snapshot.ensure_in_scope(&input.name))?;
+                Ok(inputs)
+            }
+        }
     }
 }
 

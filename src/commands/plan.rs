@@ -17,8 +17,8 @@ use crate::cache::Reader;
 use crate::commands::connection::connect;
 use crate::commands::error::Error;
 use crate::commands::exit::Exit;
+use crate::commands::input::Selection;
 use crate::commands::input::SyncInput;
-use crate::commands::input::read_input;
 use crate::commands::operator_settings::OperatorSettings;
 use crate::commands::operator_settings::operator_settings;
 use crate::commands::plan::forecast::forecast;
@@ -46,13 +46,13 @@ use crate::reviews::Reviewer;
 /// The input is invalid, or a read fails.
 pub async fn plan(flags: &Plan) -> Result<Exit, Error> {
     let (client, namespace) = connect(&flags.cluster).await?;
+    let selection = Selection::of(flags.filename.as_deref(), flags.sync.as_ref(), &namespace)?;
     let OperatorSettings { protected, tenancy, scope } =
         operator_settings(&client, &flags.installation).await;
     let reviewer = Reviewer::new(client.clone(), tenancy, &scope);
     let snapshot = read_everything(&client, protected, scope).await?;
     let mut planned = Vec::new();
-    let (file, named) = (flags.filename.as_deref(), flags.sync.as_ref());
-    for input in read_input(file, named, &snapshot, &namespace)? {
+    for input in selection.among(&snapshot)? {
         planned.push(plan_one(&client, &reviewer, &snapshot, &input).await?);
     }
     print(&match flags.output {

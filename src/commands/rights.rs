@@ -18,8 +18,8 @@ use crate::cache::Reader;
 use crate::commands::connection::connect;
 use crate::commands::error::Error;
 use crate::commands::exit::Exit;
+use crate::commands::input::Selection;
 use crate::commands::input::SyncInput;
-use crate::commands::input::read_input;
 use crate::commands::operator_settings::OperatorSettings;
 use crate::commands::operator_settings::operator_settings;
 use crate::commands::rights::roles::Destinations;
@@ -43,11 +43,11 @@ use crate::kubernetes::error::has_code;
 /// The sync does not exist, is outside the scope, is invalid or has no ServiceAccount; or a read fails.
 pub async fn rights(flags: &Rights) -> Result<Exit, Error> {
     let (client, namespace) = connect(&flags.cluster).await?;
+    let selection = Selection::of(flags.filename.as_deref(), flags.sync.as_ref(), &namespace)?;
     let settings = operator_settings(&client, &flags.installation).await;
     let snapshot = read_syncs_and_namespaces(&client, settings.scope.clone()).await?;
-    let (file, named) = (flags.filename.as_deref(), flags.sync.as_ref());
     let mut printed = Vec::new();
-    for input in read_input(file, named, &snapshot, &namespace)? {
+    for input in selection.among(&snapshot)? {
         let (rights, excluded) =
             rights_of(&client, &snapshot, &settings, &input, flags.each_namespace).await?;
         let is_account_missing = is_missing(&client, &rights.account).await?;

@@ -113,6 +113,12 @@ async fn plan_without_read_permission_fails() -> Result<()> {
     let words = ["cannot list ConfigMapSyncs", "forbidden"];
     let is_reported = words.iter().all(|word| refused.stderr.contains(word));
     ensure!(refused.code == 1 && is_reported && refused.stdout.is_empty(), "{refused:?}");
+    // A file that cannot be used is reported before the cluster is read.
+    for command in ["plan", "rights"] {
+        let unusable = configmapsync(&kubeconfig, &[command, "--filename", "/nowhere"]).await?;
+        let is_reported = unusable.stderr.contains("cannot use /nowhere");
+        ensure!(unusable.code == 1 && is_reported, "{unusable:?}");
+    }
     Ok(())
 }
 
