@@ -183,9 +183,12 @@ async fn check_reports_missing_and_weakened_policies() -> Result<()> {
 /// Waits until a ConfigMapSync that is created now counts as checked.
 async fn wait_enforced_for_certain(fixture: &Fixture) -> Result<()> {
     let policies = Api::<ValidatingAdmissionPolicy>::all(fixture.client());
-    let created = policies.get(names::POLICY_CONSENT).await?.metadata.creation_timestamp;
-    let created = created.context("no creationTimestamp")?.0;
-    until("the policy is older than 6 seconds", SOON, || async {
+    let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(fixture.client());
+    let policy = policies.get(names::POLICY_CONSENT).await?.metadata.creation_timestamp;
+    let binding = bindings.get(names::POLICY_CONSENT).await?.metadata.creation_timestamp;
+    // Without its binding, a policy has no effect.
+    let created = policy.max(binding).context("no creationTimestamp")?.0;
+    until("the policy and its binding are older than 6 seconds", SOON, || async {
         let age = Timestamp::now().duration_since(created);
         Ok(Seen::from_bool(age > SignedDuration::from_secs(6), || format!("{age:?}")))
     })
