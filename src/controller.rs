@@ -162,7 +162,7 @@ fn parts(
     let cache = Arc::new(Cache::new(settings.protected_namespaces));
     let reader = Arc::new(Reader::new(client.clone(), Arc::clone(&cache)));
     let events = Arc::new(Events::new(client.clone(), settings.pod_name.clone()));
-    let state = Arc::new(State::new(settings.resync_period));
+    let state = Arc::new(State::new(settings.resync_period, Arc::clone(&metrics)));
     let (startup, deleted_syncs) =
         (Arc::new(Startup::new(&settings.scope)), Arc::<DeletedSyncs>::default());
     let (queue, requests) = Queue::new(Arc::clone(&startup), Arc::clone(&metrics));

@@ -6,11 +6,13 @@
 mod copies;
 mod exemplar;
 mod leadership;
+mod process;
 mod reconciles;
 mod requests;
 mod watches;
 
 use prometheus_client::encoding::text;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 pub use leadership::FenceState;
@@ -52,6 +54,9 @@ impl Metrics {
         let leadership = LeadershipMetrics::register(&mut registry);
         let requests = RequestMetrics::register(&mut registry);
         let watches = WatchMetrics::register(&mut registry);
+        process::register(&mut registry);
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("configmapsync_build", "Version of the operator", build);
         Self { registry, reconciles, copies, leadership, requests, watches }
     }
 
@@ -83,6 +88,9 @@ mod tests {
             r#"leader_election_master_status{name="configmapsync"} 0"#,
             r#"configmapsync_writes_total{action="create",result="error"} 0"#,
             r#"configmapsync_transitions_total{reason="Synced"} 0"#,
+            r#"configmapsync_syncs{reason="Synced"} 0"#,
+            r#"workqueue_retries_total{name="configmapsync"} 0"#,
+            concat!(r#"configmapsync_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
             r#"configmapsync_fence{state="unknown"} 1"#,
             r#"configmapsync_fence{state="enforced"} 0"#,
         ] {

@@ -10,6 +10,7 @@ pub mod retries;
 pub mod verification;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -19,7 +20,9 @@ use crate::api::namespaced_name::NamespacedName;
 use crate::api::uid::Uid;
 use crate::decide::Failure;
 use crate::decide::contention::Wanted;
+use crate::decide::reason::Reason;
 use crate::decide::status::LastWrite;
+use crate::metrics::Metrics;
 use crate::state::excerpts::KeptExcerpt;
 use crate::state::own_writes::OwnWrites;
 use crate::state::propagation::Propagation;
@@ -32,6 +35,7 @@ use crate::state::verification::VerificationSchedule;
 pub struct State {
     syncs: Mutex<HashMap<Uid, Box<SyncState>>>,
     pub verification: VerificationSchedule,
+    metrics: Arc<Metrics>,
 }
 
 /// The state of one sync. Boxed parts are absent most of the time.
@@ -39,6 +43,8 @@ pub struct State {
 pub struct SyncState {
     pub own_writes: OwnWrites,
     pub excerpt: Option<Box<KeptExcerpt>>,
+    /// What the last reconcile found.
+    reason: Option<Reason>,
     /// What the last reconcile that wanted copies wanted them to be: while a copy is in order, this is
     /// what our last write made it equal to.
     last_wanted: Option<Wanted>,
@@ -68,10 +74,11 @@ pub struct History {
 // === impl State ===
 
 impl State {
-    /// An empty state; each sync will be verified once per `resync_period`.
-    pub fn new(resync_period: Duration) -> Self {
+    /// An empty state; each sync will be verified once per `resync_period`. `metrics` count the syncs by
+    /// reason.
+    pub fn new(resync_period: Duration, metrics: Arc<Metrics>) -> Self {
         let verification = VerificationSchedule::new(resync_period);
-        Self { syncs: Mutex::default(), verification }
+        Self { syncs: Mutex::default(), verification, metrics }
     }
 
     /// Keeps the state of a sync from now on, until [`State::forget`].
@@ -113,6 +120,14 @@ impl State {
             let mut retries = sync.retries.take().unwrap_or_default();
             update(&mut retries);
             sync.retries = (!retries.is_empty()).then_some(retries);
+        });
+    }
+
+    /// Records the `reason` that a reconcile found.
+    pub fn found(&self, sync_uid: &str, reason: Reason) {
+        self.update(sync_uid, |sync| {
+            let before = sync.reason.replace(reason);
+            self.metrics.reconciles.set_reason(before, Some(reason));
         });
     }
 
@@ -221,13 +236,15 @@ impl State {
     /// Forgets a sync that no longer exists.
     pub fn forget(&self, sync_uid: &str) {
         let mut syncs = self.syncs.lock();
-        syncs.remove(&Uid::from(sync_uid));
+        let gone = syncs.remove(&Uid::from(sync_uid));
+        self.metrics.reconciles.set_reason(gone.and_then(|sync| sync.reason), None);
         self.verification.forget(sync_uid);
     }
 
     /// Records the removal of our finalizer, and forgets everything else.
     pub fn cleaned_up(&self, sync_uid: &str, now: Instant) {
         self.update(sync_uid, |sync| {
+            self.metrics.reconciles.set_reason(sync.reason, None);
             *sync = SyncState::default();
             sync.own_writes.cleaned_up(now);
         });
@@ -247,11 +264,40 @@ impl SyncState {
 mod tests {
     use super::*;
     use crate::decide::ContentHash;
-    use crate::decide::reason::Reason;
+
+    fn empty() -> State {
+        State::new(Duration::from_hours(1), Arc::new(Metrics::new(&[])))
+    }
+
+    #[test]
+    fn a_sync_counts_for_the_reason_found_last() {
+        let (state, now) = (empty(), Instant::now());
+        let counts = |reason: &str| {
+            let series = format!("configmapsync_syncs{{reason=\"{reason}\"}} ");
+            let text = state.metrics.exposition();
+            let value = text.lines().find_map(|line| line.strip_prefix(series.as_str()));
+            value.map(ToOwned::to_owned)
+        };
+        state.found("a", Reason::Synced);
+        assert_eq!(counts("Synced").as_deref(), Some("0"), "it is not tracked");
+        for sync in ["a", "b"] {
+            state.track(sync);
+            state.found(sync, Reason::Progressing);
+            state.found(sync, Reason::Synced);
+        }
+        assert_eq!(counts("Progressing").as_deref(), Some("0"));
+        assert_eq!(counts("Synced").as_deref(), Some("2"));
+        state.found("a", Reason::Forbidden);
+        state.forget("a");
+        state.cleaned_up("b", now);
+        state.forget("b");
+        assert_eq!(counts("Synced").as_deref(), Some("0"));
+        assert_eq!(counts("Forbidden").as_deref(), Some("0"));
+    }
 
     #[test]
     fn nothing_is_kept_of_a_sync_that_is_gone() {
-        let (state, now) = (State::new(Duration::from_hours(1)), Instant::now());
+        let (state, now) = (empty(), Instant::now());
         let at = NamespacedName::new("app", "shared");
         state.update_retries("s", |retries| retries.write_in_flight(&at));
         assert!(state.retries("s").is_empty(), "it was never tracked");
@@ -268,9 +314,7 @@ mod tests {
 
     #[test]
     fn an_unreported_failure_keeps_its_trace() {
-        let (state, found) = (State::new(Duration::from_hours(1)), |message| {
-            Failure::new(Reason::Forbidden, message)
-        });
+        let (state, found) = (empty(), |message| Failure::new(Reason::Forbidden, message));
         state.track("s");
         state.keep_failure("s", &found("no"), "trace".to_owned());
         assert_eq!(state.failure_trace("s", &found("no")).as_deref(), Some("trace"));
@@ -281,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_tracked_sync_remembers_only_its_cleanup() {
-        let (state, now) = (State::new(Duration::from_hours(1)), Instant::now());
+        let (state, now) = (empty(), Instant::now());
         state.track("s");
         let at = NamespacedName::new("app", "shared");
         state.update_retries("s", |retries| retries.write_in_flight(&at));
@@ -292,7 +336,7 @@ mod tests {
 
     #[test]
     fn what_was_wanted_is_remembered_until_other_copies_are() {
-        let (state, now) = (State::new(Duration::from_hours(1)), Instant::now());
+        let (state, now) = (empty(), Instant::now());
         state.track("s");
         let wanted = |generation| {
             let content_hash = ContentHash::from_text("a");

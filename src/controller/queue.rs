@@ -102,6 +102,7 @@ impl Queue {
         metrics: Arc<Metrics>,
     ) -> (Self, mpsc::UnboundedReceiver<Request>) {
         let (sender, receiver) = mpsc::unbounded();
+        metrics.reconciles.set_most(CONCURRENT_RECONCILES);
         (Self { sender, waiting: Mutex::default(), startup, metrics }, receiver)
     }
 
@@ -131,8 +132,9 @@ impl Queue {
     /// Requests a reconcile of `sync` after `delay`, unless one is requested sooner.
     pub fn push_later(&self, sync: NamespacedName, delay: Duration) {
         let request = Request { sync, at: Instant::now() + delay };
-        // A closed queue takes no more requests.
-        let _ = self.sender.unbounded_send(request);
+        if self.sender.unbounded_send(request).is_ok() {
+            self.metrics.reconciles.delayed();
+        }
     }
 
     /// Removes `sync` from the waiting syncs.

@@ -320,6 +320,7 @@ impl Reconciler {
         let Report { patch, summary, status } =
             self.report(&observed, &desired, &settled, began).await?;
         root_span::record_report(&observed, &settled, &summary, patch.as_ref());
+        self.state.found(uid, summary.reason);
         self.record(&observed.sync, Pass { reported: patch.clone(), ..Pass::of(reads) });
         let is_hold = matches!(desired, Desired::Hold(_));
         let needs_write = |at: &NamespacedName| is_hold || settled.is_left(at);

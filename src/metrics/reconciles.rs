@@ -73,7 +73,11 @@ pub struct ReconcileMetrics {
     queue_depth: Family<QueueLabel, Gauge>,
     queue_adds: Family<QueueLabel, Counter>,
     queue_seconds: HistogramFamily<QueueLabel, Histogram>,
+    work_seconds: HistogramFamily<QueueLabel, Histogram>,
+    retries: Family<QueueLabel, Counter>,
+    most: Family<ControllerLabel, Gauge>,
     transitions: Family<ReasonLabel, Counter>,
+    syncs: Family<ReasonLabel, Gauge>,
     running: Running,
 }
 
@@ -110,7 +114,11 @@ impl ReconcileMetrics {
             queue_depth: Family::default(),
             queue_adds: Family::default(),
             queue_seconds: Family::new_with_constructor(seconds),
+            work_seconds: Family::new_with_constructor(seconds),
+            retries: Family::default(),
+            most: Family::default(),
             transitions: Family::default(),
+            syncs: Family::default(),
             running: Running::default(),
         };
         registry.register_collector(Box::new(metrics.running.clone()));
@@ -134,28 +142,52 @@ impl ReconcileMetrics {
             "Reconciles in progress",
             metrics.active.clone(),
         );
+        metrics.register_queue(registry);
         registry.register(
-            "workqueue_depth",
-            "ConfigMapSyncs in the queue",
-            metrics.queue_depth.clone(),
-        );
-        registry.register(
-            "workqueue_adds",
-            "ConfigMapSyncs added to the queue",
-            metrics.queue_adds.clone(),
-        );
-        registry.register(
-            "workqueue_queue_duration_seconds",
-            "Time in the queue before a reconcile",
-            metrics.queue_seconds.clone(),
+            "controller_runtime_max_concurrent_reconciles",
+            "The number of reconciles that may be in progress",
+            metrics.most.clone(),
         );
         registry.register(
             "configmapsync_transitions",
             "Changes of a ConfigMapSync's Ready reason, by new reason",
             metrics.transitions.clone(),
         );
+        registry.register(
+            "configmapsync_syncs",
+            "ConfigMapSyncs by Ready reason, as of their last reconcile",
+            metrics.syncs.clone(),
+        );
         metrics.start_at_zero();
         metrics
+    }
+
+    fn register_queue(&self, registry: &mut Registry) {
+        registry.register(
+            "workqueue_depth",
+            "ConfigMapSyncs in the queue",
+            self.queue_depth.clone(),
+        );
+        registry.register(
+            "workqueue_adds",
+            "ConfigMapSyncs added to the queue",
+            self.queue_adds.clone(),
+        );
+        registry.register(
+            "workqueue_queue_duration_seconds",
+            "Time in the queue before a reconcile",
+            self.queue_seconds.clone(),
+        );
+        registry.register(
+            "workqueue_work_duration_seconds",
+            "Time that a reconcile takes",
+            self.work_seconds.clone(),
+        );
+        registry.register(
+            "workqueue_retries",
+            "Reconciles requested for a later time",
+            self.retries.clone(),
+        );
     }
 
     fn start_at_zero(&self) {
@@ -168,8 +200,12 @@ impl ReconcileMetrics {
         drop(self.queue_depth.get_or_create(&QUEUE));
         drop(self.queue_adds.get_or_create(&QUEUE));
         drop(self.queue_seconds.get_or_create(&QUEUE));
+        drop(self.work_seconds.get_or_create(&QUEUE));
+        drop(self.retries.get_or_create(&QUEUE));
+        drop(self.most.get_or_create(&CONTROLLER));
         for &reason in Reason::VARIANTS {
             drop(self.transitions.get_or_create(&ReasonLabel { reason: reason.into() }));
+            drop(self.syncs.get_or_create(&ReasonLabel { reason: reason.into() }));
         }
     }
 
@@ -185,12 +221,35 @@ impl ReconcileMetrics {
         self.queue_depth.get_or_create(&QUEUE).set(depth);
     }
 
+    /// A reconcile was requested for a later time.
+    pub fn delayed(&self) {
+        self.retries.get_or_create(&QUEUE).inc();
+    }
+
+    /// At most `count` reconciles are in progress at a time.
+    pub fn set_most(&self, count: usize) {
+        self.most.get_or_create(&CONTROLLER).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// A reconcile started, `queued` after it was triggered.
     pub fn started(&self, queued: Duration) -> RunningReconcile<'_> {
         self.active.get_or_create(&CONTROLLER).inc();
         self.queue_seconds.get_or_create(&QUEUE).observe(queued.as_secs_f64());
         let (id, began) = self.running.add();
         RunningReconcile { metrics: self, id, began }
+    }
+
+    /// A sync has the reason `now` instead of `before`. It has none before its first reconcile, and none
+    /// once it is gone.
+    pub fn set_reason(&self, before: Option<Reason>, now: Option<Reason>) {
+        let of =
+            |reason: Reason| self.syncs.get_or_create_owned(&ReasonLabel { reason: reason.into() });
+        if let Some(before) = before {
+            of(before).dec();
+        }
+        if let Some(now) = now {
+            of(now).inc();
+        }
     }
 
     /// The reason of a sync changed to `reason`.
@@ -216,6 +275,7 @@ impl RunningReconcile<'_> {
         metrics.total.get_or_create(&result.labels()).inc();
         let duration = self.began.elapsed().as_secs_f64();
         exemplar::observe(&metrics.seconds.get_or_create(&CONTROLLER), duration, trace_id);
+        metrics.work_seconds.get_or_create(&QUEUE).observe(duration);
         if result == ReconcileResult::Error {
             metrics.errors.get_or_create(&CONTROLLER).inc();
         }

@@ -29,7 +29,7 @@ pub const ROOMS: Table = &[
     ("kubernetes", &["names", "access", "api", "backoff", "decide", "metrics", "telemetry"]),
     ("election", &["names", "access", "api", "metrics", "health", "telemetry", "kubernetes"]),
     ("cache", &["names", "access", "api", "decide", "telemetry", "kubernetes"]),
-    ("state", &["api", "backoff", "decide", "kubernetes"]),
+    ("state", &["api", "backoff", "decide", "metrics", "kubernetes"]),
     (
         "reviews",
         &["access", "api", "backoff", "decide", "telemetry", "kubernetes", "cache", "state"],

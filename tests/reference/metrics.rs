@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use configmapsync::decide::Action;
 use configmapsync::metrics::Metrics;
@@ -19,7 +20,7 @@ type Labels = BTreeMap<String, BTreeSet<String>>;
 pub fn metrics() -> String {
     let metrics = Metrics::new(&Action::write_verbs());
     // Its labels are not bounded, so that no series exists before the first request.
-    metrics.requests.count("GET", "10.96.0.1:443", Some(200));
+    metrics.requests.count("GET", "10.96.0.1:443", Some(200), Duration::ZERO);
     // Only a leader has these.
     for resource in ["configmapsyncs", "configmaps", "namespaces"] {
         metrics.watches.heard(resource, None);
@@ -33,7 +34,11 @@ pub fn metrics() -> String {
         };
         let kind = kind(&exposition, name);
         let labels = labels(&exposition, name);
-        let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
+        let name = match kind.as_str() {
+            "counter" => format!("{name}_total"),
+            "info" => format!("{name}_info"),
+            _ => name.to_owned(),
+        };
         rows.push([code(&name), kind, shown(&labels), help.trim_end_matches('.').to_owned()]);
     }
     table(["metric", "type", "labels", "meaning"], &rows)
@@ -50,7 +55,7 @@ fn labels(exposition: &str, name: &str) -> Labels {
     for line in exposition.lines().filter(|line| line.starts_with(name)) {
         let Some((series, rest)) = line.split_once('{') else { continue };
         let suffix = &series[name.len()..];
-        if !["", "_total", "_count", "_sum", "_bucket"].contains(&suffix) {
+        if !["", "_total", "_info", "_count", "_sum", "_bucket"].contains(&suffix) {
             continue;
         }
         let pairs = rest.split('}').next().unwrap_or_default();

@@ -27,7 +27,7 @@ pub fn reasons() -> String {
         .collect();
     format!(
         "The reason of the condition `Ready`, of Events, of the metric \
-         `configmapsync_transitions_total` and of spans. The most severe comes first: of several \
+         `configmapsync_syncs` and of spans. The most severe comes first: of several \
          destinations, the first of this list is the reason of the ConfigMapSync.\n\n\
          Retried *on change*: when something changes that the operator watches and that can \
          resolve it, and every `--resync-period`. *With backoff*: after 1 s, doubling, up to 30 s \

@@ -1,5 +1,7 @@
 //! Random sequences of failures, successes, changes of the spec and events.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::super::*;
@@ -10,6 +12,7 @@ use crate::decide::ContentHash;
 use crate::decide::Failure;
 use crate::decide::contention::Wanted;
 use crate::decide::reason::Reason;
+use crate::metrics::Metrics;
 use crate::state::State;
 
 #[derive(Clone, Copy, Debug)]
@@ -216,7 +219,7 @@ proptest! {
     #[test]
     fn retries_wait_their_delay_and_no_longer(steps in prop::collection::vec(step(), 1..60)) {
         let mut run = Run {
-            state: State::new(Duration::from_hours(1)),
+            state: State::new(Duration::from_hours(1), Arc::new(Metrics::new(&[]))),
             now: Instant::now(),
             generation: 1,
             last_failure: [None; DESTINATIONS],
