@@ -86,10 +86,16 @@ helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
 
+{{/*
+The image. The registry of a parent chart is put in front of a repository without one: as in the reference
+of an image, the first part is a registry if it has a dot or a port, or is localhost.
+*/}}
 {{- define "configmapsync.image" -}}
-{{- $registry := dig "imageRegistry" "" (default dict .Values.global) -}}
+{{- $registry := default "" (get (default dict .Values.global) "imageRegistry") | trimSuffix "/" -}}
 {{- $repository := .Values.image.repository -}}
-{{- if $registry -}}
+{{- $parts := splitList "/" $repository -}}
+{{- $hasRegistry := and (gt (len $parts) 1) (regexMatch "[.:]|^localhost$" (first $parts)) -}}
+{{- if and $registry (not $hasRegistry) -}}
 {{- $repository = printf "%s/%s" $registry $repository -}}
 {{- end -}}
 {{- if .Values.image.digest -}}
@@ -105,9 +111,12 @@ where they may run. The image has no variant for Windows.
 */}}
 {{- define "configmapsync.podSettings" -}}
 nodeSelector:
-  {{- merge (dict "kubernetes.io/os" "linux") .Values.nodeSelector | toYaml | nindent 2 }}
-{{- $secrets := dig "imagePullSecrets" list (default dict .Values.global) }}
-{{- with concat $secrets .Values.imagePullSecrets | uniq }}
+  {{- merge (dict "kubernetes.io/os" "linux") (default dict .Values.nodeSelector) | toYaml | nindent 2 }}
+{{- $secrets := list }}
+{{- range default list (get (default dict .Values.global) "imagePullSecrets") }}
+{{- $secrets = append $secrets (ternary (dict "name" .) . (kindIs "string" .)) }}
+{{- end }}
+{{- with concat $secrets (default list .Values.imagePullSecrets) | uniq }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -127,10 +136,6 @@ dnsConfig:
 {{- end }}
 {{- with .Values.tolerations }}
 tolerations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .Values.affinity }}
-affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}

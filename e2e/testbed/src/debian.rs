@@ -32,6 +32,8 @@ const PROGRAMS: &[(&str, &str)] = &[
 
 /// The library that changes the clock of a process, and its package.
 const FAKETIME: (&str, &str) = ("libfaketime.so.1", "libfaketime");
+/// The programs of Prometheus, and their package.
+const PROMETHEUS: (&str, &str) = ("prometheus", "prometheus");
 /// The alternative to a node on this machine.
 const ALTERNATIVE: &str = "or use an existing cluster: --kubeconfig FILE [--image REF]";
 
@@ -69,6 +71,17 @@ pub async fn ensure_faketime() -> Result<PathBuf> {
         install(&[FAKETIME]).await?;
     }
     find().context("libfaketime is installed, but not at its path on Debian")
+}
+
+/// Ensures that `prometheus` and `promtool` are installed.
+pub async fn ensure_prometheus() -> Result<()> {
+    if find(PROMETHEUS.0).is_none() {
+        let _lock = lock().await?;
+        if find(PROMETHEUS.0).is_none() {
+            install(&[PROMETHEUS]).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn install(missing: &[(&str, &str)]) -> Result<()> {

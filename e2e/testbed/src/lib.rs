@@ -36,6 +36,7 @@ pub mod pod_process;
 pub mod pod_tests;
 pub mod ports;
 pub mod process;
+pub mod prometheus;
 pub mod repository;
 pub mod requests;
 pub mod run_folder;

@@ -4,6 +4,7 @@
 
 mod absence_needs_proof;
 mod adoption;
+mod alerts;
 mod api_faults;
 mod api_server_outages;
 mod bad_input;
@@ -22,6 +23,7 @@ mod copies_are_not_sources;
 mod copy_follows_source;
 mod copy_with_finalizer;
 mod crash_at_each_request;
+mod dashboard;
 mod deletion_leaves_nothing;
 mod destination_changes;
 mod destination_metadata;
