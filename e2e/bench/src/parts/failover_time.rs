@@ -2,7 +2,7 @@
 //!
 //! In a separate cluster with three replicas, under a continuous load: from the response to the last
 //! write of the old leader to the response to the first write of the new one. The replicas are plain
-//! processes: what a kubelet would report of a crash is written by the bench, at once, or by nobody.
+//! processes: what a kubelet would report of a crash is written by the bench, at once, or not at all.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ enum End {
     Terminated,
     /// SIGKILL, and the status of its pod shows it.
     Crashed,
-    /// SIGKILL, and nobody reports it, as when its node is lost.
+    /// SIGKILL that is not reported, as when its node is lost.
     Lost,
 }
 
